@@ -17,24 +17,24 @@ mod cli;
 /// Configuration, what SIGHUP changes, and the service manager.
 mod configuration;
 
-/// README and manual: what stands in their console blocks is what happens.
+/// README and manual: what their console blocks show is what happens.
 mod console;
 
-/// What a running server tells of itself: metrics, readiness, warnings.
+/// What a running server says about itself: metrics, readiness, warnings.
 mod watch;
 
-/// Tokens, certificates and deactivations under a clock that moves; a store that is away.
+/// Warnings about tokens, certificates and deactivations under a moving clock; an unreadable store.
 mod warnings;
 
-/// `check`: what it knows is provoked, and what it prints mends it.
+/// `check`: every failure that it knows is provoked, and what it prints mends it.
 mod check;
 mod check_like;
 mod check_network;
 
-/// The guides, filled in for their installation; the commands in them do what they say.
+/// The guides, filled in for their installation; their commands do what the guides say.
 mod guide;
 
-/// What manual, README and guides name is there; the page on errors has every text.
+/// What manual, README and guides name exists; the page on errors has every text.
 mod manual;
 
 /// Okta's suites and the lives of its users, over TLS against the real binary.
@@ -55,10 +55,10 @@ mod properties;
 /// The directory against a map, over ten thousand random operations.
 mod model;
 
-/// What users were, who changed them, and taking changes back.
+/// What users were, who changed them, and undoing changes.
 mod history;
 
-/// Power cuts at every sync: what a disk may leave, opened.
+/// Power cuts at every sync: whatever a disk may be left with can be opened.
 mod crash;
 
 /// Commits that are synced while the next plans are run.
@@ -67,22 +67,22 @@ mod overlap;
 /// A disk that fails or is full: nothing acknowledged is lost, reading goes on.
 mod faults;
 
-/// Files that root makes for the server, and the server for root.
+/// Files that root makes for the server, and those that the server makes for root.
 mod ownership;
 
 /// Stores of older formats: upgraded, kept as they were, cut off in the middle.
 mod upgrade;
 
-/// A start that serves before everything was looked at, and the index that is kept for it.
+/// A start that serves before everything was checked, and the index kept for it.
 mod start;
 
-/// Bits that flip in the file: told, never answered.
+/// Bits that flip in the file: reported, never served.
 mod corruption;
 
-/// The audit trail: refusals in it, explained; listed and followed.
+/// The audit trail: refusals in it and their explanations; listing and following.
 mod audit;
 
-/// The audit trail as it is kept: what is wrong with it named, old rows removed.
+/// The audit trail as stored: damage is named, old rows are removed.
 mod trail;
 
 /// Backups made under load, checked, put back.
@@ -97,13 +97,13 @@ mod clock;
 /// SIGTERM under load: no request that was read goes without its answer.
 mod endings;
 
-/// The parser of requests beside a second one.
+/// The request parser, compared with a second one.
 mod http1;
 
-/// Small requests that mean to cost much.
+/// Small requests meant to cost much.
 mod bombs;
 
-/// Targets that mean to be other paths, values that mean to be heads or log lines.
+/// Targets meant to be other paths, values meant to be heads or log lines.
 mod disguises;
 
 /// Kill -9 and restarts under load: nothing that was acknowledged is lost.
@@ -127,7 +127,7 @@ mod rfc9865;
 /// Pages while others write: nobody twice, nobody missed.
 mod walk;
 
-/// What is forgiven: understood and counted, or refused in strict mode.
+/// Tolerances: understood and counted, or refused in strict mode.
 mod tolerance;
 
 /// Discovery, paging, projections, deletion, groups, large pages.
@@ -139,7 +139,7 @@ mod directory;
 /// The Team Directory in a real browser.
 mod directory_browser;
 
-/// The same while users change, answers come late or not at all, the tab is hidden.
+/// The same while users change, answers come late or never, the tab is hidden.
 mod directory_live;
 
 /// How the Team Directory looks, light, dark, narrow and read out; a search among 100,000.
@@ -151,7 +151,7 @@ mod access;
 /// Bad input: each kind its own error, and nothing changed.
 mod bad_input;
 
-/// Files of users: in, out, compared.
+/// Files of users: imported, exported, compared.
 mod csv;
 
 /// A script of commands with a server and without; what listings look like.
@@ -163,10 +163,10 @@ mod throttle;
 /// Slow attacks and exhausted descriptors, with a valid client beside them.
 mod slow;
 
-/// Tokens that take every place or all the memory, and who is served beside them.
+/// Tokens that take every connection or all the memory, and others served beside them.
 mod hoarders;
 
-/// What a running server has given up; two servers on one directory.
+/// The privileges that a running server has given up; two servers on one directory.
 mod hardening;
 
 /// The network door, byte by byte over real TLS.

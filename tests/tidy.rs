@@ -1,11 +1,11 @@
-//! The house rules that a machine can check, with the remedy in each message: layers,
-//! where foreign crates may be named, how files open, what may not be left behind or out.
+//! The house rules that a machine can check, with the remedy in each message: layers, the homes of
+//! foreign crates, how files begin, and what must be neither left behind nor left out.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The layers, from the one that may use everything below it down to the ground. Modules
-/// of one layer do not use each other.
+/// The layers, from the top down. Each may use everything below it; modules of one layer do not use
+/// each other.
 const LAYERS: &[&[&str]] = &[
     &["main"],
     &["cli"],
@@ -20,15 +20,15 @@ const LAYERS: &[&[&str]] = &[
     ],
 ];
 
-/// Siblings that may be used all the same, and why.
+/// Siblings that may be used all the same, as (user, used), and why.
 const SIBLINGS: &[(&str, &str)] = &[
-    // The ground floor is one storey of plain values; the log is bounded by names too, and says when.
+    // The log is bounded by named limits, and its lines tell the time.
     ("logging", "limits"),
     ("logging", "clock"),
     ("config", "limits"),
-    // No token is shown that stands in the wrong place.
+    // A token in the wrong place must not be shown.
     ("config", "secret"),
-    // Names of drafts are drawn.
+    // Names of drafts are random.
     ("files", "secret"),
     // A turn is a lock with a queue.
     ("turns", "locks"),
@@ -62,7 +62,7 @@ struct Source {
 }
 
 impl Source {
-    /// The code alone, line by line with its number from 1.
+    /// The code without comments and literals, line by line, counted from 1.
     fn code(&self) -> Vec<(usize, String)> {
         let code = code(&self.text);
         let lines = code.lines().map(str::to_owned).enumerate();
@@ -70,8 +70,7 @@ impl Source {
     }
 }
 
-/// A source text with blanks in the place of comments and of what strings and characters hold;
-/// lines stay lines.
+/// A source text with blanks in place of comments, strings and characters; lines stay lines.
 fn code(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -90,7 +89,7 @@ fn code(text: &str) -> String {
     out
 }
 
-/// How long the comment or literal is that a text begins with, if it does.
+/// The length of the comment or literal with which a text begins, if it does.
 fn foreign(text: &str, is_in_a_word: bool) -> Option<usize> {
     if text.starts_with("//") {
         return Some(text.find('\n').unwrap_or(text.len()));
@@ -213,7 +212,7 @@ fn used_modules(text: &str) -> Vec<(usize, String)> {
     used
 }
 
-/// Names, braces and commas of a code, each with what comes after it.
+/// Names, braces and commas in code, each with what follows it.
 fn words(code: &str) -> impl Iterator<Item = (&str, &str)> {
     let mut rest = code;
     std::iter::from_fn(move || {
@@ -226,7 +225,7 @@ fn words(code: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// However rustfmt breaks a line, what is used is seen; what is only written about is not.
+/// An import is seen however rustfmt breaks its line; a mere mention is not.
 #[test]
 fn modules_are_seen_in_every_form_of_import() {
     for (text, wanted) in [
@@ -307,13 +306,13 @@ fn is_a_test(text: &str, name: &str) -> bool {
     let Some(at) = text.find(&format!("fn {name}(")) else {
         return false;
     };
-    // Its attributes stand between the end of what is before it and its name.
+    // Its attributes are above its name, down from the end of the previous item.
     let lines = text[..at].lines().rev();
     let mut attributes = lines.take_while(|line| line.trim() != "}");
     attributes.any(|line| line.trim() == "#[test]")
 }
 
-/// Each `module::test` that a page of the manual names in backticks is a test.
+/// Each `module::test` that a page of the manual names in backticks exists as a test.
 #[test]
 fn what_the_manual_calls_proved_has_its_test() {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
@@ -342,8 +341,7 @@ fn what_the_manual_calls_proved_has_its_test() {
     complain(&complaints);
 }
 
-/// Each deviation that a test marks stands in the manual, and each that stands there is
-/// marked in a test.
+/// Each deviation marked in a test is listed in the manual, and each listed one is marked.
 #[test]
 fn deviations_are_marked_and_collected() {
     let mark = "DIFFER".to_owned() + "ENCE(";
@@ -381,7 +379,7 @@ fn variants(text: &str, name: &str) -> Option<usize> {
     Some(body.lines().filter(is_variant).count())
 }
 
-/// What is forgotten in such a list is absent wherever all are shown, such as in `/metrics`.
+/// What is missing in such a list is missing wherever all are shown, such as in `/metrics`.
 #[test]
 fn lists_of_all_variants_have_all() {
     let (mut complaints, mut lists) = (Vec::new(), 0);

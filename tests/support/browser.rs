@@ -1,6 +1,6 @@
-//! A real browser: Debian's chromium, led by its driver over the WebDriver protocol, which is
-//! plain HTTP on this machine. What the page is asked goes through the debugger, which the
-//! page's own policy does not bind.
+//! A real browser: Debian's chromium, led by its driver over the WebDriver protocol, which is plain
+//! HTTP on this machine. Expressions go through the debugger, which the page's own content security
+//! policy does not bind.
 
 use std::io::{BufRead, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -33,12 +33,12 @@ pub(crate) mod key {
     pub(crate) const DOWN: &str = "\u{e015}";
 }
 
-/// One browser with one window, and nothing of it left behind.
+/// One browser with one window, which leaves nothing behind.
 pub(crate) struct Browser {
     driver: Child,
     address: SocketAddr,
     session: String,
-    /// What the browser writes, gone with it.
+    /// What the browser writes to disk; removed with it.
     profile: TempDir,
 }
 
@@ -76,7 +76,7 @@ impl Browser {
         browser
     }
 
-    /// The size of what is seen of a page.
+    /// Sets the size of the visible part of a page.
     pub(crate) fn resize(&self, width: u32, height: u32) {
         self.debug(
             "Emulation.setDeviceMetricsOverride",
@@ -84,7 +84,7 @@ impl Browser {
         );
     }
 
-    /// Light or dark, as the page is told.
+    /// Sets the preferred colour scheme, light or dark.
     pub(crate) fn prefer(&self, scheme: &str) {
         let feature = json!({"name": "prefers-color-scheme", "value": scheme});
         self.debug(
@@ -97,7 +97,7 @@ impl Browser {
         self.command("POST", "/url", Some(&json!({"url": url})));
     }
 
-    /// The value of an expression in the page; of a promise, what becomes of it.
+    /// The value of an expression in the page, or of the promise that it returns.
     pub(crate) fn value(&self, expression: &str) -> Value {
         let parameters = json!({
             "expression": expression, "returnByValue": true, "awaitPromise": true,
@@ -111,7 +111,7 @@ impl Browser {
         answer["result"]["value"].clone()
     }
 
-    /// The same as text.
+    /// [`Self::value`] as text.
     pub(crate) fn text(&self, expression: &str) -> String {
         text(&self.value(expression))
     }
@@ -124,7 +124,7 @@ impl Browser {
         ))
     }
 
-    /// Waits until an expression holds; tells how long that took.
+    /// Waits until an expression holds, and returns how long that took.
     pub(crate) fn wait(&self, expression: &str) -> Duration {
         let began = Instant::now();
         while self.value(&format!("Boolean({expression})")) != json!(true) {
@@ -174,7 +174,7 @@ impl Browser {
         self.command("POST", "/actions", Some(&json!({"actions": actions})));
     }
 
-    /// What is seen, as PNG.
+    /// Saves what is visible as PNG.
     pub(crate) fn screenshot(&self, path: &Path) {
         let picture = self.command("GET", "/screenshot", None);
         let picture = STANDARD.decode(text(&picture)).expect("base64");
@@ -182,13 +182,13 @@ impl Browser {
         std::fs::write(path, picture).expect("written");
     }
 
-    /// The entries of a log since it was asked for last.
+    /// The entries of a log since the last call.
     pub(crate) fn log(&self, kind: &str) -> Vec<Value> {
         let entries = self.command("POST", "/se/log", Some(&json!({"type": kind})));
         entries.as_array().cloned().unwrap_or_default()
     }
 
-    /// What the DevTools protocol told by this name since it was asked for last.
+    /// The DevTools events of this name since the last call.
     pub(crate) fn messages(&self, name: &str) -> Vec<Value> {
         let entries = self.log("performance").into_iter();
         let messages = entries.map(|entry| {
@@ -199,7 +199,7 @@ impl Browser {
         named.map(|mut message| message["params"].take()).collect()
     }
 
-    /// Puts the window away, and with it its tab out of sight.
+    /// Minimizes the window, which hides its tab.
     pub(crate) fn minimize(&self) {
         self.command("POST", "/window/minimize", Some(&json!({})));
     }
@@ -213,7 +213,7 @@ impl Browser {
         );
     }
 
-    /// A command of the DevTools protocol.
+    /// Runs a command of the DevTools protocol.
     pub(crate) fn debug(&self, command: &str, parameters: &Value) -> Value {
         let body = json!({"cmd": command, "params": parameters});
         self.command("POST", "/goog/cdp/execute", Some(&body))
@@ -258,8 +258,8 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The driver ends its browser when it is told to, not when it is ended itself; after a
-        // failure too, and that one is what the test is to tell of.
+        // The driver ends its browser only if told to, not if it is ended itself. An error here is
+        // ignored: after a failure, the test must report that one.
         if !self.session.is_empty() {
             let _ = self.send("DELETE", &format!("/session/{}", self.session), None);
         }

@@ -1,25 +1,26 @@
-//! A strict reader of what `/metrics` answers: OpenMetrics 1.0, section 4.1 and the rules of the
-//! types in section 5 that are used here; or the text format 0.0.4 of Prometheus. Anything else fails
-//! the test with the line.
+//! A strict reader of what `/metrics` answers: OpenMetrics 1.0, section 4.1 and the rules in
+//! section 5 for the types used here; or Prometheus' text format 0.0.4. Anything else fails the
+//! test with the line.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use golinks_scim::metrics::Format;
 
 const PREFIX: &str = "golinks_scim_";
-/// The usual metrics of a process have it in place of the product's.
+/// The usual metrics of a process have this prefix instead of the product's.
 const PREFIX_OF_PROCESSES: &str = "process_";
 
 /// What a scrape gave.
 pub(crate) struct Exposition {
     format: Format,
-    /// Each series, as it stands but for the product's prefix if it has it, and its value with the labels.
+    /// The value and the labels of each series, by the series as written, without the product's
+    /// prefix.
     pub(crate) samples: BTreeMap<String, (f64, BTreeMap<String, String>)>,
     /// The type of each family, by its name without the prefix.
     pub(crate) types: BTreeMap<String, String>,
 }
 
-/// The family whose lines are being read: they may not be mixed with another's.
+/// The family whose lines are being read. Lines of two families must not be mixed.
 #[derive(Default)]
 struct Family {
     name: String,
@@ -69,14 +70,14 @@ impl Exposition {
         assert!(family.described.insert(what.to_owned()), "twice: {line}");
         let is_openmetrics = self.format == Format::OpenMetrics;
         match what {
-            // The two formats escape quotes in it differently.
+            // The two formats escape quotes in it differently, so it has none.
             "HELP" => assert!(!value.is_empty() && !value.contains(['\\', '"']), "{line}"),
             "UNIT" if is_openmetrics => assert!(name.ends_with(&format!("_{value}")), "{line}"),
             "TYPE" => {
                 let known = ["counter", "gauge", "histogram"];
                 let is_info = value == "info" && is_openmetrics;
                 assert!(known.contains(&value) || is_info, "{line}");
-                // In the older format, a family of counters is named as its samples are.
+                // In the older format, a family of counters has the name of its samples.
                 let is_named_total = name.ends_with("_total");
                 let wants_total = value == "counter" && !is_openmetrics;
                 assert_eq!(is_named_total, wants_total, "{line}");
@@ -119,7 +120,7 @@ impl Exposition {
         assert!(before.is_none(), "twice: {line}");
     }
 
-    /// Buckets ascend, the last is `+Inf` and counts everything.
+    /// Asserts that buckets ascend, and that the last is `+Inf` and counts everything.
     fn check_histograms(&self) {
         for (family, _) in self.types.iter().filter(|(_, kind)| *kind == "histogram") {
             let bucket = format!("{family}_bucket{{");
@@ -157,13 +158,13 @@ impl Exposition {
     }
 }
 
-/// The name, or a sample, without the product's prefix; `None` where it has none that it may have.
+/// A name or a sample without the product's prefix; `None` if it has no allowed prefix.
 fn without_prefix(text: &str) -> Option<&str> {
     let usual = text.starts_with(PREFIX_OF_PROCESSES).then_some(text);
     text.strip_prefix(PREFIX).or(usual)
 }
 
-/// The labels before `}`, and what comes after it.
+/// The labels before `}`, and what follows it.
 fn labels(mut text: &str) -> Option<(BTreeMap<String, String>, &str)> {
     let mut labels = BTreeMap::new();
     loop {

@@ -1,5 +1,5 @@
-//! What may stand before the server, or in its place: something that speaks TLS with a
-//! certificate that it was given, and answers as a test says.
+//! Something in front of the server, or in its place: it speaks TLS with a given certificate, and
+//! answers as a test says.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -14,10 +14,10 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-/// What is answered to the head and the content of a request; nothing is an end of the connection.
+/// The answer to the head and the content of a request; `None` ends the connection.
 type Answers = dyn Fn(&str, &[u8]) -> Option<String> + Send + Sync;
 
-/// It listens until it is dropped.
+/// Listens until it is dropped.
 pub(crate) struct Front {
     address: SocketAddr,
     is_over: Arc<AtomicBool>,
@@ -25,7 +25,7 @@ pub(crate) struct Front {
 }
 
 impl Front {
-    /// Begins to listen, with a chain and its key in PEM.
+    /// Starts to listen, with a chain and its key in PEM.
     pub(crate) fn start(
         certificate: &(String, String),
         answers: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
@@ -58,7 +58,7 @@ impl Front {
                     return;
                 }
                 let (config, answers) = (Arc::clone(&config), Arc::clone(&answers));
-                // A client that goes away in the middle ends it.
+                // A client that goes away midway ends only its own connection.
                 std::thread::spawn(move || respond(socket, config, &*answers).ok());
             }
         });
@@ -69,7 +69,7 @@ impl Front {
         }
     }
 
-    /// The same with the certificate that the server of a data directory shows.
+    /// [`Self::start`] with the certificate of the server of a data directory.
     pub(crate) fn as_server_of(
         data_dir: &Path,
         answers: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
@@ -77,7 +77,7 @@ impl Front {
         Self::start(&certificate_of(data_dir), answers)
     }
 
-    /// The same for one that leads to the server at `url` whatever the test does not answer.
+    /// [`Self::as_server_of`], but what the test does not answer goes to the server at `url`.
     pub(crate) fn before(
         data_dir: &Path,
         url: &str,
@@ -86,7 +86,7 @@ impl Front {
         Self::changing(data_dir, url, answers, str::to_owned)
     }
 
-    /// The same for one that changes the target of each request on its way.
+    /// [`Self::before`], but changes the target of each request on its way.
     pub(crate) fn changing(
         data_dir: &Path,
         url: &str,
@@ -101,7 +101,7 @@ impl Front {
         })
     }
 
-    /// The same for one that changes each answer on its way.
+    /// Passes every request to the server at `url`, and changes each answer on its way.
     pub(crate) fn answering(
         data_dir: &Path,
         url: &str,
@@ -115,7 +115,7 @@ impl Front {
         })
     }
 
-    /// The same with another chain and its key, as a proxy has them.
+    /// Passes every request on, with a chain and a key of its own, as a proxy has them.
     pub(crate) fn proxy(pair: &(String, String), data_dir: &Path, url: &str) -> Self {
         let url = url.to_owned();
         let authority = std::fs::read(data_dir.join("tls/ca.pem")).expect("there");
@@ -132,7 +132,7 @@ impl Front {
 impl Drop for Front {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Relaxed);
-        // So that it looks.
+        // Wakes the thread, so that it looks at `is_over`.
         TcpStream::connect(self.address).ok();
         if let Some(thread) = self.thread.take() {
             thread.join().ok();
@@ -140,8 +140,8 @@ impl Drop for Front {
     }
 }
 
-/// The base URL of a way to a port of this machine, and how many connections have taken it. It
-/// lasts as long as the tests.
+/// A relay to a port of this machine: its base URL, and how many connections it has had. It lasts
+/// as long as the tests.
 pub(crate) fn counted(port: &str) -> (String, Arc<AtomicUsize>) {
     let server = format!("127.0.0.1:{port}");
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -167,13 +167,13 @@ pub(crate) fn counted(port: &str) -> (String, Arc<AtomicUsize>) {
     (format!("https://localhost:{}", address.port()), count)
 }
 
-/// The chain and the key with which the server of a data directory began.
+/// The chain and the key of the leaf in a data directory.
 fn certificate_of(data_dir: &Path) -> (String, String) {
     let read = |name| std::fs::read_to_string(data_dir.join("tls").join(name)).expect("there");
     (read("leaf.pem"), read("leaf.key"))
 }
 
-/// What the server answers to a request, whose connection ends with it.
+/// Passes a request on, and returns the server's answer as the last of its connection.
 fn relayed(
     url: &str,
     authority: &[u8],
@@ -210,7 +210,7 @@ fn relayed(
     )
 }
 
-/// What is passed on of the header.
+/// The header fields of a request that are passed on.
 const KEPT: [&str; 3] = ["authorization", "accept", "content-type"];
 
 fn respond(socket: TcpStream, config: Arc<ServerConfig>, answers: &Answers) -> std::io::Result<()> {
@@ -235,7 +235,7 @@ fn respond(socket: TcpStream, config: Arc<ServerConfig>, answers: &Answers) -> s
     stream.flush()
 }
 
-/// Where the head of a request ends, and the request, once the head is there.
+/// Where the head of a request ends, and where the request does, once the head is there.
 fn ends(request: &[u8]) -> Option<(usize, usize)> {
     let head = request.windows(4).position(|end| end == b"\r\n\r\n")? + 4;
     let text = String::from_utf8_lossy(&request[..head]).to_lowercase();

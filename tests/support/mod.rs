@@ -31,7 +31,7 @@ pub(crate) use talk::{CORE, Talk, body, escaped, scim_error, send, send_bytes, s
 
 use process::Process;
 
-/// A running server. Whatever the test does not end is killed with it.
+/// A running server, killed with the test unless the test ends it.
 pub(crate) struct Server {
     arguments: Vec<String>,
     process: Process,
@@ -58,8 +58,8 @@ impl From<std::process::Output> for Output {
     }
 }
 
-/// Copies the program. Not by this process: whatever another test starts meanwhile would have the
-/// copy open for writing, and what is open for writing cannot be run.
+/// Copies the program by way of another process. Copied here, the file might still be open for
+/// writing in a process that another test starts meanwhile, and such a file cannot be run.
 pub(crate) fn copy_program(to: &Path) {
     let program = env!("CARGO_BIN_EXE_golinks-scim");
     let copied = Command::new("cp").args([Path::new(program), to]).status();
@@ -72,22 +72,22 @@ impl Server {
         Self::start_with(&[])
     }
 
-    /// The same with more arguments for `serve`.
+    /// [`Self::start`] with more arguments for `serve`.
     pub(crate) fn start_with(arguments: &[&str]) -> Self {
         let directory = TempDir::new().expect("a directory for the test");
         Self::launch(directory, arguments)
     }
 
-    /// The same on a directory whose `data` holds a store already.
+    /// [`Self::start`] on a directory whose `data` holds a store already.
     pub(crate) fn start_on(directory: TempDir) -> Self {
         Self::launch(directory, &[])
     }
 
-    /// A server of another user of the machine, who may have so many threads. Only root can
-    /// start it.
+    /// A server that runs as another user of the machine, with so many threads at most. Only root
+    /// can start it.
     pub(crate) fn start_as(user: u32, threads_max: u64, arguments: &[&str]) -> Self {
         let directory = TempDir::new().expect("a directory for the test");
-        // Where the binary was built that user may not look.
+        // That user may not have access to where the binary was built.
         let binary = directory.path().join("golinks-scim");
         copy_program(&binary);
         for path in [directory.path(), &binary] {
@@ -110,7 +110,8 @@ impl Server {
         }
     }
 
-    /// A server that somebody else starts: `prepare` gets the command and the test's folder.
+    /// A server that is started in another way: `prepare` gets the usual command and the test's
+    /// folder.
     pub(crate) fn start_by(
         arguments: &[&str],
         prepare: impl FnOnce(Command, &Path) -> Command,
@@ -119,7 +120,7 @@ impl Server {
         Self::start_on_by(directory, arguments, prepare)
     }
 
-    /// The same on a directory whose `data` holds a store already.
+    /// [`Self::start_by`] on a directory whose `data` holds a store already.
     pub(crate) fn start_on_by(
         directory: TempDir,
         arguments: &[&str],
@@ -167,12 +168,12 @@ impl Server {
         Client::new(&base_url, &pem).expect("the authority's certificate is usable")
     }
 
-    /// A token of the defaults, issued on the command line.
+    /// Issues a token with the defaults, on the command line.
     pub(crate) fn token(&self, name: &str) -> Secret {
         self.token_with(name, &[])
     }
 
-    /// The same with more arguments.
+    /// [`Self::token`] with more arguments.
     pub(crate) fn token_with(&self, name: &str, arguments: &[&str]) -> Secret {
         let output = self.cli(&[&["token", "issue", name], arguments].concat());
         assert_eq!(output.status, Some(0), "{output:?}\n{}", self.log());
@@ -202,7 +203,7 @@ impl Server {
         }
     }
 
-    /// What failed in a report, and what the server can tell about it.
+    /// What failed in a report, and what the server knows about it.
     pub(crate) fn scene(&self, report: &Report) -> String {
         let failures: String = report.failures().map(ToString::to_string).collect();
         format!("{report}\n{failures}\n{}", self.surroundings())
@@ -213,8 +214,7 @@ impl Server {
         self.process.log()
     }
 
-    /// The log once it holds these words: it is written by a thread of its own, later than
-    /// the answer.
+    /// The log once it holds these words. Another thread writes it, later than the answer.
     pub(crate) fn log_with(&self, words: &str) -> String {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
@@ -235,13 +235,13 @@ impl Server {
         self.process.terminate();
     }
 
-    /// Ends the server and gives what it leaves behind; the data directory is in `data`.
+    /// Ends the server and returns its directory, with the data directory in `data`.
     pub(crate) fn stop_and_keep(mut self) -> TempDir {
         self.process.terminate();
         self.directory
     }
 
-    /// The same for a server that was sent a signal already.
+    /// [`Self::stop_and_keep`] for a server that was sent a signal already.
     pub(crate) fn await_end_and_keep(mut self) -> TempDir {
         self.process.await_end();
         self.directory
@@ -259,7 +259,7 @@ impl Server {
         self.start_again();
     }
 
-    /// The port is another one afterwards.
+    /// The port is another one then.
     fn start_again(&mut self) {
         self.process = Process::start(serve(&self.directory, &self.arguments));
     }
@@ -271,18 +271,18 @@ impl Server {
     }
 }
 
-/// Runs a command on the data directory of a server that may not run.
+/// Runs a command on the data directory in a test's folder, even if no server runs there.
 pub(crate) fn cli_in(directory: &TempDir, arguments: &[&str]) -> Output {
     cli_on(&data_dir(directory), arguments)
 }
 
-/// The same on a data directory by its path.
+/// [`cli_in`] for the path of a data directory.
 pub(crate) fn cli_on(data_dir: &Path, arguments: &[&str]) -> Output {
     let output = command_on(data_dir).args(arguments).output();
     output.expect("the binary runs").into()
 }
 
-/// Waits until something holds; how long that took.
+/// Waits until something holds, and returns how long that took.
 pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) -> Duration {
     const PATIENCE: Duration = Duration::from_secs(30);
     let start = Instant::now();
@@ -293,7 +293,7 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) -> Duratio
     start.elapsed()
 }
 
-/// How many writes wait for the store's writer, as the metrics tell.
+/// How many writes wait for the store's writer, by the metrics.
 pub(crate) fn waiting(store: &Store) -> u64 {
     let nothing = std::iter::empty;
     let metrics = Metrics::new(nothing(), nothing(), store.commits());
@@ -312,25 +312,25 @@ pub(crate) fn record_of(directory: &Directory, id: &str) -> Result<Record, Error
     directory.retrieve(id, |stored| stored.record())
 }
 
-/// A person whom no other test knows.
+/// A person that no other test knows.
 pub(crate) fn person() -> Person {
     Person::from_random(secret::random())
 }
 
-/// A number as the store's file has it under `key`: with the low bits of its CRC-32 on top.
+/// A number as the store's file keeps it under `key`: with the low bits of its CRC-32 on top.
 pub(crate) fn stored_number(key: &str, number: u64) -> u64 {
     let bytes = [key.as_bytes(), &number.to_be_bytes()].concat();
     number | u64::from(crc32fast::hash(&bytes)) << 44
 }
 
-/// A row as the store's file has it under `key`: with its CRC-32 behind it.
+/// A row as the store's file keeps it under `key`: with its CRC-32 behind it.
 pub(crate) fn sealed(key: &[u8], mut row: Vec<u8>) -> Vec<u8> {
     let checksum = crc32fast::hash(&[key, &row].concat());
     row.extend_from_slice(&checksum.to_le_bytes());
     row
 }
 
-/// How large a test is, from the environment: the long forms set it.
+/// How large a test is: from the environment, where the long forms set it.
 pub(crate) fn number(name: &str, default: usize) -> usize {
     let set = std::env::var(name).ok();
     set.map_or(default, |text| {
@@ -358,15 +358,15 @@ pub(crate) fn command_on(data_dir: &Path) -> Command {
     command
 }
 
-/// Keeps from a command every setting in the environment of whoever runs the tests: it might
-/// lead the command to another directory, or make another server of it.
+/// Removes from a command all settings in the environment of the tests: they might lead it to
+/// another directory, or change what its server does.
 pub(crate) fn without_settings(command: &mut Command) -> &mut Command {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("GOLINKS_SCIM_") {
             command.env_remove(name);
         }
     }
-    // An empty name is that of no file.
+    // An empty name stands for no file.
     command
         .env_remove("STATE_DIRECTORY")
         .env("GOLINKS_SCIM_CONFIG", "")

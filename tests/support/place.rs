@@ -1,5 +1,5 @@
-//! A machine on which somebody types commands: a data directory, settings in the environment,
-//! a server that printed lines start and stop, and what `check` finds there.
+//! A machine on which somebody types commands: a data directory, settings in the environment, a
+//! server that printed commands start and stop, and what `check` finds there.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -16,10 +16,10 @@ use tempfile::TempDir;
 
 use super::without_settings;
 
-/// A data directory, and how a server is started on it by whoever types a command.
+/// A data directory, and the server that typed commands start on it.
 pub(crate) struct Place {
     pub(crate) folder: TempDir,
-    /// Settings in the environment, for the server that a printed line starts too.
+    /// Settings in the environment, also of a server that a printed command starts.
     pub(crate) settings: Vec<(&'static str, String)>,
     pub(crate) running: Option<Child>,
 }
@@ -43,7 +43,7 @@ impl Place {
         }
     }
 
-    /// The same with a server and a token for Okta: nothing to complain about.
+    /// [`Self::new`] with a server and a token for Okta: nothing to complain about.
     pub(crate) fn sound() -> Self {
         let mut place = Self::new();
         place.set_base_url("localhost");
@@ -70,13 +70,13 @@ impl Place {
         listen.rsplit_once(':').expect("a port").1.to_owned()
     }
 
-    /// This host, at the port where the server listens.
+    /// Sets the base URL to this host, at the port where the server listens.
     pub(crate) fn set_base_url(&mut self, host: &str) {
         let url = format!("https://{host}:{}", self.port());
         self.set("GOLINKS_SCIM_BASE_URL", url);
     }
 
-    /// A shell where the program is found, and finds this place.
+    /// A shell that finds the program, which then finds this place.
     pub(crate) fn shell(&self, line: &str) -> Command {
         let binary = Path::new(env!("CARGO_BIN_EXE_golinks-scim"));
         let folder = binary.parent().expect("in a folder").display();
@@ -105,10 +105,10 @@ impl Place {
         started.unwrap_or_else(|log| panic!("{line}: {log}"));
     }
 
-    /// The same; the log if it did not start.
+    /// [`Self::start`], but returns the log if the server did not start.
     pub(crate) fn try_start(&mut self, line: &str) -> Result<(), String> {
         self.stop();
-        // The server is what is started: the shell makes way for it.
+        // `exec`, so that the child is the server and not the shell.
         let (before, serve) = line.rsplit_once(" && ").unwrap_or((":", line));
         let mut command = self.shell(&format!("{before} && exec {serve}"));
         let log = fs::File::create(self.folder.path().join("log")).expect("created");
@@ -136,7 +136,7 @@ impl Place {
 
     pub(crate) fn stop(&mut self) {
         if let Some(mut running) = self.running.take() {
-            // Whoever was stopped goes on to its end.
+            // A server that is suspended must continue before it can end.
             for signal in [Signal::TERM, Signal::CONT] {
                 kill_process(Pid::from_child(&running), signal).ok();
             }
@@ -172,7 +172,7 @@ impl Place {
         findings
     }
 
-    /// The one that is not well, with these words.
+    /// The finding with this outcome, on this topic, with these words.
     pub(crate) fn finds(&self, outcome: &str, topic: &str, words: &str) -> Finding {
         let mut findings = self.check();
         let found = findings.iter().position(|finding| {
@@ -189,7 +189,7 @@ impl Place {
         findings.swap_remove(found)
     }
 
-    /// What fails, and what mends it.
+    /// What mends a failure.
     pub(crate) fn fails(&self, topic: &str, words: &str) -> String {
         self.finds("fail", topic, words).mend
     }
@@ -210,8 +210,8 @@ impl Drop for Place {
     }
 }
 
-/// An address that nobody listens at, and that no connection of another test comes to have before
-/// it is taken: the system chooses their ports from 32768 on. Each process of tests begins at
+/// An address at which nobody listens, and which no connection of another test gets before it is
+/// taken: the system chooses ports for connections from 32768 on. Each test process begins at
 /// another port.
 pub(crate) fn free_address() -> String {
     const FIRST: u32 = 20_000;
@@ -224,8 +224,8 @@ pub(crate) fn free_address() -> String {
     addresses.find(|it| is_free(it)).expect("a free port")
 }
 
-/// Looks without listening: a program that another test starts at this moment has a copy of the
-/// socket for as long as it takes to start, and nobody could listen there meanwhile.
+/// Binds without listening: a program that another test starts at this moment holds a copy of the
+/// socket until it has started, and nobody else could listen there meanwhile.
 fn is_free(address: &str) -> bool {
     let address: SocketAddr = address.parse().expect("an address");
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");

@@ -1,5 +1,5 @@
-//! A server process: started, waited for until it listens, ended. Its standard error is
-//! read by a thread for as long as it lives, so that it never blocks on a full pipe.
+//! A server process: starts it, waits until it listens, and ends it. A thread reads its standard
+//! error as long as it lives, so that it never blocks on a full pipe.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -25,7 +25,7 @@ pub(super) struct Process {
 struct Log(Arc<Mutex<String>>);
 
 impl Process {
-    /// Starts the command and waits until its log tells an address.
+    /// Starts the command and waits until its log names an address.
     pub(super) fn start(mut command: Command) -> Self {
         let spawned = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
         let mut child = spawned.expect("the binary runs");
@@ -58,21 +58,21 @@ impl Process {
         self.log.text()
     }
 
-    /// SIGTERM, and a success within [`PATIENCE`].
+    /// Sends SIGTERM, and asserts success within [`PATIENCE`].
     pub(super) fn terminate(&mut self) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, Signal::TERM).expect("the server still runs");
         self.await_end();
     }
 
-    /// The end that somebody has asked for already, which must be a success.
+    /// Waits for an end that was already asked for, and asserts success.
     pub(super) fn await_end(&mut self) {
         let status = self.wait();
         let log = self.log();
         assert!(status.is_some_and(|it| it.success()), "{status:?}\n{log}");
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL.
     pub(super) fn kill(&mut self) {
         self.child.kill().expect("the server still runs");
         self.child.wait().expect("it is a child of this process");
@@ -115,13 +115,13 @@ impl Log {
     }
 }
 
-/// The address, or nothing when the process ends or takes too long before telling it.
+/// The address, or `None` if the process ends or takes too long before it names one.
 fn wait_for(address: &Receiver<SocketAddr>) -> Option<SocketAddr> {
     address.recv_timeout(PATIENCE).ok()
 }
 
 fn address_in(line: &str) -> Option<SocketAddr> {
     let (_, rest) = line.split_once("address=")?;
-    // In a log of JSON the text ends with a quotation mark.
+    // In a JSON log, a quotation mark ends the text.
     rest.split([' ', '"', '\n']).next()?.parse().ok()
 }

@@ -1,5 +1,5 @@
-//! A conversation with a server: one connection, one token, and for each answer that is not
-//! the wanted one the whole scene.
+//! A conversation with a server: one connection, one token. For an answer that is not the wanted
+//! one, the test fails with the server's log.
 
 use golinks_scim::http1::client::{Request, Response};
 use golinks_scim::idp::client::{Client, Error};
@@ -15,7 +15,7 @@ pub(crate) const CORE: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 pub(crate) struct Talk {
     pub(crate) server: Server,
     client: Client,
-    /// What stands in `Authorization`; empty sends none.
+    /// The value of `Authorization`; if empty, none is sent.
     pub(crate) authorization: String,
 }
 
@@ -36,12 +36,12 @@ impl Talk {
         }
     }
 
-    /// Goes on with another token, given as it is printed.
+    /// Continues with another token.
     pub(crate) fn use_token(&mut self, token: &Secret) {
         self.authorization = format!("Bearer {}", token.reveal());
     }
 
-    /// A new connection: the old one was to a server that ended.
+    /// Opens a new connection, after the server of the old one has ended.
     pub(crate) fn reconnect(&mut self) {
         self.client = self.server.client();
     }
@@ -64,7 +64,7 @@ impl Talk {
         answer.unwrap_or_else(|error| panic!("{method} {target}: {error}\n{}", self.server.log()))
     }
 
-    /// Sends, wants this status, and gives the answer's JSON; null for an empty one.
+    /// Sends, asserts the status, and returns the answer's JSON; null for an empty one.
     pub(crate) fn json(
         &mut self,
         method: &str,
@@ -88,7 +88,7 @@ impl Talk {
     }
 }
 
-/// Sends SCIM on any connection, with what stands in `Authorization`; empty sends none.
+/// Sends SCIM on any connection, with this value of `Authorization`; if empty, none is sent.
 pub(crate) fn send(
     client: &mut Client,
     authorization: &str,
@@ -101,7 +101,7 @@ pub(crate) fn send(
     send_bytes(client, authorization, method, target, json, body.as_deref())
 }
 
-/// How a small reading request is answered, or why it is not.
+/// The status with which a small read is answered, or why it is not.
 pub(crate) fn status(client: &mut Client, authorization: &str) -> Result<u16, String> {
     let answer = send(client, authorization, "GET", "/Users?count=1", None);
     let status = answer.map(|response| response.status);
@@ -138,8 +138,8 @@ pub(crate) fn body(name: &str) -> Value {
     })
 }
 
-/// The answer is a SCIM Error that a person can use: a status as text, a detail that ends
-/// with the request's id, the same id in the header. Gives the document.
+/// Asserts that the answer is a SCIM Error that a person can use: a status as text, a detail that
+/// ends with the request's id, the same id in the header. Returns the document.
 pub(crate) fn scim_error(response: &Response, what: &str) -> Value {
     let text = String::from_utf8_lossy(&response.body).into_owned();
     let error: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{what}: {text}"));
@@ -162,7 +162,7 @@ pub(crate) fn scim_error(response: &Response, what: &str) -> Value {
     error
 }
 
-/// Every byte as an escape but for letters and digits.
+/// Escapes every byte except letters and digits.
 pub(crate) fn escaped(text: &str) -> String {
     use std::fmt::Write as _;
     let mut out = String::new();

@@ -1,5 +1,5 @@
-//! A visit to the Team Directory: a server with people, a browser at its page, and what must
-//! be true of every visit.
+//! A visit to the Team Directory: a server with people, a browser at its page, and what must hold
+//! in every visit.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,7 +14,7 @@ const NODES_MAX: u64 = 300;
 /// People in one bulk request.
 const OPERATIONS: usize = 500;
 
-/// Counts nodes and moved content from now on, in the page itself.
+/// Starts to count nodes and moved content, in the page itself.
 const WATCH: &str = "(() => {
     window.nodes = 0; window.shift = 0; window.moved = [];
     const count = () => { nodes = Math.max(nodes, document.querySelectorAll('*').length); };
@@ -58,7 +58,7 @@ impl Visit {
 
     /// Opens a page and waits for its form.
     pub(crate) fn open(&self, path: &str) {
-        // From elsewhere, since another fragment alone is the same page.
+        // By way of another page, since a new fragment alone does not load the page again.
         self.browser.open("about:blank");
         self.browser.open(&self.url(path));
         self.browser.wait("document.activeElement?.id === 'token'");
@@ -70,8 +70,8 @@ impl Visit {
         self.browser.wait(&settled(None));
     }
 
-    /// Nothing was asked of anybody else, nothing was complained of, nothing moved, and the
-    /// page never had too many nodes.
+    /// Asserts that no other host was asked, the browser complained of nothing, nothing moved, and
+    /// the page never had too many nodes.
     pub(crate) fn assert_clean(&self) {
         let nodes = self.browser.value("nodes").as_u64().expect("a count");
         let shift = self.browser.value("shift").as_f64().expect("a number");
@@ -87,13 +87,14 @@ impl Visit {
         self.assert_own_host();
     }
 
-    /// Gives the targets of the requests since it was asked for last.
+    /// Asserts that no other host was asked. Returns the targets of the requests since the last
+    /// call.
     pub(crate) fn assert_own_host(&self) -> Vec<String> {
         let own = self.url("/");
         let mut targets = Vec::new();
         for params in self.browser.messages("Network.requestWillBeSent") {
             let url = params["request"]["url"].as_str().expect("a URL");
-            // The browser's own pages, before it goes anywhere.
+            // Pages of the browser itself, before it goes anywhere.
             let page = params["documentURL"].as_str().unwrap_or_default();
             if page.starts_with("chrome://") || page == "about:blank" {
                 continue;
@@ -105,7 +106,7 @@ impl Visit {
     }
 }
 
-/// The list shows people, and if it is said how many, those.
+/// An expression that holds once the list shows people, with these totals if given.
 pub(crate) fn settled(totals: Option<&str>) -> String {
     let rows = "document.querySelector('.row:not(.waiting) .name')?.textContent";
     match totals {
@@ -125,7 +126,7 @@ pub(crate) fn person(user_name: &str, given: &str, family: &str) -> Value {
     })
 }
 
-/// Adds somebody, in a millisecond of their own: who came last is first in the list.
+/// Adds a user, in a millisecond of its own: the list shows the latest first.
 pub(crate) fn add(talk: &mut Talk, user: &Value) -> Value {
     std::thread::sleep(Duration::from_millis(5));
     talk.json("POST", "/Users", Some(user), 201)
@@ -207,14 +208,14 @@ pub(crate) fn start(count: usize) -> Talk {
     talk
 }
 
-/// The value in the middle.
+/// The median.
 pub(crate) fn middle<T: PartialOrd>(mut values: Vec<T>) -> T {
     values.sort_by(|one, other| one.partial_cmp(other).expect("they are numbers"));
     values.swap_remove(values.len() / 2)
 }
 
 pub(crate) fn picture(browser: &Browser, name: &str) {
-    // The port is another one each time.
+    // The port differs each time; the picture should not.
     browser.value("document.getElementById('host').textContent = 'scim.example.com', 1");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/directory");
     browser.screenshot(&folder.join(format!("{name}.png")));

@@ -1,4 +1,4 @@
-//! The network door in bytes: real TLS, whatever stands in it.
+//! The network door in bytes: real TLS, with anything in it.
 
 use std::io::Read;
 use std::net::TcpStream;
@@ -32,13 +32,13 @@ impl Door {
         Self::to(Server::start_with(&["--rate-limit", "off"]))
     }
 
-    /// The door of a server that runs already, with the private authority.
+    /// The door of a running server that uses its private authority.
     pub(crate) fn to(server: Server) -> Self {
         let authority = std::fs::read(server.data_dir().join("tls/ca.pem")).expect("the CA");
         Self::with(server, authority)
     }
 
-    /// The same with a certificate of this authority, as PEM.
+    /// [`Self::to`] for a server with a certificate of this authority, given as PEM.
     pub(crate) fn with(server: Server, authority: Vec<u8>) -> Self {
         let token = server.token("okta").reveal().to_owned();
         Self {
@@ -68,7 +68,7 @@ impl Door {
         self.handshake_with(socket, versions, protocols)
     }
 
-    /// A handshake on a connection that is there.
+    /// A handshake on an open connection.
     pub(crate) fn handshake(&self, socket: TcpStream) -> std::io::Result<Tls> {
         self.handshake_with(socket, BOTH, &[])
     }
@@ -98,12 +98,12 @@ impl Door {
         while connection.is_handshaking() {
             connection.complete_io(&mut socket)?;
         }
-        // In TLS 1.3 the server's refusal comes after the client believes to be done.
+        // In TLS 1.3 the server may still refuse after the client considers the handshake done.
         Ok(StreamOwned::new(connection, socket))
     }
 
-    /// A request head with a good token, and whatever follows. Characters up to U+00FF are
-    /// the bytes of these numbers.
+    /// A request with `HOST` and `TOKEN` replaced by a host and a good token. Characters up to
+    /// U+00FF stand for the bytes of these numbers.
     pub(crate) fn with_token(&self, request: &str) -> Vec<u8> {
         let request = request
             .replace("HOST", "Host: localhost\r\nAuthorization: Bearer TOKEN")
@@ -113,7 +113,7 @@ impl Door {
 }
 
 pub(crate) fn read(tls: &mut Tls, is_head: bool) -> Response {
-    // One byte at a time: a second answer behind the first must stay unread.
+    // One byte at a time, so that a second answer behind the first stays unread.
     let mut reader = OneByte(tls);
     read_response(&mut reader, is_head, 1 << 20).expect("an answer")
 }
@@ -127,10 +127,10 @@ impl Read for OneByte<'_> {
     }
 }
 
-/// The server ended the connection and sent nothing more.
+/// Asserts that the server ended the connection and sent nothing more.
 pub(crate) fn assert_closed(tls: &mut Tls, what: &str) {
     let mut rest = Vec::new();
-    // A reset after the answer was read is an end as well.
+    // A reset after the answer was read counts as an end too.
     let _ = tls.read_to_end(&mut rest);
     assert_eq!(
         String::from_utf8_lossy(&rest),
