@@ -306,7 +306,7 @@ fn is_a_test(text: &str, name: &str) -> bool {
     let Some(at) = text.find(&format!("fn {name}(")) else {
         return false;
     };
-    // Its attributes are above its name, down from the end of the previous item.
+    // Its attributes are the lines above its name, back to the end of the previous item.
     let lines = text[..at].lines().rev();
     let mut attributes = lines.take_while(|line| line.trim() != "}");
     attributes.any(|line| line.trim() == "#[test]")

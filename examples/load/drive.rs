@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::lane::{self, Every, Lane, Turn};
 use crate::wire::Target;
 
-/// What the turns of clients came to.
+/// The measurements of some turns.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Samples {
     /// The time of each turn in microseconds, ascending.

@@ -18,7 +18,7 @@ use crate::work;
 const BATCH: usize = 1000;
 /// How many ids the clients know: too many for any cache.
 pub(crate) const IDS: usize = 6400;
-/// How many of them are neighbours.
+/// Those ids come from pages of so many neighbours.
 const PAGE: usize = 100;
 
 /// A fresh data directory for this run with so many users, so that what one run writes does not

@@ -13,7 +13,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 /// Longer than any answer that is worth waiting for takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-/// More than this is no answer that a workload asks for.
+/// No workload asks for an answer with a longer head.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// Where requests go, and which authority to trust.

@@ -46,7 +46,7 @@ impl Chain {
     ) -> Result<Self, Error> {
         let certificates = certificates(chain, pem)?;
         let bad_key = |what: String| Error::Bad(key.to_owned(), what);
-        // Checked first, since an encrypted key in the older form begins like one that is not.
+        // Checked first, since an encrypted key in the older form begins like a plain one.
         let private = match form::of_key(key, key_pem) {
             Some(what) => return Err(bad_key(what)),
             None => PrivateKeyDer::from_pem_slice(key_pem).map_err(|error| {

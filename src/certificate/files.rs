@@ -70,7 +70,7 @@ pub(super) fn read_own_key(path: &Path) -> Result<Vec<u8>, Error> {
 }
 
 /// Reads the key of a chain, unless others can read it too. A file of root's may be readable by its
-/// group, through which the server reads it: Debian's `ssl-cert` and Kubernetes' secrets are so.
+/// group, through which the server reads it, as with Debian's `ssl-cert` and Kubernetes' secrets.
 pub(super) fn read_key(path: &Path) -> Result<Vec<u8>, Error> {
     read_unless(path, |owner| {
         let of_group = if owner == 0 {

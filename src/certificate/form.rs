@@ -5,11 +5,11 @@ use std::path::Path;
 
 use crate::mend::quoted;
 
-/// The content of a signed PKCS #7 in DER begins so: the object identifier of RFC 2315 section 14.
+/// How the content of a signed PKCS #7 in DER begins: RFC 2315 section 14's object identifier.
 const SIGNED_DATA: &[u8] = &[
     0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x07, 0x02,
 ];
-/// The content of a PKCS #12 begins so: its version, of RFC 7292 section 4.
+/// How the content of a PKCS #12 begins: with its version (RFC 7292 section 4).
 const VERSION_3: &[u8] = &[0x02, 0x01, 0x03];
 
 const PKCS_12: &str = "PKCS #12";

@@ -94,7 +94,7 @@ pub enum Error {
     Exposed {
         /// The file.
         path: PathBuf,
-        /// The command that closes it to others, without the file.
+        /// The command that closes it to others, without the path.
         chmod: &'static str,
     },
     /// A file does not hold what it should; the text says why.

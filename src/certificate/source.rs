@@ -87,7 +87,7 @@ impl Source {
         }
     }
 
-    /// Tells a change of the customer's files. Our own need no watching: only we change them.
+    /// The stamps that tell a change of the customer's files. Only we change our own.
     pub(super) fn stamps(&self) -> Vec<Stamp> {
         let stamp = |path: &PathBuf| {
             let metadata = std::fs::metadata(path).ok()?;

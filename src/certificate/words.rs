@@ -2,13 +2,13 @@
 
 use rustls::{CertificateError, OtherError};
 
-/// The error in words for people.
+/// Describes an error in words for people.
 pub fn words_of(error: &rustls::Error) -> String {
     let rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) = error
     else {
         return error.to_string();
     };
-    // rustls shows nothing of the verifier's own errors but their names.
+    // rustls shows only the names of the verifier's own errors.
     let words = match inner.to_string().as_str() {
         "CaUsedAsEndEntity" => {
             "it is a CA's own certificate, which is not accepted as a server's: issue one for the \

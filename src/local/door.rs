@@ -92,8 +92,8 @@ impl Door {
         })
     }
 
-    /// Returns a check whether new connections are accepted. The system may refuse them for want of
-    /// descriptors or threads.
+    /// Returns a function that tells whether new connections are accepted. The system may refuse
+    /// them for want of descriptors or threads.
     pub fn probe(&self) -> impl Fn() -> bool + use<> {
         let path = self.socket.path.clone();
         move || is_accepting(&path)
@@ -118,7 +118,7 @@ impl Door {
                 log::error!("a worker of the local door had ended by a panic");
             }
         }
-        // This is the last owner. Dropping the newest server first wakes its accepting thread by a
+        // This is the last owner. When dropped, the newest server wakes its accepting thread by a
         // connection to the socket, which must still exist for that, and then removes the socket.
         drop(self.socket);
     }
@@ -187,7 +187,7 @@ impl Socket {
     }
 }
 
-/// Wakes all workers that wait at this server, so that they look which one is the newest.
+/// Wakes all workers that wait at this server, so that they look for the newest one.
 fn wake_workers(server: &Server) {
     for _ in 0..limits::LOCAL_WORKERS {
         server.unblock();
@@ -261,7 +261,7 @@ fn serve(mut request: Request, api: &Api) {
 
 fn answer(request: &mut Request, api: &Api) -> Answer {
     if *request.http_version() != (1, 1) {
-        // Without chunks a client could not tell a part of a list from the whole of it.
+        // Without chunks a client could not tell a part of a list from the whole.
         return api.refuse(
             &Fault::new(505, "only HTTP/1.1 is spoken at the local door"),
             None,

@@ -70,7 +70,7 @@ impl Exposition {
         assert!(family.described.insert(what.to_owned()), "twice: {line}");
         let is_openmetrics = self.format == Format::OpenMetrics;
         match what {
-            // The two formats escape quotes in it differently, so it has none.
+            // The two formats escape quotes in help texts differently, so there are none.
             "HELP" => assert!(!value.is_empty() && !value.contains(['\\', '"']), "{line}"),
             "UNIT" if is_openmetrics => assert!(name.ends_with(&format!("_{value}")), "{line}"),
             "TYPE" => {

@@ -235,7 +235,7 @@ fn respond(socket: TcpStream, config: Arc<ServerConfig>, answers: &Answers) -> s
     stream.flush()
 }
 
-/// Where the head of a request ends, and where the request does, once the head is there.
+/// Where the head and the whole request end; `None` until the head is there.
 fn ends(request: &[u8]) -> Option<(usize, usize)> {
     let head = request.windows(4).position(|end| end == b"\r\n\r\n")? + 4;
     let text = String::from_utf8_lossy(&request[..head]).to_lowercase();

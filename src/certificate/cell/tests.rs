@@ -22,7 +22,7 @@ fn source(directory: &Path, host: Option<&str>) -> Source {
     }
 }
 
-/// Tries both versions of TLS, with the authority as the only root.
+/// Whether handshakes succeed in both versions of TLS, with the authority as the only root.
 fn handshakes(cell: &Arc<Cell>, directory: &Path, name: &str) -> bool {
     [&rustls::version::TLS12, &rustls::version::TLS13]
         .map(|version| handshakes_in(version, cell, directory, name))

@@ -47,7 +47,7 @@ pub(super) fn print(client: &mut Client, query: &str, limit: usize) -> Result<()
     write(client, query, limit, ExportFormat::Csv, &mut Target::Output).map(drop)
 }
 
-/// Writes the users that a query selects, `limit` at most, and returns how many.
+/// Writes the users that a query selects, `limit` at most, and returns their number.
 fn write(
     client: &mut Client,
     query: &str,

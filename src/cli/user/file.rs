@@ -1,6 +1,6 @@
 //! Reads a file of users for an import or a comparison: CSV as spreadsheets write it, or JSON
-//! lines. `survey` checks the whole file first; then it is read batch by batch. What a row does to
-//! the directory is decided by the server.
+//! lines. `survey` checks the whole file first; then it is read batch by batch. The server decides
+//! what a row does.
 
 use std::collections::HashSet;
 use std::fs::File;

@@ -349,8 +349,8 @@ impl Rejects {
     }
 }
 
-/// Checks before the work what would fail at its end. `None` if the file cannot be created, but
-/// nobody named it or this is a dry run: there may be no rejected rows.
+/// Checks before the work what would fail at its end. A file that cannot be created is an error
+/// only if a real import named it; otherwise it is `None`, since there may be no rejected rows.
 fn checked(path: PathBuf, typed: &args::Import, table: &Table) -> Result<Option<PathBuf>, Failure> {
     if std::fs::symlink_metadata(&path).is_ok() {
         let what = format!("{}: the file exists already", path.display());
@@ -475,9 +475,9 @@ fn unwritten(path: &Path, error: &str) -> Failure {
     Failure::new(status::IO, format!("{}: {error}", path.display()))
 }
 
-/// Puts the reason before the cells, and drops the reason of an earlier import. A row with too many
-/// or too few cells stays so until it is mended; in it, the old reason's cell may have been
-/// removed, and another cell is in its place.
+/// Puts the reason before the cells, and drops that of an earlier import. A row with too many or
+/// too few cells stays as it is until it is mended: the old reason's cell may have been removed, so
+/// that another is in its place.
 fn with_reason(cells: &[String], count: usize, at: Option<usize>, reason: &str) -> Vec<String> {
     let is_count = |at: usize| cells.get(at).is_some_and(|it| columns::is_wrong_count(it));
     let old = at.filter(|at| cells.len() == count || is_count(*at));

@@ -62,7 +62,7 @@ pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<()
             Err(failure) if counts.is_nobody() => return Err(failure),
             Err(failure) => {
                 if !is_brief || counts.refused > 0 {
-                    // The server's failure matters more than one to print.
+                    // Ignored: the server's failure is the one to report.
                     let _ = listing.end();
                 }
                 counts.sum_up(typed);
@@ -85,7 +85,7 @@ pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<()
             if typed.dry_run {
                 return Err(failure);
             }
-            // What was undone stays so, and is reported.
+            // What was undone stays undone, so it is reported all the same.
             counts.sum_up(typed);
             let failure = if failure.is_unread() {
                 Failure::new(status::IO, "nobody reads standard output any more")
