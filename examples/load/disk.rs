@@ -25,9 +25,9 @@ const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit");
 const CHAIN: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("chain");
 
-/// Bytes of an audit row besides what it records.
+/// Bytes of an audit row besides those that record a change or a user.
 const AUDIT_BYTES: usize = 260;
-/// Bytes that it records of a change.
+/// Bytes of such a row that record a change.
 const CHANGE_BYTES: usize = 160;
 
 /// How often a second one page can be written and synced.
