@@ -25,8 +25,8 @@ fn of_the_url(place: &Place, caller: Caller) -> Vec<String> {
     let program = &place.program;
     let Some(url) = &place.base_url else {
         return vec![format!(
-            "  - No server has run on this data directory yet, so what goes into the fields below is\n    \
-             not known. Start it, and come back:\n      \
+            "  - No server has run on this data directory yet, so the values for the fields below are\n    \
+             not known. Start it, and run this guide again:\n      \
              {program} serve\n"
         )];
     };
@@ -75,16 +75,16 @@ fn url_unfit(url: &BaseUrl, caller: Caller) -> Vec<String> {
     }
     if caller != Caller::Cloud && url.as_str().contains('_') {
         whats.push(format!(
-            "  - The base URL {url} holds an underscore, which Okta refuses.\n"
+            "  - The base URL {url} contains an underscore, which Okta refuses.\n"
         ));
     } else if host.contains('_') {
         whats.push(format!(
-            "  - The host {host} holds an underscore: no public authority certifies such a name.\n"
+            "  - The host {host} contains an underscore: no public authority certifies such a name.\n"
         ));
     }
     if caller == Caller::OktaAgent && !url.as_str().contains("/v2") {
         whats.push(format!(
-            "  - The base URL {url} does not hold /v2, so Okta would speak SCIM 1.1.\n"
+            "  - The base URL {url} does not contain /v2, so Okta would speak SCIM 1.1.\n"
         ));
     }
     whats
@@ -94,7 +94,7 @@ fn other_base_url(place: &Place) -> String {
     let Place { program, file, .. } = place;
     let file = file.display();
     format!(
-        "    Give the machine a name that fits, say so in {file}, and restart:\n      \
+        "    Give the machine a suitable name, say so in {file}, and restart:\n      \
            base_url = \"https://scim.example.com\"\n      \
            sudo systemctl restart golinks-scim\n    \
          Without a service:\n      \

@@ -176,26 +176,26 @@ impl Place {
         let program = &self.program;
         match (&self.certificate, &self.authority) {
             (Certificate::Unknown, _) => format!(
-                "No server runs, so who accepts its certificate is not known: {program} cert show"
+                "No server runs, so nobody knows who accepts its certificate: {program} cert show"
             ),
             (
                 Certificate::Served {
                     is_public: true, ..
                 },
                 _,
-            ) => format!(
-                "The certificate that is served is of a public authority: {program} cert show"
-            ),
+            ) => {
+                format!("The server's certificate is from a public authority: {program} cert show")
+            }
             (_, Some(authority)) => format!(
-                "The certificate that is served is of this server's own CA, which no cloud accepts;\n\
-                 Okta's agent does ({program} guide agent).\n  \
+                "The server's certificate is from its own CA. No cloud accepts that; Okta's agent does\n\
+                 ({program} guide agent).\n  \
                  CA certificate   {}\n  \
                  CA fingerprint   {}",
                 authority.path, authority.fingerprint
             ),
-            (_, None) => format!(
-                "The certificate that is served is of no public authority: {program} cert show"
-            ),
+            (_, None) => {
+                format!("The server's certificate is from no public authority: {program} cert show")
+            }
         }
     }
 }
@@ -290,7 +290,9 @@ mod tests {
         ] {
             assert_eq!(filled(text), wanted);
         }
-        assert!(filled("{certificate}").contains("of a public authority: golinks-scim --data-dir"));
+        assert!(
+            filled("{certificate}").contains("from a public authority: golinks-scim --data-dir")
+        );
     }
 
     #[test]
