@@ -18,7 +18,7 @@
 //! ```text
 //! main ─▶ cli ─▶ https ┐            access                    http1
 //!           ├──▶ local ├─▶ api ─▶ certificate ─▶ columns ─▶ scim  ─▶ limits clock secret turns
-//!           └──▶ idp   ┘            directory                 store    config logging metrics files mend
+//!           └──▶ idp   ┘            directory                 store    config logging metrics files fix
 //!                                   manual page                        made_up locks
 //! ```
 //!
@@ -48,7 +48,7 @@
 //!   [`turns`]: bounded concurrency with a fair queue. [`locks`]: locks after a panic. [`logging`]:
 //!   lines to standard error. [`files`]: safe creation of files.
 //! - [`made_up`]: test users, recognised by their userName.
-//! - [`mend`]: advice on how to fix a problem, which may contain commands.
+//! - [`fix`]: advice on how to fix a problem, which may contain commands.
 //! - [`manual`]: the long pages, such as [the protocol clause by clause](manual::protocol).
 //!
 //! # Invariants, by what is absent
@@ -72,6 +72,7 @@ pub mod columns;
 pub mod config;
 pub mod directory;
 pub mod files;
+pub mod fix;
 pub mod http1;
 pub mod https;
 pub mod idp;
@@ -81,7 +82,6 @@ pub mod locks;
 pub mod logging;
 pub mod made_up;
 pub mod manual;
-pub mod mend;
 pub mod metrics;
 pub mod page;
 pub mod scim;

@@ -183,8 +183,8 @@ fn a_request_becomes_a_certificate_that_is_served() {
     let warning = "warning: none of the names is localhost, the host of the base URL";
     assert!(elsewhere.stderr.contains(warning), "{elsewhere:?}");
     assert!(!request.stderr.contains("warning"), "{request:?}");
-    let mend = "hint: set base_url to https://NAME/scim/v2";
-    assert!(elsewhere.stderr.contains(mend), "{elsewhere:?}");
+    let fix = "hint: set base_url to https://NAME/scim/v2";
+    assert!(elsewhere.stderr.contains(fix), "{elsewhere:?}");
     for (name, text, words) in [
         ("alone.pem", leaf.clone(), "without its issuer"),
         (
@@ -403,7 +403,7 @@ fn changed_files_are_noticed_and_bad_ones_leave_the_old_certificate() {
         });
         assert_eq!(shown(&door), before, "{what}");
     }
-    // A key that was too open is read once its mode is mended, as the log advised.
+    // A key that was too open is read once its mode is fixed, as the log advised.
     let before = shown(&door);
     customer.issue_with(0o644);
     hang_up();

@@ -1,4 +1,4 @@
-//! `check`: each failure that it knows is provoked, and the line that it prints mends it.
+//! `check`: each failure that it knows is provoked, and the line that it prints fixes it.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -75,10 +75,10 @@ fn a_user_is_created_changed_and_deleted_on_request_and_leftovers_go() {
 fn leftovers_are_told_of() {
     let place = Place::sound();
     place.run("golinks-scim user add left.golinks-scim-check@invalid --given L --family O");
-    let mend = place
+    let fix = place
         .finds("warn", "users made", "left.golinks-scim-check@invalid")
-        .mend;
-    place.run(&mend);
+        .fix;
+    place.run(&fix);
     let findings = place.check();
     let is_told = |it: &Finding| it.topic == "users made";
     assert!(!findings.iter().any(is_told), "{findings:#?}");
@@ -90,11 +90,11 @@ fn a_configuration_that_cannot_be_used() {
     let path = place.folder.path().join("config.toml");
     fs::write(&path, "rate_limt = 100\n").expect("written");
     place.set("GOLINKS_SCIM_CONFIG", path.display().to_string());
-    let mend = place.fails(
+    let fix = place.fails(
         "configuration",
         "config.toml:1: there is no setting rate_limt",
     );
-    let meant = mend
+    let meant = fix
         .strip_prefix("did you mean ")
         .expect("a suggestion")
         .trim_end_matches('?');
@@ -106,20 +106,20 @@ fn a_configuration_that_cannot_be_used() {
 fn no_data_directory_no_server_no_token() {
     let mut place = Place::new();
     place.set_base_url("localhost");
-    let mend = place.fails("data directory", "No such file");
-    place.start(&mend);
-    let mend = place.fails("tokens", "ever issued");
-    place.run(&mend);
+    let fix = place.fails("data directory", "No such file");
+    place.start(&fix);
+    let fix = place.fails("tokens", "ever issued");
+    place.run(&fix);
     place.is_well();
 
     place.stop();
-    let mend = place.fails("server", "no server runs");
-    place.start(&mend);
+    let fix = place.fails("server", "no server runs");
+    place.start(&fix);
     place.is_well();
 
     place.run("golinks-scim token revoke okta");
-    let mend = place.fails("tokens", "valid any more");
-    place.run(&mend);
+    let fix = place.fails("tokens", "valid any more");
+    place.run(&fix);
     place.is_well();
 }
 
@@ -170,7 +170,7 @@ fn settings_that_are_odd() {
         found.what.contains("did you mean $GOLINKS_SCIM_LISTEN"),
         "{found:?}"
     );
-    assert!(place.run(&found.mend).contains("listen"));
+    assert!(place.run(&found.fix).contains("listen"));
 }
 
 #[test]
@@ -178,8 +178,8 @@ fn a_data_directory_that_is_a_file() {
     let mut place = Place::new();
     place.set_base_url("localhost");
     fs::write(place.data_dir(), "x").expect("written");
-    let mend = place.fails("data directory", "is a file");
-    assert!(mend.ends_with("move the file away"), "{mend}");
+    let fix = place.fails("data directory", "is a file");
+    assert!(fix.ends_with("move the file away"), "{fix}");
     fs::rename(place.data_dir(), place.folder.path().join("away")).expect("ours");
     place.serve();
     place.run("golinks-scim token issue okta");
@@ -210,8 +210,8 @@ fn a_data_directory_of_somebody_else() {
         may_pass(mode);
         let failed = found_by(12_345).expect("it may not look");
         assert_eq!(failed["check"], topic, "{failed}");
-        let mend = "run this as root, or as the user that runs the server";
-        assert_eq!(failed["mend"], mend, "{failed}");
+        let fix = "run this as root, or as the user that runs the server";
+        assert_eq!(failed["fix"], fix, "{failed}");
     }
     assert_eq!(found_by(0), None);
 }
@@ -221,8 +221,8 @@ fn a_server_that_hangs() {
     let mut place = Place::sound();
     let mut hung = place.running.take().expect("it runs");
     kill_process(Pid::from_child(&hung), Signal::STOP).expect("ours");
-    let mend = place.fails("server", "the server did not answer");
-    let (kill, serve) = mend.split_once(" && ").expect("two steps");
+    let fix = place.fails("server", "the server did not answer");
+    let (kill, serve) = fix.split_once(" && ").expect("two steps");
     place.run(kill);
     hung.wait().expect("it is ours");
     place.start(serve);
@@ -237,8 +237,8 @@ fn a_data_directory_with_a_long_name() {
     fs::create_dir(&long).expect("made");
     fs::set_permissions(&long, fs::Permissions::from_mode(0o700)).expect("ours");
     place.set("GOLINKS_SCIM_DATA_DIR", long.display().to_string());
-    let mend = place.fails("server", "longer than the");
-    assert_eq!(mend, "choose a shorter --data-dir");
+    let fix = place.fails("server", "longer than the");
+    assert_eq!(fix, "choose a shorter --data-dir");
 }
 
 #[test]
@@ -271,12 +271,12 @@ fn somebody_else_at_the_socket() {
         ("SSH-2.0-OpenSSH\r\n", "the server did not answer"),
     ] {
         let standing_in = stand_in(answer);
-        let mend = place.fails("server", words);
+        let fix = place.fails("server", words);
         assert!(
-            mend.starts_with("golinks-scim check; if it says this again"),
-            "{mend}"
+            fix.starts_with("golinks-scim check; if it says this again"),
+            "{fix}"
         );
-        assert!(!mend.contains("kill"), "{mend}");
+        assert!(!fix.contains("kill"), "{fix}");
         standing_in.join().expect("it has ended");
     }
 }
@@ -307,8 +307,8 @@ fn a_server_that_stops_while_it_is_checked() {
     let last = failed.last().expect("a finding");
     assert_eq!(last["check"], "server", "{failed:#?}");
     let kill = format!("kill -KILL {} && ", hung.id());
-    let mend = last["mend"].as_str().expect("text");
-    assert!(mend.starts_with(&kill), "{mend}");
+    let fix = last["fix"].as_str().expect("text");
+    assert!(fix.starts_with(&kill), "{fix}");
     kill_process(Pid::from_child(&hung), Signal::KILL).expect("ours");
     hung.wait().expect("ours");
 }
@@ -327,9 +327,9 @@ fn a_server_of_somebody_else_is_started_by_root() {
         "chown -R 12345:12345 {}",
         place.data_dir().display()
     ));
-    let mend = place.fails("server", "no server runs");
-    assert!(mend.starts_with("setpriv --reuid 12345 "), "{mend}");
-    place.start(&mend);
+    let fix = place.fails("server", "no server runs");
+    assert!(fix.starts_with("setpriv --reuid 12345 "), "{fix}");
+    place.start(&fix);
     place.is_well();
 }
 
@@ -352,7 +352,7 @@ fn a_token_that_has_ended() {
     wait_until("the log is told of it", || place.log().contains(words));
     let found = place.finds("warn", "tokens", words);
     let (issue, revoke) = found
-        .mend
+        .fix
         .split_once("; if nobody needs it: ")
         .expect("two ways");
     assert_eq!(issue, "golinks-scim token issue entra --scope full");
@@ -385,14 +385,14 @@ fn very_many_deactivations() {
     let told = server.cli(&["check", "-o", "json"]);
     let findings: Vec<Value> = serde_json::from_str(&told.stdout).expect("JSON");
     let mut raised = findings.iter().filter(|it| it["check"] == "deactivations");
-    let mend = raised.next().expect("the alarm")["mend"].clone();
+    let fix = raised.next().expect("the alarm")["fix"].clone();
     let program = format!(
         "golinks-scim --data-dir {} user",
         server.data_dir().display()
     );
-    let mend = mend.as_str().expect("text");
-    assert_eq!(mend.matches(&program).count(), 2, "{mend}");
-    let since = mend.split(" user undo --since ").nth(1);
+    let fix = fix.as_str().expect("text");
+    assert_eq!(fix.matches(&program).count(), 2, "{fix}");
+    let since = fix.split(" user undo --since ").nth(1);
     let since = since.and_then(|it| it.strip_suffix(" --dry-run"));
     let words = ["user", "undo", "--since", since.expect("a moment")];
     let undone = server.cli(&words);
@@ -406,23 +406,23 @@ fn files_that_others_can_read_or_that_are_anothers() {
     for path in [place.data_dir(), place.data_dir().join("users.redb"), key] {
         let open = fs::Permissions::from_mode(0o755);
         fs::set_permissions(&path, open).expect("ours");
-        let mend = place.fails("data directory", path.to_str().expect("text"));
-        place.run(&mend);
+        let fix = place.fails("data directory", path.to_str().expect("text"));
+        place.run(&fix);
         place.is_well();
     }
     for (path, mode) in [("", 0o500), ("users.redb", 0o400), ("tls/ca.pem", 0o200)] {
         let path = place.data_dir().join(path);
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("ours");
-        let mend = place.fails("data directory", "cannot be used by its owner");
-        place.run(&mend);
+        let fix = place.fails("data directory", "cannot be used by its owner");
+        place.run(&fix);
         place.is_well();
     }
     if is_root() {
         for name in ["leaf.pem", "ca.pem", "ca.key"] {
             let path = place.data_dir().join("tls").join(name);
             chown(&path, Some(12345), None).expect("root may");
-            let mend = place.fails("data directory", "has another owner");
-            place.run(&mend);
+            let fix = place.fails("data directory", "has another owner");
+            place.run(&fix);
             place.is_well();
         }
         // As a restored folder may be: what is in it has kept its owner.
@@ -435,18 +435,18 @@ fn files_that_others_can_read_or_that_are_anothers() {
         for path in &inside {
             chown(path, Some(12345), Some(12345)).expect("root may");
         }
-        let mend = place.fails(
+        let fix = place.fails(
             "data directory",
             "belongs to root, but the store in it does not",
         );
-        assert!(mend.starts_with("chown 12345:12345 "), "{mend}");
+        assert!(fix.starts_with("chown 12345:12345 "), "{fix}");
         for path in &inside[1..] {
             chown(path, Some(0), Some(0)).expect("root may");
         }
         // One file that somebody else has is given back, and no key of root's is given to anybody.
-        let mend = place.fails("data directory", "users.redb has another owner");
-        assert!(mend.starts_with("chown 0:0 "), "{mend}");
-        place.run(&mend);
+        let fix = place.fails("data directory", "users.redb has another owner");
+        assert!(fix.starts_with("chown 0:0 "), "{fix}");
+        place.run(&fix);
         place.serve();
         place.is_well();
     }
@@ -459,9 +459,9 @@ fn a_server_that_lost_its_socket() {
     kill_process(pid, Signal::STOP).expect("ours");
     let socket = place.data_dir().join("admin.sock");
     fs::remove_file(&socket).expect("there");
-    let mend = place.fails("server", "in use");
+    let fix = place.fails("server", "in use");
     let wanted = "golinks-scim check; if it says this again: stop the server, and start it again";
-    assert_eq!(mend, wanted);
+    assert_eq!(fix, wanted);
     kill_process(pid, Signal::CONT).expect("ours");
     wait_until("it has another one", || socket.exists());
     place.is_well();
@@ -488,7 +488,7 @@ fn a_certificate_with_which_no_server_starts() {
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("ours");
     };
     let refused_by = |place: &Place, commands: &[&str], words: &str| {
-        let mend = place.fails("certificate", words);
+        let fix = place.fails("certificate", words);
         for command in commands {
             let line = format!("golinks-scim {command}");
             let output = place.shell(&line).output().expect("bash");
@@ -496,7 +496,7 @@ fn a_certificate_with_which_no_server_starts() {
             let told = String::from_utf8_lossy(&output.stderr);
             assert!(told.contains(words), "{line}: {told}");
         }
-        mend
+        fix
     };
     let refused = |words: &str| refused_by(&place, &["config check", "serve"], words);
     good();
@@ -513,8 +513,8 @@ fn a_certificate_with_which_no_server_starts() {
     refused_by(&place, &["config check"], "has ended");
     // Whoever has no other is not kept down by it.
     place.serve();
-    let mend = place.fails("readiness", "the certificate is valid from");
-    assert!(mend.starts_with("put a new chain and key into "), "{mend}");
+    let fix = place.fails("readiness", "the certificate is valid from");
+    assert!(fix.starts_with("put a new chain and key into "), "{fix}");
     let told = fs::read_to_string(place.folder.path().join("log")).expect("there");
     assert!(told.contains("it is served anyway"), "{told}");
     place.stop();
@@ -522,8 +522,8 @@ fn a_certificate_with_which_no_server_starts() {
     if is_root() {
         // Root may read it, the user that owns the data directory may not.
         chown(place.data_dir(), Some(12345), None).expect("root may");
-        let mend = place.fails("certificate", "may not read it");
-        assert!(mend.contains("install -o 12345 "), "{mend}");
+        let fix = place.fails("certificate", "may not read it");
+        assert!(fix.contains("install -o 12345 "), "{fix}");
         chown(place.data_dir(), Some(0), None).expect("root may");
     }
     place.run("golinks-scim config check");
@@ -535,8 +535,8 @@ fn a_certificate_with_which_no_server_starts() {
 fn too_few_descriptors() {
     let mut place = Place::sound();
     place.start("ulimit -Sn 300 && ulimit -Hn 300 && golinks-scim serve");
-    let mend = place.fails("descriptors", "300 may be open");
-    place.start(&mend);
+    let fix = place.fails("descriptors", "300 may be open");
+    place.start(&fix);
     place.is_well();
 }
 
@@ -567,8 +567,8 @@ fn a_store_that_is_damaged() {
         bytes[at] ^= 1;
     }
     fs::write(&store, bytes).expect("ours");
-    let mend = place.fails("store", "");
-    place.run(&mend.replace("FILE", &backup.display().to_string()));
+    let fix = place.fails("store", "");
+    place.run(&fix.replace("FILE", &backup.display().to_string()));
     place.serve();
     place.is_well();
 }
@@ -595,8 +595,8 @@ fn a_store_that_is_damaged_under_a_server() {
     bytes[bytes_of_it + words.len() - 2] ^= 1;
     fs::write(&store, bytes).expect("ours");
     place.serve();
-    let mend = place.fails("store", "");
-    let (stop, restore) = mend.split_once("; then ").expect("two steps");
+    let fix = place.fails("store", "");
+    let (stop, restore) = fix.split_once("; then ").expect("two steps");
     assert_eq!(stop, "stop the server");
     place.stop();
     place.run(&restore.replace("FILE", &backup.display().to_string()));
@@ -651,8 +651,8 @@ fn a_clock_that_is_behind_what_was_written() {
     let path = std::env::var("PATH").unwrap_or_default();
     place.set("PATH", format!("{}:{path}", folder.display()));
 
-    let mend = place.fails("clock", "but a change was made at");
-    place.run(&mend);
+    let fix = place.fails("clock", "but a change was made at");
+    place.run(&fix);
     place.finds("warn", "clock", "when the clock was ahead");
     place.is_well();
 }
@@ -692,9 +692,9 @@ fn a_disk_that_is_full() {
             .fails("readiness", "MiB left")
             .starts_with("free some space")
     );
-    let mend = place.fails("disk", "MiB are free");
+    let fix = place.fails("disk", "MiB are free");
     let largest = place.run(
-        mend.strip_prefix("to find what takes up space: ")
+        fix.strip_prefix("to find what takes up space: ")
             .expect("how to see what is large"),
     );
     assert!(largest.contains(disk.to_str().expect("text")), "{largest}");
@@ -727,11 +727,11 @@ fn what_is_found_can_be_read_by_programs_and_by_people() {
         table.stdout
     );
     let data_dir = server.data_dir();
-    let mend = format!(
+    let fix = format!(
         "         fix: golinks-scim --data-dir {} token issue okta",
         data_dir.display()
     );
-    assert!(table.stdout.contains(&mend), "{}", table.stdout);
+    assert!(table.stdout.contains(&fix), "{}", table.stdout);
     assert!(
         table.stderr.contains("begin with the first failure"),
         "{}",
@@ -746,7 +746,7 @@ fn what_is_found_can_be_read_by_programs_and_by_people() {
         );
         assert_eq!(
             finding["outcome"] == "fail" || finding["outcome"] == "warn",
-            finding["mend"].is_string(),
+            finding["fix"].is_string(),
             "{line}"
         );
     }
@@ -815,7 +815,7 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
     (
         "server",
         &[
-            ("&error.to_string(), &mend", "a_server_that_lost_its_socket"),
+            ("&error.to_string(), &fix", "a_server_that_lost_its_socket"),
             ("&failure.what, &hint", "a_data_directory_with_a_long_name"),
             ("fn odd", "somebody_else_at_the_socket"),
             ("no server runs", "no_data_directory_no_server_no_token"),
@@ -894,7 +894,7 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
     (
         "suites",
         &[(
-            "findings.fail(topic, &what, mend)",
+            "findings.fail(topic, &what, fix)",
             "a_proxy_that_knows_no_patch_and_no_delete",
         )],
     ),

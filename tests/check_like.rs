@@ -139,7 +139,7 @@ fn a_directory_may_be_empty_and_leftovers_go() {
     // Nor do runs within a minute show more wrong tokens than an address may.
     for _ in 0..4 {
         let again = place.check_with("check --write --like okta");
-        let is_throttled = |it: &Finding| it.mend.contains("too many wrong tokens");
+        let is_throttled = |it: &Finding| it.fix.contains("too many wrong tokens");
         assert!(!again.iter().any(is_throttled), "{again:#?}");
     }
     for line in [
@@ -178,8 +178,8 @@ fn whoever_was_only_named_so_stays() {
     place.serve();
     assert_eq!(deactivations(&place), "1");
     let words = format!("but not made by one, so not deleted: {NAMED_SO}");
-    let mend = place.finds("warn", "users made", &words).mend;
-    let (_, history) = mend.split_once(": ").expect("a command");
+    let fix = place.finds("warn", "users made", &words).fix;
+    let (_, history) = fix.split_once(": ").expect("a command");
     let told = place.run(history);
     assert!(told.contains("jane@example.com"), "{told}");
     let told = place.run("golinks-scim check --write");
@@ -232,7 +232,7 @@ fn a_proxy_that_knows_no_patch_and_no_delete() {
                 && it.topic == topic
                 && it.what.starts_with(words)
                 && it.what.ends_with(", found 405")
-                && it.mend.contains("forward /scim/v2 to it unchanged")
+                && it.fix.contains("forward /scim/v2 to it unchanged")
         };
         assert!(
             findings.iter().any(is_told),

@@ -1,5 +1,5 @@
 //! `check` at the network door: names, ports, certificates, and whoever else answers there. What
-//! it knows is provoked, and the line that it prints mends it.
+//! it knows is provoked, and the line that it prints fixes it.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -18,7 +18,7 @@ use crate::support::place::{Finding, Place, chain_for};
 fn a_port_that_another_has() {
     // The port that is suggested is free then; another test may be quicker to take it.
     let mut tries = (0..20).map(|_| another_has_the_port());
-    assert!(tries.any(|is_mended| is_mended), "no port stays free");
+    assert!(tries.any(|is_fixed| is_fixed), "no port stays free");
 }
 
 fn another_has_the_port() -> bool {
@@ -32,9 +32,9 @@ fn another_has_the_port() -> bool {
         .1
         .clone();
     let _other = TcpListener::bind(&address).expect("free again");
-    let mend = place.fails("port", "in use");
-    let other = mend.rsplit(' ').next().expect("an address").to_owned();
-    if place.try_start(&mend).is_err() {
+    let fix = place.fails("port", "in use");
+    let other = fix.rsplit(' ').next().expect("an address").to_owned();
+    if place.try_start(&fix).is_err() {
         return false;
     }
     TcpStream::connect(&other).expect("it listens there");
@@ -42,7 +42,7 @@ fn another_has_the_port() -> bool {
     let (_, port) = other.rsplit_once(':').expect("a port");
     let url = format!("https://localhost:{port}");
     place.set("GOLINKS_SCIM_BASE_URL", url);
-    if place.try_start(&mend).is_err() {
+    if place.try_start(&fix).is_err() {
         return false;
     }
     place.is_well();
@@ -58,10 +58,10 @@ fn a_base_url_that_leads_nowhere() {
     ] {
         place.set_base_url(host);
         place.serve();
-        let mend = place.fails("name", words);
+        let fix = place.fails("name", words);
         assert!(
-            mend.starts_with("set base_url in the configuration"),
-            "{mend}"
+            fix.starts_with("set base_url in the configuration"),
+            "{fix}"
         );
         place.set_base_url("localhost");
         place.serve();
@@ -69,8 +69,8 @@ fn a_base_url_that_leads_nowhere() {
     }
     place.set("GOLINKS_SCIM_BASE_URL", "https://localhost:1".to_owned());
     place.serve();
-    let mend = place.fails("port", "the server listens at");
-    let (_, url) = mend.rsplit_once("set base_url to ").expect("a URL");
+    let fix = place.fails("port", "the server listens at");
+    let (_, url) = fix.rsplit_once("set base_url to ").expect("a URL");
     place.set(
         "GOLINKS_SCIM_BASE_URL",
         url.trim_end_matches(" and restart").to_owned(),
@@ -110,13 +110,13 @@ fn a_certificate_that_no_client_accepts() {
         put(made);
         place.serve();
         std::thread::sleep(Duration::from_secs(pause));
-        let mend = place.fails("certificate", words);
+        let fix = place.fails("certificate", words);
         let wanted = format!(
             "put the full chain for localhost and its key into {} and {}",
             chain.display(),
             key.display()
         );
-        assert_eq!(mend, wanted);
+        assert_eq!(fix, wanted);
         put(chain_for("localhost", None));
         let running = place.running.as_ref().expect("it runs");
         kill_process(Pid::from_child(running), Signal::HUP).expect("ours");
@@ -157,16 +157,16 @@ fn a_name_that_only_this_machine_or_network_finds() {
         if place.run("golinks-scim token list -o jsonl").is_empty() {
             place.run("golinks-scim token issue okta");
         }
-        let mend = place.finds("warn", "name", words).mend;
+        let fix = place.finds("warn", "name", words).fix;
         assert!(
-            mend.starts_with("set base_url in the configuration"),
-            "{mend}"
+            fix.starts_with("set base_url in the configuration"),
+            "{fix}"
         );
         let trusted = place.finds("warn", "certificate", "only clients that trust");
-        let read_on = place.run(&trusted.mend);
+        let read_on = place.run(&trusted.fix);
         assert!(read_on.contains("cert request"), "{read_on}");
-        let mend = place.finds("warn", "reachable by", reached_by).mend;
-        if let Some((_, guide)) = mend.split_once("Provisioning Agent: ") {
+        let fix = place.finds("warn", "reachable by", reached_by).fix;
+        if let Some((_, guide)) = fix.split_once("Provisioning Agent: ") {
             let (guide, _) = guide.split_once(';').expect("two ways");
             assert!(place.run(guide).contains("Okta"), "{guide}");
         }
@@ -188,15 +188,15 @@ fn own_address() -> Option<String> {
 fn an_address_that_is_left_out() {
     // Another test may have the same port, at another address, by then.
     let mut tries = (0..5).map(|_| is_let_in());
-    assert!(tries.any(|is_mended| is_mended), "no port stays free");
+    assert!(tries.any(|is_fixed| is_fixed), "no port stays free");
 }
 
 fn is_let_in() -> bool {
     let mut place = Place::sound();
     place.set_base_url("127.0.0.2");
     place.serve();
-    let mend = place.fails("port", "the server listens at 127.0.0.1");
-    let listen = mend
+    let fix = place.fails("port", "the server listens at 127.0.0.1");
+    let listen = fix
         .split_once("set listen to ")
         .and_then(|(_, rest)| rest.strip_suffix(" and restart"))
         .expect("an address");
@@ -241,8 +241,8 @@ fn something_else_that_answers() {
     ] {
         place.set("GOLINKS_SCIM_BASE_URL", url);
         place.serve();
-        let mend = place.fails("certificate", words);
-        let (_, url) = mend.rsplit_once("set base_url to ").expect("a URL");
+        let fix = place.fails("certificate", words);
+        let (_, url) = fix.rsplit_once("set base_url to ").expect("a URL");
         let url = url.trim_end_matches(" and restart").to_owned();
         place.set("GOLINKS_SCIM_BASE_URL", url);
         place.serve();
@@ -276,8 +276,8 @@ fn a_proxy_with_a_certificate_of_a_company() {
     let front = Front::proxy(&pair, &place.data_dir(), &url);
     place.set("GOLINKS_SCIM_BASE_URL", front.url());
     place.serve();
-    let mend = place.fails("certificate", "no client accepts");
-    let (_, line) = mend
+    let fix = place.fails("certificate", "no client accepts");
+    let (_, line) = fix
         .split_once(" certificate of your own CA: golinks-scim ")
         .expect("a line");
     let (line, _) = line
@@ -328,7 +328,7 @@ fn a_proxy_with_a_certificate_of_a_company() {
         "if a proxy answers with a certificate of {issuer}: it may be leaving out the intermediate \
          certificate of {issuer}, make it send the full chain; or name that CA's file"
     );
-    assert!(refused.mend.starts_with(&words), "{words}: {refused:?}");
+    assert!(refused.fix.starts_with(&words), "{words}: {refused:?}");
 
     // Another authority, be it of the same name, is no better than none, and it makes no certificate good that is not.
     let other = Front::proxy(&chain_for("localhost", None), &place.data_dir(), &url);
@@ -347,7 +347,7 @@ fn a_proxy_with_a_certificate_of_a_company() {
         let refused = findings.iter().find(|it| it.outcome == "fail");
         let refused = refused.expect("a failure");
         assert!(refused.what.contains(words), "{words}: {findings:#?}");
-        assert!(!refused.mend.contains("--ca"), "{refused:?}");
+        assert!(!refused.fix.contains("--ca"), "{refused:?}");
     }
     let der = place.folder.path().join("ca.der");
     fs::write(&der, another.der()).expect("written");
@@ -373,8 +373,8 @@ fn somebody_who_is_silent() {
     let port = silent.local_addr().expect("bound").port();
     place.set("GOLINKS_SCIM_BASE_URL", format!("https://localhost:{port}"));
     place.serve();
-    let mend = place.fails("certificate", "no TLS connection");
-    assert!(mend.contains("any proxy in front of the server"), "{mend}");
+    let fix = place.fails("certificate", "no TLS connection");
+    assert!(fix.contains("any proxy in front of the server"), "{fix}");
 }
 
 /// A token that is good for something is shown to nobody who does not lead it here.
@@ -390,8 +390,8 @@ fn a_proxy_that_lets_nothing_through() {
         });
         place.set("GOLINKS_SCIM_BASE_URL", front.url());
         place.serve();
-        let mend = place.fails("way", "does not arrive at this server");
-        assert!(mend.contains("forward /scim/v2 to it unchanged"), "{mend}");
+        let fix = place.fails("way", "does not arrive at this server");
+        assert!(fix.contains("forward /scim/v2 to it unchanged"), "{fix}");
         let seen = seen.lock().expect("whole");
         let shown = seen.iter().filter(|head| head.contains("Bearer ")).count();
         assert!(shown == 1 || answer.is_none(), "{seen:#?}");
@@ -499,8 +499,8 @@ fn a_proxy_that_answers_by_itself() {
     });
     place.set("GOLINKS_SCIM_BASE_URL", front.url());
     place.serve();
-    let mend = place.fails("Okta app", "found 404");
-    assert!(mend.contains("the proxy's routes for /scim/v2"), "{mend}");
+    let fix = place.fails("Okta app", "found 404");
+    assert!(fix.contains("the proxy's routes for /scim/v2"), "{fix}");
 }
 
 /// Okta's suite for its catalogue wants names of its first user; provisioning does not.
@@ -511,7 +511,7 @@ fn a_first_user_as_oktas_suite_does_not_want_it() {
     fs::write(&people, "userName\njane@example.com\n").expect("written");
     place.run(&format!("golinks-scim user import {}", people.display()));
     let found = place.finds("warn", "Okta suite SPEC", "expected");
-    assert!(found.mend.contains("not provisioning"), "{found:?}");
+    assert!(found.fix.contains("not provisioning"), "{found:?}");
     place.is_well();
     // Its line among the suites is not left out for that.
     let findings = place.check_with("check --write --like okta");
@@ -539,6 +539,6 @@ fn an_address_that_has_shown_too_many_wrong_tokens() {
         client.send(&request).expect("an answer");
     }
     let found = place.finds("warn", "Okta app", "429");
-    assert!(found.mend.contains("too many wrong tokens"), "{found:?}");
+    assert!(found.fix.contains("too many wrong tokens"), "{found:?}");
     place.is_well();
 }

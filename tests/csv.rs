@@ -191,7 +191,7 @@ fn a_rehearsal_tells_and_changes_nothing() {
 }
 
 #[test]
-fn rejected_rows_are_mended_and_imported() {
+fn rejected_rows_are_fixed_and_imported() {
     let desk = Desk::new();
     desk.write(
         "s.csv",
@@ -211,10 +211,10 @@ fn rejected_rows_are_mended_and_imported() {
         "{text}"
     );
     // A row with too few cells stays refused until it has them.
-    let mended = text
+    let fixed = text
         .replace("perhaps", "no")
         .replace(",,yes\n", ",d@x,yes\n");
-    desk.write("s.rejects.csv", &mended);
+    desk.write("s.rejects.csv", &fixed);
     check(
         &desk.import("s.rejects.csv", &["--rejects", "/dev/null/none.csv"]),
         74,
@@ -226,7 +226,7 @@ fn rejected_rows_are_mended_and_imported() {
             "another --rejects",
         ],
     );
-    desk.write("s.rejects.csv", mended.replace(",c@x\n", ",c@x,\n"));
+    desk.write("s.rejects.csv", fixed.replace(",c@x\n", ",c@x,\n"));
     check(&desk.import("s.rejects.csv", &[]), 0, &["0 rejected"]);
     for name in ["b@x", "c@x", "d@x"] {
         assert_eq!(desk.user(name)["userName"], name);
@@ -589,7 +589,7 @@ fn all_columns_that_stand_for_nothing_are_told_at_once_and_marks_are_kept() {
     );
 }
 
-/// Rejected rows that nobody mended are refused as often as they go in.
+/// Rejected rows that nobody fixed are refused as often as they go in.
 #[test]
 fn a_rejected_row_is_no_other_row_for_being_rejected_again() {
     let desk = Desk::new();
@@ -785,11 +785,11 @@ fn encodings_quotes_and_headers() {
     let array = "array.jsonl:1: this is a JSON array";
     check(&desk.import("array.jsonl", &[]), 65, &[array]);
     check(&desk.import("nothing.csv", &[]), 74, &["nothing.csv"]);
-    let mend = "hint: golinks-scim manual csv lists";
+    let fix = "hint: golinks-scim manual csv lists";
     check(
         &desk.import("unknown.csv", &[]),
         65,
-        &[mend, "--ignore=Titel leaves this one out"],
+        &[fix, "--ignore=Titel leaves this one out"],
     );
     check(
         &desk.import("unknown.csv", &["--ignore", "titel"]),
@@ -1016,7 +1016,7 @@ fn rows_with_very_many_values_are_refused_one_by_one() {
 }
 
 #[test]
-fn a_difference_is_mended_by_the_printed_commands() {
+fn a_difference_is_fixed_by_the_printed_commands() {
     let desk = Desk::new();
     desk.write(
         "here.csv",

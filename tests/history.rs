@@ -1030,15 +1030,15 @@ fn an_undo_that_breaks_off_says_how_to_go_on() {
         broken.stderr.starts_with("1 user changed back"),
         "{broken:?}"
     );
-    let (_, mend) = broken
+    let (_, fix) = broken
         .stderr
         .split_once("hint: run it again with --since ")
         .expect("a hint");
-    let time = mend.split(':').next().unwrap_or_default();
+    let time = fix.split(':').next().unwrap_or_default();
     let is_moment = time.len() == "2026-11-25T08".len() && time.contains('T');
     assert!(is_moment, "{broken:?}");
     assert!(
-        mend.ends_with(": users already changed back are left alone\n"),
+        fix.ends_with(": users already changed back are left alone\n"),
         "{broken:?}"
     );
 }

@@ -26,7 +26,7 @@ mod watch;
 /// Warnings about tokens, certificates and deactivations under a moving clock; an unreadable store.
 mod warnings;
 
-/// `check`: every failure that it knows is provoked, and what it prints mends it.
+/// `check`: every failure that it knows is provoked, and what it prints fixes it.
 mod check;
 mod check_like;
 mod check_network;

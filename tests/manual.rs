@@ -155,7 +155,7 @@ fn the_page_on_errors_has_every_text() {
                 count += 1;
                 if !page.contains(&part) {
                     complaints.push(format!(
-                        "{}: {part:?} is not in src/manual/errors.md; say what causes and mends it",
+                        "{}: {part:?} is not in src/manual/errors.md; say what causes and fixes it",
                         file.display()
                     ));
                 }

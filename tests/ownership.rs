@@ -258,7 +258,7 @@ fn a_key_of_the_authority_that_a_group_may_read_is_taken_from_it() {
     assert!(refused.stderr.contains(&advice), "{refused:?}");
 }
 
-/// A script tells by the exit status what only another user's rights would mend.
+/// A script tells by the exit status what only another user's rights would fix.
 #[test]
 fn a_file_that_only_root_may_read_is_no_fault_of_its_content() {
     if !is_root() {

@@ -15,7 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["columns"],
     &["http1", "scim", "store"],
     &[
-        "metrics", "config", "limits", "clock", "secret", "logging", "files", "mend", "turns",
+        "metrics", "config", "limits", "clock", "secret", "logging", "files", "fix", "turns",
         "made_up", "locks",
     ],
 ];

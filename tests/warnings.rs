@@ -14,9 +14,9 @@ use golinks_scim::api::{Api, Options, Tuning};
 use golinks_scim::certificate::{Cell, Names, Source};
 use golinks_scim::clock::{Clock, Instant, SystemClock};
 use golinks_scim::directory::describe;
+use golinks_scim::fix::filled;
 use golinks_scim::http1::{Body, Head};
 use golinks_scim::limits;
-use golinks_scim::mend::filled;
 use golinks_scim::store::{Change, Facts, Keys, Store};
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
@@ -202,8 +202,8 @@ impl Here {
         let of_kind = all.filter(|warning| warning["kind"] == kind);
         of_kind
             .map(|warning| {
-                let mend = filled(text(&warning["mend"]), "golinks-scim");
-                format!("{}; {mend}", text(&warning["what"]))
+                let fix = filled(text(&warning["fix"]), "golinks-scim");
+                format!("{}; {fix}", text(&warning["what"]))
             })
             .collect()
     }
@@ -425,10 +425,10 @@ fn a_token_whose_successor_was_taken_back_is_told_of_with_its_whole_life() {
         assert_eq!(here.warned("tokens"), [""; 0]);
         here.move_to(HOUR + 4000);
         let warned = here.warned("tokens");
-        let mend = format!("not replaced; golinks-scim token issue rot{wanted}; if nobody");
+        let fix = format!("not replaced; golinks-scim token issue rot{wanted}; if nobody");
         assert!(
-            warned.len() == 1 && warned[0].contains(&mend),
-            "{mend}: {warned:?}"
+            warned.len() == 1 && warned[0].contains(&fix),
+            "{fix}: {warned:?}"
         );
     }
 }
@@ -501,7 +501,7 @@ fn many_tokens_that_have_ended_are_told_of_in_one_line() {
         }
         assert_eq!(of_ended(here.logs()), [""; 0]);
     }
-    // Whoever mends one does not hear of the others anew.
+    // Whoever fixes one does not hear of the others anew.
     here.json("POST", "/admin/tokens", &json!({"name": "t12"}));
     let told = here.warned("tokens");
     let words = "11 tokens have expired";
@@ -582,7 +582,7 @@ fn a_certificate_that_is_not_ours_is_warned_of_before_its_end() {
     );
     let status = here.status();
     let reasons = status["reasons"].as_array().expect("a list");
-    assert!(reasons.len() == 2 && reasons.iter().all(|it| it["mend"].is_string()));
+    assert!(reasons.len() == 2 && reasons.iter().all(|it| it["fix"].is_string()));
 }
 
 /// A router with a leaf of the private authority, both made now.
@@ -621,7 +621,7 @@ fn the_end_of_our_own_authority_is_warned_of_from_a_year_before_it() {
     reach(-3);
     assert_eq!(here.ask("GET", "/readyz", &Value::Null).0, 503);
     assert_eq!(
-        here.status()["reasons"][0]["mend"],
+        here.status()["reasons"][0]["fix"],
         "{program} manual certificates"
     );
     assert_eq!(here.metric("certificate_days_left").as_deref(), Some("-3"));
@@ -633,15 +633,15 @@ fn for_a_clock_that_is_wrong_no_certificate_is_to_be_bought() {
     let here = with_our_own();
     // Nobody has made the next one yet.
     here.move_to(3 * 365 * DAY);
-    let mend = here.status()["reasons"][0]["mend"].clone();
-    assert!(text(&mend).starts_with("correct the clock"), "{mend}");
+    let fix = here.status()["reasons"][0]["fix"].clone();
+    assert!(text(&fix).starts_with("correct the clock"), "{fix}");
     // The clock is slow, or was fast when the CA was made.
     here.move_to(-3 * DAY);
-    let mend = here.status()["reasons"][0]["mend"].clone();
-    assert!(text(&mend).contains("correct it (timedatectl)"), "{mend}");
+    let fix = here.status()["reasons"][0]["fix"].clone();
+    assert!(text(&fix).contains("correct it (timedatectl)"), "{fix}");
     assert!(
-        text(&mend).ends_with("{program} manual certificates"),
-        "{mend}"
+        text(&fix).ends_with("{program} manual certificates"),
+        "{fix}"
     );
 }
 
@@ -658,14 +658,14 @@ fn another_base_url_than_before_is_told_of_until_the_next_start() {
     here.move_to(1000);
     let here = here.start_again_at("https://new.example/scim/v2");
     let what = "the base URL is https://new.example/scim/v2 now, and was https://localhost/scim/v2";
-    let mend = "give the new one to the identity providers that were given the old one, or set \
+    let fix = "give the new one to the identity providers that were given the old one, or set \
                 base_url = \"https://localhost/scim/v2\" and restart the server";
-    assert_eq!(here.logs(), [format!("{what}; fix: {mend}")]);
-    assert_eq!(here.warned("base URL"), [format!("{what}; {mend}")]);
+    assert_eq!(here.logs(), [format!("{what}; fix: {fix}")]);
+    assert_eq!(here.warned("base URL"), [format!("{what}; {fix}")]);
     // Whoever calls may still call the old one.
     here.move_to(2000);
     assert_eq!(here.ask_with(text(&token["token"]), "/scim/v2/Users"), 200);
-    assert_eq!(here.warned("base URL"), [format!("{what}; {mend}")]);
+    assert_eq!(here.warned("base URL"), [format!("{what}; {fix}")]);
     assert_eq!(here.logs(), [""; 0]);
     let here = here.start_again_at("https://new.example/scim/v2");
     assert_eq!(here.warned("base URL"), [""; 0]);
@@ -842,7 +842,7 @@ fn with_a_damaged_row() -> Here {
 }
 
 #[test]
-fn a_row_that_is_damaged_while_it_is_served_is_told_until_it_is_mended() {
+fn a_row_that_is_damaged_while_it_is_served_is_told_until_it_is_fixed() {
     for (method, target) in [
         ("GET", "/scim/v2/Users?startIndex=11"),
         ("GET", "/scim/v2/Users"),
@@ -863,7 +863,7 @@ fn a_row_that_is_damaged_while_it_is_served_is_told_until_it_is_mended() {
         );
         let reasons = here.status()["reasons"].clone();
         assert!(
-            text(&reasons[0]["mend"]).contains("backup restore FILE"),
+            text(&reasons[0]["fix"]).contains("backup restore FILE"),
             "{reasons}"
         );
     }

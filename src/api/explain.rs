@@ -238,7 +238,7 @@ mod tests {
             (row(Problem::no_such_resource("group")), "base URL"),
             (row(Problem::not_found()), "base URL"),
             (row(Error::Uniqueness), "user show"),
-            (row(Error::Uniqueness), "nothing is to mend"),
+            (row(Error::Uniqueness), "nothing is to fix"),
             (json!({"status": 412}), "an earlier try"),
             (of("DELETE", None), "nothing: the user is gone"),
             (of("POST", Some("Delete")), "nothing: the user is gone"),

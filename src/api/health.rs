@@ -20,9 +20,9 @@ use crate::access::{Administrator, Principal};
 use crate::clock::Instant;
 use crate::config;
 use crate::files;
+use crate::fix::Fix;
 use crate::http1::accept;
 use crate::limits;
-use crate::mend::Mend;
 use crate::metrics::{self, Format, Process};
 use crate::store::Ailment;
 
@@ -82,7 +82,7 @@ pub(super) fn status(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> O
             "ready": reasons.is_empty(),
             "reasons": reasons
                 .iter()
-                .map(|reason| json!({"what": reason.what, "mend": reason.mend.template()}))
+                .map(|reason| json!({"what": reason.what, "fix": reason.fix.template()}))
                 .collect::<Vec<_>>(),
             "users": users.map(|(active, inactive)| json!({
                 "active": active,
@@ -116,18 +116,18 @@ pub(super) fn status(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> O
     ))
 }
 
-/// Why changes cannot be made, or soon cannot, and what mends it.
+/// Why changes cannot be made, or soon cannot, and what fixes it.
 struct Reason {
     what: String,
-    mend: Mend,
+    fix: Fix,
 }
 
 /// All reasons; none when the server is ready.
 fn reasons(api: &Api) -> Vec<Reason> {
     let mut reasons = Vec::new();
-    let mut add = |what: String, mend| {
-        let mend = Mend::new(mend);
-        reasons.push(Reason { what, mend });
+    let mut add = |what: String, fix| {
+        let fix = Fix::new(fix);
+        reasons.push(Reason { what, fix });
     };
     match api.store.ailment() {
         None if api.store.snapshot().is_ok() => {}
@@ -158,10 +158,10 @@ fn reasons(api: &Api) -> Vec<Reason> {
     }
     reasons.extend(certificate_out_of_date(api));
     if api.is_stopping.load(Ordering::Relaxed) {
-        let mend = "start it again: systemctl start golinks-scim, or {program} serve";
+        let fix = "start it again: systemctl start golinks-scim, or {program} serve";
         reasons.push(Reason {
             what: "the server is stopping".to_owned(),
-            mend: Mend::new(mend),
+            fix: Fix::new(fix),
         });
     }
     reasons
@@ -171,7 +171,7 @@ fn little_space(disk: &Disk) -> Reason {
     let (left, needed) = (disk.free_bytes >> 20, limits::DISK_FREE_BYTES_MIN >> 20);
     Reason {
         what: format!("the disk has only {left} MiB left, less than {needed}"),
-        mend: Mend::new(MAKE_SPACE),
+        fix: Fix::new(MAKE_SPACE),
     }
 }
 
@@ -180,7 +180,7 @@ pub(super) fn unready(api: &Api) -> Vec<Warning> {
     let warning = |about: &str, reason: Reason, step| Warning {
         kind: "readiness",
         what: reason.what,
-        mend: reason.mend,
+        fix: reason.fix,
         steps: vec![(about.to_owned(), step)],
     };
     let mut warnings = Vec::new();
@@ -213,7 +213,7 @@ fn certificate_out_of_date(api: &Api) -> Option<Reason> {
     let (begins, ends) = (summary.not_before, summary.not_after);
     Some(Reason {
         what: format!("the certificate is valid from {begins} to {ends}, but it is now {now}"),
-        mend: cell.mend(now),
+        fix: cell.fix(now),
     })
 }
 

@@ -14,9 +14,9 @@ use crate::access::{Mode, Scope, Token};
 use crate::certificate::{Cell, NEW_AUTHORITY};
 use crate::clock::Instant;
 use crate::directory::AlarmState;
+use crate::fix::Fix;
 use crate::limits;
 use crate::locks::sound;
-use crate::mend::Mend;
 
 /// Days before the end of a token at which a warning is logged.
 const TOKEN_DAYS: [i64; 5] = [1, 7, 14, 30, 60];
@@ -44,7 +44,7 @@ pub(super) struct Told(Mutex<HashMap<String, i64>>);
 pub(super) struct Warning {
     pub(super) kind: &'static str,
     pub(super) what: String,
-    pub(super) mend: Mend,
+    pub(super) fix: Fix,
     /// The subjects, each with the step that it has reached, in days if there are several steps.
     /// Each step is logged once.
     pub(super) steps: Vec<(String, i64)>,
@@ -52,7 +52,7 @@ pub(super) struct Warning {
 
 impl Warning {
     pub(super) fn to_json(&self) -> Value {
-        json!({"kind": self.kind, "what": self.what, "mend": self.mend.template()})
+        json!({"kind": self.kind, "what": self.what, "fix": self.fix.template()})
     }
 }
 
@@ -67,7 +67,7 @@ impl Api {
             // A certificate out of date keeps every client out, and nothing else reports that.
             let is_out = warning.steps.iter().any(|(about, _)| about == CERTIFICATE);
             let level = if is_out { Level::Error } else { Level::Warn };
-            log::log!(level, "{}; fix: {}", warning.what, warning.mend);
+            log::log!(level, "{}; fix: {}", warning.what, warning.fix);
         }
     }
 }
@@ -128,7 +128,7 @@ pub(super) fn all(api: &Api, alarm: &AlarmState, now: Instant) -> Vec<Warning> {
         warnings.push(Warning {
             kind: "deactivations",
             what: format!("{} (since {since})", alarm.words()),
-            mend: alarm.mend(),
+            fix: alarm.fix(),
             steps: Vec::new(),
         });
     }
@@ -144,7 +144,7 @@ fn token_near_its_end(token: &Token, now: Instant) -> Option<Warning> {
     Some(Warning {
         kind: "tokens",
         what: format!("the token {} ends at {expires}, in {days} days", token.name),
-        mend: Mend::of(format!("{{program}} token rotate {}", token.name)),
+        fix: Fix::of(format!("{{program}} token rotate {}", token.name)),
         steps: vec![(token.id.clone(), step(days, steps)?)],
     })
 }
@@ -172,7 +172,7 @@ fn token_ended(token: &Token, newest: &Token) -> Option<Warning> {
     Some(Warning {
         kind: "tokens",
         what: format!("the token {name} expired at {expires} and was not replaced"),
-        mend: Mend::of(format!(
+        fix: Fix::of(format!(
             "{{program}} token issue {name}{}; if nobody needs it: {{program}} token revoke {name}",
             options(newest)
         )),
@@ -195,7 +195,7 @@ fn many_tokens_ended(ended: &[Arc<Token>]) -> Warning {
             names.join(", "),
             ended.len() - names.len()
         ),
-        mend: Mend::new(
+        fix: Fix::new(
             "{program} token list has them; for each: {program} token issue NAME, with --scope, \
              --mode, --expires, --rate-limit and --allow-from as they were ({program} token show \
              NAME); if nobody needs it: {program} token revoke NAME",
@@ -253,7 +253,7 @@ fn replaced_token_still_used(token: &Token, replaced: Instant, now: Instant) -> 
             "the old token {name} ends at {expires}, in {days} days, and is still used; the new \
              one has never been"
         ),
-        mend: Mend::of(format!(
+        fix: Fix::of(format!(
             "type the new one into the identity provider; if it is lost: {{program}} token rotate \
              {name}"
         )),
@@ -269,7 +269,7 @@ fn another_base_url(api: &Api) -> Option<Warning> {
     Some(Warning {
         kind: "base URL",
         what: format!("the base URL is {} now, and was {before}", api.base_url),
-        mend: Mend::of(format!(
+        fix: Fix::of(format!(
             "give the new one to the identity providers that were given the old one, or set \
              base_url = \"{before}\" and restart the server"
         )),
@@ -291,7 +291,7 @@ fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
         return Some(Warning {
             kind: "certificate",
             what: format!("the private CA ends at {ends}, in {days} days"),
-            mend: NEW_AUTHORITY,
+            fix: NEW_AUTHORITY,
             steps: vec![(authority.fingerprint, step(days, AUTHORITY_DAYS)?)],
         });
     }
@@ -308,7 +308,7 @@ fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
             "the certificate ends at {}, in {days} days",
             summary.not_after
         ),
-        mend: cell.mend(now),
+        fix: cell.fix(now),
         steps: vec![(summary.fingerprint, step(days, steps)?)],
     })
 }
@@ -327,7 +327,7 @@ fn certificate_refused(api: &Api) -> Option<Warning> {
             "the new certificate files cannot be used, so the one that ends at {ends} stays in \
              use: {why}"
         ),
-        mend: Mend::new("fix that, then: systemctl reload golinks-scim (or send SIGHUP)"),
+        fix: Fix::new("fix that, then: systemctl reload golinks-scim (or send SIGHUP)"),
         steps: Vec::new(),
     })
 }
@@ -365,7 +365,7 @@ mod tests {
             let warning = step.map(|step| Warning {
                 kind: "tokens",
                 what: String::new(),
-                mend: Mend::new(""),
+                fix: Fix::new(""),
                 steps: vec![("0a".to_owned(), step)],
             });
             told.news(warning.as_slice()).len()
@@ -383,7 +383,7 @@ mod tests {
             let warning = step.map(|step| Warning {
                 kind: "readiness",
                 what: String::new(),
-                mend: Mend::new(""),
+                fix: Fix::new(""),
                 steps: vec![("disk".to_owned(), step)],
             });
             told.news(warning.as_slice()).len()

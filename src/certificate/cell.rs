@@ -13,20 +13,20 @@ use super::chain::{self, Chain, Link};
 use super::source::{Found, Source, Stamp};
 use super::{Error, Names};
 use crate::clock::Instant;
+use crate::fix::Fix;
 use crate::limits;
 use crate::locks::sound;
-use crate::mend::Mend;
 
 /// Tells how to replace a private authority that ends.
-pub const NEW_AUTHORITY: Mend = Mend::new("{program} manual certificates");
+pub const NEW_AUTHORITY: Fix = Fix::new("{program} manual certificates");
 /// What to do about our own leaf while its authority is valid. The next one is made as soon as the
 /// old one is out of date.
-const SET_THE_CLOCK: Mend = Mend::new(
+const SET_THE_CLOCK: Fix = Fix::new(
     "correct the clock (timedatectl): a new certificate is then made automatically; if not, the \
      log says why",
 );
 /// What to do if the authority begins later than now.
-const SET_THE_CLOCK_OR_NEW_AUTHORITY: Mend = Mend::new(
+const SET_THE_CLOCK_OR_NEW_AUTHORITY: Fix = Fix::new(
     "if the clock is slow, correct it (timedatectl); if it is right, it was ahead when the CA was \
      made: {program} manual certificates",
 );
@@ -183,11 +183,11 @@ impl Cell {
     }
 
     /// What to do to get the next certificate served.
-    pub fn mend(&self, now: Instant) -> Mend {
+    pub fn fix(&self, now: Instant) -> Fix {
         let summary = self.summary();
         let is_early = summary.is_before_authority(now);
         match (self.files(), summary.authority) {
-            (Some([chain, key]), _) => Mend::of(format!(
+            (Some([chain, key]), _) => Fix::of(format!(
                 "put a new chain and key into {} and {}",
                 chain.display(),
                 key.display()
@@ -195,7 +195,7 @@ impl Cell {
             (None, Some(own)) if own.not_after <= now => NEW_AUTHORITY,
             (None, Some(_)) if is_early => SET_THE_CLOCK_OR_NEW_AUTHORITY,
             (None, Some(_)) => SET_THE_CLOCK,
-            (None, None) => Mend::new("{program} cert install CHAIN.pem --key KEY.pem"),
+            (None, None) => Fix::new("{program} cert install CHAIN.pem --key KEY.pem"),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::mend::quoted;
+use crate::fix::quoted;
 
 /// How the content of a signed PKCS #7 in DER begins: RFC 2315 section 14's object identifier.
 const SIGNED_DATA: &[u8] = &[

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use rustls::pki_types::ServerName;
 
-use crate::mend::quoted;
+use crate::fix::quoted;
 
 pub use authority::AuthoritySummary;
 pub use cell::{Cell, NEW_AUTHORITY, Summary, examine};

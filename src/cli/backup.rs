@@ -20,8 +20,8 @@ use crate::certificate;
 use crate::clock::{Clock, Instant, SystemClock};
 use crate::config;
 use crate::directory::{BroughtBack, Caller, describe, event};
+use crate::fix::{filled, quoted};
 use crate::local::{self, Client};
-use crate::mend::{filled, quoted};
 use crate::store::{self, Change, Extent, OpenError, Restore, RestoreError, Restoring};
 use crate::{files, limits, secret};
 

@@ -13,9 +13,9 @@ use super::{AS_ROOT, Failure, ask, login_name, status, with_client};
 use crate::certificate::{self, Names};
 use crate::clock::{Clock, Instant, SystemClock};
 use crate::config::{self, BaseUrl};
+use crate::fix::filled;
 use crate::limits;
 use crate::local::Client;
-use crate::mend::filled;
 
 pub(super) fn run(config: &config::Serve, command: Cert, program: &str) -> Result<(), Failure> {
     let data_dir = &config.data_dir;
@@ -49,7 +49,7 @@ pub(super) fn run(config: &config::Serve, command: Cert, program: &str) -> Resul
                     "warning: none of the names is {host}, the host of the base URL: `cert \
                      install` will refuse a certificate made from this"
                 ));
-                output::hint(&filled(&mend_names(&host), program));
+                output::hint(&filled(&fix_names(&host), program));
             }
             output::say(&format!(
                 "give this to the certificate authority; then: {program} cert install CHAIN.pem"
@@ -74,7 +74,7 @@ fn base_url_host(config: &config::Serve) -> Option<String> {
 }
 
 /// What to do about a certificate that is not for the base URL's host.
-fn mend_names(host: &str) -> String {
+fn fix_names(host: &str) -> String {
     let is_here = host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
     if is_here {
         // No authority that identity providers trust issues a certificate for such a host.
@@ -224,7 +224,7 @@ fn failure(error: &certificate::Error) -> Failure {
     let failure = Failure::new(code, format!("{error} (nothing was changed)"));
     match error {
         _ if code == status::PERMISSION => failure.hint(AS_ROOT),
-        certificate::Error::Elsewhere { host, .. } => failure.hint(mend_names(host)),
+        certificate::Error::Elsewhere { host, .. } => failure.hint(fix_names(host)),
         _ => failure,
     }
 }
@@ -236,10 +236,10 @@ mod tests {
     #[test]
     fn no_certificate_for_this_machine_alone_is_asked_for() {
         for host in ["localhost", "127.0.0.1", "[::1]", "::1"] {
-            let mend = mend_names(host);
-            assert!(!mend.contains("cert request"), "{host}: {mend}");
+            let fix = fix_names(host);
+            assert!(!fix.contains("cert request"), "{host}: {fix}");
         }
-        let mend = mend_names("scim.example.com");
-        assert!(mend.ends_with("cert request --name scim.example.com"));
+        let fix = fix_names("scim.example.com");
+        assert!(fix.ends_with("cert request --name scim.example.com"));
     }
 }

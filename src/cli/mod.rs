@@ -35,10 +35,10 @@ use log::LevelFilter;
 
 use crate::access::Administrator;
 use crate::config::{Configuration, Key, Problem, Sources};
+use crate::fix::{filled, quoted};
 use crate::limits;
 use crate::local::{self, Client};
 use crate::logging;
-use crate::mend::{filled, quoted};
 use crate::store::OpenError;
 use args::{Args, Command};
 use asking::{SEARCH, answered, ask, ask_or_hint, each, require_token, sent};
@@ -99,7 +99,7 @@ impl Failure {
         self.is_unread
     }
 
-    /// Adds what to do; `{program}` stands for the beginning of a command, as in `mend`.
+    /// Adds what to do; `{program}` stands for the beginning of a command, as in `fix`.
     fn hint(mut self, hint: impl Display) -> Self {
         self.hint = Some(hint.to_string());
         self

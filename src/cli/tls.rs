@@ -51,14 +51,14 @@ pub(super) fn examine(config: &config::Serve) -> Result<(), Failure> {
                 path.display(),
                 server.uid()
             );
-            let mend = format!(
+            let fix = format!(
                 "copy it to where that user can read it: install -o {} -g {} -m 600 {} \
                  /etc/golinks-scim/, and name the copy",
                 server.uid(),
                 server.gid(),
                 quoted(path)
             );
-            return Err(Failure::new(status::CONFIGURATION, what).hint(mend));
+            return Err(Failure::new(status::CONFIGURATION, what).hint(fix));
         }
     }
     Ok(())

@@ -12,8 +12,8 @@ use std::time::Instant as Monotonic;
 
 use super::deactivations::{PART, Part, Recalled};
 use crate::clock::Instant;
+use crate::fix::Fix;
 use crate::locks::sound;
-use crate::mend::Mend;
 
 /// How many deactivations raise the alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,14 +89,14 @@ impl AlarmState {
 
     /// What to do about it. If one token made more than half of the deactivations, only its changes
     /// are to be undone: what others did within the hour, such as an import, was no mistake.
-    pub fn mend(&self) -> Mend {
+    pub fn fix(&self) -> Fix {
         let most = self.most.as_ref();
         let most = most.filter(|(_, count)| count.saturating_mul(2) > self.deactivations);
         let token = most.and_then(|(who, _)| who.strip_prefix("token:")?.split(':').next());
         let by = token.map_or_else(String::new, |id| format!(" --token {id}"));
         // Not "1h": that would count from the moment it is typed, which may be the next morning.
         let since = self.began;
-        Mend::of(format!(
+        Fix::of(format!(
             "see who: {{program}} user list --inactive; if it was a mistake, stop it in the \
              identity provider, then: {{program}} user undo --since {since}{by} --dry-run"
         ))
@@ -351,10 +351,10 @@ mod tests {
             for (who, count) in by {
                 alarm.note(who, *count, at, epoch());
             }
-            let mend = look(&alarm, 0, at).0.mend().to_string();
+            let fix = look(&alarm, 0, at).0.fix().to_string();
             let since = Instant::from_millis(if by.is_empty() { 0 } else { -60_000 });
             let command = format!("golinks-scim user undo --since {since}{wanted} --dry-run");
-            assert!(mend.ends_with(&command), "{mend}");
+            assert!(fix.ends_with(&command), "{fix}");
         };
         let entra = "token:d377c51a:entra: the new one";
         check(

@@ -268,7 +268,7 @@ impl Directory {
     pub fn look_at_alarm(&self, thresholds: Thresholds) -> AlarmState {
         let (state, transition) = self.alarm.look(&self.readings(thresholds));
         match transition {
-            Some(Transition::Raised) => log::warn!("{}; fix: {}", state.words(), state.mend()),
+            Some(Transition::Raised) => log::warn!("{}; fix: {}", state.words(), state.fix()),
             Some(Transition::Over) => {
                 log::warn!("deactivations are back to normal: {}", state.words())
             }

@@ -41,7 +41,7 @@ pages! {
     audit, "audit", "who did what: listing, following, proving it; why a request was refused";
     disk_full, "disk-full", "what happens on a full or failing disk, and what to do";
     metrics, "metrics", "metrics, health, what to alert on, the alarm over deactivations";
-    errors, "errors", "every error and exit status, its cause, and what mends it";
+    errors, "errors", "every error and exit status, its cause, and what fixes it";
     protocol, "protocol", "SCIM clause by clause: what is done, how it is proved, where it differs";
     providers, "providers", "identity providers quirk by quirk: what they send, and what becomes of it";
     faults, "faults", "the faults survived: what was done, how much of it, and how to do it again";

@@ -119,7 +119,7 @@ impl Trust {
     }
 
     /// Notes that the index was rebuilt.
-    pub(super) fn mended(&self) {
+    pub(super) fn fixed(&self) {
         self.is_stale.store(false, Ordering::Release);
     }
 

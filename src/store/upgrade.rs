@@ -43,7 +43,7 @@ use super::tables::{
     META_USERS_NEXT, NAMES, SEEN, SETTINGS, TOKENS, USERS,
 };
 use super::{FORMAT, OpenError, Opener, ReadError, row};
-use crate::mend::quoted;
+use crate::fix::quoted;
 use crate::secret::{Digest, Sha256};
 use crate::{files, limits};
 

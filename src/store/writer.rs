@@ -238,7 +238,7 @@ impl Writer {
                     return Stop::Broken(None);
                 }
             };
-            if let Err(error) = self.mend(open) {
+            if let Err(error) = self.fix(open) {
                 log::error!("the index cannot be rebuilt: {error}");
             }
             if let Some(stop) = self.write(open, plans, vec![callers], queue) {
@@ -359,7 +359,7 @@ impl Writer {
     }
 
     /// Rebuilds the index if the check after the start found it to be wrong.
-    fn mend(&self, open: &mut Open) -> Result<(), OpenError> {
+    fn fix(&self, open: &mut Open) -> Result<(), OpenError> {
         if !self.shared.trust.is_stale() {
             return Ok(());
         }
@@ -372,7 +372,7 @@ impl Writer {
         open.forget_saved()?;
         (open.is_save_due, open.unchecked) = (true, true);
         self.publish(open)?;
-        self.shared.trust.mended();
+        self.shared.trust.fixed();
         Ok(())
     }
 

@@ -30,7 +30,7 @@ pub(crate) struct Finding {
     pub(crate) topic: String,
     pub(crate) outcome: String,
     pub(crate) what: String,
-    pub(crate) mend: String,
+    pub(crate) fix: String,
 }
 
 impl Place {
@@ -160,7 +160,7 @@ impl Place {
                 topic: text(&finding["check"]),
                 outcome: text(&finding["outcome"]),
                 what: text(&finding["what"]),
-                mend: text(&finding["mend"]),
+                fix: text(&finding["fix"]),
             })
             .collect();
         let has_failed = findings.iter().any(|finding| finding.outcome == "fail");
@@ -189,9 +189,9 @@ impl Place {
         findings.swap_remove(found)
     }
 
-    /// What mends a failure.
+    /// What fixes a failure.
     pub(crate) fn fails(&self, topic: &str, words: &str) -> String {
-        self.finds("fail", topic, words).mend
+        self.finds("fail", topic, words).fix
     }
 
     pub(crate) fn is_well(&self) {

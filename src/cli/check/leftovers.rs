@@ -58,8 +58,8 @@ pub(super) fn warn(client: &mut Client, findings: &mut Findings) -> Result<(), H
         return Ok(());
     };
     let what = format!("an earlier run was interrupted and has left users behind, such as {name}");
-    let mend = findings.command("check --write");
-    findings.warn("users made", &what, &mend)
+    let fix = findings.command("check --write");
+    findings.warn("users made", &what, &fix)
 }
 
 /// Reports users who got such a name later, or whose creation is no longer in the trail.
@@ -76,9 +76,9 @@ fn tell_of_others(names: &[String], findings: &mut Findings) -> Result<(), Halt>
     let what =
         format!("named like users made by a check, but not made by one, so not deleted: {told}");
     let who = quoted(Path::new(first));
-    let mend = findings.command(&format!("user history {who}"));
-    let mend = format!("find out who this was and restore the old userName: {mend}");
-    findings.warn("users made", &what, &mend)
+    let fix = findings.command(&format!("user history {who}"));
+    let fix = format!("find out who this was and restore the old userName: {fix}");
+    findings.warn("users made", &what, &fix)
 }
 
 /// The finding about users that a run left behind and that were deleted.

@@ -35,8 +35,8 @@ pub(super) fn configuration(
         }
     };
     for warning in &configuration.warnings {
-        let mend = findings.command("config show");
-        findings.warn(TOPIC, warning, &mend)?;
+        let fix = findings.command("config show");
+        findings.warn(TOPIC, warning, &fix)?;
     }
     let what = if let Some(file) = &configuration.file {
         format!("{} can be used", file.display())
@@ -47,8 +47,8 @@ pub(super) fn configuration(
     findings.pass(TOPIC, &what)?;
     // Check this while a server runs, too: at its next start it would be too late.
     if let Err(failure) = tls::examine(&configuration.serve) {
-        let mend = failure.hint.as_deref().unwrap_or(EXCHANGE);
-        findings.fail("certificate", &failure.what, mend)?;
+        let fix = failure.hint.as_deref().unwrap_or(EXCHANGE);
+        findings.fail("certificate", &failure.what, fix)?;
     }
     Ok(Some(configuration))
 }
@@ -63,16 +63,16 @@ pub(super) fn data_directory(data_dir: &Path, findings: &mut Findings) -> Result
     let metadata = match fs::metadata(data_dir) {
         Ok(metadata) if metadata.is_dir() => metadata,
         Ok(_) => {
-            let mend = "name another with --data-dir, or move the file away";
-            findings.fail(TOPIC, &format!("{shown} is a file"), mend)?;
+            let fix = "name another with --data-dir, or move the file away";
+            findings.fail(TOPIC, &format!("{shown} is a file"), fix)?;
             return Ok(false);
         }
         Err(error) => {
-            let mend = match error.kind() {
+            let fix = match error.kind() {
                 ErrorKind::PermissionDenied => AS_ROOT.to_owned(),
                 _ => server::start(data_dir, findings),
             };
-            findings.fail(TOPIC, &format!("{shown}: {error}"), &mend)?;
+            findings.fail(TOPIC, &format!("{shown}: {error}"), &fix)?;
             return Ok(false);
         }
     };
@@ -191,9 +191,9 @@ pub(super) fn clock(
     };
     if is_synchronised() {
         let what = format!("a change was made at {newest}, when the clock was ahead; it is {now}");
-        let mend = "nothing to do: the clock is now synchronised over the network, and new changes \
+        let fix = "nothing to do: the clock is now synchronised over the network, and new changes \
                     get later times";
-        return findings.warn(TOPIC, &what, mend);
+        return findings.warn(TOPIC, &what, fix);
     }
     let what = format!("the clock here says {now}, but a change was made at {newest}");
     findings.fail(TOPIC, &what, SET_CLOCK)
@@ -252,15 +252,15 @@ pub(super) fn disk(state: &Value, findings: &mut Findings) -> Result<(), Halt> {
         free / MIB,
         store / MIB
     );
-    let mend = format!(
+    let fix = format!(
         "to find what takes up space: du -xh --max-depth=2 \"$(stat -c %m {})\" | sort -h | tail",
         crate::cli::quoted(Path::new(directory))
     );
     if free < limits::DISK_FREE_BYTES_MIN {
-        findings.fail(TOPIC, &told, &mend)
+        findings.fail(TOPIC, &told, &fix)
     } else if free < store {
         // The store can double in size at once, and a backup takes as much.
-        findings.warn(TOPIC, &told, &mend)
+        findings.warn(TOPIC, &told, &fix)
     } else {
         findings.pass(TOPIC, &told)
     }

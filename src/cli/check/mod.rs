@@ -1,5 +1,5 @@
 //! `check`: finds out why the identity provider cannot reach the server, or that it can. Each
-//! problem comes with the line that mends it. The order is that of a request on its way:
+//! problem comes with the line that fixes it. The order is that of a request on its way:
 //! configuration, machine, server and tokens, name, port, certificate; then the requests
 //! themselves, through the network door.
 
@@ -24,9 +24,9 @@ use super::{Failure, answered, sent, status, unusable};
 use crate::certificate;
 use crate::clock::SystemClock;
 use crate::config::{Configuration, Problem, Sources};
+use crate::fix;
 use crate::idp;
 use crate::local::{self, Client};
-use crate::mend;
 
 /// How long the server may be silent, at either door, before that is a finding.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -79,12 +79,12 @@ impl Findings {
         self.tell(Outcome::Pass, topic, what, None)
     }
 
-    fn warn(&mut self, topic: &str, what: &str, mend: &str) -> Result<(), Halt> {
-        self.tell(Outcome::Warn, topic, what, Some(mend))
+    fn warn(&mut self, topic: &str, what: &str, fix: &str) -> Result<(), Halt> {
+        self.tell(Outcome::Warn, topic, what, Some(fix))
     }
 
-    fn fail(&mut self, topic: &str, what: &str, mend: &str) -> Result<(), Halt> {
-        self.tell(Outcome::Fail, topic, what, Some(mend))
+    fn fail(&mut self, topic: &str, what: &str, fix: &str) -> Result<(), Halt> {
+        self.tell(Outcome::Fail, topic, what, Some(fix))
     }
 
     fn not_run(&mut self, topic: &str, why: &str) -> Result<(), Halt> {
@@ -96,7 +96,7 @@ impl Findings {
         outcome: Outcome,
         topic: &str,
         what: &str,
-        mend: Option<&str>,
+        fix: Option<&str>,
     ) -> Result<(), Halt> {
         self.counts[outcome as usize] += 1;
         if let Some(listing) = &mut self.listing {
@@ -104,7 +104,7 @@ impl Findings {
                 "check": topic,
                 "outcome": outcome.as_str(),
                 "what": what,
-                "mend": mend,
+                "fix": fix,
             })])?;
             return Ok(());
         }
@@ -113,8 +113,8 @@ impl Findings {
             outcome.as_str(),
             output::printable(what)
         ))?;
-        if let Some(mend) = mend {
-            output::line(&format!("         fix: {}", output::printable(mend)))?;
+        if let Some(fix) = fix {
+            output::line(&format!("         fix: {}", output::printable(fix)))?;
         }
         Ok(())
     }
@@ -125,7 +125,7 @@ impl Findings {
 
     /// A text from the server, with its commands completed for this data directory.
     fn filled(&self, template: &str) -> String {
-        mend::filled(template, &self.program)
+        fix::filled(template, &self.program)
     }
 
     /// A command of this program on the same data directory.

@@ -66,12 +66,12 @@ pub(super) fn reachable_by(reached: &Reached, findings: &mut Findings) -> Result
         }
         (Horizon::Anywhere | Horizon::ThisNetwork, _) => {
             let what = "only agents in this network that trust the certificate, no cloud";
-            let mend = format!(
+            let fix = format!(
                 "use Okta's Provisioning Agent: {}; or give the server a public name and \
                  certificate",
                 findings.command("guide agent")
             );
-            findings.warn(TOPIC, what, &mend)
+            findings.warn(TOPIC, what, &fix)
         }
     }
 }
@@ -152,14 +152,14 @@ fn port(
         }
     }
     let failure = failure.unwrap_or_else(|| "the name has no address".to_owned());
-    let mend = mend_of_port(url, listens);
+    let fix = fix_of_port(url, listens);
     let what = format!("the server listens at {listens}, but {failure}");
-    findings.fail("port", &what, &mend)?;
+    findings.fail("port", &what, &fix)?;
     Ok(false)
 }
 
 /// How to let a connection through to where the server listens.
-fn mend_of_port(url: &BaseUrl, listens: &str) -> String {
+fn fix_of_port(url: &BaseUrl, listens: &str) -> String {
     let port = url.port();
     match listens.parse::<SocketAddr>() {
         Ok(at) if at.port() == port && at.ip().is_unspecified() => {
@@ -250,8 +250,8 @@ mod tests {
                 "forward port 8443 of scim.example.com to [::]:8444",
             ),
         ] {
-            let mend = mend_of_port(&url, listens);
-            assert!(mend.contains(words), "{listens}: {mend}");
+            let fix = fix_of_port(&url, listens);
+            assert!(fix.contains(words), "{listens}: {fix}");
         }
     }
 

@@ -33,8 +33,8 @@ pub(super) fn certificate(
             return Ok(None);
         }
         Err(error) => {
-            let mend = "check the server's log, and any proxy in front of the server";
-            findings.fail(TOPIC, &error.to_string(), mend)?;
+            let fix = "check the server's log, and any proxy in front of the server";
+            findings.fail(TOPIC, &error.to_string(), fix)?;
             return Ok(None);
         }
     };
@@ -47,13 +47,13 @@ pub(super) fn certificate(
             Ok(Some((client, by == AcceptedBy::Clouds)))
         }
         Err(error) if is_ours => {
-            let mend = mend(installation, url, findings);
-            findings.fail(TOPIC, &format!("no client accepts it: {error}"), &mend)?;
+            let fix = fix(installation, url, findings);
+            findings.fail(TOPIC, &format!("no client accepts it: {error}"), &fix)?;
             Ok(None)
         }
         Err(error) => {
             let mut why = format!("that no client accepts: {error}");
-            let mut mend = lead(url, &listens);
+            let mut fix = lead(url, &listens);
             if error.is_of_unknown_authority() {
                 let expected = if let Some(vouched) = vouched {
                     let issuer = shown.last().and_then(|last| issuer_of(last));
@@ -69,11 +69,11 @@ pub(super) fn certificate(
                     let check = findings.command("check --ca CA.pem");
                     format!("answers with a certificate of your own CA: {check}")
                 };
-                mend = format!("if a proxy {expected}; otherwise {mend}");
+                fix = format!("if a proxy {expected}; otherwise {fix}");
             }
             let place = place(url);
             let what = format!("something else answers at {place}, with a certificate {why}");
-            findings.fail(TOPIC, &what, &mend)?;
+            findings.fail(TOPIC, &what, &fix)?;
             Ok(None)
         }
     }
@@ -157,8 +157,8 @@ fn accepted(
         AcceptedBy::Vouched(file) => format!("the CA of {file}"),
     };
     let what = format!("{end}; no cloud accepts it, only clients that trust {trusting}{whose}");
-    let mend = "golinks-scim manual certificates";
-    findings.warn(TOPIC, &what, mend)
+    let fix = "golinks-scim manual certificates";
+    findings.warn(TOPIC, &what, fix)
 }
 
 /// The last certificate of the served chain.
@@ -180,7 +180,7 @@ fn who_trusts_its_top(installation: &Value, url: &BaseUrl) -> Result<Client, Err
     Client::new(url.as_str(), &pem)
 }
 
-fn mend(installation: &Value, url: &BaseUrl, findings: &Findings) -> String {
+fn fix(installation: &Value, url: &BaseUrl, findings: &Findings) -> String {
     let files = installation["certificateFiles"].as_array();
     match files.map(|files| files.iter().filter_map(Value::as_str).collect::<Vec<_>>()) {
         Some(files) => format!(

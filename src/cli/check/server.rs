@@ -79,8 +79,8 @@ pub(super) fn find(
         }
     };
     if client.server().is_none() {
-        let mend = start(data_dir, findings);
-        findings.fail("server", "no server runs", &mend)?;
+        let fix = start(data_dir, findings);
+        findings.fail("server", "no server runs", &fix)?;
         port_to_be(configuration, findings)?;
     }
     Ok(Some(client))
@@ -92,7 +92,7 @@ fn unreachable_store(
     data_dir: &Path,
     findings: &mut Findings,
 ) -> Result<(), Halt> {
-    let (topic, mend) = match &error {
+    let (topic, fix) = match &error {
         // A server may be starting, or about to open its local door again.
         local::Error::Store(OpenError::Locked) => ("server", once_more(findings)),
         local::Error::Silent(_) => ("server", restart(findings).to_owned()),
@@ -108,7 +108,7 @@ fn unreachable_store(
             return findings.fail("server", &failure.what, &hint);
         }
     };
-    findings.fail(topic, &error.to_string(), &mend)
+    findings.fail(topic, &error.to_string(), &fix)
 }
 
 /// Whether the server runs the program that was installed last.
@@ -132,21 +132,21 @@ pub(super) fn version(
 
 /// Reports a server that runs and does not answer.
 pub(super) fn silent(pid: Option<i32>, what: &str, findings: &mut Findings) -> Result<(), Halt> {
-    let mend = match pid {
+    let fix = match pid {
         // A server that hangs does not react to a milder signal.
         Some(pid) if !is_service(findings) => {
             format!("kill -KILL {pid} && {}", findings.command("serve"))
         }
         _ => restart(findings).to_owned(),
     };
-    findings.fail("server", what, &mend)
+    findings.fail("server", what, &fix)
 }
 
 /// Reports an odd answer. A server that was merely restarted is fine, but the checks so far say
 /// nothing about the new one.
 pub(super) fn odd(what: &str, findings: &mut Findings) -> Result<(), Halt> {
-    let mend = once_more(findings);
-    findings.fail("server", what, &mend)
+    let fix = once_more(findings);
+    findings.fail("server", what, &fix)
 }
 
 fn once_more(findings: &Findings) -> String {
@@ -164,13 +164,13 @@ fn port_to_be(configuration: &Configuration, findings: &mut Findings) -> Result<
     match https::bind(address) {
         Ok(_) => findings.pass("port", &format!("{address} is free")),
         Err(error) => {
-            let mend = mend_of_port(address, error.kind(), findings);
-            findings.fail("port", &format!("{address}: {error}"), &mend)
+            let fix = fix_of_port(address, error.kind(), findings);
+            findings.fail("port", &format!("{address}: {error}"), &fix)
         }
     }
 }
 
-fn mend_of_port(address: SocketAddr, kind: ErrorKind, findings: &Findings) -> String {
+fn fix_of_port(address: SocketAddr, kind: ErrorKind, findings: &Findings) -> String {
     let usual = crate::cli::serve::DEFAULT_PORT;
     let on = |port| {
         let address = SocketAddr::new(address.ip(), port);
@@ -199,21 +199,21 @@ pub(super) fn descriptors(state: &Value, findings: &mut Findings) -> Result<(), 
         return findings.pass("descriptors", &format!("{limit} may be open"));
     };
     let needed = limits::DESCRIPTORS_NEEDED;
-    let mend = if is_service(findings) {
+    let fix = if is_service(findings) {
         "systemctl edit golinks-scim: LimitNOFILE=65536; then systemctl restart golinks-scim"
             .to_owned()
     } else {
         format!("ulimit -n {needed} && {}", findings.command("serve"))
     };
-    findings.fail("descriptors", &what, &mend)
+    findings.fail("descriptors", &what, &fix)
 }
 
 /// Reports why `/readyz` answers 503.
 pub(super) fn readiness(state: &Value, findings: &mut Findings) -> Result<(), Halt> {
     let reasons = elements(&state["reasons"]);
     for reason in reasons {
-        let [what, mend] = ["what", "mend"].map(|name| text_of(reason, name));
-        findings.fail("readiness", &what, &findings.filled(&mend))?;
+        let [what, fix] = ["what", "fix"].map(|name| text_of(reason, name));
+        findings.fail("readiness", &what, &findings.filled(&fix))?;
     }
     Ok(())
 }
@@ -234,11 +234,11 @@ pub(super) fn store(client: &mut Client, findings: &mut Findings) -> Result<(), 
             ),
         ),
         Err(failure) => {
-            let mend = format!(
+            let fix = format!(
                 "stop the server; then {}",
                 findings.command("backup restore FILE")
             );
-            findings.fail("store", &failure.what, &mend)
+            findings.fail("store", &failure.what, &fix)
         }
     }
 }
@@ -262,8 +262,8 @@ pub(super) fn tokens(client: &mut Client, findings: &mut Findings) -> Result<(),
                  revoked)"
             ),
         };
-        let mend = findings.command("token issue okta");
-        return findings.fail(TOPIC, &what, &mend);
+        let fix = findings.command("token issue okta");
+        return findings.fail(TOPIC, &what, &fix);
     }
     let now = SystemClock.now();
     for token in live {
@@ -307,8 +307,8 @@ fn is_quiet(used: &str, now: Instant) -> bool {
 pub(super) fn warnings(state: &Value, findings: &mut Findings) -> Result<(), Halt> {
     let warnings = elements(&state["warnings"]);
     for warning in warnings {
-        let [kind, what, mend] = ["kind", "what", "mend"].map(|name| text_of(warning, name));
-        findings.warn(&kind, &what, &findings.filled(&mend))?;
+        let [kind, what, fix] = ["kind", "what", "fix"].map(|name| text_of(warning, name));
+        findings.warn(&kind, &what, &findings.filled(&fix))?;
     }
     Ok(())
 }
@@ -362,9 +362,9 @@ mod tests {
     #[test]
     fn a_port_that_cannot_be_had_is_left_for_another() {
         let findings = Findings::new(None, "golinks-scim".to_owned());
-        let mend = |address: &str, kind| {
-            let mend = mend_of_port(address.parse().expect("an address"), kind, &findings);
-            mend.rsplit(' ').next().unwrap_or_default().to_owned()
+        let fix = |address: &str, kind| {
+            let fix = fix_of_port(address.parse().expect("an address"), kind, &findings);
+            fix.rsplit(' ').next().unwrap_or_default().to_owned()
         };
         for (address, kind, wanted) in [
             ("127.0.0.1:8443", ErrorKind::AddrInUse, "127.0.0.1:8442"),
@@ -378,7 +378,7 @@ mod tests {
         ] {
             // Where systemd knows the server, its socket unit opens the privileged port.
             if kind != ErrorKind::PermissionDenied || !is_service(&findings) {
-                assert_eq!(mend(address, kind), wanted, "{address} {kind}");
+                assert_eq!(fix(address, kind), wanted, "{address} {kind}");
             }
         }
     }

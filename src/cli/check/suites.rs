@@ -69,8 +69,8 @@ fn whole(
     }
     let what = summary(&report);
     if unsent > 0 || findings.count(Outcome::Fail) > failed_before {
-        let mend = "begin with its first failed request, which is reported above";
-        findings.fail(topic, &what, mend)?;
+        let fix = "begin with its first failed request, which is reported above";
+        findings.fail(topic, &what, fix)?;
     } else {
         findings.pass(topic, &what)?;
     }

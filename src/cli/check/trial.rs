@@ -108,11 +108,11 @@ pub(super) fn arrives(
     };
     let what =
         format!("a request to the base URL does not arrive at this server: {told} (token {id})");
-    let mend = format!(
+    let fix = format!(
         "make the proxy forward /scim/v2 to it unchanged; or {}",
         reached.lead
     );
-    findings.fail("way", &what, &mend)?;
+    findings.fail("way", &what, &fix)?;
     Ok(false)
 }
 
@@ -273,15 +273,15 @@ pub(super) fn tell(suite: &str, step: &StepReport, findings: &mut Findings) -> R
     // The users of a directory need not meet what Okta's own suite expects of the first one.
     let is_of_first_user = suite == "SPEC" && matches!(step.source, "SPEC 1" | "SPEC 2");
     if is_of_first_user && step.request.starts_with("GET ") && step.status == Some(200) {
-        let mend = "only Okta's suite for its catalogue needs this, not provisioning";
-        return findings.warn(topic, &what, mend);
+        let fix = "only Okta's suite for its catalogue needs this, not provisioning";
+        return findings.warn(topic, &what, fix);
     }
     // This says nothing about the provider: another client with wrong tokens may share this
     // address.
     if step.status == Some(429) && failed.expected.contains("401") && detail_of(step).is_some() {
-        let mend = "this address has sent too many wrong tokens within a minute: run check again \
+        let fix = "this address has sent too many wrong tokens within a minute: run check again \
                     in a minute";
-        return findings.warn(topic, &what, mend);
+        return findings.warn(topic, &what, fix);
     }
     findings.fail(topic, &what, &mend_of(step, &failed.expected))
 }
@@ -385,8 +385,8 @@ mod tests {
             (None, "", STATUS, "check the server's log"),
         ] {
             let step = step("a test", "GET /Users", status, answer);
-            let mend = mend_of(&step, expected);
-            assert!(mend.contains(words), "{status:?}: {mend}");
+            let fix = mend_of(&step, expected);
+            assert!(fix.contains(words), "{status:?}: {fix}");
         }
     }
 }

@@ -294,14 +294,14 @@ fn open_certificate(config: &config::Serve, base_url: &BaseUrl) -> Result<Arc<Ce
     let cell = Cell::open(source, now).map_err(|error| tls::failure(&error))?;
     let summary = cell.summary();
     if let Some(what) = summary.out_of_date(now) {
-        let mut mend = cell.mend(now).to_string();
+        let mut fix = cell.fix(now).to_string();
         // Before the authority's beginning, the advice is about the clock already.
         if !summary.is_before_authority(now) {
-            mend = format!("if the time really is {now}: {mend}; if not, set the clock");
+            fix = format!("if the time really is {now}: {fix}; if not, set the clock");
         }
         log::error!(
             "{what}: it is served anyway, but clients will refuse it and /readyz answers 503; \
-             {mend}"
+             {fix}"
         );
     }
     for warning in summary.warnings {

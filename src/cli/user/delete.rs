@@ -5,8 +5,8 @@ use serde_json::json;
 use super::super::{Failure, ask, each, output, status};
 use super::output::{Deeds, Format, text_of};
 use super::{USERS, find};
+use crate::fix::filled;
 use crate::local::Client;
-use crate::mend::filled;
 
 pub(super) fn run(
     client: &mut Client,

@@ -1,5 +1,5 @@
 //! `user import`: applies a file of users batch by batch, each batch in one commit. A row that
-//! cannot be applied is reported, and kept in a file that can itself be mended and imported.
+//! cannot be applied is reported, and kept in a file that can itself be fixed and imported.
 
 use std::fs::File;
 use std::io::{IsTerminal, Write};
@@ -476,7 +476,7 @@ fn unwritten(path: &Path, error: &str) -> Failure {
 }
 
 /// Puts the reason before the cells, and drops that of an earlier import. A row with too many or
-/// too few cells stays as it is until it is mended: the old reason's cell may have been removed, so
+/// too few cells stays as it is until it is fixed: the old reason's cell may have been removed, so
 /// that another is in its place.
 fn with_reason(cells: &[String], count: usize, at: Option<usize>, reason: &str) -> Vec<String> {
     let is_count = |at: usize| cells.get(at).is_some_and(|it| columns::is_wrong_count(it));
@@ -490,7 +490,7 @@ fn with_reason(cells: &[String], count: usize, at: Option<usize>, reason: &str) 
 }
 
 fn with_member(line: &str, reason: &str) -> String {
-    // A line that cannot be parsed is kept whole, and refused again until it is mended.
+    // A line that cannot be parsed is kept whole, and refused again until it is fixed.
     let Ok(Value::Object(mut object)) = crate::scim::json::parse_line(line) else {
         return keep_whole(line, reason).to_string();
     };

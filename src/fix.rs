@@ -11,9 +11,9 @@ const PLACEHOLDER: &str = "{program}";
 
 /// Advice with `{program}` in it; `Display` fills in the command for the usual data directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mend(Cow<'static, str>);
+pub struct Fix(Cow<'static, str>);
 
-impl Mend {
+impl Fix {
     /// These words, which may contain `{program}`.
     pub const fn new(words: &'static str) -> Self {
         Self(Cow::Borrowed(words))
@@ -46,7 +46,7 @@ pub fn quoted(path: &Path) -> String {
     }
 }
 
-impl fmt::Display for Mend {
+impl fmt::Display for Fix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&filled(&self.0, "golinks-scim"))
     }
