@@ -28,7 +28,7 @@ const RANGE_MS: (i64, i64) = (-62_135_596_800_000, 253_402_207_200_000);
 impl Instant {
     /// 2026-11-01T00:00:00Z. This program was built after that, so every machine runs it later
     /// still.
-    pub const BEFORE_US: Self = Self(1_793_491_200_000);
+    pub const CLOCK_FLOOR: Self = Self(1_793_491_200_000);
 
     /// From milliseconds since the epoch; a moment that RFC 3339 cannot express becomes the nearest
     /// one that it can.
@@ -241,7 +241,7 @@ pub trait Clock: Send + Sync + 'static {
 pub type SharedClock = Arc<dyn Clock>;
 
 /// The clock of the machine. A machine that does not keep the time while it is off may show a time
-/// before [`Instant::BEFORE_US`]. Its clock is then taken to have shown that moment at boot, so
+/// before [`Instant::CLOCK_FLOOR`]. Its clock is then taken to have shown that moment at boot, so
 /// that what is made meanwhile, such as a token for a year, is still good once the clock is right.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
@@ -256,7 +256,7 @@ impl SystemClock {
 impl Clock for SystemClock {
     fn now(&self) -> Instant {
         let now = Self::shown();
-        if now < Instant::BEFORE_US {
+        if now < Instant::CLOCK_FLOOR {
             // The uptime is the same for all processes.
             since_before_us(clock_gettime(ClockId::Boottime))
         } else {
@@ -272,7 +272,7 @@ fn of_system(time: SystemTime) -> Instant {
 
 fn since_before_us(uptime: Timespec) -> Instant {
     let millis = uptime.tv_sec.saturating_mul(1000) + uptime.tv_nsec / 1_000_000;
-    Instant::from_millis(Instant::BEFORE_US.millis().saturating_add(millis))
+    Instant::from_millis(Instant::CLOCK_FLOOR.millis().saturating_add(millis))
 }
 
 #[cfg(test)]
@@ -297,9 +297,9 @@ mod tests {
     fn whatever_the_machine_says_is_a_time_to_live_with() {
         const SECOND: Duration = Duration::from_secs(1);
         let before_us = UNIX_EPOCH + Duration::from_secs(1_793_491_200);
-        assert_eq!(Instant::BEFORE_US.to_string(), "2026-11-01T00:00:00.000Z");
-        assert_eq!(of_system(before_us), Instant::BEFORE_US);
-        assert!(of_system(before_us - SECOND) < Instant::BEFORE_US);
+        assert_eq!(Instant::CLOCK_FLOOR.to_string(), "2026-11-01T00:00:00.000Z");
+        assert_eq!(of_system(before_us), Instant::CLOCK_FLOOR);
+        assert!(of_system(before_us - SECOND) < Instant::CLOCK_FLOOR);
         assert_eq!(of_system(UNIX_EPOCH - SECOND), Instant::from_millis(0));
         // Later than the library can represent.
         let late = of_system(UNIX_EPOCH + Duration::from_secs(400_000_000_000));
@@ -310,9 +310,9 @@ mod tests {
         };
         assert_eq!(
             since_before_us(uptime).millis(),
-            Instant::BEFORE_US.millis() + 1500
+            Instant::CLOCK_FLOOR.millis() + 1500
         );
-        assert!(SystemClock::shown() > Instant::BEFORE_US);
+        assert!(SystemClock::shown() > Instant::CLOCK_FLOOR);
     }
 
     #[test]

@@ -138,13 +138,13 @@ pub fn remove_drafts_of(path: &Path, before: i64) {
 
 /// Gives a complete, synced draft its name, unless the name is taken. The name is on disk when this
 /// returns.
-pub fn appear(draft: &Path, path: &Path) -> io::Result<()> {
-    name_new(draft, path)?;
+pub fn publish(draft: &Path, path: &Path) -> io::Result<()> {
+    rename_no_replace(draft, path)?;
     sync_directory_of(path)
 }
 
 /// [`appear`] without waiting for the disk.
-pub fn name_new(draft: &Path, path: &Path) -> io::Result<()> {
+pub fn rename_no_replace(draft: &Path, path: &Path) -> io::Result<()> {
     match rustix::fs::renameat_with(CWD, draft, CWD, path, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
             // A file system without this operation may support links.
@@ -236,9 +236,9 @@ mod tests {
         let draft = draft_of(&path);
         create(&draft, 0o600).expect("made");
         assert!(create(&draft, 0o600).is_err());
-        appear(&draft, &path).expect("named");
+        publish(&draft, &path).expect("named");
         create(&draft, 0o600).expect("made");
-        let error = appear(&draft, &path).expect_err("there is one");
+        let error = publish(&draft, &path).expect_err("there is one");
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
         let names = || fs::read_dir(folder.path()).expect("the folder").count();
         remove_drafts(folder.path(), Some(0), |_| true);

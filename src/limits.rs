@@ -26,10 +26,10 @@ pub const CONNECTION_AGE_MAX: Duration = Duration::from_secs(3600);
 pub const DISCARD_SILENCE_MAX: Duration = Duration::from_secs(1);
 /// Silence of a client after its last answer was sent, while what it still sends is dropped before
 /// closing (RFC 9112 section 9.6); dropping it all takes at most [`BODY_DURATION_MAX`].
-pub const GOODBYE_SILENCE_MAX: Duration = Duration::from_secs(3);
+pub const LINGER_SILENCE_MAX: Duration = Duration::from_secs(3);
 /// The same while the server is closing, absolute, so that no client delays its end. Also the time
 /// for writing the last few bytes of a connection.
-pub const LAST_GOODBYE_DURATION_MAX: Duration = Duration::from_secs(1);
+pub const CLOSE_DURATION_MAX: Duration = Duration::from_secs(1);
 /// Pause between two attempts to read more of it where a read cannot block.
 pub const DISCARD_PAUSE: Duration = Duration::from_millis(20);
 /// Requests already read are finished within this time after SIGTERM.
@@ -53,7 +53,7 @@ pub const DISCARD_BYTES_MAX: usize = 64 * 1024;
 /// even one that is too large, for up to [`BODY_DURATION_MAX`]. Closing with unread bytes sends a
 /// reset, which would cost the many clients that write everything before they read, reverse proxies
 /// among them, their answer.
-pub const GOODBYE_BYTES_MAX: usize = 16 * BODY_BYTES_MAX;
+pub const LINGER_BYTES_MAX: usize = 16 * BODY_BYTES_MAX;
 /// A chunk size in hexadecimal digits (RFC 9112 section 7.1).
 pub const CHUNK_SIZE_DIGITS_MAX: usize = 16;
 /// Extensions of one chunk.
@@ -75,9 +75,9 @@ pub const CONNECTIONS_MAX: usize = 512;
 pub const CONNECTIONS_MIN: usize = 8;
 /// Descriptors reserved for everything else: the store, the local door, connections that are being
 /// closed.
-pub const DESCRIPTORS_BESIDE: u64 = 128;
+pub const DESCRIPTORS_RESERVED: u64 = 128;
 /// Descriptors for [`CONNECTIONS_MAX`] connections and for the server itself.
-pub const DESCRIPTORS_NEEDED: u64 = CONNECTIONS_MAX as u64 + DESCRIPTORS_BESIDE;
+pub const DESCRIPTORS_NEEDED: u64 = CONNECTIONS_MAX as u64 + DESCRIPTORS_RESERVED;
 /// TLS sessions that can be resumed; an identity provider opens a few dozen connections.
 pub const TLS_SESSIONS_MAX: usize = 4096;
 /// Pause between two log lines about strangers' connections that were closed to make room.

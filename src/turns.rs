@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-use crate::locks::sound;
+use crate::locks::ignore_poison;
 
 /// The turns of one kind of work.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ impl Turns {
     pub fn of_one(mut self, taken_max: usize, waiting_max: usize) -> Self {
         self.waiting_max = waiting_max;
         let state = self.state.get_mut();
-        sound(state).taken_max = taken_max;
+        ignore_poison(state).taken_max = taken_max;
         self
     }
 
@@ -88,7 +88,8 @@ impl Turns {
             due: Arc::clone(&due),
         });
         let is_due = |state: &State| state.next().is_some_and(|next| next.ticket == ticket);
-        let (mut state, _) = sound(due.wait_timeout_while(state, patience, |state| !is_due(state)));
+        let (mut state, _) =
+            ignore_poison(due.wait_timeout_while(state, patience, |state| !is_due(state)));
         let is_taken = is_due(&state);
         state.waiting.retain(|other| other.ticket != ticket);
         let turn = is_taken.then(|| {
@@ -105,7 +106,7 @@ impl Turns {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        sound(self.state.lock())
+        ignore_poison(self.state.lock())
     }
 }
 

@@ -380,7 +380,7 @@ fn patches_and_bulks_that_mean_to_exhaust_are_refused() {
             &[200, 400],
         ),
         (
-            "references in a circle",
+            "references in a cycle",
             within(vec![
                 json!({"method": "POST", "path": "/Users", "bulkId": "p", "data": manager("p", "q")}),
                 json!({"method": "POST", "path": "/Users", "bulkId": "q", "data": manager("q", "p")}),

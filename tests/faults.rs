@@ -16,7 +16,7 @@ use golinks_scim::http1::client::Response;
 use golinks_scim::idp::client::Client;
 use golinks_scim::limits;
 use golinks_scim::scim::{Leniency, Preconditions, User};
-use golinks_scim::store::{Ailment, Change, Opener, Store, WriteError};
+use golinks_scim::store::{Change, Opener, StorageFault, Store, WriteError};
 use redb::{ReadableDatabase, ReadableTableMetadata, StorageBackend, TableDefinition};
 use serde_json::json;
 use tempfile::TempDir;
@@ -293,7 +293,7 @@ fn whoever_reads_goes_on_while_the_disk_takes_no_writes() {
         worst < limits::DISK_FULL_WAIT_MAX / 2,
         "nobody could read for {worst:?}"
     );
-    assert_eq!(store.ailment(), Some(Ailment::Failing));
+    assert_eq!(store.ailment(), Some(StorageFault::Failing));
     disk.is_broken.store(false, Ordering::SeqCst);
     let took = wait_until("it comes back", || {
         directory.create(user("newest"), &caller()).is_ok()
@@ -342,7 +342,9 @@ fn the_index_is_put_back_after_the_file_was_reopened() {
     directory.create(user("kept"), &caller()).expect("created");
     disk.is_broken.store(true, Ordering::SeqCst);
     assert!(directory.create(user("new"), &caller()).is_err());
-    wait_until("it is told", || store.ailment() == Some(Ailment::Failing));
+    wait_until("it is told", || {
+        store.ailment() == Some(StorageFault::Failing)
+    });
     disk.is_broken.store(false, Ordering::SeqCst);
     wait_until("it comes back", || store.ailment().is_none());
     store.close();
@@ -366,7 +368,9 @@ fn a_full_disk_is_waited_for_and_nothing_is_lost() {
     std::thread::scope(|scope| {
         // This one was begun, and is done when there is space.
         let waiting = scope.spawn(|| directory.create(user("waiting"), &caller()));
-        wait_until("it is noticed", || store.ailment() == Some(Ailment::Full));
+        wait_until("it is noticed", || {
+            store.ailment() == Some(StorageFault::Full)
+        });
         let start = Instant::now();
         let refused = directory.create(user("refused"), &caller());
         assert!(

@@ -20,7 +20,7 @@ const PLACES: usize = 40;
 
 /// A server with [`PLACES`] places.
 fn small() -> Door {
-    let files = limits::DESCRIPTORS_BESIDE + PLACES as u64;
+    let files = limits::DESCRIPTORS_RESERVED + PLACES as u64;
     let server = Server::start_by(&["--rate-limit", "off"], |command, _| {
         let mut limited = Command::new("prlimit");
         limited

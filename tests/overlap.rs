@@ -11,7 +11,7 @@ use golinks_scim::clock::SystemClock;
 use golinks_scim::directory::{Caller, Directory, describe};
 use golinks_scim::limits;
 use golinks_scim::scim::{Leniency, User};
-use golinks_scim::store::{Ailment, Change, Opener, Store, View, WriteError};
+use golinks_scim::store::{Change, Opener, StorageFault, Store, View, WriteError};
 use redb::{BackendError, StorageBackend};
 use serde_json::json;
 
@@ -414,7 +414,7 @@ fn a_store_whose_disk_is_full_at_a_sync_can_be_closed() {
         .gate
         .set(|state| (state.is_open, state.ends) = (true, Ends::Full));
     wait_until("the disk is full", || {
-        it.store.ailment() == Some(Ailment::Full)
+        it.store.ailment() == Some(StorageFault::Full)
     });
     it.store.close();
     let second = it.second.join().expect("no panic");

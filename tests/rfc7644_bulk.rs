@@ -246,7 +246,7 @@ fn section_3_7_2_bulk_ids_in_a_uri_become_that_of_the_user() {
     }
 }
 
-/// Operations on a user who is created in the request, with and without a circle, are done in the
+/// Operations on a user who is created in the request, with and without a cycle, are done in the
 /// order in which they stand.
 #[test]
 fn section_3_7_2_what_refers_to_one_user_keeps_its_order() {
@@ -281,7 +281,7 @@ fn section_3_7_2_what_refers_to_one_user_keeps_its_order() {
     assert_eq!(statuses(&results), ["201", "200", "201", "204"]);
 }
 
-/// Each of a circle holds the id of another: if one cannot be, none can, whatever the order.
+/// Each of a cycle holds the id of another: if one cannot be, none can, whatever the order.
 #[test]
 fn section_3_7_1_a_circle_fails_as_a_whole() {
     let mut talk = Talk::start(&[]);
@@ -320,7 +320,7 @@ fn section_3_7_1_a_circle_fails_as_a_whole() {
             assert_eq!(talk.json("GET", "/Users", None, 200)["totalResults"], 1);
         }
     }
-    // What stands before the last of a circle is done before it.
+    // What stands before the last of a cycle is done before it.
     let x = talk.create("x")["id"].as_str().expect("an id").to_owned();
     let operations = json!([
         managed("a", "a", "bulkId:b"),
@@ -493,7 +493,7 @@ fn section_3_7_3_fail_on_errors_ends_the_rest() {
         let all = talk.json("GET", "/Users", None, 200);
         assert_eq!(all["totalResults"], users, "{limit}");
     }
-    // Of a circle the failure that the others fail for.
+    // Of a cycle the failure that the others fail for.
     let operations = json!([
         managed("a", "a", "bulkId:b"),
         managed("b", "taken", "bulkId:a"),

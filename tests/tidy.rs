@@ -290,7 +290,7 @@ fn administrators_are_made_only_at_the_local_door() {
             continue;
         }
         for (line, code) in source.code() {
-            if code.contains("at_the_local_door") {
+            if code.contains("from_local_socket") {
                 complaints.push(format!(
                     "{}:{line}: only local/ makes an Administrator; take one as an argument",
                     source.path.display()

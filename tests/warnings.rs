@@ -144,7 +144,7 @@ impl Here {
     /// Asks as the administrator.
     fn ask(&self, method: &str, target: &str, body: &Value) -> (u16, String) {
         let head = Head::new(method, target, &[]).expect("a head");
-        let who = Administrator::at_the_local_door("test");
+        let who = Administrator::from_local_socket("test");
         let answer = match self.api.admit_administrator(&head, &who) {
             Ok(admission) => self
                 .api
@@ -162,7 +162,7 @@ impl Here {
     /// Asks as the administrator, and reads the answer until it ends or is cut.
     fn ask_to_the_end(&self, method: &str, target: &str) {
         let head = Head::new(method, target, &[]).expect("a head");
-        let who = Administrator::at_the_local_door("test");
+        let who = Administrator::from_local_socket("test");
         let Ok(admission) = self.api.admit_administrator(&head, &who) else {
             panic!("{target} is refused");
         };

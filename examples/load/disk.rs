@@ -45,7 +45,7 @@ pub(crate) fn syncs_per_second(folder: &Path, duration: Duration) -> f64 {
 }
 
 /// redb with the rows of users: one thread writes what is waiting in one commit.
-pub(crate) struct Alone {
+pub(crate) struct BareRedb {
     database: Database,
     users: usize,
     next: AtomicUsize,
@@ -59,7 +59,7 @@ enum Put {
     Replace(usize),
 }
 
-impl Alone {
+impl BareRedb {
     /// A file opened as the product opens its own, filled with so many users.
     pub(crate) fn new(folder: &Path, users: usize) -> Self {
         let mut builder = Database::builder();

@@ -45,14 +45,14 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use disk::Alone;
+use disk::BareRedb;
 use drive::{Pace, drive, handshakes};
 use lane::Turn;
 use report::{Batches, Line, Side};
 use responder::Responder;
 use server::{Commits, Launch, Server, cpu_time, memory, size};
 use wire::Target;
-use work::{Again, BESIDE_A_SCAN, Clients, HANDSHAKES, IMPORTS, Kind, Known, WORKLOADS};
+use work::{BESIDE_A_SCAN, Clients, HANDSHAKES, IMPORTS, Kind, Known, Repeat, WORKLOADS};
 
 /// Measure the server beside the limits of the machine
 #[derive(Parser)]
@@ -279,7 +279,7 @@ impl Bench {
             ours.take(self.server.pid(), || {
                 drive(&self.target, clients, self.pace(), self.turn())
             });
-            let again = || Box::new(Again(request.clone())) as Box<dyn Turn>;
+            let again = || Box::new(Repeat(request.clone())) as Box<dyn Turn>;
             let clients = (0..self.typed.connections).map(|_| again()).collect();
             limit.take(responder.pid(), || {
                 drive(&plain, clients, self.pace(), self.turn())
@@ -314,7 +314,7 @@ impl Bench {
         line(name, ours, None, note)
     }
 
-    /// Retrievals, in turns alone and beside a client whose filter looks at every user. Alone, they
+    /// Retrievals, in turns alone and beside a client whose filter looks at every user. BareRedb, they
     /// are the limit.
     fn beside_a_scan(&self, name: &str) -> Line {
         let (mut beside, mut alone) = (Side::default(), Side::default());
@@ -338,7 +338,7 @@ impl Bench {
 
     /// A write workload, in turns with redb alone: once in batches as large as the server's in the
     /// turn before, and once with all that waits in each batch.
-    fn written(&self, name: &str, kind: Kind, writers: usize, alone: &Alone) -> Line {
+    fn written(&self, name: &str, kind: Kind, writers: usize, alone: &BareRedb) -> Line {
         let (mut ours, mut limit, mut whole) = (Side::default(), Side::default(), Side::default());
         let mut all = Commits::default();
         for _ in 0..self.typed.rounds {
@@ -381,11 +381,11 @@ impl Bench {
     }
 
     /// Filled once for all write workloads.
-    fn alone(&self) -> Alone {
+    fn alone(&self) -> BareRedb {
         let folder = self.typed.folder.join("alone");
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).expect("a folder");
-        Alone::new(&folder, self.typed.users)
+        BareRedb::new(&folder, self.typed.users)
     }
 
     fn shaken(&self, name: &str, resumes: bool) -> Line {

@@ -275,9 +275,9 @@ impl Client {
 }
 
 /// Repeats the same bytes: what the responder is asked.
-pub(crate) struct Again(pub(crate) Vec<u8>);
+pub(crate) struct Repeat(pub(crate) Vec<u8>);
 
-impl Turn for Again {
+impl Turn for Repeat {
     fn first(&mut self, _: usize) -> Cow<'_, [u8]> {
         Cow::Borrowed(&self.0)
     }

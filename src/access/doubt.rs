@@ -10,7 +10,7 @@ use super::ended::ended_among;
 use super::issued::Token;
 use super::tokens::{Tokens, read};
 use crate::clock::Instant;
-use crate::locks::sound;
+use crate::locks::ignore_poison;
 use crate::secret::Digest;
 use crate::store::{Change, ReadError, View, WriteError};
 use crate::turns::Turn;
@@ -89,7 +89,7 @@ impl Tokens {
         audit: impl Fn(&Token) -> String,
     ) -> Vec<Arc<Token>> {
         let mut doubt = self.doubt();
-        let mut by_digest = sound(self.by_digest.write());
+        let mut by_digest = ignore_poison(self.by_digest.write());
         let ended = ended_among(by_digest.values(), now);
         let mut refused = Vec::new();
         for token in by_digest.values_mut().filter(|token| !token.is_temporary) {
@@ -123,7 +123,7 @@ impl Tokens {
 
     /// Replaces the tokens in memory by the stored ones, but keeps the last uses that memory knows.
     fn follow(&self, stored: BTreeMap<Digest, Token>) {
-        let mut by_digest = sound(self.by_digest.write());
+        let mut by_digest = ignore_poison(self.by_digest.write());
         let known = std::mem::take(&mut *by_digest);
         for (digest, mut token) in stored {
             let known = known.get(&digest);
@@ -142,7 +142,7 @@ impl Tokens {
     }
 
     pub(super) fn doubt(&self) -> MutexGuard<'_, Doubt> {
-        sound(self.doubt.lock())
+        ignore_poison(self.doubt.lock())
     }
 }
 

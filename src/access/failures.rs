@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::time::Instant as Monotonic;
 
 use crate::limits;
-use crate::locks::sound;
+use crate::locks::ignore_poison;
 
 /// The addresses that failed recently.
 #[derive(Debug, Default)]
@@ -45,7 +45,7 @@ pub struct Noted {
 impl Failures {
     /// Counts a failed authentication of this address.
     pub fn note(&self, peer: IpAddr, now: Monotonic) -> Noted {
-        let mut state = sound(self.state.lock());
+        let mut state = ignore_poison(self.state.lock());
         let window = state.window(network_of(peer), now);
         window.failed = window.failed.saturating_add(1);
         let Window { began, failed, .. } = *window;
@@ -63,7 +63,7 @@ impl Failures {
     /// own: a health check that is refused may share a proxy's address with everybody, and must not
     /// hide failed authentications.
     pub fn count_refusal(&self, peer: IpAddr, now: Monotonic) -> bool {
-        let mut state = sound(self.state.lock());
+        let mut state = ignore_poison(self.state.lock());
         let window = state.window(network_of(peer), now);
         window.refused = window.refused.saturating_add(1);
         let refused = window.refused;

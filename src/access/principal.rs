@@ -18,7 +18,7 @@ pub struct Administrator {
 
 impl Administrator {
     /// Only for the local door. The name is recorded as claimed, not as proved.
-    pub fn at_the_local_door(claimed_name: &str) -> Self {
+    pub fn from_local_socket(claimed_name: &str) -> Self {
         let claimed_name = Self::plain_name(claimed_name).unwrap_or_else(|| "unknown".to_owned());
         Self { claimed_name }
     }

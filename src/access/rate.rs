@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::time::Instant as Monotonic;
 
 use crate::limits;
-use crate::locks::sound;
+use crate::locks::ignore_poison;
 
 /// The bucket of one token.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl Limiter {
     /// time that the rate needs for the requests refused before, at most
     /// [`limits::RETRY_AFTER_SECONDS_MAX`].
     pub fn admit(&self, per_second: u32, now: Monotonic) -> Result<(), u32> {
-        let mut state = sound(self.state.lock());
+        let mut state = ignore_poison(self.state.lock());
         state.pass_time(per_second, now);
         if state.allowance >= 1.0 {
             state.allowance -= 1.0;
@@ -51,7 +51,7 @@ impl Limiter {
     /// Takes the cost of `requests` more, even if less is left. Refuses if other requests admitted
     /// at the same time have already overdrawn the bucket.
     pub fn charge(&self, per_second: u32, requests: u32, now: Monotonic) -> Result<(), u32> {
-        let mut state = sound(self.state.lock());
+        let mut state = ignore_poison(self.state.lock());
         state.pass_time(per_second, now);
         if state.allowance < 0.0 {
             return Err(state.refuse(per_second));

@@ -23,7 +23,7 @@ use super::scope::{Mode, Scope};
 use super::token::{self, TokenText};
 use crate::clock::Instant;
 use crate::limits;
-use crate::locks::sound;
+use crate::locks::ignore_poison;
 use crate::secret::Digest;
 use crate::store::{Change, Store, WriteError};
 use crate::turns::{Turn, Turns};
@@ -74,7 +74,7 @@ impl Tokens {
         now: Instant,
     ) -> Result<Arc<Token>, Rejection> {
         let digest = token::digest_of(candidate).ok_or(Rejection::Malformed)?;
-        let token = sound(self.by_digest.read()).get(&digest).cloned();
+        let token = ignore_poison(self.by_digest.read()).get(&digest).cloned();
         let token = token.ok_or(Rejection::Unknown)?;
         token.good(now)?;
         if token.is_allowed_from(peer) {
@@ -86,7 +86,7 @@ impl Tokens {
 
     /// Whether a token that was accepted is still good.
     pub fn check_again(&self, token: &Token, now: Instant) -> Result<(), Rejection> {
-        let by_digest = sound(self.by_digest.read());
+        let by_digest = ignore_poison(self.by_digest.read());
         match by_digest.get(&token.digest) {
             Some(known) => known.good(now),
             // It was temporary, or dead and forgotten.
@@ -117,7 +117,7 @@ impl Tokens {
         };
         let mut token = Token::issued(issue, text.digest(), now, |id| self.is_taken(id));
         token.is_temporary = true;
-        let mut by_digest = sound(self.by_digest.write());
+        let mut by_digest = ignore_poison(self.by_digest.write());
         by_digest.retain(|_, known| !known.is_temporary || known.is_live(now));
         let temporary = || by_digest.values().filter(|known| known.is_temporary);
         if temporary().count() >= limits::TEMPORARY_TOKENS_MAX {
@@ -133,7 +133,7 @@ impl Tokens {
     /// Forgets a temporary token before its end. Returns whether it was ever used; `false` if it
     /// was forgotten already.
     pub fn forget_temporary(&self, id: &str) -> bool {
-        let mut by_digest = sound(self.by_digest.write());
+        let mut by_digest = ignore_poison(self.by_digest.write());
         let was_used = by_digest
             .values()
             .any(|known| known.is_temporary && known.id == id && known.last_used().is_some());
@@ -170,7 +170,7 @@ impl Tokens {
 
     /// Whether any token, live or not, has this name or id.
     fn is_taken(&self, name_or_id: &str) -> bool {
-        let tokens = sound(self.by_digest.read());
+        let tokens = ignore_poison(self.by_digest.read());
         tokens.values().any(|token| token.is_called(name_or_id))
     }
 
@@ -361,7 +361,7 @@ impl Tokens {
     }
 
     fn all(&self) -> Vec<Arc<Token>> {
-        let tokens = sound(self.by_digest.read());
+        let tokens = ignore_poison(self.by_digest.read());
         let issued = tokens.values().filter(|token| !token.is_temporary);
         issued.cloned().collect()
     }
@@ -393,7 +393,7 @@ impl Tokens {
             return Err(error.into());
         }
         if let Some(dead) = forgotten {
-            sound(self.by_digest.write()).remove(&dead);
+            ignore_poison(self.by_digest.write()).remove(&dead);
         }
         let mut added = self.replace(vec![token]);
         Ok((added.remove(0), text))
@@ -413,7 +413,7 @@ impl Tokens {
     }
 
     fn replace(&self, tokens: Vec<Token>) -> Vec<Arc<Token>> {
-        let mut by_digest = sound(self.by_digest.write());
+        let mut by_digest = ignore_poison(self.by_digest.write());
         tokens
             .into_iter()
             .map(|mut token| {

@@ -24,7 +24,7 @@ use crate::fix::Fix;
 use crate::http1::accept;
 use crate::limits;
 use crate::metrics::{self, Format, Process};
-use crate::store::Ailment;
+use crate::store::StorageFault;
 
 /// `GET /metrics`, in the format that the caller reads.
 pub(super) fn metrics(api: &Api, call: &Admission, _: &Principal, _: &[u8]) -> Outcome {
@@ -135,12 +135,12 @@ fn reasons(api: &Api) -> Vec<Reason> {
             "the store is being opened".to_owned(),
             "wait a moment; if this persists, the log says why",
         ),
-        Some(Ailment::Full) => add(
+        Some(StorageFault::Full) => add(
             "the disk is full: users can be read, not changed".to_owned(),
             "free some space, no restart is needed; if there is space, a quota or a limit on file \
              sizes (LimitFSIZE) has been reached",
         ),
-        Some(Ailment::Failing) => add(
+        Some(StorageFault::Failing) => add(
             "the disk cannot be written: users can be read, not changed".to_owned(),
             "look at the disk (dmesg), then: golinks-scim manual disk-full",
         ),
@@ -197,10 +197,10 @@ pub(super) fn unready(api: &Api) -> Vec<Warning> {
 
 /// The step of the warning about free space. It is forgotten at twice the limit only, since free
 /// space hovers around the limit. The store itself reports a full disk.
-fn step_of_space(free_bytes: u64, ailment: Option<Ailment>) -> Option<i64> {
+fn step_of_space(free_bytes: u64, ailment: Option<StorageFault>) -> Option<i64> {
     match ailment {
         _ if free_bytes >= 2 * limits::DISK_FREE_BYTES_MIN => None,
-        Some(Ailment::Full) => Some(warnings::STEP_NOT_TOLD),
+        Some(StorageFault::Full) => Some(warnings::STEP_NOT_TOLD),
         _ if free_bytes < limits::DISK_FREE_BYTES_MIN => Some(warnings::STEP_REACHED),
         _ => Some(warnings::STEP_NOT_TOLD),
     }
@@ -372,10 +372,10 @@ mod tests {
             (least - 1, None, Some(warnings::STEP_REACHED)),
             (
                 least - 1,
-                Some(Ailment::Failing),
+                Some(StorageFault::Failing),
                 Some(warnings::STEP_REACHED),
             ),
-            (0, Some(Ailment::Full), Some(warnings::STEP_NOT_TOLD)),
+            (0, Some(StorageFault::Full), Some(warnings::STEP_NOT_TOLD)),
         ] {
             assert_eq!(step_of_space(free, ailment), wanted, "{free} {ailment:?}");
         }

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use serde_json::{Value, json};
 
 use crate::limits;
-use crate::locks::sound;
+use crate::locks::ignore_poison;
 use crate::scim::{Tolerance, Tolerated};
 
 /// The first names that were ignored, each once.
@@ -26,7 +26,7 @@ impl Ignored {
         if tolerated.ignored.is_empty() {
             return;
         }
-        let mut state = sound(self.0.lock());
+        let mut state = ignore_poison(self.0.lock());
         for name in &tolerated.ignored {
             let is_it = |(tolerance, known): &(Tolerance, String)| {
                 *tolerance == tolerated.tolerance && known == name
@@ -43,7 +43,7 @@ impl Ignored {
     }
 
     pub(super) fn to_json(&self) -> Value {
-        let state = sound(self.0.lock());
+        let state = ignore_poison(self.0.lock());
         let names = state.names.iter();
         let names = names.map(|(by, name)| json!({"name": name, "tolerance": by.name()}));
         json!({"names": names.collect::<Vec<_>>(), "areMore": state.are_more})

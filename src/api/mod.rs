@@ -57,7 +57,7 @@ use crate::clock::{Instant, SharedClock};
 use crate::directory::{self, Directory};
 use crate::http1::{Answer, Fault};
 use crate::limits;
-use crate::locks::sound;
+use crate::locks::ignore_poison;
 use crate::metrics::{self, Counted, Metrics};
 use crate::scim::{Tolerance, Tolerated};
 use crate::secret;
@@ -216,7 +216,7 @@ impl Api {
     /// Counts the rest of the last hour's deactivations, if there were too many rows to read them
     /// all at the start.
     pub fn recall_deactivations(&self) {
-        let mut to_recall = sound(self.to_recall.lock());
+        let mut to_recall = ignore_poison(self.to_recall.lock());
         *to_recall = to_recall.and_then(|end| {
             let may_go_on = |_| !self.is_stopping.load(Ordering::SeqCst);
             self.directory.recall_deactivations(end, may_go_on)

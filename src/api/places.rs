@@ -16,7 +16,7 @@ use std::time::Instant as Monotonic;
 
 use crate::directory::Position;
 use crate::limits;
-use crate::locks::sound;
+use crate::locks::ignore_poison;
 use crate::scim::Sort;
 use crate::secret::Digest;
 
@@ -87,7 +87,7 @@ impl Places {
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
-        sound(self.known.lock())
+        ignore_poison(self.known.lock())
     }
 }
 

@@ -30,7 +30,7 @@ use crate::directory::{self, Caller, UserId};
 use crate::http1::target::query_pairs;
 use crate::http1::{Fault, Head};
 use crate::limits;
-use crate::locks::sound;
+use crate::locks::ignore_poison;
 use crate::metrics;
 use crate::scim::shape;
 
@@ -154,7 +154,7 @@ impl Refusals {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        sound(self.0.lock())
+        ignore_poison(self.0.lock())
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::RwLock;
 use super::Api;
 use crate::directory::{Keep, Thresholds};
 use crate::limits;
-use crate::locks::sound;
+use crate::locks::ignore_poison;
 
 /// Settings of a running router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,14 +47,14 @@ impl Tuned {
     }
 
     pub(super) fn get(&self) -> Tuning {
-        *sound(self.0.read())
+        *ignore_poison(self.0.read())
     }
 }
 
 impl Api {
     /// Changes the settings, from the next request on.
     pub fn tune(&self, tuning: Tuning) {
-        *sound(self.tuned.0.write()) = tuning;
+        *ignore_poison(self.tuned.0.write()) = tuning;
         if !tuning.is_explained {
             self.refusals.forget();
         }

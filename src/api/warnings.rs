@@ -16,7 +16,7 @@ use crate::clock::Instant;
 use crate::directory::AlarmState;
 use crate::fix::Fix;
 use crate::limits;
-use crate::locks::sound;
+use crate::locks::ignore_poison;
 
 /// Days before the end of a token at which a warning is logged.
 const TOKEN_DAYS: [i64; 5] = [1, 7, 14, 30, 60];
@@ -77,7 +77,7 @@ impl Told {
     pub(super) fn by_the_start(certificate: Option<&Cell>, now: Instant) -> Self {
         let told = Self::default();
         if certificate.is_some_and(|cell| cell.summary().out_of_date(now).is_some()) {
-            let mut steps = sound(told.0.lock());
+            let mut steps = ignore_poison(told.0.lock());
             steps.insert(CERTIFICATE.to_owned(), STEP_REACHED);
         }
         told
@@ -85,7 +85,7 @@ impl Told {
 
     /// The warnings that have reached a step not logged yet.
     fn news<'a>(&self, warnings: &'a [Warning]) -> Vec<&'a Warning> {
-        let mut told = sound(self.0.lock());
+        let mut told = ignore_poison(self.0.lock());
         let (mut still, mut news) = (HashMap::new(), Vec::new());
         for warning in warnings {
             let mut is_news = false;
@@ -320,7 +320,7 @@ fn certificate_refused(api: &Api) -> Option<Warning> {
         .certificate
         .as_ref()
         .filter(|cell| cell.files().is_some())?;
-    let (why, ends) = (cell.hindrance()?, cell.summary().not_after);
+    let (why, ends) = (cell.last_load_error()?, cell.summary().not_after);
     Some(Warning {
         kind: "certificate",
         what: format!(

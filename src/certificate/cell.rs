@@ -15,7 +15,7 @@ use super::{Error, Names};
 use crate::clock::Instant;
 use crate::fix::Fix;
 use crate::limits;
-use crate::locks::sound;
+use crate::locks::ignore_poison;
 
 /// Tells how to replace a private authority that ends.
 pub const NEW_AUTHORITY: Fix = Fix::new("{program} manual certificates");
@@ -84,8 +84,8 @@ pub struct Cell {
 struct Current {
     key: Arc<CertifiedKey>,
     summary: Summary,
-    /// See [`Cell::hindrance`].
-    hindrance: Option<String>,
+    /// See [`Cell::last_load_error`].
+    last_load_error: Option<String>,
 }
 
 impl Cell {
@@ -129,21 +129,21 @@ impl Cell {
             *seen = stamps;
         }
         let loaded = loaded.inspect_err(|error| {
-            let mut current = sound(self.current.write());
-            current.hindrance = Some(error.to_string());
+            let mut current = ignore_poison(self.current.write());
+            current.last_load_error = Some(error.to_string());
         })?;
         Ok(self.serve(loaded))
     }
 
     fn serve(&self, loaded: Current) -> Summary {
         let summary = loaded.summary.clone();
-        *sound(self.current.write()) = loaded;
+        *ignore_poison(self.current.write()) = loaded;
         summary
     }
 
     /// Held while the certificate is exchanged, so that an older one never replaces a newer one.
     fn seen(&self) -> MutexGuard<'_, Vec<Stamp>> {
-        sound(self.seen.lock())
+        ignore_poison(self.seen.lock())
     }
 
     /// Replaces the private authority's leaf once two thirds of its life are over, unless it ends
@@ -172,9 +172,9 @@ impl Cell {
     }
 
     /// Why the certificate read last is not served, if it is not.
-    pub fn hindrance(&self) -> Option<String> {
-        let current = sound(self.current.read());
-        current.hindrance.clone()
+    pub fn last_load_error(&self) -> Option<String> {
+        let current = ignore_poison(self.current.read());
+        current.last_load_error.clone()
     }
 
     /// The customer's chain and key, if they were named.
@@ -201,14 +201,14 @@ impl Cell {
 
     /// What is being served.
     pub fn summary(&self) -> Summary {
-        let current = sound(self.current.read());
+        let current = ignore_poison(self.current.read());
         current.summary.clone()
     }
 }
 
 impl ResolvesServerCert for Cell {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let current = sound(self.current.read());
+        let current = ignore_poison(self.current.read());
         Some(Arc::clone(&current.key))
     }
 }
@@ -340,7 +340,7 @@ fn current(
             warnings,
         },
         key: Arc::new(chain.key),
-        hindrance: None,
+        last_load_error: None,
     }
 }
 

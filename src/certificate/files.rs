@@ -23,7 +23,7 @@ pub(super) fn write_key(path: &Path, pem: &str) -> Result<(), Error> {
 
 /// [`write_key`], but an existing file stays as it is.
 pub(super) fn write_key_once(path: &Path, pem: &str) -> Result<(), Error> {
-    match write(path, pem, KEY_MODE, files::appear) {
+    match write(path, pem, KEY_MODE, files::publish) {
         Err(Error::Io(_, error)) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         other => other,
     }

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::args::Audit;
 use super::explain;
 use super::moment::moment;
-use super::namesakes::Namesakes;
 use super::output::{self, Column, Format, Listing, elements, second, text_of};
+use super::previous_holders::PreviousHolders;
 use super::{
     Failure, SEARCH, ask, ask_or_hint, from_local, login_name, require_token, status, with_client,
 };
@@ -114,7 +114,7 @@ fn list(
     let parameters = parameters(query);
     let mut listing = Listing::new(format, COLUMNS);
     let (mut first, mut shown) = (Some(first), 0);
-    let mut namesakes = Namesakes::default();
+    let mut previous_holders = PreviousHolders::default();
     while let Some(from) = first
         && shown < limit
     {
@@ -127,14 +127,14 @@ fn list(
             listing.page(rows)?;
         }
         shown += rows.len();
-        namesakes.note(&page);
+        previous_holders.note(&page);
         first = page["next"].as_u64();
     }
     if shown == 0 && limit > 0 {
         require_token_of(client, query)?;
     }
     listing.end()?;
-    namesakes.tell(program);
+    previous_holders.tell(program);
     Ok(())
 }
 

@@ -90,7 +90,7 @@ fn stream(data_dir: &Path) -> Result<(), Failure> {
         return Err(Failure::new(status::USAGE, what)
             .hint("name a file, or let a program read it: {program} backup create - | age …"));
     }
-    output::need_reader("the backup")?;
+    output::require_kept_output("the backup")?;
     let stdout = Path::new("/dev/stdout");
     with_client(data_dir, |client| {
         let made = copied(client, stdout)?;
@@ -98,7 +98,7 @@ fn stream(data_dir: &Path) -> Result<(), Failure> {
         fs::remove_file(&copy).map_err(|error| not_moved(&copy, &error))?;
         written_out(from).map_err(|failure| {
             // A reader that took less than all of it has no backup.
-            if failure.is_unread() {
+            if failure.is_reader_gone() {
                 let what = "the backup is incomplete: standard output was closed";
                 return Failure::new(status::IO, what);
             }
@@ -196,7 +196,7 @@ fn copy_to(mut from: File, file: &Path) -> io::Result<()> {
     let copied = files::create_own(&draft, 0o600).and_then(|mut to| {
         io::copy(&mut from, &mut to)?;
         to.sync_all()?;
-        files::appear(&draft, file)
+        files::publish(&draft, file)
     });
     if copied.is_err() {
         // The error that matters is the first one.

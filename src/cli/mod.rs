@@ -14,8 +14,8 @@ mod generate;
 mod guide;
 mod manual;
 mod moment;
-mod namesakes;
 mod output;
+mod previous_holders;
 mod serve;
 mod service;
 mod tls;
@@ -74,7 +74,7 @@ struct Failure {
     status: u8,
     what: String,
     hint: Option<String>,
-    is_unread: bool,
+    is_reader_gone: bool,
 }
 
 impl Failure {
@@ -83,20 +83,20 @@ impl Failure {
             status,
             what: what.to_string(),
             hint: None,
-            is_unread: false,
+            is_reader_gone: false,
         }
     }
 
     /// The reader of standard output is gone. It has seen enough, so no failure is reported.
-    fn unread() -> Self {
+    fn reader_gone() -> Self {
         Self {
-            is_unread: true,
+            is_reader_gone: true,
             ..Self::new(0, "")
         }
     }
 
-    fn is_unread(&self) -> bool {
-        self.is_unread
+    fn is_reader_gone(&self) -> bool {
+        self.is_reader_gone
     }
 
     /// Adds what to do; `{program}` stands for the beginning of a command, as in `fix`.
@@ -145,8 +145,8 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
     logging::flush();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) if failure.is_unread() && is_verdict => ExitCode::from(status::IO),
-        Err(failure) if failure.is_unread() => ExitCode::SUCCESS,
+        Err(failure) if failure.is_reader_gone() && is_verdict => ExitCode::from(status::IO),
+        Err(failure) if failure.is_reader_gone() => ExitCode::SUCCESS,
         Err(failure) => {
             failure.tell(&program);
             logging::flush();

@@ -139,13 +139,13 @@ pub(super) fn data(bytes: &[u8]) -> Result<(), Failure> {
             status::IO,
             format!("standard output cannot be written: {error}"),
         )),
-        Err(_) => Err(Failure::unread()),
+        Err(_) => Err(Failure::reader_gone()),
         Ok(()) => Ok(()),
     }
 }
 
 /// Fails if standard output is `/dev/null`, as a closed one is, too: `what` cannot be had again.
-pub(super) fn need_reader(what: &str) -> Result<(), Failure> {
+pub(super) fn require_kept_output(what: &str) -> Result<(), Failure> {
     let nowhere = std::fs::metadata("/dev/null").map(|it| it.rdev()).ok();
     let output = rustix::fs::fstat(io::stdout()).ok();
     let kept = output.is_some_and(|it| Some(it.st_rdev) != nowhere);
@@ -182,14 +182,14 @@ pub(super) struct Listing {
 }
 
 /// Reports what a command does to several users or tokens: for each a message, or a document.
-pub(super) struct Deeds {
+pub(super) struct Report {
     listing: Option<Listing>,
     /// Why writing has stopped. The command itself goes on, since it was typed.
     unwritten: Option<Failure>,
     count: u64,
 }
 
-impl Deeds {
+impl Report {
     pub(super) fn new(format: Format) -> Self {
         let is_for_people = format == Format::Table;
         Self {
@@ -199,7 +199,7 @@ impl Deeds {
         }
     }
 
-    pub(super) fn tell(&mut self, words: &str, document: &Value) {
+    pub(super) fn add(&mut self, words: &str, document: &Value) {
         self.count += 1;
         match &mut self.listing {
             Some(listing) if self.unwritten.is_none() => {
@@ -222,7 +222,7 @@ impl Deeds {
             return outcome;
         }
         let told = told.map_err(|failure| {
-            let why = if failure.is_unread() {
+            let why = if failure.is_reader_gone() {
                 "nobody reads standard output".to_owned()
             } else {
                 failure.what

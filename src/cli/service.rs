@@ -19,7 +19,7 @@ use sd_notify::NotifyState;
 
 use super::{Failure, status};
 
-use crate::locks::sound;
+use crate::locks::ignore_poison;
 
 /// The listening socket that the service manager has opened, if any.
 pub(super) fn listener() -> Result<Option<TcpListener>, Failure> {
@@ -67,7 +67,7 @@ fn tell(state: &[NotifyState<'_>]) {
     };
     let lines: Vec<String> = state.iter().map(ToString::to_string).collect();
     let message = lines.join("\n");
-    let mut manager = sound(MANAGER.lock());
+    let mut manager = ignore_poison(MANAGER.lock());
     if let Err(error) = send(&mut manager, Path::new(&path), message.as_bytes()) {
         log::warn!("the service manager cannot be notified: {error}");
     }

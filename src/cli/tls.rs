@@ -92,7 +92,7 @@ pub(super) fn failure(error: &Error) -> Failure {
             status::PERMISSION
         }
         // It may pass, so a service manager is to try again; nothing is wrong with the file itself.
-        Error::Io(_, io) if passes(io) => return Failure::new(status::IO, error),
+        Error::Io(_, io) if is_transient(io) => return Failure::new(status::IO, error),
         _ => status::CONFIGURATION,
     };
     let hint = match error {
@@ -118,7 +118,7 @@ pub(super) fn failure(error: &Error) -> Failure {
 
 /// Whether the fault is not in the file, but in the disk, the network to it, or the limit on open
 /// files. An unknown error counts as one that may pass.
-fn passes(error: &io::Error) -> bool {
+fn is_transient(error: &io::Error) -> bool {
     let of_the_file = matches!(
         error.kind(),
         io::ErrorKind::NotFound

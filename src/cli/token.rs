@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::args::{EVERYWHERE, Token};
 use super::moment::{end, seconds};
-use super::output::{self, Column, Deeds, Listing, elements, minute, text_of};
+use super::output::{self, Column, Listing, Report, elements, minute, text_of};
 use super::{Failure, ask, ask_or_hint, each, status};
 use crate::clock::{Clock, Instant, SystemClock};
 use crate::http1::target::encode;
@@ -102,7 +102,7 @@ pub(super) fn run(client: &mut Client, command: Token, program: &str) -> Result<
             allow_from,
             output,
         } => {
-            output::need_reader("the token")?;
+            output::require_kept_output("the token")?;
             let expires = match expires.as_str() {
                 "never" => None,
                 text => Some(end_of_life(text, SystemClock.now())?.to_string()),
@@ -148,7 +148,7 @@ pub(super) fn run(client: &mut Client, command: Token, program: &str) -> Result<
             overlap,
             output,
         } => {
-            output::need_reader("the token")?;
+            output::require_kept_output("the token")?;
             let target = format!("/admin/tokens/{}/rotate", encode(&name));
             let body = json!({"overlapSeconds": seconds(&overlap)?});
             // A mistyped name must not be part of a command to copy.
@@ -165,11 +165,11 @@ pub(super) fn run(client: &mut Client, command: Token, program: &str) -> Result<
             show_once(&issued, output.output)
         }
         Token::Revoke { names, output } => {
-            let mut deeds = Deeds::new(output.output);
+            let mut report = Report::new(output.output);
             let outcome = each(&names, "tokens were not revoked", program, |name| {
-                revoke(client, name, names.len() > 1, &mut deeds)
+                revoke(client, name, names.len() > 1, &mut report)
             });
-            deeds.end(outcome)
+            report.end(outcome)
         }
     }
 }
@@ -191,7 +191,7 @@ fn revoke(
     client: &mut Client,
     name: &str,
     is_one_of_several: bool,
-    deeds: &mut Deeds,
+    report: &mut Report,
 ) -> Result<(), Failure> {
     let target = format!("/admin/tokens/{}", encode(name));
     let revoked = ask_or_hint(client, "DELETE", &target, None, 404, LIST);
@@ -207,7 +207,7 @@ fn revoke(
     let count = revoked["revoked"].as_array().map_or(0, Vec::len);
     let count = u64::try_from(count).unwrap_or(u64::MAX);
     let words = format!("{whose}revoked {}", output::counted(count, "token"));
-    deeds.tell(
+    report.add(
         &words,
         &json!({"name": name, "revoked": revoked["revoked"]}),
     );
@@ -225,7 +225,7 @@ fn show_once(issued: &Value, format: output::Format) -> Result<(), Failure> {
         shown.and_then(|()| listing.end())
     };
     shown.map_err(|failure| {
-        let why = if failure.is_unread() {
+        let why = if failure.is_reader_gone() {
             "nobody reads standard output"
         } else {
             &failure.what

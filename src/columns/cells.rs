@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::lists::{self, Said};
+use super::lists::{self, ListCells};
 use super::row::{Empty, UNKNOWN};
 use super::{Columns, Target};
 use crate::scim::Object;
@@ -94,7 +94,7 @@ impl Columns {
     /// Whether the columns of single values are enough to recreate exactly this list.
     fn can_be_split(&self, attribute: &'static str, resource: &Object) -> bool {
         let list = list_of(resource, attribute);
-        let mut said = Said::default();
+        let mut said = ListCells::default();
         for target in &self.targets {
             if let Target::Element(element) = target
                 && element.attribute == attribute

@@ -13,13 +13,13 @@ const WITH_PRIMARY: [&str; 2] = ["emails", "phoneNumbers"];
 
 /// The cells of a row that concern one list.
 #[derive(Default)]
-pub(super) struct Said<'a> {
+pub(super) struct ListCells<'a> {
     /// The cell with the whole list; `None` if there is no such column.
     pub(super) whole: Option<&'a str>,
     pub(super) elements: Vec<(&'a Element, &'a str)>,
 }
 
-impl Said<'_> {
+impl ListCells<'_> {
     /// The list after the row is applied.
     pub(super) fn apply(
         &self,

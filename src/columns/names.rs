@@ -75,7 +75,7 @@ const MOBILE_PHONE: &str = "phoneNumbers[type eq \"mobile\"].value";
 
 /// Okta's export has a column with the manager's name besides the one with the id. The name cannot
 /// be set here, so only the id counts.
-pub(super) const YIELDING: &str = "manager";
+pub(super) const MANAGER_NAME_COLUMN: &str = "manager";
 
 /// A name in lower case, without the ignored characters.
 pub(super) fn folded(name: &str) -> String {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::lists::Said;
+use super::lists::ListCells;
 use super::names;
 use super::{Columns, Error, Target, restored, wrong};
 use crate::scim::error::quoted;
@@ -235,7 +235,7 @@ fn set_cells(
         }
     }
     for attribute in columns.lists() {
-        let mut said = Said::default();
+        let mut said = ListCells::default();
         for (target, cell) in columns.targets.iter().zip(cells) {
             match target {
                 Target::List(list) if *list == attribute => said.whole = Some(cell),
@@ -325,7 +325,7 @@ fn set_members(
 ) -> Result<(), Error> {
     let new = User::from_members(without_reason(members), leniency)?;
     for name in members.keys() {
-        if schema::is_ours(name) || super::is_reason(name) {
+        if schema::is_server_managed(name) || super::is_reason(name) {
             continue;
         }
         let canonical = if name.eq_ignore_ascii_case(ENTERPRISE_URN) {

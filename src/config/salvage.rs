@@ -10,16 +10,16 @@ use super::origin::{Given, Origin};
 use super::settings::Key;
 
 /// What a file says of the data directory.
-pub(super) enum Said {
-    Nothing,
-    This(Given),
+pub(super) enum Salvaged {
+    Absent,
+    Found(Given),
     /// The file may have been meant to name a directory other than the one that would be found.
-    Unclear,
+    Ambiguous,
 }
 
-pub(super) fn data_dir(path: &Path) -> Said {
+pub(super) fn data_dir(path: &Path) -> Salvaged {
     let Ok(text) = file::text_of(path) else {
-        return Said::Unclear;
+        return Salvaged::Ambiguous;
     };
     let name = Key::DataDir.setting().name;
     // Any other word with "dir" in it may be a misspelling of this setting.
@@ -34,9 +34,9 @@ pub(super) fn data_dir(path: &Path) -> Said {
     let found = entries.find(|(key, _)| key.get_ref() == name);
     let Some((key, value)) = found else {
         return if others.contains("dir") {
-            Said::Unclear
+            Salvaged::Ambiguous
         } else {
-            Said::Nothing
+            Salvaged::Absent
         };
     };
     let line = file::line_of(&text, Some(key.span()));
@@ -44,7 +44,7 @@ pub(super) fn data_dir(path: &Path) -> Said {
         .iter()
         .map(|error| file::line_of(&text, error.span()));
     if broken.any(|broken| broken == line) {
-        return Said::Unclear;
+        return Salvaged::Ambiguous;
     }
     let directory = file::plain(value).filter(|text| Path::new(text).is_absolute());
     let in_path = |path: &str| {
@@ -55,14 +55,14 @@ pub(super) fn data_dir(path: &Path) -> Said {
     };
     match directory {
         // The directory's own path may contain the word, too.
-        Some(directory) if mentions == in_path(&directory) => Said::This(Given {
+        Some(directory) if mentions == in_path(&directory) => Salvaged::Found(Given {
             text: directory,
             origin: Origin::File {
                 path: path.to_owned(),
                 line,
             },
         }),
-        _ => Said::Unclear,
+        _ => Salvaged::Ambiguous,
     }
 }
 
@@ -85,8 +85,8 @@ mod tests {
             let path = folder.path().join("config.toml");
             std::fs::write(&path, text).expect("written");
             let found = match data_dir(&path) {
-                Said::This(given) => Some(given.text),
-                Said::Nothing | Said::Unclear => None,
+                Salvaged::Found(given) => Some(given.text),
+                Salvaged::Absent | Salvaged::Ambiguous => None,
             };
             assert_eq!(found.as_deref(), wanted, "{text}");
         }

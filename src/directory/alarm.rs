@@ -13,7 +13,7 @@ use std::time::Instant as Monotonic;
 use super::deactivations::{PART, Part, Recalled};
 use crate::clock::Instant;
 use crate::fix::Fix;
-use crate::locks::sound;
+use crate::locks::ignore_poison;
 
 /// How many deactivations raise the alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +115,7 @@ pub(super) enum Transition {
 impl Alarm {
     /// Counts deactivations made by `by` at `at`, when the clock showed `now`.
     pub(super) fn note(&self, by: &str, deactivations: u64, at: Monotonic, now: Instant) {
-        let mut state = sound(self.state.lock());
+        let mut state = ignore_poison(self.state.lock());
         state.forget(at);
         let is_new = |part: &Part| at.saturating_duration_since(part.began) >= PART;
         if state.parts.back().is_none_or(is_new) {
@@ -128,7 +128,7 @@ impl Alarm {
 
     /// Counts deactivations that are older than all counted so far.
     pub(super) fn recall(&self, earlier: Recalled) {
-        let mut state = sound(self.state.lock());
+        let mut state = ignore_poison(self.state.lock());
         for part in earlier.into_parts() {
             if let Some(raised) = &mut state.raised {
                 raised.began = raised.began.min(part.before());
@@ -142,14 +142,14 @@ impl Alarm {
     /// together. The alarm counts as raised as soon as there are too many deactivations, even
     /// before the look that logs it.
     pub(super) fn stands(&self, readings: &Readings) -> AlarmState {
-        let state = sound(self.state.lock());
+        let state = ignore_poison(self.state.lock());
         state.stands(readings)
     }
 
     /// The state of the alarm, and its transition since the last look. Each transition is returned
     /// once.
     pub(super) fn look(&self, readings: &Readings) -> (AlarmState, Option<Transition>) {
-        let mut state = sound(self.state.lock());
+        let mut state = ignore_poison(self.state.lock());
         state.forget(readings.at);
         state.active = readings.active.unwrap_or(state.active);
         let stands = state.stands(readings);

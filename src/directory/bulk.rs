@@ -8,7 +8,7 @@
 //!                     └─ references become ids ──▶ create, edit, delete
 //! ```
 //!
-//! Creations that refer to each other in a circle are tried together, at the place of the last one.
+//! Creations that refer to each other in a cycle are tried together, at the place of the last one.
 //! Otherwise, if one failed, another would hold the id of a user who never existed.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -20,7 +20,7 @@ use super::change::{self, Asked, Edit, Planned};
 use super::record::Record;
 use super::user_id::UserId;
 use super::{Directory, Error};
-use crate::locks::sound;
+use crate::locks::ignore_poison;
 use crate::scim::bulk::{Action, NoAction, Operation, Who};
 use crate::scim::fold::fold;
 use crate::scim::user::Echo;
@@ -106,7 +106,7 @@ impl Directory {
             for &index in &together {
                 let operation = operations[index].take();
                 let operation = operation.expect("an order names each operation once");
-                let mut state = sound(state.lock());
+                let mut state = ignore_poison(state.lock());
                 tasks.push(Task::new(
                     index,
                     operation,
@@ -121,7 +121,7 @@ impl Directory {
                 let tasks = std::mem::take(&mut tasks);
                 let (state, asked) = (Arc::clone(&state), asked.clone());
                 plans.push(move |view: &View<'_>| {
-                    let mut state = sound(state.lock());
+                    let mut state = ignore_poison(state.lock());
                     state.run(view, tasks, &asked)
                 });
             }
@@ -311,7 +311,7 @@ impl State {
             self.tried = self.try_together(view, tasks, asked)?;
         }
         let tried = self.tried.pop_front();
-        let (index, tried) = tried.expect("all of a circle are tried before the first is done");
+        let (index, tried) = tried.expect("all of a cycle are tried before the first is done");
         self.failures += usize::from(tried.is_err());
         Ok(match tried {
             Ok((change, done)) => Ok((change, (index, done))),
@@ -319,7 +319,7 @@ impl State {
         })
     }
 
-    /// What one operation does, or all operations of a circle: if one of them fails, none changes
+    /// What one operation does, or all operations of a cycle: if one of them fails, none changes
     /// anything. Those that fail by themselves come first, so that `failOnErrors` cannot hide them.
     fn try_together(
         &mut self,
@@ -328,11 +328,11 @@ impl State {
         asked: &Asked,
     ) -> Result<VecDeque<(usize, Tried)>, ReadError> {
         self.names.clear();
-        let circle: BTreeSet<String> = tasks.iter().filter_map(|it| it.creates.clone()).collect();
+        let cycle: BTreeSet<String> = tasks.iter().filter_map(|it| it.creates.clone()).collect();
         let (mut failed, mut done) = (VecDeque::new(), VecDeque::new());
         for task in tasks {
             let (index, creates) = (task.index, task.creates.clone());
-            let mut others = task.reading.references_to(&circle);
+            let mut others = task.reading.references_to(&cycle);
             others.retain(|id| Some(id) != creates.as_ref());
             match change::settled(self.perform(view, task, asked))? {
                 Err(error) => {
@@ -350,10 +350,10 @@ impl State {
         }
         for (index, creates, others, _) in done {
             let has_failed = |id: &&String| self.created.get(*id).is_some_and(|it| it.has_failed);
-            // The whole circle fails. If none that this one refers to has failed yet, name the
+            // The whole cycle fails. If none that this one refers to has failed yet, name the
             // first.
             let other = others.iter().find(has_failed).or(others.first());
-            let other = other.expect("each of a circle refers to one of it");
+            let other = other.expect("each of a cycle refers to one of it");
             failed.push_back((index, Err(Error::Unresolved(other.clone()))));
             self.note_failure(creates.as_ref());
         }
@@ -368,7 +368,7 @@ impl State {
     }
 
     /// Assigns ids to everything that the request creates, once, so that operations can refer
-    /// to each other in a circle.
+    /// to each other in a cycle.
     fn assign_ids(&mut self, view: &View<'_>) -> Result<(), ReadError> {
         if self.has_ids {
             return Ok(());

@@ -12,7 +12,7 @@ use super::record::Record;
 use super::user_id::UserId;
 use super::{Directory, Error, matching};
 use crate::columns::{Empty, Row};
-use crate::locks::sound;
+use crate::locks::ignore_poison;
 use crate::scim::fold::fold;
 use crate::scim::{Leniency, User};
 use crate::store::{Change, View};
@@ -124,7 +124,7 @@ fn plan(
     asked: &Asked,
     seen: &Mutex<Seen>,
 ) -> Planned<(Imported, bool)> {
-    let mut seen = sound(seen.lock());
+    let mut seen = ignore_poison(seen.lock());
     match seen.find(view, &row)? {
         Whom::Twice(name) => Ok((Change::none(), (Imported::Twice(name), false))),
         Whom::Nobody => {

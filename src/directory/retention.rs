@@ -14,7 +14,7 @@ use serde_json::{Map, json};
 use super::{Directory, Error, audit};
 use crate::clock::Instant;
 use crate::limits;
-use crate::locks::sound;
+use crate::locks::ignore_poison;
 use crate::store::{self, Change, Snapshot, WriteError};
 
 /// Why rows are removed.
@@ -59,7 +59,7 @@ impl Directory {
 
     /// Removes rows in one step, and returns how many numbers they covered.
     pub fn trim(&self, keep: Keep, at: Monotonic) -> Result<u64, Error> {
-        let mut retention = sound(self.retention.lock());
+        let mut retention = ignore_poison(self.retention.lock());
         let snapshot = self.store.snapshot()?;
         if retention.run.is_none() {
             retention.run = retention.plan(&snapshot, keep, self.clock.now(), at)?;

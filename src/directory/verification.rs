@@ -24,7 +24,7 @@ use super::record::{Record, version_number};
 use super::user_id::UserId;
 use super::{Directory, Error};
 use crate::limits;
-use crate::locks::sound;
+use crate::locks::ignore_poison;
 use crate::store::Snapshot;
 
 /// What a verification has found so far.
@@ -132,7 +132,7 @@ impl UserRow {
 impl Directory {
     /// Runs one step of the verification `run`, or of a new one. `None` if `run` is gone.
     pub fn verify(&self, run: Option<u64>) -> Result<Option<Report>, Error> {
-        let mut current = sound(self.verification.lock());
+        let mut current = ignore_poison(self.verification.lock());
         let mut verification = match (run, current.take()) {
             (None, _) => {
                 let number = u64::from_be_bytes(crate::secret::random());

@@ -1,4 +1,4 @@
-//! One connection, from handshake to goodbye. Read it from the top: every request from the network
+//! One connection, from handshake to close. Read it from the top: every request from the network
 //! takes this way.
 
 use std::io::{self, IoSlice, Read, Write};
@@ -107,14 +107,14 @@ impl<'a> Connection<'a> {
         let now = Instant::now();
         self.slot.set_idle(now);
         if self.is_last(now) && self.is_between() {
-            return self.goodbye();
+            return self.linger();
         }
         let (next, began) = self.next_request(now);
         self.slot.set_reading(began);
         match next {
             // Without a `close_notify`, a client would take what it sends now for delivered (RFC
             // 8446 section 6.1).
-            Next::Nothing => self.goodbye(),
+            Next::Nothing => self.linger(),
             Next::Fault(fault) => self.refuse(&fault),
             Next::Request(head) => self.answer(&head, began + limits::REQUEST_DURATION_MAX),
         }
@@ -207,7 +207,7 @@ impl<'a> Connection<'a> {
                 return match answer.map(|answer| self.send_last(&answer)) {
                     Some(Ok(())) => {
                         rest::drop_unheard(&mut self.socket, &self.shared.closing);
-                        self.goodbye()
+                        self.linger()
                     }
                     _ => Then::End,
                 };
@@ -340,7 +340,7 @@ impl<'a> Connection<'a> {
     fn refuse(&mut self, fault: &Fault) -> Then {
         let answer = self.shared.api.refuse(fault, Some(self.peer));
         match self.send_last(&answer) {
-            Ok(()) => self.goodbye(),
+            Ok(()) => self.linger(),
             Err(_) => Then::End,
         }
     }
@@ -375,7 +375,7 @@ impl<'a> Connection<'a> {
                 log::debug!("{} an answer was not taken: {error}", self.peer);
                 Then::End
             }
-            Ok(()) if close => self.goodbye(),
+            Ok(()) if close => self.linger(),
             Ok(()) => Then::GoOn,
         }
     }
@@ -408,11 +408,10 @@ impl<'a> Connection<'a> {
     /// socket's sending side, then takes and drops what is still on its way, since closing over it
     /// would send a reset that overtakes the answer. The slot counts as waiting for its client, so
     /// that another connection can have its place.
-    fn goodbye(&mut self) -> Then {
+    fn linger(&mut self) -> Then {
         // Freed: it is not used any more, and may be as large as a body.
         self.received = Vec::new();
-        self.socket
-            .set(Instant::now() + limits::LAST_GOODBYE_DURATION_MAX);
+        self.socket.set(Instant::now() + limits::CLOSE_DURATION_MAX);
         self.tls.send_close_notify();
         while self.tls.wants_write() {
             if self.tls.write_tls(&mut self.socket).is_err() {
@@ -490,7 +489,7 @@ fn refuse_plain_http(shared: &Shared, socket: &mut Deadline, stream: &TcpStream,
     );
     let answer = shared.api.refuse(&fault, Some(peer));
     let bytes = last_bytes(&shared.api, &answer);
-    socket.set(Instant::now() + limits::LAST_GOODBYE_DURATION_MAX);
+    socket.set(Instant::now() + limits::CLOSE_DURATION_MAX);
     if socket.write_all(&bytes).is_ok() {
         rest::drop_until_end(stream, socket, &shared.closing);
     }

@@ -56,7 +56,7 @@ pub(super) struct Shared {
 /// How many connections a limit of descriptors allows. Some descriptors are left for other uses, or
 /// the local door could accept nobody any more.
 fn connections_max(limit: Option<u64>) -> usize {
-    let left = limit.map(|limit| limit.saturating_sub(limits::DESCRIPTORS_BESIDE));
+    let left = limit.map(|limit| limit.saturating_sub(limits::DESCRIPTORS_RESERVED));
     let left = left.and_then(|left| usize::try_from(left).ok());
     left.unwrap_or(limits::CONNECTIONS_MAX)
         .clamp(limits::CONNECTIONS_MIN, limits::CONNECTIONS_MAX)

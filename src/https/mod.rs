@@ -10,11 +10,11 @@
 //!      │           │ │       └─────────┴──────────┴─────────┴─▶ refuse              │
 //!      │           │ │                                            │ │               │
 //!      ▼           │ ▼                                            │ ▼               │
-//!    close ◀───────┼─close ◀──────────────────────────────────────┼─goodbye         │
+//!    close ◀───────┼─close ◀──────────────────────────────────────┼─linger          │
 //!                  └──────────────────────────────────────────────┴─────────────────┘
 //! ```
 //!
-//! The goodbye ends a connection so that the peer can still read all that was sent.
+//! Lingering ends a connection so that the peer can still read all that was sent.
 //!
 //! Out of scope: HTTP/2, client certificates, early data, compression.
 

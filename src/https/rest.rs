@@ -19,7 +19,7 @@ pub(super) fn drop_until_end(
     closing: &OnceLock<Instant>,
 ) {
     if stream.shutdown(Shutdown::Write).is_ok() {
-        drop_all(socket, closing, limits::GOODBYE_SILENCE_MAX, || false);
+        drop_all(socket, closing, limits::LINGER_SILENCE_MAX, || false);
     }
 }
 
@@ -44,9 +44,9 @@ fn drop_all(
     let begun = Instant::now();
     let mut scratch = [0; READ_BYTES];
     let mut dropped = 0;
-    while dropped < limits::GOODBYE_BYTES_MAX {
+    while dropped < limits::LINGER_BYTES_MAX {
         let until = match closing.get() {
-            Some(closing) => begun.max(*closing) + limits::LAST_GOODBYE_DURATION_MAX,
+            Some(closing) => begun.max(*closing) + limits::CLOSE_DURATION_MAX,
             None => (begun.max(socket.heard()) + silence).min(begun + limits::BODY_DURATION_MAX),
         };
         let now = Instant::now();
@@ -54,7 +54,7 @@ fn drop_all(
             return;
         }
         // A short time-out, to notice when the server begins to close.
-        socket.set(until.min(now + limits::LAST_GOODBYE_DURATION_MAX));
+        socket.set(until.min(now + limits::CLOSE_DURATION_MAX));
         match socket.read(&mut scratch) {
             Ok(0) if goes_on() => {}
             Ok(0) => return,

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use crate::access::Token;
 use crate::limits;
-use crate::locks::sound;
+use crate::locks::ignore_poison;
 
 /// One connection, as shared by the table and its worker.
 pub(super) struct Slot {
@@ -150,7 +150,7 @@ impl Slot {
     }
 
     /// Ends the connection if it still waits for its client; false if it does not.
-    pub(super) fn let_go(&self, now: Instant) -> bool {
+    pub(super) fn disconnect(&self, now: Instant) -> bool {
         let mut state = self.lock();
         if state.idle_since().is_some() {
             self.end_reading();
@@ -176,6 +176,6 @@ impl Slot {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        sound(self.state.lock())
+        ignore_poison(self.state.lock())
     }
 }

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use super::slot::Slot;
 use crate::access::{Token, network_of};
 use crate::limits;
-use crate::locks::sound;
+use crate::locks::ignore_poison;
 
 /// All connections.
 pub(super) struct Table {
@@ -105,10 +105,11 @@ impl Table {
     /// Connections that had to make room do not count.
     pub(super) fn drain(&self, longest: Duration) {
         let slots = self.lock();
-        let (slots, waited) = sound(
-            self.emptied
-                .wait_timeout_while(slots, longest, |slots| !slots.by_number.is_empty()),
-        );
+        let (slots, waited) = ignore_poison(self.emptied.wait_timeout_while(
+            slots,
+            longest,
+            |slots| !slots.by_number.is_empty(),
+        ));
         if waited.timed_out() {
             log::warn!(
                 "{} connections were cut off at shutdown",
@@ -121,7 +122,7 @@ impl Table {
     }
 
     fn lock(&self) -> MutexGuard<'_, Slots> {
-        sound(self.slots.lock())
+        ignore_poison(self.slots.lock())
     }
 }
 
@@ -159,7 +160,7 @@ impl Slots {
             .filter_map(|(count, longest)| Some((count, Reverse(longest?))))
             .max();
         let number = most.map(|(_, Reverse((_, number)))| number);
-        self.let_go(number, now)
+        self.disconnect(number, now)
     }
 
     /// Ends the oldest stranger from the address with the most. So a client with only one
@@ -206,7 +207,7 @@ impl Slots {
             .values()
             .filter_map(|slot| Some((slot.lock().idle_since()?, slot.number)))
             .min();
-        self.let_go(longest.map(|(_, number)| number), now)
+        self.disconnect(longest.map(|(_, number)| number), now)
     }
 
     /// Ends a stranger; false if it has shown a token by now, or is at work.
@@ -215,8 +216,8 @@ impl Slots {
     }
 
     /// Ends a connection that waits for its client; false if it does not by now.
-    fn let_go(&mut self, number: Option<u64>, now: Instant) -> bool {
-        self.end_if(number, |slot| slot.let_go(now))
+    fn disconnect(&mut self, number: Option<u64>, now: Instant) -> bool {
+        self.end_if(number, |slot| slot.disconnect(now))
     }
 
     fn end_if(&mut self, number: Option<u64>, end: impl Fn(&Slot) -> bool) -> bool {

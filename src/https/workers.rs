@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::limits;
-use crate::locks::sound;
+use crate::locks::ignore_poison;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -119,7 +119,7 @@ impl Shared {
                 continue;
             }
             state.waiting += 1;
-            let (woken, waited) = sound(self.wake.wait_timeout(state, UNNEEDED_FOR));
+            let (woken, waited) = ignore_poison(self.wake.wait_timeout(state, UNNEEDED_FOR));
             state = woken;
             state.waiting -= 1;
             if waited.timed_out() && state.queue.is_empty() {
@@ -136,10 +136,10 @@ impl Shared {
             .wait_timeout_while(self.lock(), limits::WORKER_WAIT_MAX, |state| {
                 state.is_full()
             });
-        sound(waited).0
+        ignore_poison(waited).0
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        sound(self.state.lock())
+        ignore_poison(self.state.lock())
     }
 }

@@ -71,11 +71,11 @@ pub fn server_of(data_dir: &Path) -> Option<i32> {
 
 /// A connection to the router, through the socket or in this process.
 pub struct Client {
-    way: Way,
+    way: Transport,
     claimed_name: String,
 }
 
-enum Way {
+enum Transport {
     Socket(Conversation),
     InProcess(Box<Api>),
 }
@@ -102,7 +102,7 @@ impl Client {
             match open(data_dir) {
                 Ok(api) => {
                     return Ok(Self {
-                        way: Way::InProcess(Box::new(api)),
+                        way: Transport::InProcess(Box::new(api)),
                         claimed_name: claimed_name.to_owned(),
                     });
                 }
@@ -138,7 +138,7 @@ impl Client {
             Err(_) => return Ok(None),
         };
         Ok(Some(Self {
-            way: Way::Socket(conversation),
+            way: Transport::Socket(conversation),
             claimed_name: claimed_name.to_owned(),
         }))
     }
@@ -146,14 +146,14 @@ impl Client {
     /// The process id of the server; `None` if the store was opened instead.
     pub fn server(&self) -> Option<i32> {
         match &self.way {
-            Way::Socket(conversation) => conversation.peer(),
-            Way::InProcess(_) => None,
+            Transport::Socket(conversation) => conversation.peer(),
+            Transport::InProcess(_) => None,
         }
     }
 
     /// Sets how long to wait for each answer. Without a server it has no effect.
     pub fn set_patience(&mut self, patience: Duration) {
-        if let Way::Socket(conversation) = &mut self.way {
+        if let Transport::Socket(conversation) = &mut self.way {
             conversation.set_patience(patience);
         }
     }
@@ -166,11 +166,11 @@ impl Client {
         body: Option<&[u8]>,
     ) -> Result<Response, Error> {
         match &mut self.way {
-            Way::Socket(conversation) => {
+            Transport::Socket(conversation) => {
                 ask(conversation, method, target, body, &self.claimed_name)
             }
-            Way::InProcess(api) => {
-                let who = Administrator::at_the_local_door(&self.claimed_name);
+            Transport::InProcess(api) => {
+                let who = Administrator::from_local_socket(&self.claimed_name);
                 collect(ask_router(api, method, target, body, &who))
             }
         }
@@ -179,8 +179,8 @@ impl Client {
     /// Ends the conversation; a store opened in this process is closed properly.
     pub fn close(self) {
         match self.way {
-            Way::Socket(conversation) => conversation.end(),
-            Way::InProcess(api) => api.close(),
+            Transport::Socket(conversation) => conversation.end(),
+            Transport::InProcess(api) => api.close(),
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::http1::answer::{CHUNK_END, LAST_CHUNK, chunk_head, write_head};
 use crate::http1::target::decode;
 use crate::http1::{Answer, BODY_TOO_LARGE, Body, Fault, Head, Version};
 use crate::limits;
-use crate::locks::sound;
+use crate::locks::ignore_poison;
 
 /// The open local door.
 pub struct Door {
@@ -126,7 +126,7 @@ impl Door {
 
 impl Socket {
     fn servers(&self) -> Servers {
-        sound(self.servers.lock()).clone()
+        ignore_poison(self.servers.lock()).clone()
     }
 
     /// The next request to any of the servers; `None` if none comes for a while.
@@ -174,7 +174,7 @@ impl Socket {
     }
 
     fn open_again(&self) -> io::Result<()> {
-        let mut servers = sound(self.servers.lock());
+        let mut servers = ignore_poison(self.servers.lock());
         let newest = listen(&self.path)?;
         while servers.ended.len() >= limits::LOCAL_ENDED_MAX {
             // Dropped, it would remove the newest one's socket once no worker holds it any more.
@@ -281,7 +281,7 @@ fn answer(request: &mut Request, api: &Api) -> Answer {
         .and_then(|name| decode(std::str::from_utf8(name).ok()?, false).ok());
     let claimed = claimed.map_or_else(String::new, Cow::into_owned);
     let admission =
-        match api.admit_administrator(&head, &Administrator::at_the_local_door(&claimed)) {
+        match api.admit_administrator(&head, &Administrator::from_local_socket(&claimed)) {
             Ok(admission) => admission,
             Err(refusal) => return refusal.answer,
         };

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, BinaryHeap, HashMap};
 
 use serde_json::{Value, json};
 
-use super::circle;
+use super::cycle;
 use super::error::{Error, ErrorType, quoted};
 use super::message::{self, BULK_REQUEST_URN, PATCH_URN};
 use super::reference::{self, REFERENCE};
@@ -117,7 +117,7 @@ impl Bulk {
     }
 
     /// The order in which to do the operations: as received, but each after those that it refers
-    /// to. Operations that refer to each other in a circle form one group, which succeeds or fails
+    /// to. Operations that refer to each other in a cycle form one group, which succeeds or fails
     /// as a whole. It comes at the place of its last operation, and its users get their identifiers
     /// in advance.
     pub fn order(&self) -> Vec<Vec<usize>> {
@@ -129,7 +129,7 @@ impl Bulk {
                 makers.copied().filter(|maker| *maker != index).collect()
             })
             .collect();
-        let mut left = circle::circles(&needs);
+        let mut left = cycle::cycles(&needs);
         for together in &mut left {
             together.sort_unstable();
         }
@@ -411,7 +411,7 @@ mod tests {
 
     #[test]
     fn operations_in_a_circle_come_together() {
-        // One of them refers to an operation outside the circle, and another outside refers to one
+        // One of them refers to an operation outside the cycle, and another outside refers to one
         // of them.
         let operations = json!([
             post("late", "bulkId:a"),

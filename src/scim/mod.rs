@@ -8,7 +8,7 @@
 //!            └── value (types, tolerance) ◀── user ◀──┘      projection, message: the way out
 //!                                              └──▶ whole_name (name.formatted)
 //!
-//! query (filter, search, sort, page)      bulk (operations) ──▶ reference, circle
+//! query (filter, search, sort, page)      bulk (operations) ──▶ reference, cycle
 //!
 //! json (a body is read once)   shape (what a refused body looked like)   version (entity tags)
 //! fold (texts that count as the same)
@@ -18,7 +18,7 @@
 //! compares paths. A patch changes a user, and some members of a user's body are read as a patch.
 
 pub mod bulk;
-mod circle;
+mod cycle;
 pub mod error;
 pub mod filter;
 pub mod fold;

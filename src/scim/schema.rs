@@ -410,7 +410,7 @@ pub fn find(attributes: &'static [Attribute], name: &str) -> Option<&'static Att
 
 /// Whether only the service provider sets the member of a resource with this name, in any case:
 /// `schemas`, `id`, `meta`. Clients echo these members.
-pub fn is_ours(name: &str) -> bool {
+pub fn is_server_managed(name: &str) -> bool {
     find(COMMON, name).is_some_and(|attribute| attribute.mutability == Mutability::ReadOnly)
 }
 

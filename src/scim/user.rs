@@ -65,7 +65,7 @@ impl User {
                 let attribute = schema::find(schema::COMMON, "externalId")
                     .expect("the common attributes hold externalId");
                 external_id = value::normalise(attribute, member, leniency)?;
-            } else if schema::is_ours(&name) {
+            } else if schema::is_server_managed(&name) {
                 // Clients echo these members: they carry no change.
             } else if name.eq_ignore_ascii_case(ENTERPRISE_URN) {
                 extension = extension_members(member, leniency)?;

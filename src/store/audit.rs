@@ -29,12 +29,12 @@ const VERSION: u8 = 1;
 const TEXT_AT: usize = 33;
 /// Bytes of a row besides its text, in [`super::Extent::bytes`].
 pub const ROW_BYTES: u64 = TEXT_AT as u64;
-/// Bytes of a joint in the file.
-const JOINT_BYTES: usize = 48;
+/// Bytes of a position in the file.
+const POSITION_BYTES: usize = 48;
 
 /// A place in the chain: between two rows, before the first one, or behind the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Joint {
+pub(super) struct ChainPosition {
     /// The sequence of the row that comes next.
     pub(super) next_sequence: u64,
     /// The digest of the row before it.
@@ -43,7 +43,7 @@ pub(super) struct Joint {
     pub(super) bytes: u64,
 }
 
-impl Default for Joint {
+impl Default for ChainPosition {
     fn default() -> Self {
         Self {
             next_sequence: 1,
@@ -53,18 +53,18 @@ impl Default for Joint {
     }
 }
 
-impl Joint {
-    /// The joint as it is stored: the next sequence (8 bytes big-endian), the digest and, since
+impl ChainPosition {
+    /// The position as it is stored: the next sequence (8 bytes big-endian), the digest and, since
     /// format 4, the bytes of the rows (8 bytes big-endian).
-    pub(super) fn to_bytes(self) -> [u8; JOINT_BYTES] {
-        let mut bytes = [0; JOINT_BYTES];
+    pub(super) fn to_bytes(self) -> [u8; POSITION_BYTES] {
+        let mut bytes = [0; POSITION_BYTES];
         bytes[..8].copy_from_slice(&self.next_sequence.to_be_bytes());
         bytes[8..40].copy_from_slice(&self.previous);
         bytes[40..].copy_from_slice(&self.bytes.to_be_bytes());
         bytes
     }
 
-    /// Reads what [`Joint::to_bytes`] wrote; `None` for anything else.
+    /// Reads what [`ChainPosition::to_bytes`] wrote; `None` for anything else.
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (next_sequence, rest) = bytes.split_first_chunk()?;
         let (previous, rest) = rest.split_first_chunk()?;
@@ -75,16 +75,16 @@ impl Joint {
         })
     }
 
-    /// The joint behind `row`, which is written at `next_sequence`.
+    /// The position after `row`, which is written at `next_sequence`.
     pub(super) fn after(&self, row: &[u8]) -> Self {
         Self {
             bytes: self.bytes.saturating_add(row.len() as u64),
-            ..Self::behind(self.next_sequence, row)
+            ..Self::after_row(self.next_sequence, row)
         }
     }
 
-    /// The joint behind a row, whatever came before it; its `bytes` are 0.
-    pub(super) fn behind(sequence: u64, row: &[u8]) -> Self {
+    /// The position after a row, whatever came before it; its `bytes` are 0.
+    pub(super) fn after_row(sequence: u64, row: &[u8]) -> Self {
         Self {
             next_sequence: sequence.saturating_add(1),
             previous: sha256_of_parts(&[&sequence.to_be_bytes(), row]),
@@ -92,22 +92,22 @@ impl Joint {
         }
     }
 
-    /// Whether both are the same joint of the same chain.
-    pub(super) fn meets(&self, other: &Self) -> bool {
+    /// Whether both are the same position of the same chain.
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
         (self.next_sequence, self.previous) == (other.next_sequence, other.previous)
     }
 
-    /// Whether `row` was written at this joint.
+    /// Whether `row` was written at this position.
     fn is_before(&self, row: &[u8]) -> bool {
         row.first() == Some(&VERSION) && row.get(1..TEXT_AT) == Some(&self.previous[..])
     }
 }
 
 /// The bytes of the row that comes next.
-pub(super) fn encode(joint: &Joint, text: &str) -> Vec<u8> {
+pub(super) fn encode(position: &ChainPosition, text: &str) -> Vec<u8> {
     let mut row = Vec::with_capacity(TEXT_AT + text.len());
     row.push(VERSION);
-    row.extend_from_slice(&joint.previous);
+    row.extend_from_slice(&position.previous);
     row.extend_from_slice(text.as_bytes());
     row
 }
@@ -167,9 +167,9 @@ pub(super) fn text_of(row: &[u8]) -> Option<&str> {
     std::str::from_utf8(row.get(TEXT_AT..)?).ok()
 }
 
-/// Follows the chain from one joint to another.
+/// Follows the chain from one position to another.
 pub(super) struct Walk {
-    at: Joint,
+    at: ChainPosition,
     /// The sequence of the last row taken, if any.
     last: Option<u64>,
     doubted: Option<Doubt>,
@@ -185,7 +185,7 @@ struct Doubt {
 }
 
 impl Walk {
-    pub(super) fn from(anchor: Joint) -> Self {
+    pub(super) fn from(anchor: ChainPosition) -> Self {
         Self {
             at: anchor,
             last: None,
@@ -194,10 +194,10 @@ impl Walk {
     }
 
     /// Continues behind a row, without checking what came before it.
-    pub(super) fn behind(sequence: u64, row: &[u8]) -> Self {
+    pub(super) fn after_row(sequence: u64, row: &[u8]) -> Self {
         Self {
             last: Some(sequence),
-            ..Self::from(Joint::behind(sequence, row))
+            ..Self::from(ChainPosition::after_row(sequence, row))
         }
     }
 
@@ -225,11 +225,11 @@ impl Walk {
         Ok(())
     }
 
-    /// Checks that the chain ends at the noted joint.
-    pub(super) fn end(self, noted: &Joint) -> Result<(), ChainBroken> {
-        let meets = self.at.meets(noted);
-        self.resolve_doubt(meets)?;
-        if meets {
+    /// Checks that the chain ends at the noted position.
+    pub(super) fn end(self, noted: &ChainPosition) -> Result<(), ChainBroken> {
+        let is_same = self.at.is_same_as(noted);
+        self.resolve_doubt(is_same)?;
+        if is_same {
             return Ok(());
         }
         let next = self.at.next_sequence;
@@ -257,8 +257,8 @@ mod tests {
 
     const OR_CUT_OFF: &str = "is damaged or was altered, or rows after it are missing";
 
-    fn chain(texts: &[&str]) -> (Vec<(u64, Vec<u8>)>, Joint) {
-        let mut head = Joint::default();
+    fn chain(texts: &[&str]) -> (Vec<(u64, Vec<u8>)>, ChainPosition) {
+        let mut head = ChainPosition::default();
         let mut rows = Vec::new();
         for text in texts {
             let row = encode(&head, text);
@@ -268,7 +268,11 @@ mod tests {
         (rows, head)
     }
 
-    fn walk(anchor: Joint, rows: &[(u64, Vec<u8>)], head: &Joint) -> Result<usize, String> {
+    fn walk(
+        anchor: ChainPosition,
+        rows: &[(u64, Vec<u8>)],
+        head: &ChainPosition,
+    ) -> Result<usize, String> {
         let mut walk = Walk::from(anchor);
         let broken = |broken: ChainBroken| broken.to_string();
         for (sequence, row) in rows {
@@ -281,11 +285,11 @@ mod tests {
     #[test]
     fn the_row_that_was_changed_is_named() {
         let (rows, head) = chain(&["{\"a\":1}", "{\"a\":2}", "{\"a\":3}", "{\"a\":4}"]);
-        let start = Joint::default();
+        let start = ChainPosition::default();
         assert_eq!(walk(start, &rows, &head), Ok(4));
         assert_eq!(head.bytes, 4 * (TEXT_AT as u64 + 7));
-        assert_eq!(Joint::from_bytes(&head.to_bytes()), Some(head));
-        assert_eq!(Joint::from_bytes(&head.to_bytes()[..40]), None);
+        assert_eq!(ChainPosition::from_bytes(&head.to_bytes()), Some(head));
+        assert_eq!(ChainPosition::from_bytes(&head.to_bytes()[..40]), None);
 
         for changed in 0..rows.len() {
             for byte in 0..rows[changed].1.len() {
@@ -317,7 +321,7 @@ mod tests {
         }
         let numbers: Vec<u64> = rows.iter().map(|(sequence, _)| *sequence).collect();
         assert_eq!(numbers, [1, 2, 8, 14]);
-        let start = Joint::default();
+        let start = ChainPosition::default();
         assert_eq!(walk(start, &rows, &head), Ok(4));
         for (missing, told) in [
             (1, format!("row 1 of the audit trail {OR_CUT_OFF}")),
@@ -349,12 +353,12 @@ mod tests {
     #[test]
     fn a_chain_goes_on_from_its_anchor() {
         let (rows, head) = chain(&["{\"a\":1}", "{\"a\":2}", "{\"a\":3}"]);
-        let anchor = Joint::behind(1, &rows[0].1);
+        let anchor = ChainPosition::after_row(1, &rows[0].1);
         assert_eq!(walk(anchor, &rows[1..], &head), Ok(2));
         let told = "row 3 of the audit trail is missing";
         assert_eq!(walk(anchor, &rows[1..2], &head), Err(told.to_owned()));
-        assert!(walk(Joint::default(), &rows[1..], &head).is_err());
-        let end = Joint::behind(3, &rows[2].1);
+        assert!(walk(ChainPosition::default(), &rows[1..], &head).is_err());
+        let end = ChainPosition::after_row(3, &rows[2].1);
         assert_eq!(walk(end, &[], &head), Ok(0));
     }
 }

@@ -2,7 +2,7 @@
 //! failing, and keeps the store readable while its disk takes no writes.
 //!
 //! After one failed write or sync, redb refuses everything until the file is reopened. A full disk
-//! is therefore hidden from it: [`Patient`] retries the write until there is space. Any other
+//! is therefore hidden from it: [`WaitForSpace`] retries the write until there is space. Any other
 //! failure closes the file. If it cannot be reopened for writing, it is opened through an
 //! [`Overlay`], which keeps in memory what redb writes while it repairs the file.
 
@@ -17,7 +17,7 @@ use redb::{BackendError, StorageBackend};
 
 use super::lag::Lag;
 use crate::limits;
-use crate::locks::sound;
+use crate::locks::ignore_poison;
 
 /// Any storage that redb can use.
 pub type Backend = Box<dyn StorageBackend>;
@@ -28,7 +28,7 @@ pub(super) struct Health(AtomicU8);
 
 /// What is wrong with the storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ailment {
+pub enum StorageFault {
     /// The disk is full; writes under way wait for space.
     Full,
     /// The disk failed, and takes no writes yet.
@@ -42,18 +42,18 @@ const CLOSING: u8 = 3;
 
 impl Health {
     /// What is wrong, if anything is.
-    pub(super) fn ailment(&self) -> Option<Ailment> {
+    pub(super) fn ailment(&self) -> Option<StorageFault> {
         match self.0.load(Ordering::SeqCst) {
-            FULL => Some(Ailment::Full),
-            FAILING => Some(Ailment::Failing),
+            FULL => Some(StorageFault::Full),
+            FAILING => Some(StorageFault::Failing),
             _ => None,
         }
     }
 
-    pub(super) fn set(&self, ailment: Ailment) {
+    pub(super) fn set(&self, ailment: StorageFault) {
         self.change(match ailment {
-            Ailment::Full => FULL,
-            Ailment::Failing => FAILING,
+            StorageFault::Full => FULL,
+            StorageFault::Failing => FAILING,
         });
     }
 
@@ -81,14 +81,14 @@ impl Health {
 /// one that failed for lack of space: the second attempt would succeed whether or not the data has
 /// reached the disk.
 #[derive(Debug)]
-pub(super) struct Patient {
+pub(super) struct WaitForSpace {
     inner: Backend,
     health: Arc<Health>,
     lag: Arc<Lag>,
     waits: Arc<AtomicBool>,
 }
 
-impl Patient {
+impl WaitForSpace {
     /// A storage that waits for space while `waits` is true.
     pub(super) fn new(
         inner: Backend,
@@ -105,7 +105,7 @@ impl Patient {
     }
 
     /// A storage that does not wait for space.
-    pub(super) fn hasty(inner: Backend, lag: Arc<Lag>) -> Self {
+    pub(super) fn without_waiting(inner: Backend, lag: Arc<Lag>) -> Self {
         Self::new(inner, Arc::default(), lag, Arc::default())
     }
 
@@ -133,7 +133,7 @@ impl Patient {
                 log::error!(
                     "the disk is full: nothing can be changed until there is space ({why})"
                 );
-                self.health.set(Ailment::Full);
+                self.health.set(StorageFault::Full);
             }
             thread::sleep(limits::DISK_FULL_RETRY_PAUSE);
         }
@@ -182,7 +182,7 @@ macro_rules! delegate_locks {
 
 pub(super) use delegate_locks;
 
-impl StorageBackend for Patient {
+impl StorageBackend for WaitForSpace {
     fn len(&self) -> io::Result<u64> {
         self.inner.len()
     }
@@ -235,7 +235,7 @@ impl Overlay {
     }
 
     fn pages(&self) -> MutexGuard<'_, BTreeMap<u64, Box<[u8]>>> {
-        sound(self.pages.lock())
+        ignore_poison(self.pages.lock())
     }
 
     /// The page as the inner storage has it, with zeros beyond the end.

@@ -294,7 +294,7 @@ impl Restore<'_> {
                 let held = file::lock(&draft)?;
                 match lock {
                     Some(_) => replace(&draft, path, self.kept_as)?,
-                    None => files::name_new(&draft, path)?,
+                    None => files::rename_no_replace(&draft, path)?,
                 }
                 Ok(held)
             });

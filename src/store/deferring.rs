@@ -12,7 +12,7 @@ use redb::{BackendError, StorageBackend};
 
 use super::backend::{Backend, delegate_locks};
 
-use crate::locks::sound;
+use crate::locks::ignore_poison;
 
 /// A storage whose last sync can be put off until it is asked for, or until something else is to be
 /// written: by the writer's next commit, or by redb to make room in its cache.
@@ -66,7 +66,7 @@ impl Deferring {
     }
 
     fn step(&self) -> MutexGuard<'_, Step> {
-        sound(self.step.lock())
+        ignore_poison(self.step.lock())
     }
 }
 

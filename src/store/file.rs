@@ -11,7 +11,7 @@ use std::sync::Arc;
 use redb::backends::FileBackend;
 use redb::{Builder, Database, StorageBackend};
 
-use super::audit::Joint;
+use super::audit::ChainPosition;
 use super::backend::Backend;
 use super::tables::Tables;
 use super::{OpenError, ReadError};
@@ -222,7 +222,7 @@ pub(super) fn remove_leftovers(path: &Path, before: Option<i64>) {
 /// Makes the tables in a database that has none.
 pub(super) fn initialise(database: &Database) -> Result<(), ReadError> {
     let txn = database.begin_write()?;
-    Tables::open(&txn, Joint::default())?.initialise()?;
+    Tables::open(&txn, ChainPosition::default())?.initialise()?;
     txn.commit()?;
     Ok(())
 }

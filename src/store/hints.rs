@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::change::{Change, Put};
 use super::index::place;
 
-use crate::locks::sound;
+use crate::locks::ignore_poison;
 
 /// Slots in a group. A hint whose group is full replaces another one.
 const GROUP: usize = 8;
@@ -40,14 +40,14 @@ struct Slots(Box<[AtomicU64]>);
 impl Hints {
     /// Makes room for `names` and a quarter more, so that growing is rare.
     pub(super) fn reserve(&self, names: u64) {
-        let slots = sound(self.slots.read());
+        let slots = ignore_poison(self.slots.read());
         if groups_for(names) <= slots.groups() {
             return;
         }
         // Lookups do not wait for this. What is noted meanwhile may be lost.
         let moved = slots.moved_to(groups_for(names / 4 * 5));
         drop(slots);
-        *sound(self.slots.write()) = moved;
+        *ignore_poison(self.slots.write()) = moved;
     }
 
     /// Notes what a change says about names. The change may still fail, but a wrong hint does no
@@ -76,13 +76,13 @@ impl Hints {
     /// Notes which user has this folded userName.
     pub(super) fn note(&self, name: &[u8], sequence: u32) {
         let hint = self.hint(name, sequence);
-        let slots = sound(self.slots.read());
+        let slots = ignore_poison(self.slots.read());
         slots.put(hint);
     }
 
     fn forget(&self, name: &[u8], sequence: u32) {
         let hint = self.hint(name, sequence);
-        let slots = sound(self.slots.read());
+        let slots = ignore_poison(self.slots.read());
         if let Some(slot) = slots.group(hint).iter().find(|slot| load(slot) == hint) {
             slot.store(0, Ordering::Relaxed);
         }
@@ -91,7 +91,7 @@ impl Hints {
     /// Users that may have this folded userName: usually one or none.
     pub(super) fn of(&self, name: &[u8]) -> Vec<u32> {
         let wanted = self.hint(name, 0);
-        let slots = sound(self.slots.read());
+        let slots = ignore_poison(self.slots.read());
         let hints = slots.group(wanted).iter().map(load);
         hints
             .filter(|hint| *hint != 0 && hash(*hint) == hash(wanted))

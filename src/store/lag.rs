@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard};
 use redb::{BackendError, StorageBackend};
 
 use super::{OpenError, Opener};
-use crate::locks::sound;
+use crate::locks::ignore_poison;
 use crate::{files, limits, secret};
 
 const MODE: u32 = 0o600;
@@ -252,7 +252,7 @@ impl Lag {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        sound(self.state.lock())
+        ignore_poison(self.state.lock())
     }
 }
 
@@ -263,7 +263,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::store::backend::Patient;
+    use crate::store::backend::WaitForSpace;
 
     /// A storage of two and a half pages, whose syncs fail if it `fails`.
     #[derive(Clone, Debug)]
@@ -403,7 +403,7 @@ mod tests {
         let path = folder.path().join("users.redb");
         let (broken, opener) = Disk::new(true, false);
         let lag = Arc::new(Lag::of(Some(&path)));
-        let storage = Patient::hasty(opener().expect("open"), Arc::clone(&lag));
+        let storage = WaitForSpace::without_waiting(opener().expect("open"), Arc::clone(&lag));
         let is_locked = || {
             let locked = storage.try_lock_range(Bound::Unbounded, Bound::Unbounded);
             locked.expect("a lock")

@@ -60,7 +60,7 @@ use std::{fmt, io};
 
 pub use audit::ChainBroken;
 pub use audit::ROW_BYTES;
-pub use backend::{Ailment, Backend};
+pub use backend::{Backend, StorageFault};
 pub use backup::{
     Backup, Counts, Restore, RestoreError, Restored, Restoring, check, remove_abandoned,
 };
@@ -74,7 +74,7 @@ pub use trail::Extent;
 pub use view::View;
 
 use crate::limits;
-use crate::locks::sound;
+use crate::locks::ignore_poison;
 use crate::metrics::Commits;
 use backend::Health;
 use file::Site;
@@ -136,7 +136,7 @@ impl Store {
         let queue = Arc::clone(&store.queue);
         let on_doubt = move || queue.prod();
         let look = move || trust::look_behind(&shared, describe, on_doubt, on_damage);
-        *sound(store.look.lock()) = Some(thread("store-look", look)?);
+        *ignore_poison(store.look.lock()) = Some(thread("store-look", look)?);
         match store
             .shared
             .trust
@@ -215,7 +215,7 @@ impl Store {
     }
 
     /// What is wrong with the storage, if anything is.
-    pub fn ailment(&self) -> Option<Ailment> {
+    pub fn ailment(&self) -> Option<StorageFault> {
         self.shared.health.ailment()
     }
 
@@ -262,7 +262,7 @@ impl Store {
 
     /// The newest committed state. It is cheap to get, and does not change while others write.
     pub fn snapshot(&self) -> Result<Arc<Snapshot>, Unavailable> {
-        sound(self.shared.published.read())
+        ignore_poison(self.shared.published.read())
             .clone()
             .ok_or(Unavailable)
     }
@@ -347,18 +347,18 @@ impl Store {
                         Ok((change, value)) => (change, Ok(value)),
                         Err(refusal) => (Change::none(), Err(refusal)),
                     };
-                    sound(results.lock()).push(result);
+                    ignore_poison(results.lock()).push(result);
                     Ok(change)
                 }) as Plan
             })
             .collect();
-        if self.ailment() == Some(Ailment::Full) {
+        if self.ailment() == Some(StorageFault::Full) {
             return Err(WriteError::Full);
         }
         let ticket = self.queue.push(plans)?;
         match self.wait(&ticket, &progress)? {
             Outcome::Committed | Outcome::Unchanged => {
-                Ok(std::mem::take(&mut *sound(results.lock())))
+                Ok(std::mem::take(&mut *ignore_poison(results.lock())))
             }
             Outcome::Failed => Err(WriteError::Unavailable),
             Outcome::Unknown => Err(WriteError::Unknown),
@@ -377,7 +377,7 @@ impl Store {
             if let Some(outcome) = ticket.wait(limits::DISK_FULL_RETRY_PAUSE) {
                 return Ok(outcome);
             }
-            let is_full = self.ailment() == Some(Ailment::Full);
+            let is_full = self.ailment() == Some(StorageFault::Full);
             if is_full {
                 full_for += limits::DISK_FULL_RETRY_PAUSE;
             }
@@ -438,7 +438,7 @@ impl Progress {
 impl Shared {
     /// Lets readers see this state from now on, or none.
     fn publish(&self, state: Option<Arc<Snapshot>>) {
-        let mut published = sound(self.published.write());
+        let mut published = ignore_poison(self.published.write());
         let old = std::mem::replace(&mut *published, state);
         drop(published);
         // Ending a read transaction takes time; readers do not wait for it.
@@ -465,7 +465,7 @@ fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHan
 
 /// Waits until a thread has ended.
 fn join(thread: &Mutex<Option<JoinHandle<()>>>, what: &str) {
-    let thread = sound(thread.lock()).take();
+    let thread = ignore_poison(thread.lock()).take();
     if let Some(thread) = thread
         && thread.join().is_err()
     {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
 
 use crate::limits;
-use crate::locks::sound;
+use crate::locks::ignore_poison;
 
 #[derive(Debug, Default)]
 pub(super) struct Notes(Mutex<VecDeque<String>>);
@@ -40,7 +40,7 @@ impl Notes {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<String>> {
-        sound(self.0.lock())
+        ignore_poison(self.0.lock())
     }
 }
 

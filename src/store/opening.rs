@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use redb::{Database, ReadableDatabase, StorageBackend};
 use roaring::RoaringBitmap;
 
-use super::audit::Joint;
-use super::backend::{Overlay, Patient};
+use super::audit::ChainPosition;
+use super::backend::{Overlay, WaitForSpace};
 use super::deferring::Deferring;
 use super::error::guarded;
 use super::index::Index;
@@ -30,7 +30,7 @@ pub(super) struct Open {
     pub(super) index: Index,
     /// Chunks of the index whose present state is in the file.
     pub(super) saved: RoaringBitmap,
-    pub(super) chain: Joint,
+    pub(super) chain: ChainPosition,
     /// Whether the index is to be saved before the database is closed.
     pub(super) is_save_due: bool,
     /// Whether there were commits since the last checkpoint: a crash now would make the next start
@@ -66,7 +66,7 @@ impl Writer {
         let (health, lag) = (Arc::clone(&self.shared.health), Arc::clone(&self.lag));
         // After a failure there are readers, who must not wait for space together with the writer.
         let waits = Arc::new(AtomicBool::new(known.is_none()));
-        let storage = Patient::new((self.site.opener)()?, health, lag, Arc::clone(&waits));
+        let storage = WaitForSpace::new((self.site.opener)()?, health, lag, Arc::clone(&waits));
         let open = self.open_database(storage, known, self.site.path.is_none())?;
         if self.site.identity()? != before {
             return Err(OpenError::Locked);
@@ -165,7 +165,7 @@ impl Writer {
 
 /// What a reopening takes over from an earlier state instead of reading it again.
 pub(super) struct Known {
-    pub(super) chain: Joint,
+    pub(super) chain: ChainPosition,
     pub(super) index: Index,
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use redb::Database;
 
-use super::audit::Joint;
+use super::audit::ChainPosition;
 use super::backend::Overlay;
 use super::backup::current;
 use super::change::Describe;
@@ -24,7 +24,7 @@ pub struct Outline {
     opened: Opened,
     pub(super) era: u32,
     /// Where its trail continues, as its last row proves.
-    pub(super) chain: Joint,
+    pub(super) chain: ChainPosition,
 }
 
 /// A state to read, and the database that holds it open, unless the caller does. The file may be

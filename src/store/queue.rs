@@ -16,7 +16,7 @@ use super::change::Change;
 use super::view::View;
 use super::{ReadError, WriteError};
 use crate::limits;
-use crate::locks::sound;
+use crate::locks::ignore_poison;
 use crate::metrics::Commits;
 
 /// Looks at the store and says what to write.
@@ -134,7 +134,7 @@ impl Queue {
                 return Next::Closed;
             }
             let Some(until) = until else {
-                state = sound(self.arrived.wait(state));
+                state = ignore_poison(self.arrived.wait(state));
                 continue;
             };
             let left = until.saturating_duration_since(Instant::now());
@@ -142,7 +142,7 @@ impl Queue {
                 return Next::Nothing;
             }
             let waited = self.arrived.wait_timeout(state, left);
-            (state, _) = sound(waited);
+            (state, _) = ignore_poison(waited);
         }
     }
 
@@ -180,7 +180,7 @@ impl Queue {
                 let fits = next.plans.len() <= room;
                 return fits.then(|| self.pop(&mut state)).flatten();
             }
-            state = sound(self.arrived.wait(state));
+            state = ignore_poison(self.arrived.wait(state));
         }
         None
     }
@@ -224,7 +224,7 @@ impl Queue {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        sound(self.state.lock())
+        ignore_poison(self.state.lock())
     }
 }
 
@@ -243,7 +243,7 @@ struct OutcomeCell {
 
 impl OutcomeCell {
     fn outcome(&self) -> MutexGuard<'_, Option<Outcome>> {
-        sound(self.outcome.lock())
+        ignore_poison(self.outcome.lock())
     }
 }
 
@@ -276,7 +276,7 @@ impl Drop for Callers {
 impl Ticket {
     /// The outcome of the batch, if it comes within this time.
     pub(super) fn wait(&self, patience: Duration) -> Option<Outcome> {
-        let (outcome, _) = sound(self.0.changed.wait_timeout_while(
+        let (outcome, _) = ignore_poison(self.0.changed.wait_timeout_while(
             self.0.outcome(),
             patience,
             |outcome| outcome.is_none(),

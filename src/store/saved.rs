@@ -30,7 +30,7 @@ use std::sync::Arc;
 use redb::{Database, ReadableDatabase, TableDefinition, TableError, WriteTransaction};
 use roaring::RoaringBitmap;
 
-use super::audit::Joint;
+use super::audit::ChainPosition;
 use super::change::Describe;
 use super::index::{CHUNK, Changes, Chunk, Index, Status, Texts, place};
 use super::tables::{self, CHAIN, CHAIN_INDEX};
@@ -159,7 +159,7 @@ pub(super) fn save(
     txn: &WriteTransaction,
     index: &Index,
     saved: &RoaringBitmap,
-    chain: Joint,
+    chain: ChainPosition,
     most: usize,
 ) -> Result<RoaringBitmap, ReadError> {
     let missing = (0..index.chunks()).filter(|number| !saved.contains(*number));

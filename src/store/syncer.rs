@@ -18,12 +18,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::Shared;
-use super::audit::Joint;
+use super::audit::ChainPosition;
 use super::deferring::Deferring;
 use super::queue::{Callers, Outcome, Queue, answer};
 use super::snapshot::Snapshot;
 
-use crate::locks::sound;
+use crate::locks::ignore_poison;
 
 /// How long callers of synced changes wait for an answer while the writer writes the next ones.
 const TOLD_WITHIN: Duration = Duration::from_millis(5);
@@ -44,7 +44,7 @@ pub(super) struct Unanswered {
     /// Rows for the audit trail that are committed with it.
     pub(super) noted: Vec<String>,
     /// The audit chain's head if the commit is on disk: each change has a row in the chain.
-    pub(super) head: Joint,
+    pub(super) head: ChainPosition,
 }
 
 impl Unsynced {
@@ -112,7 +112,7 @@ impl Syncer {
     /// Waits until nothing is underway. Returns false if the commit failed.
     #[must_use]
     pub(super) fn wait_idle(&self) -> bool {
-        let state = sound(
+        let state = ignore_poison(
             self.changed
                 .wait_while(self.state(), |state| state.work.is_underway()),
         );
@@ -202,11 +202,11 @@ impl Syncer {
                 return None;
             }
             if state.untold.is_empty() {
-                state = sound(self.changed.wait(state));
+                state = ignore_poison(self.changed.wait(state));
                 continue;
             }
             let waited = self.changed.wait_timeout(state, TOLD_WITHIN);
-            let (after, waited) = sound(waited);
+            let (after, waited) = ignore_poison(waited);
             state = after;
             if waited.timed_out() {
                 drop(state);
@@ -222,7 +222,7 @@ impl Syncer {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        sound(self.state.lock())
+        ignore_poison(self.state.lock())
     }
 }
 

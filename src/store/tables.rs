@@ -36,7 +36,7 @@ use redb::{
     StorageError, Table, TableDefinition, WriteTransaction,
 };
 
-use super::audit::{self, Joint};
+use super::audit::{self, ChainPosition};
 use super::change::{Change, Keys, Put};
 use super::index::Changes;
 use super::{FORMAT, OpenError, ReadError, row};
@@ -74,11 +74,14 @@ pub(super) struct Tables<'txn> {
     audit: Table<'txn, u64, &'static [u8]>,
     chain_table: Table<'txn, &'static str, &'static [u8]>,
     pub(super) users_next: u32,
-    chain: Joint,
+    chain: ChainPosition,
 }
 
 impl<'txn> Tables<'txn> {
-    pub(super) fn open(txn: &'txn WriteTransaction, chain: Joint) -> Result<Self, ReadError> {
+    pub(super) fn open(
+        txn: &'txn WriteTransaction,
+        chain: ChainPosition,
+    ) -> Result<Self, ReadError> {
         let meta = txn.open_table(META)?;
         Ok(Self {
             users_next: u32::try_from(users_next_of(&meta)?).unwrap_or(u32::MAX),
@@ -101,7 +104,11 @@ impl<'txn> Tables<'txn> {
     pub(super) fn initialise(&mut self) -> Result<(), ReadError> {
         put_number(&mut self.meta, META_FORMAT, FORMAT)?;
         put_number(&mut self.meta, META_USERS_NEXT, 1)?;
-        put_joint(&mut self.chain_table, CHAIN_ANCHOR, Joint::default())?;
+        put_joint(
+            &mut self.chain_table,
+            CHAIN_ANCHOR,
+            ChainPosition::default(),
+        )?;
         self.note_chain()
     }
 
@@ -207,12 +214,16 @@ impl<'txn> Tables<'txn> {
         Ok(())
     }
 
-    /// Sequence and bytes of the oldest row, and the joint behind it.
-    fn oldest_audit(&self) -> Result<Option<(u64, u64, Joint)>, ReadError> {
+    /// Sequence and bytes of the oldest row, and the position behind it.
+    fn oldest_audit(&self) -> Result<Option<(u64, u64, ChainPosition)>, ReadError> {
         let oldest = self.audit.first()?;
         Ok(oldest.map(|(sequence, row)| {
             let (sequence, row) = (sequence.value(), row.value());
-            (sequence, row.len() as u64, Joint::behind(sequence, row))
+            (
+                sequence,
+                row.len() as u64,
+                ChainPosition::after_row(sequence, row),
+            )
         }))
     }
 
@@ -254,7 +265,7 @@ impl<'txn> Tables<'txn> {
     }
 
     /// The chain's head after everything that was applied.
-    pub(super) fn chain(&self) -> Joint {
+    pub(super) fn chain(&self) -> ChainPosition {
         self.chain
     }
 }
@@ -316,26 +327,28 @@ pub(super) fn put_number(
 pub(super) fn put_joint(
     chain: &mut Table<'_, &'static str, &'static [u8]>,
     name: &str,
-    joint: Joint,
+    position: ChainPosition,
 ) -> Result<(), ReadError> {
-    chain.insert(name, joint.to_bytes().as_slice())?;
+    chain.insert(name, position.to_bytes().as_slice())?;
     Ok(())
 }
 
-fn joint(
+fn position(
     chain: &impl ReadableTable<&'static str, &'static [u8]>,
     name: &str,
-) -> Result<Option<Joint>, ReadError> {
+) -> Result<Option<ChainPosition>, ReadError> {
     let bytes = chain.get(name)?;
-    Ok(bytes.and_then(|bytes| Joint::from_bytes(bytes.value())))
+    Ok(bytes.and_then(|bytes| ChainPosition::from_bytes(bytes.value())))
 }
 
 /// Whether the saved index was right at the last commit.
 pub(super) fn is_index_kept(
     chain: &impl ReadableTable<&'static str, &'static [u8]>,
 ) -> Result<bool, ReadError> {
-    let (kept, head) = (joint(chain, CHAIN_INDEX)?, joint(chain, CHAIN_HEAD)?);
-    Ok(kept.zip(head).is_some_and(|(kept, head)| kept.meets(&head)))
+    let (kept, head) = (position(chain, CHAIN_INDEX)?, position(chain, CHAIN_HEAD)?);
+    Ok(kept
+        .zip(head)
+        .is_some_and(|(kept, head)| kept.is_same_as(&head)))
 }
 
 /// A number in `meta`. In a file of format 1 it has no checksum.
@@ -359,24 +372,24 @@ fn number_of(
 /// The two ends of the audit chain, as noted: where it begins and where it continues.
 pub(super) fn chain_ends(
     chain: &impl ReadableTable<&'static str, &'static [u8]>,
-) -> Result<(Joint, Joint), ReadError> {
+) -> Result<(ChainPosition, ChainPosition), ReadError> {
     let end = |name| {
         let what = || format!("the audit trail's {name} is not there");
-        joint(chain, name)?.ok_or_else(|| ReadError::from(StorageError::Corrupted(what())))
+        position(chain, name)?.ok_or_else(|| ReadError::from(StorageError::Corrupted(what())))
     };
     Ok((end(CHAIN_ANCHOR)?, end(CHAIN_HEAD)?))
 }
 
 /// The head of the audit chain; an error if the last row does not lead to it.
-pub(super) fn chain_head(txn: &redb::ReadTransaction) -> Result<Joint, OpenError> {
+pub(super) fn chain_head(txn: &redb::ReadTransaction) -> Result<ChainPosition, OpenError> {
     let audit = txn.open_table(AUDIT).map_err(ReadError::from)?;
     let chain = txn.open_table(CHAIN).map_err(ReadError::from)?;
     let (anchor, head) = chain_ends(&chain)?;
     let last = audit.last().map_err(ReadError::from)?;
     let end = last.map_or(anchor, |(sequence, row)| {
-        Joint::behind(sequence.value(), row.value())
+        ChainPosition::after_row(sequence.value(), row.value())
     });
-    if end.meets(&head) {
+    if end.is_same_as(&head) {
         Ok(head)
     } else {
         Err(last_row_changed(&head))
@@ -384,7 +397,7 @@ pub(super) fn chain_head(txn: &redb::ReadTransaction) -> Result<Joint, OpenError
 }
 
 /// The error for a last row that was changed or is missing.
-pub(super) fn last_row_changed(head: &Joint) -> OpenError {
+pub(super) fn last_row_changed(head: &ChainPosition) -> OpenError {
     let sequence = head.next_sequence.saturating_sub(1);
     OpenError::Damaged(format!(
         "row {sequence} of the audit trail, the last one, is not as it was written"

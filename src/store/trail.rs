@@ -103,7 +103,7 @@ impl Snapshot {
             && let Some(before) = table.range(anchor.next_sequence..first)?.next_back()
         {
             let (before, row) = before?;
-            walk = Walk::behind(before.value(), row.value());
+            walk = Walk::after_row(before.value(), row.value());
             from = first;
         }
         let mut left = count;

@@ -20,7 +20,7 @@ use super::change::Describe;
 use super::error::guarded;
 use super::{OpenError, ReadError, Shared};
 
-use crate::locks::sound;
+use crate::locks::ignore_poison;
 
 /// The pause before the next attempt. It doubles with each failed read.
 const LOOK_PAUSE: Duration = Duration::from_millis(200);
@@ -34,7 +34,7 @@ pub(super) struct Trust {
     changed: Condvar,
     /// Whether the store is not known to be whole. This stays set if damage was found or the check
     /// was broken off. Atomic, so that readers need not take the lock.
-    is_untold: AtomicBool,
+    is_unverified: AtomicBool,
     /// Whether the index differs from the users' rows.
     is_stale: AtomicBool,
     describe: Option<Describe>,
@@ -60,7 +60,7 @@ impl Trust {
     pub(super) fn underway(describe: Describe) -> Self {
         Self {
             stage: Mutex::new(Stage::Underway),
-            is_untold: AtomicBool::new(true),
+            is_unverified: AtomicBool::new(true),
             describe: Some(describe),
             ..Self::default()
         }
@@ -68,7 +68,7 @@ impl Trust {
 
     /// Waits, for `patience` at most, until the tables of keys can be trusted.
     pub(super) fn wait(&self, patience: Duration) -> Result<(), ReadError> {
-        if !self.is_untold.load(Ordering::Acquire) {
+        if !self.is_unverified.load(Ordering::Acquire) {
             return Ok(());
         }
         match &*self.wait_while_underway(patience) {
@@ -87,7 +87,7 @@ impl Trust {
         patience: Duration,
         row: impl FnOnce(u32) -> Result<Option<R>, ReadError>,
     ) -> Result<Option<u32>, ReadError> {
-        if self.is_untold.load(Ordering::Acquire)
+        if self.is_unverified.load(Ordering::Acquire)
             && !(found.map(row).transpose()?.flatten()).is_some_and(|row| self.has_name(&row, name))
         {
             self.wait(patience)?;
@@ -127,7 +127,7 @@ impl Trust {
         let mut stage = self.stage();
         if stage.is_underway() {
             if end == Stage::Whole {
-                self.is_untold.store(false, Ordering::Release);
+                self.is_unverified.store(false, Ordering::Release);
             }
             *stage = end;
             self.changed.notify_all();
@@ -144,7 +144,7 @@ impl Trust {
         let waited = self
             .changed
             .wait_timeout_while(self.stage(), time, |stage| stage.is_underway());
-        sound(waited).0
+        ignore_poison(waited).0
     }
 
     fn is_underway(&self) -> bool {
@@ -152,7 +152,7 @@ impl Trust {
     }
 
     fn stage(&self) -> MutexGuard<'_, Stage> {
-        sound(self.stage.lock())
+        ignore_poison(self.stage.lock())
     }
 }
 
@@ -201,7 +201,7 @@ pub(super) fn look_behind(
 /// Checks everything once. False if nothing is published or the check was broken off.
 fn look(shared: &Shared, describe: Describe) -> Result<bool, OpenError> {
     let published = shared.published.read();
-    let snapshot = sound(published).clone();
+    let snapshot = ignore_poison(published).clone();
     let Some(snapshot) = snapshot else {
         return Ok(false);
     };

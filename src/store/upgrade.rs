@@ -32,8 +32,8 @@ use redb::{
     WriteTransaction,
 };
 
-use super::audit::Joint;
-use super::backend::{Overlay, Patient};
+use super::audit::ChainPosition;
+use super::backend::{Overlay, WaitForSpace};
 use super::change::Describe;
 use super::error::guarded;
 use super::file::{self, Readable};
@@ -69,7 +69,7 @@ pub(super) fn with_backup(
 ) -> Result<(), OpenError> {
     // A full disk is an error at once, because no caller is served yet who could wait. Closing
     // repairs a file that was not closed cleanly, so that the copy needs no repair.
-    let database = file::database(Patient::hasty(opener()?, Arc::clone(lag)))?;
+    let database = file::database(WaitForSpace::without_waiting(opener()?, Arc::clone(lag)))?;
     let state = State::of(&database)?;
     close(database)?;
     let format = state.format;
@@ -85,7 +85,7 @@ pub(super) fn with_backup(
         OpenError::Io(error) => refused("a backup of it cannot be made".to_owned(), &error),
         other => other,
     })?;
-    let database = file::database(Patient::hasty(opener()?, Arc::clone(lag)))?;
+    let database = file::database(WaitForSpace::without_waiting(opener()?, Arc::clone(lag)))?;
     // Another process had the file meanwhile: what it wrote is not in the backup.
     if State::of(&database)? != state {
         return Err(OpenError::Locked);
@@ -158,8 +158,8 @@ fn from_1_to_2(txn: &WriteTransaction, describe: Describe) -> Result<(), OpenErr
     let audit = txn.open_table(AUDIT).map_err(ReadError::from)?;
     let mut chain = txn.open_table(CHAIN).map_err(ReadError::from)?;
     let last = audit.last().map_err(ReadError::from)?;
-    let head = last.map_or(Joint::default(), |(sequence, row)| {
-        Joint::behind(sequence.value(), row.value())
+    let head = last.map_or(ChainPosition::default(), |(sequence, row)| {
+        ChainPosition::after_row(sequence.value(), row.value())
     });
     let short = &head.to_bytes()[..SHORT_HEAD_BYTES];
     chain.insert(CHAIN_HEAD, short).map_err(ReadError::from)?;
@@ -201,7 +201,7 @@ fn from_2_to_3(txn: &WriteTransaction) -> Result<(), ReadError> {
 
 /// Adds the audit chain's anchor, and the bytes of all rows to its head.
 fn from_3_to_4(txn: &WriteTransaction) -> Result<(), OpenError> {
-    let mut head = Joint::default();
+    let mut head = ChainPosition::default();
     let audit = txn.open_table(AUDIT).map_err(ReadError::from)?;
     for entry in audit.iter().map_err(ReadError::from)? {
         let (sequence, row) = entry.map_err(ReadError::from)?;
@@ -213,7 +213,7 @@ fn from_3_to_4(txn: &WriteTransaction) -> Result<(), OpenError> {
     if noted.is_none_or(|noted| *noted.value() != head.to_bytes()[..SHORT_HEAD_BYTES]) {
         return Err(tables::last_row_changed(&head));
     }
-    tables::put_joint(&mut chain, CHAIN_ANCHOR, Joint::default())?;
+    tables::put_joint(&mut chain, CHAIN_ANCHOR, ChainPosition::default())?;
     tables::put_joint(&mut chain, CHAIN_HEAD, head)?;
     let mut meta = txn.open_table(META).map_err(ReadError::from)?;
     tables::put_number(&mut meta, META_FORMAT, 4)?;
@@ -277,7 +277,7 @@ fn copy(path: &Path, name: &Path, state: &State) -> Result<(), OpenError> {
     let draft = files::draft_of(name);
     let kept = file::copy(path, &draft).and_then(|()| {
         if state.is_in(&draft) {
-            Ok(files::appear(&draft, name)?)
+            Ok(files::publish(&draft, name)?)
         } else {
             Err(io::Error::other("the copy does not hold what the store does").into())
         }

@@ -22,8 +22,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::audit::Joint;
-use super::backend::{Ailment, is_lack_of_space};
+use super::audit::ChainPosition;
+use super::backend::{StorageFault, is_lack_of_space};
 use super::change::{Change, Describe};
 use super::error::guarded;
 use super::file::Site;
@@ -67,7 +67,7 @@ enum Attempt {
     /// It has ended with this outcome.
     Done(Outcome),
     /// The commit itself failed. If it is on disk nevertheless, the chain has this head.
-    Uncertain(Joint),
+    Uncertain(ChainPosition),
     /// The batch is written and not synced yet.
     Written {
         changes: usize,
@@ -204,8 +204,8 @@ impl Writer {
     fn note_ailment(&self, error: &OpenError) {
         log::error!("the store cannot be reopened yet: {error}");
         self.shared.health.set(match error {
-            OpenError::Io(error) if is_lack_of_space(error) => Ailment::Full,
-            _ => Ailment::Failing,
+            OpenError::Io(error) if is_lack_of_space(error) => StorageFault::Full,
+            _ => StorageFault::Failing,
         });
     }
 

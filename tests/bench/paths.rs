@@ -96,7 +96,7 @@ impl Place {
 
     fn administer(&self, target: &str, body: &Value) -> Value {
         let head = Head::new("POST", target, &[]).expect("a head");
-        let who = Administrator::at_the_local_door("counts");
+        let who = Administrator::from_local_socket("counts");
         let admitted = self.api.admit_administrator(&head, &who);
         let admission = admitted.unwrap_or_else(|_| panic!("{target} is refused"));
         let answer = self

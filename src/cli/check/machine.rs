@@ -179,7 +179,7 @@ pub(super) fn clock(
     findings: &mut Findings,
 ) -> Result<(), Halt> {
     const TOPIC: &str = "clock";
-    if now < Instant::BEFORE_US {
+    if now < Instant::CLOCK_FLOOR {
         let what = format!("the clock here says {now}, before this program existed");
         return findings.fail(TOPIC, &what, SET_CLOCK);
     }

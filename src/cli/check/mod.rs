@@ -140,18 +140,18 @@ enum Halt {
     /// The output cannot be written.
     Output(Failure),
     /// The server does not answer in time.
-    Silence(String),
+    Timeout(String),
     /// It does not answer like a server of ours, or is gone.
-    Oddity(String),
+    UnexpectedPeer(String),
 }
 
 /// Authorities for which the command's user vouches, named with `--ca`.
-struct Vouched {
+struct ExtraAuthorities {
     file: PathBuf,
     pem: Vec<u8>,
 }
 
-impl Vouched {
+impl ExtraAuthorities {
     fn read(file: &Path) -> Result<Self, Failure> {
         let shown = super::quoted(file);
         let pem = fs::read(file).map_err(|error| unusable(file, &error))?;
@@ -173,7 +173,7 @@ impl Vouched {
 /// The optional checks, and the authorities to trust.
 struct Wanted<'a> {
     typed: &'a Check,
-    vouched: Option<Vouched>,
+    extra: Option<ExtraAuthorities>,
 }
 
 impl From<Failure> for Halt {
@@ -185,8 +185,8 @@ impl From<Failure> for Halt {
 impl From<local::Error> for Halt {
     fn from(error: local::Error) -> Self {
         match error {
-            local::Error::Silent(_) => Self::Silence(error.to_string()),
-            _ => Self::Oddity(error.to_string()),
+            local::Error::Silent(_) => Self::Timeout(error.to_string()),
+            _ => Self::UnexpectedPeer(error.to_string()),
         }
     }
 }
@@ -202,7 +202,11 @@ pub(super) fn run(
     let listing = (!is_for_people).then(|| Listing::new(typed.output.output, &[]));
     let wanted = Wanted {
         typed,
-        vouched: typed.ca.as_deref().map(Vouched::read).transpose()?,
+        extra: typed
+            .ca
+            .as_deref()
+            .map(ExtraAuthorities::read)
+            .transpose()?,
     };
     let mut findings = Findings::new(listing, program);
     findings.is_elsewhere = server::is_elsewhere(sources);
@@ -210,7 +214,7 @@ pub(super) fn run(
         Ok(()) => {}
         Err(Halt::Output(failure)) => return Err(failure),
         // `beyond_configuration` has reported these as findings.
-        Err(Halt::Silence(what) | Halt::Oddity(what)) => {
+        Err(Halt::Timeout(what) | Halt::UnexpectedPeer(what)) => {
             return Err(Failure::new(status::UNAVAILABLE, what));
         }
     }
@@ -248,8 +252,8 @@ fn beyond_configuration(
     let found = ask_all(wanted, &mut client, findings);
     client.close();
     match found {
-        Err(Halt::Silence(what)) => server::silent(pid, &what, findings)?,
-        Err(Halt::Oddity(what)) => server::odd(&what, findings)?,
+        Err(Halt::Timeout(what)) => server::silent(pid, &what, findings)?,
+        Err(Halt::UnexpectedPeer(what)) => server::odd(&what, findings)?,
         other => return other,
     }
     findings.not_run("the rest", "the server does not answer")
@@ -275,8 +279,7 @@ fn ask_all(wanted: &Wanted<'_>, client: &mut Client, findings: &mut Findings) ->
     if installation["listens"].is_null() {
         return findings.not_run("name, port, certificate, requests", "no server runs");
     }
-    let Some(mut reached) = network::reach(&installation, wanted.vouched.as_ref(), findings)?
-    else {
+    let Some(mut reached) = network::reach(&installation, wanted.extra.as_ref(), findings)? else {
         return findings.not_run("requests", "the HTTPS port cannot be reached");
     };
     let has_users = installation["users"]
@@ -325,7 +328,7 @@ fn ask(
     body: Option<&Value>,
 ) -> Result<Value, Halt> {
     let response = sent(client, method, target, body)?;
-    answered(&response).map_err(|failure| Halt::Oddity(failure.what))
+    answered(&response).map_err(|failure| Halt::UnexpectedPeer(failure.what))
 }
 
 /// A member of an answer as a number.

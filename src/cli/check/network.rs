@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 
 use serde_json::Value;
 
-use super::{Findings, Halt, Vouched, peer};
+use super::{ExtraAuthorities, Findings, Halt, peer};
 use crate::cli::output::text_of;
 use crate::config::{BaseUrl, is_public};
 use crate::idp::client::Client;
@@ -18,12 +18,12 @@ pub(super) struct Reached {
     pub(super) lead: String,
     /// Whether a cloud accepts the certificate.
     is_certified: bool,
-    from: Horizon,
+    from: Reachability,
 }
 
 /// Where the host of the base URL can be found from.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Horizon {
+enum Reachability {
     Anywhere,
     ThisNetwork,
     ThisMachine,
@@ -32,13 +32,13 @@ enum Horizon {
 /// Connects to the network door; `None` if it cannot be reached.
 pub(super) fn reach(
     installation: &Value,
-    vouched: Option<&Vouched>,
+    extra: Option<&ExtraAuthorities>,
     findings: &mut Findings,
 ) -> Result<Option<Reached>, Halt> {
     let text = text_of(installation, "baseUrl");
     // Every server checks its own base URL, so one that reports an invalid URL is odd.
     let url = BaseUrl::parse(&text)
-        .map_err(|what| Halt::Oddity(format!("its base URL is {text:?}: {what}")))?;
+        .map_err(|what| Halt::UnexpectedPeer(format!("its base URL is {text:?}: {what}")))?;
     let listens = text_of(installation, "listens");
     let Some((addresses, from)) = name(&url, &listens, findings)? else {
         return Ok(None);
@@ -46,7 +46,7 @@ pub(super) fn reach(
     if !port(&url, &addresses, &listens, findings)? {
         return Ok(None);
     }
-    let accepted = peer::certificate(installation, &url, vouched, findings)?;
+    let accepted = peer::certificate(installation, &url, extra, findings)?;
     Ok(accepted.map(|(door, is_certified)| Reached {
         door,
         lead: lead(&url, &listens),
@@ -59,12 +59,14 @@ pub(super) fn reach(
 pub(super) fn reachable_by(reached: &Reached, findings: &mut Findings) -> Result<(), Halt> {
     const TOPIC: &str = "reachable by";
     match (reached.from, reached.is_certified) {
-        (Horizon::Anywhere, true) => findings.pass(TOPIC, "clouds, and agents in this network"),
-        (Horizon::ThisMachine, _) => {
+        (Reachability::Anywhere, true) => {
+            findings.pass(TOPIC, "clouds, and agents in this network")
+        }
+        (Reachability::ThisMachine, _) => {
             let what = "only programs on this machine, no identity provider";
             findings.warn(TOPIC, what, SET_BASE_URL)
         }
-        (Horizon::Anywhere | Horizon::ThisNetwork, _) => {
+        (Reachability::Anywhere | Reachability::ThisNetwork, _) => {
             let what = "only agents in this network that trust the certificate, no cloud";
             let fix = format!(
                 "use Okta's Provisioning Agent: {}; or give the server a public name and \
@@ -83,7 +85,7 @@ fn name(
     url: &BaseUrl,
     listens: &str,
     findings: &mut Findings,
-) -> Result<Option<(Vec<SocketAddr>, Horizon)>, Halt> {
+) -> Result<Option<(Vec<SocketAddr>, Reachability)>, Halt> {
     const TOPIC: &str = "name";
     let host = url.host();
     if host.contains('_') {
@@ -100,15 +102,15 @@ fn name(
     };
     let from = from(host, &addresses, listens);
     match from {
-        Horizon::ThisMachine => {
+        Reachability::ThisMachine => {
             let what = format!("{host} leads to this machine only from the machine itself");
             findings.warn(TOPIC, &what, SET_BASE_URL)?;
         }
-        Horizon::ThisNetwork => {
+        Reachability::ThisNetwork => {
             let what = format!("{host} exists only in this network: no cloud can find it");
             findings.warn(TOPIC, &what, SET_BASE_URL)?;
         }
-        Horizon::Anywhere => {
+        Reachability::Anywhere => {
             let first = addresses.first().map(|address| address.ip().to_string());
             let first = first.unwrap_or_default();
             findings.pass(TOPIC, &format!("{url}: {host} is {first}"))?;
@@ -119,17 +121,17 @@ fn name(
 
 /// A machine may resolve its own public name to a loopback address: that says nothing about other
 /// machines, unless the server listens only there.
-fn from(host: &str, addresses: &[SocketAddr], listens: &str) -> Horizon {
+fn from(host: &str, addresses: &[SocketAddr], listens: &str) -> Reachability {
     let is_inner = |ip: IpAddr| ip.to_canonical().is_loopback() || ip.is_unspecified();
     let are_inner = addresses.iter().all(|address| is_inner(address.ip()));
     let listens: Option<SocketAddr> = listens.parse().ok();
     let listens_to_itself = listens.is_some_and(|at| at.ip().to_canonical().is_loopback());
     if are_inner && (!is_public(host) || listens_to_itself) {
-        Horizon::ThisMachine
+        Reachability::ThisMachine
     } else if is_public(host) {
-        Horizon::Anywhere
+        Reachability::Anywhere
     } else {
-        Horizon::ThisNetwork
+        Reachability::ThisNetwork
     }
 }
 
@@ -198,37 +200,52 @@ mod tests {
                 "scim.example.com",
                 "203.0.113.7",
                 "[::]:443",
-                Horizon::Anywhere,
+                Reachability::Anywhere,
             ),
             (
                 "scim.example.com",
                 "127.0.1.1",
                 "[::]:443",
-                Horizon::Anywhere,
+                Reachability::Anywhere,
             ),
             (
                 "scim.example.com",
                 "127.0.1.1",
                 "127.0.0.1:443",
-                Horizon::ThisMachine,
+                Reachability::ThisMachine,
             ),
             (
                 "scim.example.com",
                 "203.0.113.7",
                 "127.0.0.1:443",
-                Horizon::Anywhere,
+                Reachability::Anywhere,
             ),
             (
                 "scim.example.com",
                 "10.0.0.7",
                 "[::]:443",
-                Horizon::Anywhere,
+                Reachability::Anywhere,
             ),
-            ("localhost", "127.0.0.1", "[::]:443", Horizon::ThisMachine),
-            ("0.0.0.0", "0.0.0.0", "0.0.0.0:443", Horizon::ThisMachine),
-            ("::1", "[::1]", "[::]:443", Horizon::ThisMachine),
-            ("scim", "10.0.0.7", "[::]:443", Horizon::ThisNetwork),
-            ("10.0.0.7", "10.0.0.7", "[::]:443", Horizon::ThisNetwork),
+            (
+                "localhost",
+                "127.0.0.1",
+                "[::]:443",
+                Reachability::ThisMachine,
+            ),
+            (
+                "0.0.0.0",
+                "0.0.0.0",
+                "0.0.0.0:443",
+                Reachability::ThisMachine,
+            ),
+            ("::1", "[::1]", "[::]:443", Reachability::ThisMachine),
+            ("scim", "10.0.0.7", "[::]:443", Reachability::ThisNetwork),
+            (
+                "10.0.0.7",
+                "10.0.0.7",
+                "[::]:443",
+                Reachability::ThisNetwork,
+            ),
         ] {
             let addresses = [format!("{address}:443").parse().expect("an address")];
             let found = from(host, &addresses, listens);
@@ -259,10 +276,10 @@ mod tests {
     fn who_can_come_is_what_name_and_certificate_allow() {
         use super::super::Outcome;
         for (from, is_certified, wanted) in [
-            (Horizon::Anywhere, true, Outcome::Pass),
-            (Horizon::Anywhere, false, Outcome::Warn),
-            (Horizon::ThisNetwork, true, Outcome::Warn),
-            (Horizon::ThisMachine, true, Outcome::Warn),
+            (Reachability::Anywhere, true, Outcome::Pass),
+            (Reachability::Anywhere, false, Outcome::Warn),
+            (Reachability::ThisNetwork, true, Outcome::Warn),
+            (Reachability::ThisMachine, true, Outcome::Warn),
         ] {
             let door = Client::of_a_cloud("https://localhost").expect("a URL");
             let reached = Reached {

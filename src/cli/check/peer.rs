@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::network::lead;
-use super::{Findings, Halt, PATIENCE, Vouched};
+use super::{ExtraAuthorities, Findings, Halt, PATIENCE};
 use crate::certificate::{end_of, issuer_of};
 use crate::cli::output::text_of;
 use crate::clock::{Clock, SystemClock};
@@ -21,7 +21,7 @@ const TOPIC: &str = "certificate";
 pub(super) fn certificate(
     installation: &Value,
     url: &BaseUrl,
-    vouched: Option<&Vouched>,
+    extra: Option<&ExtraAuthorities>,
     findings: &mut Findings,
 ) -> Result<Option<(Client, bool)>, Halt> {
     let listens = text_of(installation, "listens");
@@ -40,7 +40,7 @@ pub(super) fn certificate(
     };
     let leaf = shown.first().map_or(&[][..], Vec::as_slice);
     let is_ours = is_served(installation, leaf);
-    match accepting(installation, url, vouched) {
+    match accepting(installation, url, extra) {
         Ok((mut client, by)) => {
             client.set_patience(PATIENCE);
             accepted(&by, leaf, is_ours, findings)?;
@@ -55,10 +55,10 @@ pub(super) fn certificate(
             let mut why = format!("that no client accepts: {error}");
             let mut fix = lead(url, &listens);
             if error.is_of_unknown_authority() {
-                let expected = if let Some(vouched) = vouched {
+                let expected = if let Some(extra) = extra {
                     let issuer = shown.last().and_then(|last| issuer_of(last));
                     let issuer = issuer.unwrap_or_else(|| "another CA".to_owned());
-                    let file = crate::cli::quoted(&vouched.file);
+                    let file = crate::cli::quoted(&extra.file);
                     why = format!("not issued by the CA in {file}, but by \"{issuer}\"");
                     format!(
                         "answers with a certificate of \"{issuer}\": it may be leaving out the \
@@ -98,7 +98,7 @@ enum AcceptedBy {
     /// Clients that trust this authority of the served chain.
     Trust(String),
     /// Clients that trust the authorities in this file.
-    Vouched(String),
+    Extra(String),
 }
 
 /// A client that accepts the certificate: one like a cloud's, else one that trusts the server's own
@@ -106,7 +106,7 @@ enum AcceptedBy {
 fn accepting(
     installation: &Value,
     url: &BaseUrl,
-    vouched: Option<&Vouched>,
+    extra: Option<&ExtraAuthorities>,
 ) -> Result<(Client, AcceptedBy), Error> {
     let shaken = |client: Result<Client, Error>| {
         let mut client = client?;
@@ -118,15 +118,15 @@ fn accepting(
         Err(Error::Handshake(_)) => {}
         Err(error) => return Err(error),
     }
-    match (shaken(who_trusts_its_top(installation, url)), vouched) {
+    match (shaken(who_trusts_its_top(installation, url)), extra) {
         (Ok(client), _) => {
             let issuer = top(installation).map(|top| text_of(top, "issuer"));
             Ok((client, AcceptedBy::Trust(issuer.unwrap_or_default())))
         }
-        (Err(Error::Handshake(_) | Error::Authority), Some(vouched)) => {
-            let client = shaken(Client::new(url.as_str(), &vouched.pem))?;
-            let file = crate::cli::quoted(&vouched.file);
-            Ok((client, AcceptedBy::Vouched(file)))
+        (Err(Error::Handshake(_) | Error::Authority), Some(extra)) => {
+            let client = shaken(Client::new(url.as_str(), &extra.pem))?;
+            let file = crate::cli::quoted(&extra.file);
+            Ok((client, AcceptedBy::Extra(file)))
         }
         (Err(error), _) => Err(error),
     }
@@ -154,7 +154,7 @@ fn accepted(
             return findings.pass(TOPIC, &format!("clouds accept it; {end}{whose}"));
         }
         AcceptedBy::Trust(issuer) => format!("\"{issuer}\""),
-        AcceptedBy::Vouched(file) => format!("the CA of {file}"),
+        AcceptedBy::Extra(file) => format!("the CA of {file}"),
     };
     let what = format!("{end}; no cloud accepts it, only clients that trust {trusting}{whose}");
     let fix = "golinks-scim manual certificates";

@@ -121,7 +121,7 @@ pub(super) fn version(
     let (runs, ours) = (text_of(installation, "version"), env!("CARGO_PKG_VERSION"));
     if runs.is_empty() || installation["listens"].is_null() {
         let what = format!("process {pid} answers at the socket, but is not golinks-scim");
-        return Err(Halt::Oddity(what));
+        return Err(Halt::UnexpectedPeer(what));
     }
     if runs == ours {
         return findings.pass("server", &format!("process {pid} runs version {runs}"));

@@ -54,7 +54,7 @@ pub(super) fn with_token<T>(
     // The server will close a forgotten token's connections at a time of its own: a request lost to
     // that would be reported as a failure, which it is not.
     door.disconnect();
-    if !matches!(outcome, Err(Halt::Silence(_))) {
+    if !matches!(outcome, Err(Halt::Timeout(_))) {
         token.forget(client)?;
     }
     outcome

@@ -94,11 +94,11 @@ pub(super) fn run(
         .map_err(|error| Failure::new(status::IO, error))?;
     let maintenance = Maintenance::start(Arc::clone(&api), Arc::clone(&cell))?;
 
-    if SystemClock::shown() < clock::Instant::BEFORE_US {
+    if SystemClock::shown() < clock::Instant::CLOCK_FLOOR {
         log::error!(
             "the machine's clock is before {}, when this program did not exist yet: timedatectl \
              set-ntp true",
-            clock::Instant::BEFORE_US
+            clock::Instant::CLOCK_FLOOR
         );
     }
     log::info!("serving {base_url} address={}", door.local_addr());

@@ -43,12 +43,12 @@ impl Maintenance {
         let (stop, stopped) = channel();
         let period = Duration::from_secs(TURN_SECONDS);
         let work = move || {
-            let mut hindrance = None;
+            let mut last_load_error = None;
             for turn in 1u64.. {
                 if stopped.recv_timeout(period) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }
-                maintain(&api, &cell, turn, &mut hindrance);
+                maintain(&api, &cell, turn, &mut last_load_error);
             }
         };
         let thread = thread::Builder::new()
@@ -67,9 +67,9 @@ impl Maintenance {
     }
 }
 
-/// Does the work due at one turn, counted from 1. `hindrance` is the last logged reason why the
+/// Does the work due at one turn, counted from 1. `last_load_error` is the last logged reason why the
 /// certificate cannot be renewed.
-fn maintain(api: &Api, cell: &Cell, turn: u64, hindrance: &mut Option<String>) {
+fn maintain(api: &Api, cell: &Cell, turn: u64, last_load_error: &mut Option<String>) {
     let reload = || {
         if let Some(reloaded) = cell.reload_if_changed(SystemClock.now()) {
             log_reload(reloaded);
@@ -78,7 +78,7 @@ fn maintain(api: &Api, cell: &Cell, turn: u64, hindrance: &mut Option<String>) {
     guarded("reading the certificate", reload);
     let is_look = turn.is_multiple_of(TURNS_PER_LEAF_LOOK);
     guarded("renewing the certificate", || {
-        renew(cell, is_look, hindrance);
+        renew(cell, is_look, last_load_error);
     });
     guarded("recalling deactivations", || api.recall_deactivations());
     guarded("warning", || api.warn());
@@ -100,14 +100,14 @@ fn guarded(what: &str, task: impl FnOnce()) {
 
 /// Renews the leaf if it is due: at a look, and at any turn if clients refuse it as out of date, as
 /// they do after the clock was wrong. What hinders it is logged only at looks, and once.
-fn renew(cell: &Cell, is_look: bool, hindrance: &mut Option<String>) {
+fn renew(cell: &Cell, is_look: bool, last_load_error: &mut Option<String>) {
     let now = SystemClock.now();
     if !is_look && cell.summary().out_of_date(now).is_none() {
         return;
     }
     match cell.renew_if_due(now) {
         Ok(renewed) => {
-            *hindrance = None;
+            *last_load_error = None;
             if let Some(summary) = renewed {
                 log::info!("the certificate was renewed until {}", summary.not_after);
                 warn_of(&summary);
@@ -115,9 +115,9 @@ fn renew(cell: &Cell, is_look: bool, hindrance: &mut Option<String>) {
         }
         Err(error) if is_look => {
             let found = Some(error.to_string());
-            if *hindrance != found {
+            if *last_load_error != found {
                 log::error!("the certificate cannot be renewed: {error}");
-                *hindrance = found;
+                *last_load_error = found;
             }
         }
         Err(_) => {}
@@ -168,7 +168,7 @@ pub(super) struct Reload<'a> {
     /// What this server was started with.
     started: Configuration,
     /// The configuration read last, in force as far as a running server can change.
-    holds: Configuration,
+    in_force: Configuration,
     is_level_typed: bool,
     api: &'a Api,
     cell: Arc<Cell>,
@@ -184,7 +184,7 @@ impl<'a> Reload<'a> {
     ) -> Self {
         Self {
             sources,
-            holds: started.clone(),
+            in_force: started.clone(),
             started,
             is_level_typed,
             api,
@@ -216,7 +216,7 @@ impl<'a> Reload<'a> {
         for setting in &SETTINGS {
             let (value, origin) = read.shown(setting.key);
             let compared = if setting.is_reloaded {
-                &self.holds
+                &self.in_force
             } else {
                 &self.started
             };
@@ -236,7 +236,7 @@ impl<'a> Reload<'a> {
         if !self.is_level_typed {
             logging::set_level(read.serve.log_level);
         }
-        self.holds = read;
+        self.in_force = read;
     }
 }
 
@@ -420,18 +420,18 @@ mod tests {
         // An authority made while the clock was fast.
         private(folder.path(), now.plus_days(1));
         let cell = private(folder.path(), now);
-        let mut hindrance = None;
-        renew(&cell, false, &mut hindrance);
-        assert_eq!(hindrance, None, "it is no look");
-        renew(&cell, true, &mut hindrance);
-        let told = hindrance.clone();
+        let mut last_load_error = None;
+        renew(&cell, false, &mut last_load_error);
+        assert_eq!(last_load_error, None, "it is no look");
+        renew(&cell, true, &mut last_load_error);
+        let told = last_load_error.clone();
         assert!(told.is_some());
         thread::sleep(Duration::from_millis(2));
-        renew(&cell, true, &mut hindrance);
-        assert_eq!(hindrance, told, "it is told anew");
+        renew(&cell, true, &mut last_load_error);
+        assert_eq!(last_load_error, told, "it is told anew");
         let other = tempfile::tempdir().expect("a folder");
-        renew(&private(other.path(), now), true, &mut hindrance);
-        assert_eq!(hindrance, None, "the next one is not told");
+        renew(&private(other.path(), now), true, &mut last_load_error);
+        assert_eq!(last_load_error, None, "the next one is not told");
     }
 
     #[test]

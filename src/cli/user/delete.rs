@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::super::{Failure, ask, each, output, status};
-use super::output::{Deeds, Format, text_of};
+use super::output::{Format, Report, text_of};
 use super::{USERS, find};
 use crate::fix::filled;
 use crate::local::Client;
@@ -19,7 +19,7 @@ pub(super) fn run(
         return Err(refused(client, who, program));
     }
     let mut deleted = 0;
-    let mut deeds = Deeds::new(format);
+    let mut report = Report::new(format);
     let outcome = each(who, "users were not deleted", program, |who| {
         let user = find(client, who)?;
         let target = format!("{USERS}/{}", text_of(&user, "id"));
@@ -28,7 +28,7 @@ pub(super) fn run(
         let document = json!({"id": user["id"], "userName": user["userName"],
                               "outcome": "deleted"});
         let words = format!("{} is deleted", output::printable(who));
-        deeds.tell(&words, &document);
+        report.add(&words, &document);
         Ok(())
     });
     if deleted > 0 {
@@ -36,7 +36,7 @@ pub(super) fn run(
                     remains of them here: `{program} manual audit`";
         output::hint(&filled(hint, program));
     }
-    deeds.end(outcome)
+    report.end(outcome)
 }
 
 /// Lists the users that would have been deleted, and returns the refusal.

@@ -159,7 +159,7 @@ impl Target {
             .file
             .flush()
             .and_then(|()| draft.file.get_ref().sync_all())
-            .and_then(|()| files::appear(&draft.written_at, &draft.path));
+            .and_then(|()| files::publish(&draft.written_at, &draft.path));
         appeared.map_err(|error| match error.kind() {
             // Another process has made it meanwhile.
             io::ErrorKind::AlreadyExists => exists(&draft.path),

@@ -311,7 +311,7 @@ fn read_record(
             return Ok(None);
         }
         let ended = record.position().map_or(0, csv::Position::byte);
-        let number = records.get_mut().line_behind(ended);
+        let number = records.get_mut().line_after(ended);
         if !record.iter().all(|cell| is_filler(cell.trim().as_bytes())) {
             return Ok(Some((number, record.iter().map(str::to_owned).collect())));
         }

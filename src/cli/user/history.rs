@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::super::namesakes::Namesakes;
 use super::super::output::{self, Column, Format, Listing, elements, second, text_of};
+use super::super::previous_holders::PreviousHolders;
 use super::super::{Failure, SEARCH, ask_or_hint, status};
 use crate::http1::target::encode;
 use crate::local::Client;
@@ -21,14 +21,14 @@ pub(super) fn run(
     program: &str,
 ) -> Result<(), Failure> {
     let mut listing = (format != Format::Table).then(|| Listing::new(format, COLUMNS));
-    let (mut is_told, mut namesakes) = (false, Namesakes::default());
+    let (mut is_told, mut previous_holders) = (false, PreviousHolders::default());
     let mut first = Some(1);
     while let Some(from) = first {
         let user = encode(who);
         let target = format!("/admin/audit?user={user}&first={from}&count={ROWS}");
         let mut page = ask_or_hint(client, "GET", &target, None, 404, SEARCH)?;
         first = page["next"].as_u64();
-        namesakes.note(&page);
+        previous_holders.note(&page);
         let mut rows = match page["rows"].take() {
             Value::Array(rows) => rows,
             _ => Vec::new(),
@@ -47,7 +47,7 @@ pub(super) fn run(
     if let Some(listing) = listing {
         listing.end()?;
     }
-    namesakes.tell(program);
+    previous_holders.tell(program);
     if is_told {
         return Ok(());
     }

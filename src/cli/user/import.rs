@@ -21,7 +21,7 @@ use crate::files;
 use crate::local::Client;
 
 /// Rows or users between two progress lines, when stderr is no terminal.
-pub(super) const TOLD_EVERY: u64 = 10_000;
+pub(super) const PROGRESS_EVERY: u64 = 10_000;
 /// Rejected rows that are shown; all of them are in their file.
 const SHOWN_MAX: u64 = 20;
 
@@ -150,7 +150,7 @@ impl<'a> Import<'a> {
     }
 
     /// Whether rejected rows go to no file, so that all of them are shown.
-    fn is_told_alone(&self) -> bool {
+    fn has_no_rejects_file(&self) -> bool {
         self.rejects.path.is_none()
     }
 
@@ -171,7 +171,8 @@ impl<'a> Import<'a> {
                     self.refused += 1;
                     let reason = text_of(outcome, "reason");
                     self.has_same_user |= columns::is_same_user(&reason);
-                    if self.listing.is_none() && (self.refused <= SHOWN_MAX || self.is_told_alone())
+                    if self.listing.is_none()
+                        && (self.refused <= SHOWN_MAX || self.has_no_rejects_file())
                     {
                         shown.push(format!("line {}: {reason}", line.number));
                     }
@@ -191,7 +192,7 @@ impl<'a> Import<'a> {
         })?;
         let done = self.done();
         self.bar.set_position(done);
-        if self.bar.is_hidden() && before / TOLD_EVERY < done / TOLD_EVERY {
+        if self.bar.is_hidden() && before / PROGRESS_EVERY < done / PROGRESS_EVERY {
             output::say(&format!("{done} of {} rows", self.total));
         }
         Ok(())
@@ -200,13 +201,13 @@ impl<'a> Import<'a> {
     /// Reports what was applied before the failure, and how to continue.
     fn broken_off(&self, failure: Failure) -> Failure {
         self.bar.finish_and_clear();
-        let is_unread = failure.is_unread();
-        if is_unread && self.typed.dry_run {
+        let is_reader_gone = failure.is_reader_gone();
+        if is_reader_gone && self.typed.dry_run {
             return failure;
         }
         self.sum_up();
         let done = output::counted(self.done(), "row");
-        let failure = if is_unread {
+        let failure = if is_reader_gone {
             Failure::new(
                 status::IO,
                 format!("after {done}: standard output was closed"),
@@ -248,7 +249,11 @@ impl<'a> Import<'a> {
         }
         self.sum_up();
         let is_table = self.typed.output.output == Format::Table;
-        if self.refused > SHOWN_MAX && is_table && !self.typed.dry_run && !self.is_told_alone() {
+        if self.refused > SHOWN_MAX
+            && is_table
+            && !self.typed.dry_run
+            && !self.has_no_rejects_file()
+        {
             output::say("only the first rejected rows are shown, their file has all of them");
         }
         if self.refused == 0 {

@@ -22,7 +22,7 @@ pub(super) use args::User;
 use file::Table;
 
 use super::moment::moment;
-use super::output::{self, Column, Deeds, Format, Listing, elements, minute, text_of};
+use super::output::{self, Column, Format, Listing, Report, elements, minute, text_of};
 use super::{Failure, SEARCH, ask, ask_or_hint, each, quoted, status};
 use crate::clock::{Clock, SystemClock};
 use crate::http1::target::encode;
@@ -137,9 +137,9 @@ pub(super) fn run(
             if output.output == Format::Table {
                 return output::line(&text_of(&user, "id"));
             }
-            let mut deeds = Deeds::new(output.output);
-            deeds.tell("", &user);
-            deeds.end(Ok(()))
+            let mut report = Report::new(output.output);
+            report.add("", &user);
+            report.end(Ok(()))
         }
         User::Import(typed) => import::run(client, &typed, read(table)?, program),
         User::Export(typed) => export::run(client, &typed),
@@ -311,7 +311,7 @@ fn set_active_of_each(
     program: &str,
 ) -> (usize, Result<(), Failure>) {
     let mut count = 0;
-    let mut deeds = Deeds::new(format);
+    let mut report = Report::new(format);
     let outcome = each(who, "users were not changed", program, |who| {
         let user = find(client, who)?;
         set_active(client, &user, active)?;
@@ -323,10 +323,10 @@ fn set_active_of_each(
         let document = json!({"id": user["id"], "userName": user["userName"], "active": active,
                               "outcome": if changed { "updated" } else { "unchanged" }});
         let words = format!("{} is {already} {word}", output::printable(who));
-        deeds.tell(&words, &document);
+        report.add(&words, &document);
         Ok(())
     });
-    (count, deeds.end(outcome))
+    (count, report.end(outcome))
 }
 
 fn set_active(client: &mut Client, user: &Value, active: bool) -> Result<(), Failure> {

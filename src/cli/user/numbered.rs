@@ -34,7 +34,7 @@ impl<R> Numbered<R> {
 
     /// The line on which the first row after this many bytes begins, where the previous row ended.
     /// Rows must be asked for in order.
-    pub(super) fn line_behind(&mut self, bytes: u64) -> u64 {
+    pub(super) fn line_after(&mut self, bytes: u64) -> u64 {
         while self.begins.front().is_some_and(|(at, _)| *at < bytes) {
             self.begins.pop_front();
         }
@@ -74,7 +74,7 @@ mod tests {
         let (mut record, mut lines) = (csv::StringRecord::new(), Vec::new());
         while reader.read_record(&mut record).expect("CSV") {
             let ended = record.position().expect("one").byte();
-            lines.push(reader.get_mut().line_behind(ended));
+            lines.push(reader.get_mut().line_after(ended));
         }
         lines
     }

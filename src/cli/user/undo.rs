@@ -9,7 +9,7 @@ use super::super::output::{self, Column, Format, Listing, elements, text_of};
 use super::super::{Failure, ask, require_token, status};
 use super::args::Undo;
 use super::history::shown;
-use super::import::TOLD_EVERY;
+use super::import::PROGRESS_EVERY;
 use crate::clock::{Clock, SystemClock};
 use crate::local::Client;
 
@@ -38,8 +38,8 @@ struct Counts {
     refused: usize,
     forceable: usize,
     /// Of the refused, deleted users whose name is still free, and the first of them.
-    makeable: usize,
-    first_makeable: Option<Value>,
+    recreatable: usize,
+    first_recreatable: Option<Value>,
 }
 
 pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<(), Failure> {
@@ -87,7 +87,7 @@ pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<()
             }
             // What was undone stays undone, so it is reported all the same.
             counts.sum_up(typed);
-            let failure = if failure.is_unread() {
+            let failure = if failure.is_reader_gone() {
                 Failure::new(status::IO, "nobody reads standard output any more")
             } else {
                 failure
@@ -134,8 +134,8 @@ impl Counts {
             self.forceable += usize::from(user["isForceable"] == true);
             // If another user has the name by now, an import would change that user.
             if user["isNameTaken"] == false {
-                self.makeable += 1;
-                self.first_makeable.get_or_insert_with(|| user.clone());
+                self.recreatable += 1;
+                self.first_recreatable.get_or_insert_with(|| user.clone());
             }
         } else if user["attributes"].as_array().is_some_and(Vec::is_empty) {
             self.same += 1;
@@ -158,7 +158,7 @@ impl Counts {
     /// command. It is absolute, since a time counted from now would be a different one by then.
     fn tell_so_far(&self, before: u64, body: &Value) {
         let done = self.done();
-        if std::io::stderr().is_terminal() || before / TOLD_EVERY < done / TOLD_EVERY {
+        if std::io::stderr().is_terminal() || before / PROGRESS_EVERY < done / PROGRESS_EVERY {
             let since = text_of(body, "since");
             let users = output::counted(done, "user");
             output::say(&format!("{users} so far; to go on later: --since {since}"));
@@ -205,12 +205,12 @@ impl Counts {
     /// Says how to create a deleted user again as it was. Its name may be another user's by then;
     /// the dry run shows that.
     fn tell_of_deleted(&self, program: &str) {
-        let Some(first) = &self.first_makeable else {
+        let Some(first) = &self.first_recreatable else {
             return;
         };
         let [id, name, deletion] =
             ["user", "userName", "deletion"].map(|member| text_of(first, member));
-        let others = match self.makeable - 1 {
+        let others = match self.recreatable - 1 {
             0 => String::new(),
             more => format!("; {more} more likewise, see -o jsonl"),
         };

@@ -8,12 +8,12 @@ use crate::limits;
 
 /// Other users, and when each last had the name.
 #[derive(Default)]
-pub(super) struct Namesakes(Vec<(String, String)>);
+pub(super) struct PreviousHolders(Vec<(String, String)>);
 
-impl Namesakes {
+impl PreviousHolders {
     /// Adds those that a page of rows names.
     pub(super) fn note(&mut self, page: &Value) {
-        for other in elements(&page["namesakes"]) {
+        for other in elements(&page["previous_holders"]) {
             let (user, last) = (text_of(other, "user"), text_of(other, "last"));
             self.0.retain(|(known, _)| *known != user);
             self.0.push((user, last));

@@ -1,29 +1,29 @@
-//! Circles of things that need each other, so that none of them can be done before the others.
+//! Cycles of things that need each other, so that none of them can be done before the others.
 
 use std::collections::BTreeSet;
 
-/// Groups the things that need each other in a circle, directly or through others; every other
+/// Groups the things that need each other in a cycle, directly or through others; every other
 /// thing is a group of its own. `needs` lists the numbers of what each thing needs. The recursion
 /// is as deep as the longest chain of needs.
-pub(super) fn circles(needs: &[BTreeSet<usize>]) -> Vec<Vec<usize>> {
+pub(super) fn cycles(needs: &[BTreeSet<usize>]) -> Vec<Vec<usize>> {
     let mut search = Search {
         needs,
         earliest: vec![UNSEEN; needs.len()],
         seen: 0,
         open: Vec::new(),
-        circles: Vec::new(),
+        cycles: Vec::new(),
     };
     for thing in 0..needs.len() {
         if search.earliest[thing] == UNSEEN {
             search.visit(thing);
         }
     }
-    search.circles
+    search.cycles
 }
 
 /// Marks a thing that has not been visited.
 const UNSEEN: usize = 0;
-/// Marks a thing whose circle is complete.
+/// Marks a thing whose cycle is complete.
 const CLOSED: usize = usize::MAX;
 
 /// Tarjan's search for strongly connected components.
@@ -32,9 +32,9 @@ struct Search<'a> {
     /// For each thing, the visit number of the earliest open thing that it is known to reach.
     earliest: Vec<usize>,
     seen: usize,
-    /// Visited things that are in no circle yet.
+    /// Visited things that are in no cycle yet.
     open: Vec<usize>,
-    circles: Vec<Vec<usize>>,
+    cycles: Vec<Vec<usize>>,
 }
 
 impl Search<'_> {
@@ -51,11 +51,11 @@ impl Search<'_> {
             self.earliest[thing] = self.earliest[thing].min(self.earliest[need]);
         }
         if self.earliest[thing] == seen {
-            let circle = self.open.split_off(place);
-            for &one in &circle {
+            let cycle = self.open.split_off(place);
+            for &one in &cycle {
                 self.earliest[one] = CLOSED;
             }
-            self.circles.push(circle);
+            self.cycles.push(cycle);
         }
     }
 }
@@ -73,7 +73,7 @@ mod tests {
             needs.map(|need| need.into_iter().collect()).collect()
         };
         let worker = std::thread::Builder::new().stack_size(limits::WORKER_STACK_BYTES);
-        let work = move || [next(None), next(Some(0))].map(|needs| circles(&needs).len());
+        let work = move || [next(None), next(Some(0))].map(|needs| cycles(&needs).len());
         let found = worker.spawn(work).expect("a thread").join();
         assert_eq!(found.expect("no overflow"), [MOST, 1]);
     }
@@ -85,12 +85,12 @@ mod tests {
             (vec![none, none], vec![vec![0], vec![1]]),
             (vec![&[1], none, &[2]], vec![vec![0], vec![1], vec![2]]),
             (vec![&[1], &[2], &[0]], vec![vec![0, 1, 2]]),
-            // One thing that needs a circle, and one that a circle needs.
+            // One thing that needs a cycle, and one that a cycle needs.
             (
                 vec![&[1], &[2], &[1, 3], none],
                 vec![vec![0], vec![1, 2], vec![3]],
             ),
-            // Two circles that share a thing are one; two where one only needs the other stay two.
+            // Two cycles that share a thing are one; two where one only needs the other stay two.
             (vec![&[1, 2], &[0], &[0]], vec![vec![0, 1, 2]]),
             (
                 vec![&[1], &[0, 2], &[3], &[2]],
@@ -101,9 +101,9 @@ mod tests {
                 .into_iter()
                 .map(|needs| needs.iter().copied().collect())
                 .collect();
-            let mut found = circles(&needs);
-            for circle in &mut found {
-                circle.sort_unstable();
+            let mut found = cycles(&needs);
+            for cycle in &mut found {
+                cycle.sort_unstable();
             }
             found.sort_unstable();
             assert_eq!(found, wanted, "{needs:?}");
