@@ -48,7 +48,7 @@ fn each_guide_has_what_this_installation_has() {
         } else {
             let told = [
                 "No cloud can find 127.0.0.1",
-                "not of a public authority",
+                "not from a public authority",
                 "cert request",
             ];
             has_all(&guide, which, &told);

@@ -54,10 +54,10 @@ fn of_the_certificate(place: &Place, caller: Caller) -> Vec<String> {
         .collect();
     if !is_public && caller != Caller::OktaAgent {
         told.push(format!(
-            "  - The certificate is not of a public authority, and clouds accept no other. Unless \
-             a\n    proxy answers with its own, which {program} check shows, have one\n    sign a \
-             request, and install what comes back (golinks-scim manual certificates has\n    more \
-             ways):\n{}",
+            "  - The certificate is not from a public authority, and clouds accept no other. Unless a\n    \
+             proxy answers with its own certificate ({program} check says so), let a public\n    \
+             authority sign a request, and install the chain it sends back. For more ways, see\n    \
+             golinks-scim manual certificates:\n{}",
             other_certificate(program, place.base_url.as_ref())
         ));
     }
