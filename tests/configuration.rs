@@ -47,7 +47,7 @@ fn the_file_is_read_and_flags_win() {
         guide.contains("https://file.example.com/scim/v2"),
         "{guide}"
     );
-    assert!(guide.contains("Over 9 requests a second"), "{guide}");
+    assert!(guide.contains("Above 9 requests a second"), "{guide}");
 
     let path = path.to_str().expect("UTF-8");
     let shown = server.cli(&["--config", path, "config", "show", "-o", "jsonl"]);

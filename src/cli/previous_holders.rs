@@ -13,7 +13,7 @@ pub(super) struct PreviousHolders(Vec<(String, String)>);
 impl PreviousHolders {
     /// Adds those that a page of rows names.
     pub(super) fn note(&mut self, page: &Value) {
-        for other in elements(&page["previous_holders"]) {
+        for other in elements(&page["namesakes"]) {
             let (user, last) = (text_of(other, "user"), text_of(other, "last"));
             self.0.retain(|(known, _)| *known != user);
             self.0.push((user, last));

@@ -55,9 +55,9 @@ fn of_the_certificate(place: &Place, caller: Caller) -> Vec<String> {
     if !is_public && caller != Caller::OktaAgent {
         told.push(format!(
             "  - The certificate is not from a public authority, and clouds accept no other. Unless a\n    \
-             proxy answers with its own certificate ({program} check says so), let a public\n    \
-             authority sign a request, and install the chain it sends back. For more ways, see\n    \
-             golinks-scim manual certificates:\n{}",
+             proxy answers with its own certificate ({program} check says so), let\n    \
+             a public authority sign a request, and install the chain it sends back. For more\n    \
+             ways, see golinks-scim manual certificates:\n{}",
             other_certificate(program, place.base_url.as_ref())
         ));
     }
