@@ -270,10 +270,10 @@ pub const LAST_USED_FLUSH_SECONDS: u64 = 60;
 
 /// How long a start waits for the check of the whole store, which then continues in the background.
 /// Enough for some 50,000 users.
-pub const LOOK_BEFORE_START_MAX: Duration = Duration::from_millis(250);
+pub const CHECK_BEFORE_START_MAX: Duration = Duration::from_millis(250);
 /// How long a request waits for the check that continues after a start, where only that can tell
 /// whether a user exists. After that the caller must come back later.
-pub const LOOK_WAIT_MAX: Duration = Duration::from_secs(10);
+pub const CHECK_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Chunks of the index that one commit saves, each of 512 users and some 60 KB.
 pub const INDEX_CHUNKS_AT_ONCE: usize = 64;
 /// The page cache of a large store. The system's own cache does the rest.

@@ -62,14 +62,14 @@ impl Gate {
         let is_open = self.is_open.lock().expect("whole");
         let waited =
             self.opened
-                .wait_timeout_while(is_open, 2 * limits::LOOK_WAIT_MAX, |is_open| !*is_open);
+                .wait_timeout_while(is_open, 2 * limits::CHECK_WAIT_MAX, |is_open| !*is_open);
         *waited.expect("whole").0 = true;
     }
 }
 
 /// Reads rows, and in the look behind a start only once this gate is open.
 fn describe_at<const GATE: usize>(row: &[u8]) -> Result<(Keys, Facts), String> {
-    if thread::current().name() == Some("store-look") {
+    if thread::current().name() == Some("store-check") {
         GATES[GATE].wait();
         GATES[GATE].rows.fetch_add(1, Ordering::SeqCst);
     }
@@ -85,7 +85,7 @@ fn open_at<const GATE: usize>(folder: &Path) -> (Store, Arc<AtomicBool>, &'stati
 /// Nobody has waited until the patience with the look was over.
 fn assert_at_once(began: Instant) {
     let took = began.elapsed();
-    assert!(took < limits::LOOK_WAIT_MAX / 2, "{took:?}");
+    assert!(took < limits::CHECK_WAIT_MAX / 2, "{took:?}");
 }
 
 /// A folder with a closed store of many users, `user1` and so on.
@@ -198,7 +198,7 @@ fn the_writer_does_not_wait_for_the_look() {
     assert_at_once(began);
     gate.open();
     // Whoever creates somebody waits before, and then it is known.
-    store.await_look().expect("it ends");
+    store.await_check().expect("it ends");
     let asked =
         store.write(|view| Ok(Ok::<_, ()>((Change::none(), view.user_by_name(b"nobody")?))));
     assert_eq!(asked, Ok(Ok(None)));
@@ -209,14 +209,14 @@ fn a_look_that_is_broken_off_keeps_nobody_waiting() {
     let folder = closed();
     let (store, _, gate) = open_at::<3>(folder.path());
     let snapshot = store.snapshot().expect("open");
-    store.break_off_look();
+    store.cancel_check();
     let began = Instant::now();
     assert!(
         snapshot
             .user_by_name(b"nobody")
             .is_err_and(|error| error.is_not_yet())
     );
-    assert!(store.await_look().is_err_and(|error| error.is_not_yet()));
+    assert!(store.await_check().is_err_and(|error| error.is_not_yet()));
     assert_at_once(began);
     assert_eq!(snapshot.user_by_name(b"user7").expect("read"), Some(7));
     gate.open();

@@ -575,7 +575,7 @@ fn a_file_of_format_1_is_brought_to_the_newest() {
 
 /// Reads a row so slowly that a start does not wait for the look.
 fn describe_late(row: &[u8]) -> Result<(Keys, Facts), String> {
-    std::thread::sleep(2 * limits::LOOK_BEFORE_START_MAX);
+    std::thread::sleep(2 * limits::CHECK_BEFORE_START_MAX);
     describe(row)
 }
 

@@ -21,7 +21,7 @@ pub use failures::{Failures, Noted, network_of};
 pub use issued::{Issue, Terms, Token, TokenState};
 pub use principal::{Administrator, Principal};
 pub use rate::Limiter;
-pub use restored::{Turned, live_in};
+pub use restored::{RestoreDiff, live_in};
 pub use scope::{Mode, Scope};
 pub use seen::LastUse;
 pub use token::TokenText;

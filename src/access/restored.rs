@@ -10,7 +10,7 @@ use crate::store::Outline;
 
 /// The tokens for which a restore makes a difference.
 #[derive(Debug)]
-pub struct Turned {
+pub struct RestoreDiff {
     /// Good for longer than before; some were not good at all.
     pub revived: Vec<Token>,
     /// Good before and now, with another scope, mode or rate, or from other networks.
@@ -19,7 +19,7 @@ pub struct Turned {
     pub lost: Vec<Token>,
 }
 
-impl Turned {
+impl RestoreDiff {
     /// Compares the tokens of `restored` with those of the store that it replaces.
     pub fn by(restored: &Outline, replaced: &Outline, now: Instant) -> Self {
         let mut lost = live_in(replaced, now);

@@ -200,9 +200,9 @@ pub(super) fn unready(api: &Api) -> Vec<Warning> {
 fn step_of_space(free_bytes: u64, ailment: Option<StorageFault>) -> Option<i64> {
     match ailment {
         _ if free_bytes >= 2 * limits::DISK_FREE_BYTES_MIN => None,
-        Some(StorageFault::Full) => Some(warnings::STEP_NOT_TOLD),
+        Some(StorageFault::Full) => Some(warnings::STEP_UNLOGGED),
         _ if free_bytes < limits::DISK_FREE_BYTES_MIN => Some(warnings::STEP_REACHED),
-        _ => Some(warnings::STEP_NOT_TOLD),
+        _ => Some(warnings::STEP_UNLOGGED),
     }
 }
 
@@ -367,15 +367,15 @@ mod tests {
         let least = limits::DISK_FREE_BYTES_MIN;
         for (free, ailment, wanted) in [
             (2 * least, None, None),
-            (2 * least - 1, None, Some(warnings::STEP_NOT_TOLD)),
-            (least, None, Some(warnings::STEP_NOT_TOLD)),
+            (2 * least - 1, None, Some(warnings::STEP_UNLOGGED)),
+            (least, None, Some(warnings::STEP_UNLOGGED)),
             (least - 1, None, Some(warnings::STEP_REACHED)),
             (
                 least - 1,
                 Some(StorageFault::Failing),
                 Some(warnings::STEP_REACHED),
             ),
-            (0, Some(StorageFault::Full), Some(warnings::STEP_NOT_TOLD)),
+            (0, Some(StorageFault::Full), Some(warnings::STEP_UNLOGGED)),
         ] {
             assert_eq!(step_of_space(free, ailment), wanted, "{free} {ailment:?}");
         }

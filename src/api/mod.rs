@@ -67,13 +67,13 @@ use cause::word_of;
 use cursor::Cursors;
 use damage::Damages;
 use ignored::Ignored;
-use places::Places;
+use places::PageEnds;
 use problem::Problem;
 use refusals::{Refusals, Refused};
 use reply::Outcome;
 use routes::Access;
 use tuning::Tuned;
-use warnings::Told;
+use warnings::LoggedSteps;
 
 /// What the router needs to start.
 pub struct Options {
@@ -109,9 +109,9 @@ pub struct Api {
     data_dir: PathBuf,
     clock: SharedClock,
     cursors: Cursors,
-    places: Places,
+    places: PageEnds,
     metrics: Metrics,
-    told: Told,
+    logged_steps: LoggedSteps,
     refusals: Refusals,
     ignored: Ignored,
     /// Turns for requests with a large body, which takes much more space in memory than on the
@@ -129,11 +129,11 @@ pub struct Api {
 }
 
 /// How a request's wait for its turn ended.
-pub enum Waited<'a> {
+pub enum TurnWait<'a> {
     /// With a turn, or no turn was needed.
-    InTime(Option<Turn<'a>>),
+    Ready(Option<Turn<'a>>),
     /// In vain: no turn came free in time.
-    InVain,
+    TimedOut,
 }
 
 /// Why a router cannot be made on a store.
@@ -180,12 +180,12 @@ impl Api {
             incarnation: secret::hex(&secret::random::<8>()),
             address: options.address,
             tuned: Tuned::new(options.tuning),
-            told: Told::by_the_start(options.certificate.as_deref(), started),
+            logged_steps: LoggedSteps::by_the_start(options.certificate.as_deref(), started),
             certificate: options.certificate,
             data_dir: options.data_dir,
             clock: options.clock,
             cursors: Cursors::new(&cursor_key),
-            places: Places::default(),
+            places: PageEnds::default(),
             metrics: Metrics::new(
                 Tolerance::ALL.into_iter().map(Tolerance::name),
                 Rejection::ALL
@@ -248,18 +248,18 @@ impl Api {
     }
 
     /// Waits for the turn that an admitted request with a large body needs.
-    pub fn await_turn(&self, admission: &Admission, body: &[u8]) -> Waited<'_> {
+    pub fn await_turn(&self, admission: &Admission, body: &[u8]) -> TurnWait<'_> {
         let takes_a_body = matches!(admission.method(), "POST" | "PUT" | "PATCH");
         let (Some(token), true) = (admission.token(), takes_a_body) else {
-            return Waited::InTime(None);
+            return TurnWait::Ready(None);
         };
         if body.len() <= limits::BODY_BYTES_WITHOUT_TURN {
-            return Waited::InTime(None);
+            return TurnWait::Ready(None);
         }
         let is_bulky = body.len() > limits::USER_BYTES_MAX;
         let turns = if is_bulky { &self.bulky } else { &self.large };
         let turn = turns.take_for(&token.id, limits::BODY_TURN_WAIT_MAX);
-        turn.map_or(Waited::InVain, |turn| Waited::InTime(Some(turn)))
+        turn.map_or(TurnWait::TimedOut, |turn| TurnWait::Ready(Some(turn)))
     }
 
     /// Answers an admitted request; `body` is `None` if no body was waited for. Never panics: a bug
@@ -273,11 +273,11 @@ impl Api {
         &self,
         admission: Admission,
         body: Option<&[u8]>,
-        waited: &Waited<'_>,
+        waited: &TurnWait<'_>,
     ) -> Answer {
         match waited {
-            Waited::InTime(_) => self.answer(admission, body),
-            Waited::InVain => {
+            TurnWait::Ready(_) => self.answer(admission, body),
+            TurnWait::TimedOut => {
                 let refuse = |_: &Admission| Err(Problem::too_many_large_bodies());
                 self.answer_by(admission, body, refuse)
             }
@@ -353,7 +353,7 @@ impl Api {
 
     /// The answer to an admitted request whose token is revoked while the server waits for the
     /// body; `None` as long as the token is good.
-    pub fn refuse_taken_back(&self, admission: &Admission) -> Option<Answer> {
+    pub fn refuse_revoked(&self, admission: &Admission) -> Option<Answer> {
         let checked = self.check_again(admission.principal()?);
         checked
             .err()
@@ -383,7 +383,7 @@ impl Api {
     /// Makes `/readyz` report from now on that the server is stopping.
     pub fn begin_stopping(&self) {
         self.is_stopping.store(true, Ordering::Relaxed);
-        self.store.break_off_look();
+        self.store.cancel_check();
     }
 
     fn throttled(&self, seconds: u32) -> Problem {

@@ -22,22 +22,22 @@ use crate::secret::Digest;
 
 /// The ends of pages by index.
 #[derive(Default)]
-pub(super) struct Places {
+pub(super) struct PageEnds {
     known: Mutex<Known>,
 }
 
 /// Keyed by who asked for what ([`super::cursor::binding`]) and the index of the next page.
-type Known = BTreeMap<(Digest, usize), Noted>;
+type Known = BTreeMap<(Digest, usize), PageEnd>;
 
 /// The end of a page.
-struct Noted {
+struct PageEnd {
     place: Position,
     at: Monotonic,
     /// Whether the next page was already requested.
     is_used: bool,
 }
 
-impl Places {
+impl PageEnds {
     /// Notes that the page before `next_index` of a list in this order ended with the user at
     /// `place`.
     pub(super) fn note(
@@ -58,7 +58,7 @@ impl Places {
             Some(_) => {}
             None => make_room(&mut known, now),
         }
-        let noted = Noted {
+        let noted = PageEnd {
             place,
             at: now,
             is_used: false,
@@ -91,7 +91,7 @@ impl Places {
     }
 }
 
-impl Noted {
+impl PageEnd {
     fn is_fresh(&self, now: Monotonic) -> bool {
         now.saturating_duration_since(self.at) <= limits::PLACE_DURATION_MAX
     }
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn places_are_known_for_a_while_and_not_too_many() {
-        let places = Places::default();
+        let places = PageEnds::default();
         let start = Monotonic::now();
         places.note([1; 32], 101, place(1), None, start);
         assert_eq!(places.find([1; 32], 101, start), Some(place(1)));
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_place_that_is_awaited_gives_way_to_earlier_ones_alone() {
-        let places = Places::default();
+        let places = PageEnds::default();
         let start = Monotonic::now();
         let late = start + limits::PLACE_DURATION_MAX + Duration::from_secs(1);
         let note = |index, sequence, sort: Option<&Sort>, now| {

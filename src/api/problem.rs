@@ -328,7 +328,7 @@ impl From<directory::Error> for Problem {
             directory::Error::Busy => {
                 Self::crowded("too many queries of many users are being worked on: try again")
             }
-            directory::Error::Dismissed => Self::unauthorized(Some(Rejection::Revoked)),
+            directory::Error::CallerRevoked => Self::unauthorized(Some(Rejection::Revoked)),
             directory::Error::Exhausted => {
                 Self::new(507, "no more users can be created in this store")
             }

@@ -23,8 +23,8 @@ const TOKEN_DAYS: [i64; 5] = [1, 7, 14, 30, 60];
 /// The step after all of these: the token has ended.
 const TOKEN_ENDED: i64 = 0;
 /// The step of a warning that is not logged here, because it is not bad enough or is logged
-/// elsewhere. [`Told`] keeps the step reached before, so that it is not logged a second time.
-pub(super) const STEP_NOT_TOLD: i64 = i64::MAX;
+/// elsewhere. [`LoggedSteps`] keeps the step reached before, so that it is not logged a second time.
+pub(super) const STEP_UNLOGGED: i64 = i64::MAX;
 /// The step of a warning that has only one.
 pub(super) const STEP_REACHED: i64 = 0;
 /// The subject of the warning about a certificate that is out of date.
@@ -38,7 +38,7 @@ const AUTHORITY_DAYS: [i64; 6] = [1, 7, 14, 30, 90, 365];
 
 /// The steps that were reached, logged or not, by subject.
 #[derive(Default)]
-pub(super) struct Told(Mutex<HashMap<String, i64>>);
+pub(super) struct LoggedSteps(Mutex<HashMap<String, i64>>);
 
 /// One thing that somebody should know.
 pub(super) struct Warning {
@@ -63,7 +63,7 @@ impl Api {
         let alarm = self.directory.look_at_alarm(self.tuned.get().alarm);
         let mut warnings = all(self, &alarm, self.clock.now());
         warnings.extend(health::unready(self));
-        for warning in self.told.news(&warnings) {
+        for warning in self.logged_steps.news(&warnings) {
             // A certificate out of date keeps every client out, and nothing else reports that.
             let is_out = warning.steps.iter().any(|(about, _)| about == CERTIFICATE);
             let level = if is_out { Level::Error } else { Level::Warn };
@@ -72,7 +72,7 @@ impl Api {
     }
 }
 
-impl Told {
+impl LoggedSteps {
     /// The steps that the start has logged: opening a certificate that is out of date logs that.
     pub(super) fn by_the_start(certificate: Option<&Cell>, now: Instant) -> Self {
         let told = Self::default();
@@ -90,7 +90,7 @@ impl Told {
         for warning in warnings {
             let mut is_news = false;
             for (about, step) in &warning.steps {
-                let before = told.get(about).copied().unwrap_or(STEP_NOT_TOLD);
+                let before = told.get(about).copied().unwrap_or(STEP_UNLOGGED);
                 is_news |= *step < before;
                 // A clock that is set back does not make the log repeat itself.
                 still.insert(about.clone(), before.min(*step));
@@ -359,7 +359,7 @@ mod tests {
 
     #[test]
     fn the_log_is_told_of_each_step_once() {
-        let told = Told::default();
+        let told = LoggedSteps::default();
         let news = |days: i64| {
             let step = step(days, TOKEN_DAYS);
             let warning = step.map(|step| Warning {
@@ -378,7 +378,7 @@ mod tests {
 
     #[test]
     fn what_eases_a_little_and_gets_worse_again_is_not_told_anew() {
-        let told = Told::default();
+        let told = LoggedSteps::default();
         let news = |step: Option<i64>| {
             let warning = step.map(|step| Warning {
                 kind: "readiness",
@@ -388,7 +388,7 @@ mod tests {
             });
             told.news(warning.as_slice()).len()
         };
-        let steps = [STEP_NOT_TOLD, STEP_REACHED, STEP_NOT_TOLD, STEP_REACHED].map(Some);
+        let steps = [STEP_UNLOGGED, STEP_REACHED, STEP_UNLOGGED, STEP_REACHED].map(Some);
         assert_eq!(steps.map(news), [0, 1, 0, 0]);
         assert_eq!([None, Some(STEP_REACHED)].map(news), [0, 1]);
     }

@@ -16,7 +16,7 @@ const PKCS_12: &str = "PKCS #12";
 
 /// What a file without a readable certificate is, and how to turn it into PEM; `None` if its form
 /// is unknown.
-pub fn of_certificates(path: &Path, bytes: &[u8]) -> Option<String> {
+pub fn conversion_hint_for_certificates(path: &Path, bytes: &[u8]) -> Option<String> {
     let (is, command) = if has_line(bytes, "-----BEGIN PKCS7-----") {
         ("PKCS #7", "pkcs7 -print_certs")
     } else if let Some(content) = content_of_der(bytes) {
@@ -33,8 +33,8 @@ pub fn of_certificates(path: &Path, bytes: &[u8]) -> Option<String> {
     Some(told(is, command, path))
 }
 
-/// [`of_certificates`] for a file without a usable private key.
-pub(super) fn of_key(path: &Path, bytes: &[u8]) -> Option<String> {
+/// [`conversion_hint_for_certificates`] for a file without a usable private key.
+pub(super) fn conversion_hint_for_key(path: &Path, bytes: &[u8]) -> Option<String> {
     let (is, command) = if has_line(bytes, "-----BEGIN ENCRYPTED PRIVATE KEY-----")
         || has_line(bytes, "Proc-Type: 4,ENCRYPTED")
     {
@@ -95,8 +95,12 @@ mod tests {
         let pem = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
         for bytes in [&pem[..], b"", b"0 is a text", b"\xFF\xFE"] {
             let path = Path::new("a");
-            assert_eq!(of_certificates(path, bytes), None, "{bytes:?}");
-            assert_eq!(of_key(path, bytes), None, "{bytes:?}");
+            assert_eq!(
+                conversion_hint_for_certificates(path, bytes),
+                None,
+                "{bytes:?}"
+            );
+            assert_eq!(conversion_hint_for_key(path, bytes), None, "{bytes:?}");
         }
     }
 }

@@ -167,9 +167,10 @@ fn key_block(pem: &str) -> Option<&str> {
 
 /// The certificate blocks of a PEM text and nothing else, not even a key.
 fn certificate_blocks(pem: &str) -> String {
-    let of_certificates = |block: &&str| block.starts_with("-----BEGIN CERTIFICATE-----");
+    let conversion_hint_for_certificates =
+        |block: &&str| block.starts_with("-----BEGIN CERTIFICATE-----");
     blocks(pem)
-        .filter(of_certificates)
+        .filter(conversion_hint_for_certificates)
         .flat_map(|block| [block, "\n"])
         .collect()
 }

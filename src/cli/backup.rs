@@ -14,7 +14,7 @@ use super::args::{Backup, Output};
 use super::{
     Failure, ask, from_local, login_name, output, status, store_status, unusable, with_client,
 };
-use crate::access::{Turned, live_in};
+use crate::access::{RestoreDiff, live_in};
 use crate::api::described_backup;
 use crate::certificate;
 use crate::clock::{Clock, Instant, SystemClock};
@@ -325,7 +325,7 @@ fn advice_on_tokens(restoring: &Restoring<'_>, now: Instant) -> Vec<String> {
         let has_some = !live_in(restoring.restored, now).is_empty();
         return has_some.then(|| general.to_owned()).into_iter().collect();
     };
-    let turned = Turned::by(restoring.restored, replaced, now);
+    let turned = RestoreDiff::by(restoring.restored, replaced, now);
     let revived = turned.revived.iter().map(|token| {
         let (name, id) = (&token.name, &token.id);
         format!(

@@ -93,7 +93,7 @@ impl Directory {
         leniency: &Leniency,
         caller: &Caller,
     ) -> Result<Vec<BulkOutcome>, Error> {
-        self.store.await_look()?;
+        self.store.await_check()?;
         let order = bulk.order();
         let asked = self.asked(caller);
         let state = Arc::new(Mutex::new(State::new(&bulk, &order.concat())));

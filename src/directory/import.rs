@@ -87,7 +87,7 @@ impl Directory {
         is_rehearsal: bool,
         caller: &Caller,
     ) -> Result<Vec<Result<Imported, Error>>, Error> {
-        self.store.await_look()?;
+        self.store.await_check()?;
         let asked = self.asked(caller);
         if is_rehearsal {
             return self.read(|snapshot| {

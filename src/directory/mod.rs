@@ -104,7 +104,7 @@ pub enum Error {
     /// Too many queries of this kind are being worked on.
     Busy,
     /// The caller is no longer let in, so the query was given up.
-    Dismissed,
+    CallerRevoked,
     /// The request itself is wrong.
     Scim(scim::Error),
     /// A stored row cannot be read.
@@ -186,7 +186,7 @@ impl Directory {
 
     /// Creates a user (RFC 7644 section 3.3), active unless the request says otherwise.
     pub fn create(&self, user: User, caller: &Caller) -> Result<Written, Error> {
-        self.store.await_look()?;
+        self.store.await_check()?;
         let asked = self.asked(caller);
         let mut draft = Draft::create(UserId::new(0), user, &asked)?;
         self.write(move |view| {

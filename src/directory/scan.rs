@@ -57,7 +57,7 @@ impl<'a> Scan<'a> {
 
     fn look_at_asker(&self) -> Result<(), Error> {
         let is_let_in = (self.asker.is_let_in)();
-        is_let_in.then_some(()).ok_or(Error::Dismissed)
+        is_let_in.then_some(()).ok_or(Error::CallerRevoked)
     }
 
     /// Call this before each row, with the number of its comparisons. An error ends the scan.
@@ -153,9 +153,9 @@ mod tests {
         is_let_in.set(false);
         let mut scan = Scan::new(&asker, &turns);
         let ended = scan.await_turn();
-        assert!(matches!(ended, Err(Error::Dismissed)));
+        assert!(matches!(ended, Err(Error::CallerRevoked)));
         let ended = a_stretch(&mut scan);
-        assert!(matches!(ended, Err(Error::Dismissed)));
+        assert!(matches!(ended, Err(Error::CallerRevoked)));
     }
 
     /// Users who lie far from each other in the index, found by "jane doe", the last by "jane roe".

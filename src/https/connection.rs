@@ -203,10 +203,10 @@ impl<'a> Connection<'a> {
             }
             Err(BodyError::Gone) => {
                 let taken_back = self.slot.is_ending().then_some(&admission);
-                let answer = taken_back.and_then(|it| self.shared.api.refuse_taken_back(it));
+                let answer = taken_back.and_then(|it| self.shared.api.refuse_revoked(it));
                 return match answer.map(|answer| self.send_last(&answer)) {
                     Some(Ok(())) => {
-                        rest::drop_unheard(&mut self.socket, &self.shared.closing);
+                        rest::drain_after_shutdown(&mut self.socket, &self.shared.closing);
                         self.linger()
                     }
                     _ => Then::End,

@@ -26,7 +26,7 @@ pub(super) fn drop_until_end(
 /// [`drop_until_end`] without ending our side, for a connection whose reading was shut to wake its
 /// worker. A read cannot distinguish the end from a pause then, and what arrives after our own end
 /// would get a reset at once.
-pub(super) fn drop_unheard(socket: &mut Deadline, closing: &OnceLock<Instant>) {
+pub(super) fn drain_after_shutdown(socket: &mut Deadline, closing: &OnceLock<Instant>) {
     drop_all(socket, closing, limits::DISCARD_SILENCE_MAX, || {
         thread::sleep(limits::DISCARD_PAUSE);
         true

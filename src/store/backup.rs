@@ -220,7 +220,7 @@ impl Snapshot {
     /// Checks that rows, keys, index and audit chain agree; the error says where they do not.
     pub fn check(&self, describe: Describe) -> Result<Counts, OpenError> {
         guarded(|| {
-            self.look(describe, |_, _| ControlFlow::Continue(()))
+            self.check_chunks(describe, |_, _| ControlFlow::Continue(()))
                 .map(drop)?;
             tables::chain_head(self.transaction())?;
             // A start reads the era, too.

@@ -19,7 +19,7 @@
 //! - After a failed write, redb refuses all further ones until the file is reopened (`PreviousIo`).
 //!   The writer reopens it; the store can be read meanwhile. On a full disk, writes wait for space
 //!   (`backend.rs`).
-//! - Everything is checked before anything is served. In a large store this check (the look) goes
+//! - Everything is checked before anything is served. In a large store this check goes
 //!   on in the background, and requests that depend on its outcome wait for it (`look.rs`,
 //!   `trust.rs`).
 //! - A file of an older format is upgraded, and the old file is kept (`upgrade.rs`).
@@ -33,8 +33,8 @@ mod error;
 mod file;
 mod hints;
 mod index;
+mod integrity;
 mod lag;
-mod look;
 mod notes;
 mod opening;
 mod outline;
@@ -95,7 +95,7 @@ pub struct Store {
     queue: Arc<Queue>,
     writer: Mutex<Option<JoinHandle<()>>>,
     syncer: Mutex<Option<JoinHandle<()>>>,
-    look: Mutex<Option<JoinHandle<()>>>,
+    check: Mutex<Option<JoinHandle<()>>>,
     created: bool,
     era: u32,
 }
@@ -120,7 +120,7 @@ impl Store {
     }
 
     /// Like [`Self::open`], but does not wait for the check of a large store: after
-    /// [`limits::LOOK_BEFORE_START_MAX`] the check goes on in the background. If something is not
+    /// [`limits::CHECK_BEFORE_START_MAX`] the check goes on in the background. If something is not
     /// as it was written, `on_damage` is called, and [`Store::damage`] says what.
     pub fn open_soon(
         path: &Path,
@@ -135,12 +135,12 @@ impl Store {
         let store = Self::open_file(path, lock_wait, describe, shared.clone(), false)?;
         let queue = Arc::clone(&store.queue);
         let on_doubt = move || queue.prod();
-        let look = move || trust::look_behind(&shared, describe, on_doubt, on_damage);
-        *ignore_poison(store.look.lock()) = Some(thread("store-look", look)?);
+        let check = move || trust::check_in_background(&shared, describe, on_doubt, on_damage);
+        *ignore_poison(store.check.lock()) = Some(thread("store-check", check)?);
         match store
             .shared
             .trust
-            .damage_within(limits::LOOK_BEFORE_START_MAX)
+            .damage_within(limits::CHECK_BEFORE_START_MAX)
         {
             Some(damage) => Err(damage),
             None => Ok(store),
@@ -152,10 +152,10 @@ impl Store {
         lock_wait: Duration,
         describe: Describe,
         shared: Shared,
-        looks_first: bool,
+        checks_first: bool,
     ) -> Result<Self, OpenError> {
         let created = file::create_if_absent(path)?;
-        let writer = Writer::new(Site::file(path), describe, shared, looks_first);
+        let writer = Writer::new(Site::file(path), describe, shared, checks_first);
         let mut store = Self::start(writer, lock_wait)?;
         store.created = created;
         file::remove_leftovers(path, None);
@@ -187,7 +187,7 @@ impl Store {
             queue,
             writer: Mutex::new(Some(writing)),
             syncer: Mutex::new(Some(syncing)),
-            look: Mutex::default(),
+            check: Mutex::default(),
             created: false,
             era,
         })
@@ -226,14 +226,14 @@ impl Store {
 
     /// Breaks off the check that goes on after a start: the server stops, and nobody waits for it
     /// any more.
-    pub fn break_off_look(&self) {
+    pub fn cancel_check(&self) {
         self.shared.trust.break_off();
     }
 
-    /// Waits until it is known which users exist, for [`limits::LOOK_WAIT_MAX`] at most. A create
+    /// Waits until it is known which users exist, for [`limits::CHECK_WAIT_MAX`] at most. A create
     /// waits here, because waiting in the writer would delay all other writes.
-    pub fn await_look(&self) -> Result<(), ReadError> {
-        self.shared.trust.wait(limits::LOOK_WAIT_MAX)
+    pub fn await_check(&self) -> Result<(), ReadError> {
+        self.shared.trust.wait(limits::CHECK_WAIT_MAX)
     }
 
     /// Puts a row into the audit trail with the next commit of any caller: for events that are
@@ -396,7 +396,7 @@ impl Store {
     pub fn close(&self) {
         self.shared.health.close();
         self.shared.trust.break_off();
-        join(&self.look, "look at everything");
+        join(&self.check, "check of the store");
         self.queue.close();
         join(&self.writer, "writer");
         join(&self.syncer, "syncer");

@@ -118,7 +118,7 @@ impl Writer {
                 // It is unknown how much of the saved index the failure has left in the file.
                 open.forget_saved()?;
             }
-            _ => self.read_index(&mut open, self.looks_first || known.is_some())?,
+            _ => self.read_index(&mut open, self.checks_first || known.is_some())?,
         }
         if known.is_some() {
             // The index is saved again even if nothing is written from here on, so that the next
@@ -130,7 +130,7 @@ impl Writer {
 
     /// Makes the index. If this `looks`, everything is checked first, so that nothing damaged is
     /// served, and an index that differs from the users' rows is rebuilt from them.
-    fn read_index(&self, open: &mut Open, looks: bool) -> Result<(), OpenError> {
+    fn read_index(&self, open: &mut Open, checks: bool) -> Result<(), OpenError> {
         let snapshot = Snapshot::begin(
             &open.database,
             Index::default(),
@@ -140,9 +140,9 @@ impl Writer {
         (open.index, open.saved) = saved::load(&snapshot, self.describe)?;
         self.shared.hints.reserve(open.index.live().len());
         let mut is_right = true;
-        if looks {
+        if checks {
             snapshot
-                .look(self.describe, |number, users| {
+                .check_chunks(self.describe, |number, users| {
                     is_right &= open.index.agrees(number, &users);
                     ControlFlow::Continue(())
                 })
@@ -154,7 +154,7 @@ impl Writer {
         if !is_right || open.saved.is_empty() {
             open.forget_saved()?;
         }
-        if !looks {
+        if !checks {
             // A store that is never written to should start quickly, too.
             let is_missing = open.saved.len() < u64::from(open.index.chunks());
             (open.is_save_due, open.unchecked) = (is_missing, is_missing);

@@ -185,7 +185,7 @@ impl Snapshot {
     /// The user with this folded userName.
     pub fn user_by_name(&self, name: &[u8]) -> Result<Option<u32>, ReadError> {
         let found = self.sequence_of_name(name)?;
-        let patience = limits::LOOK_WAIT_MAX;
+        let patience = limits::CHECK_WAIT_MAX;
         self.trust
             .named(name, found, patience, |sequence| self.user(sequence))
     }
@@ -197,13 +197,13 @@ impl Snapshot {
 
     /// The users with this externalId.
     pub fn users_by_external(&self, external: &[u8]) -> Result<RoaringBitmap, ReadError> {
-        self.trust.wait(limits::LOOK_WAIT_MAX)?;
+        self.trust.wait(limits::CHECK_WAIT_MAX)?;
         sequences(&self.externals, external)
     }
 
     /// The users with this folded address, except for the one whose userName it is.
     pub fn users_by_email(&self, email: &[u8]) -> Result<RoaringBitmap, ReadError> {
-        self.trust.wait(limits::LOOK_WAIT_MAX)?;
+        self.trust.wait(limits::CHECK_WAIT_MAX)?;
         sequences(&self.emails, email)
     }
 

@@ -1,5 +1,5 @@
 //! Whether the store can answer yet. A server starts before everything in the store was checked,
-//! and the check (the look) goes on in the background. Rows have checksums of their own. But only
+//! and the check goes on in the background. Rows have checksums of their own. But only
 //! once the tables of keys were compared with all users is it certain that no user has a key. Until
 //! then a lookup by key waits, unless it leads to a user that has the key.
 //!
@@ -23,7 +23,7 @@ use super::{OpenError, ReadError, Shared};
 use crate::locks::ignore_poison;
 
 /// The pause before the next attempt. It doubles with each failed read.
-const LOOK_PAUSE: Duration = Duration::from_millis(200);
+const CHECK_PAUSE: Duration = Duration::from_millis(200);
 /// A place that cannot be read after this many attempts, some three minutes, counts as damaged.
 const FAILURES_MAX: u32 = 10;
 
@@ -159,16 +159,16 @@ impl Trust {
 /// Checks everything that is published, however often the file is reopened meanwhile. Calls
 /// `on_doubt` when the writer should check the file or the index, and `on_damage` if something is
 /// not as it was written, or repeatedly cannot be read.
-pub(super) fn look_behind(
+pub(super) fn check_in_background(
     shared: &Shared,
     describe: Describe,
     on_doubt: impl Fn(),
     on_damage: impl FnOnce(),
 ) {
     let trust = &shared.trust;
-    let (mut failures, mut pause) = (0, LOOK_PAUSE);
+    let (mut failures, mut pause) = (0, CHECK_PAUSE);
     while trust.is_underway() {
-        let damage = match guarded(|| look(shared, describe)) {
+        let damage = match guarded(|| check(shared, describe)) {
             Ok(true) => {
                 if trust.is_stale() {
                     on_doubt();
@@ -177,11 +177,11 @@ pub(super) fn look_behind(
                 continue;
             }
             Ok(false) => {
-                trust.pause(LOOK_PAUSE);
+                trust.pause(CHECK_PAUSE);
                 continue;
             }
             Err(OpenError::Io(error)) if failures < FAILURES_MAX => {
-                log::warn!("the store cannot be looked through: {error}");
+                log::warn!("the store cannot be checked through: {error}");
                 on_doubt();
                 trust.pause(pause);
                 (failures, pause) = (failures + 1, pause * 2);
@@ -199,7 +199,7 @@ pub(super) fn look_behind(
 }
 
 /// Checks everything once. False if nothing is published or the check was broken off.
-fn look(shared: &Shared, describe: Describe) -> Result<bool, OpenError> {
+fn check(shared: &Shared, describe: Describe) -> Result<bool, OpenError> {
     let published = shared.published.read();
     let snapshot = ignore_poison(published).clone();
     let Some(snapshot) = snapshot else {
@@ -207,7 +207,7 @@ fn look(shared: &Shared, describe: Describe) -> Result<bool, OpenError> {
     };
     let trust = &shared.trust;
     let mut is_right = true;
-    let looked = snapshot.look(describe, |number, users| {
+    let checked = snapshot.check_chunks(describe, |number, users| {
         is_right &= snapshot.index().agrees(number, &users);
         if trust.is_underway() {
             ControlFlow::Continue(())
@@ -218,5 +218,5 @@ fn look(shared: &Shared, describe: Describe) -> Result<bool, OpenError> {
     if !is_right {
         trust.is_stale.store(true, Ordering::Release);
     }
-    Ok(looked.is_continue())
+    Ok(checked.is_continue())
 }

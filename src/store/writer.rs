@@ -49,7 +49,7 @@ pub(super) struct Writer {
     pub(super) shared: Shared,
     pub(super) lag: Arc<Lag>,
     /// Whether everything is checked before it is served for the first time.
-    pub(super) looks_first: bool,
+    pub(super) checks_first: bool,
     syncer: Arc<Syncer>,
 }
 
@@ -79,13 +79,13 @@ enum Attempt {
 }
 
 impl Writer {
-    pub(super) fn new(site: Site, describe: Describe, shared: Shared, looks_first: bool) -> Self {
+    pub(super) fn new(site: Site, describe: Describe, shared: Shared, checks_first: bool) -> Self {
         Self {
             lag: Arc::new(Lag::of(site.path.as_deref())),
             site,
             describe,
             shared,
-            looks_first,
+            checks_first,
             syncer: Arc::default(),
         }
     }

@@ -1,6 +1,6 @@
-//! The check of the whole store, called the look: whether each row has its checksum and can be
-//! read, each user is found under its keys, and no key leads elsewhere. Without it, a request could
-//! be told that an existing user does not exist.
+//! The check of the whole store: whether each row has its checksum and can be read, each user is
+//! found under its keys, and no key leads elsewhere. Without it, a request could be told that an
+//! existing user does not exist.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::ControlFlow;
@@ -15,7 +15,7 @@ use super::{OpenError, ReadError, Snapshot, row};
 impl Snapshot {
     /// Checks everything. Passes the users of the first chunk, and of each other that has any, to
     /// `visit`, which may break off the check.
-    pub(super) fn look(
+    pub(super) fn check_chunks(
         &self,
         describe: Describe,
         mut visit: impl FnMut(u32, Changes) -> ControlFlow<()>,
