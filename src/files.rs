@@ -143,7 +143,7 @@ pub fn publish(draft: &Path, path: &Path) -> io::Result<()> {
     sync_directory_of(path)
 }
 
-/// [`appear`] without waiting for the disk.
+/// [`publish`] without waiting for the disk.
 pub fn rename_no_replace(draft: &Path, path: &Path) -> io::Result<()> {
     match rustix::fs::renameat_with(CWD, draft, CWD, path, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {

@@ -55,7 +55,7 @@ impl Tokens {
         if revocations.is_empty() && !is_of_change {
             return Ok(());
         }
-        // The writer keeps the order: once this is done, everything before it is made and
+        // The writer keeps the order: once this is done, everything before it has been made and
         // published, or never will be.
         let noted = revocations.clone();
         let written = self.store.write_anyway(move |view| missing(&noted, view));

@@ -37,7 +37,7 @@ pub struct Token {
     pub rate_limit: Option<u32>,
     /// The networks from which it may be used; empty for all.
     pub allow_from: Vec<IpNet>,
-    /// Who issued or rotated it; unknown for a token of an earlier release.
+    /// Who issued it, or made it by a rotation; unknown for a token of an earlier release.
     pub issued_by: Option<String>,
     /// Whether it is kept in memory only. Such a token lives for minutes and is not listed.
     pub(super) is_temporary: bool,

@@ -1,5 +1,6 @@
-//! What restoring a backup does to tokens. A revoked token is good again; a rotated one has its
-//! earlier end again; a changed one may do what it could before; one issued since is unknown.
+//! What restoring a backup does to tokens. A revoked token is good again; a rotated one has the end
+//! again that it had before the rotation; a changed one may do what it could before; one issued
+//! since is unknown.
 
 use std::collections::BTreeMap;
 

@@ -243,7 +243,8 @@ impl Tokens {
             let expires = token.expires.map_or(end, |expires| expires.min(end));
             let token = token.with(|token| {
                 token.expires = Some(expires);
-                // If the clock was ahead then, the new token still counts as the newest.
+                // If the clock was ahead when the old one was issued, the new one still counts as
+                // the newest.
                 token.created = token.created.min(now.plus_seconds(-1));
             });
             change = change.token(&token.id, token.encode());
@@ -399,8 +400,8 @@ impl Tokens {
         Ok((added.remove(0), text))
     }
 
-    /// Forgets one dead token if there are too many. They are kept to distinguish "revoked" from
-    /// "unknown" in the log.
+    /// Forgets one dead token if there are twice [`limits::TOKENS_MAX`] tokens. Dead ones are kept
+    /// to distinguish "revoked" from "unknown" in the log.
     fn forget_dead(&self, change: Change, now: Instant) -> (Change, Option<Digest>) {
         let all = self.all();
         if all.len() < 2 * limits::TOKENS_MAX {

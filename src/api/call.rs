@@ -49,7 +49,7 @@ impl Beginning {
         found: Found,
         principal: Option<Principal>,
     ) -> Admission {
-        // The header is not read for other routes: only the page's files are compressed.
+        // Only the page's files are compressed, so the header is not read for other routes.
         let accepts_gzip = matches!(found.route.access, Access::Open(_))
             && page::accepts_gzip(joined(head, "accept-encoding").as_deref());
         let accepts_openmetrics = matches!(found.route.access, Access::Scim(Scope::Metrics, _))

@@ -46,7 +46,8 @@ pub(super) fn import(api: &Api, call: &Admission, _: &Administrator, body: &[u8]
 }
 
 /// `POST /admin/users/compare`: how the directory would change if the rows were imported. Users in
-/// rows that say nothing about status count as active, except those exported without one.
+/// rows that say nothing about status count as active, except users whom an export shows without a
+/// status.
 pub(super) fn compare(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
     let mut request = Request::read(body)?;
     let rows = std::mem::take(&mut request.rows);

@@ -233,7 +233,7 @@ impl Api {
         self.tokens.check_again(token, self.clock.now()).is_ok()
     }
 
-    /// Checks the token again once the body has arrived. It may have been revoked meanwhile, and
+    /// Checks the token again after the wait for a body: it may have been revoked meanwhile, and
     /// the administrator was told that it is.
     fn check_again(&self, principal: &Principal) -> Result<(), Problem> {
         let Some(token) = principal.token() else {

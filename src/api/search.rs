@@ -44,7 +44,7 @@ pub(super) fn by_parameters(
     let period = cursor::period(api.clock.now());
     let version = |state| format!("W/\"{}.{state}.{period}\"", api.incarnation);
     let newest = version(api.directory.state()?);
-    // An expired cursor is refused even if nothing has changed.
+    // A cursor that has expired, or is not of this query, is refused even if nothing has changed.
     let start = walk.start()?;
     if call.preconditions().is_not_modified(&newest) {
         return Ok(reply::not_modified(newest));

@@ -71,8 +71,8 @@ pub struct AlarmState {
     pub raised: Option<Instant>,
     /// Who did most of them, and how many.
     pub most: Option<(String, u64)>,
-    /// Shortly before the first of these deactivations: since the alarm was raised, or within the
-    /// hour before that.
+    /// Shortly before the first deactivation since the alarm was raised, or in the hour before
+    /// that.
     pub began: Instant,
 }
 

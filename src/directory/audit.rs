@@ -162,7 +162,7 @@ pub(super) fn subject_of(row: &str) -> Option<(UserId, String)> {
     Some((UserId::parse(subject.user)?, subject.user_name.into_owned()))
 }
 
-/// What a row contains that changes a userName.
+/// What every row that changes a userName contains.
 const RENAMED: &str = "\"attribute\":\"userName\",\"before\":\"";
 
 /// The user whom a row is about, if the user had this folded userName then. Most rows need not be

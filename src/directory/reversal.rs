@@ -170,8 +170,8 @@ impl Reversal {
             let this = (sequence, digest(&change.before));
             match self.touched.entry(change.attribute) {
                 // An undo of these changes does not count as somebody else's change, unless all
-                // that it undoes is older than the change by somebody else that this undo returns
-                // to.
+                // that it undoes is older than the change in `resets`, before which the target
+                // stood.
                 Entry::Vacant(free)
                     if is_own_undo && self.resets.get(free.key()) <= event.undoes.last() => {}
                 Entry::Vacant(free) => {

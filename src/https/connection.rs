@@ -189,7 +189,7 @@ impl<'a> Connection<'a> {
         };
         match admission.token() {
             Some(token) => self.slot.set_token(token),
-            // Open routes need no body, and nothing is held for a caller without a token.
+            // Open routes need no body, and none is held for a caller without a token.
             None if framing.has_body() => {
                 return self.work(admission, None, head, true, deadline);
             }

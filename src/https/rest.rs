@@ -12,7 +12,8 @@ use super::deadline::Deadline;
 use crate::limits;
 
 /// Ends our side, and drops what arrives until the peer ends its own or is silent, up to a bound.
-/// `closing` is when the server began to close; after that, this takes hardly any longer.
+/// `closing` is when the server began to close: from then on, this takes at most
+/// [`limits::CLOSE_DURATION_MAX`].
 pub(super) fn drop_until_end(
     stream: &TcpStream,
     socket: &mut Deadline,

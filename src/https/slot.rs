@@ -100,7 +100,8 @@ impl Slot {
         self.lock().doing = Doing::Writing(since);
     }
 
-    /// Marks the connection as being at work, so that it is not cut off. False if it already was.
+    /// Marks the connection as being at work, so that it is not ended to make room. False if it was
+    /// cut off before.
     pub(super) fn begin_work(&self) -> bool {
         let mut state = self.lock();
         state.doing = Doing::AtWork;
@@ -149,7 +150,8 @@ impl Slot {
         may_go
     }
 
-    /// Ends the connection if it still waits for its client; false if it does not.
+    /// Ends the connection if it still waits for its client; false if it does not, or if the client
+    /// still has time to take its answer.
     pub(super) fn disconnect(&self, now: Instant) -> bool {
         let mut state = self.lock();
         if state.idle_since().is_some() {

@@ -2,8 +2,8 @@
 //!
 //! A stranger is a connection that has shown no valid token. Strangers go first, beginning with the
 //! address that has the most; connections with a token go last. Nobody goes before all places are
-//! taken: at first everybody is a stranger, and a reverse proxy brings everybody's connections from
-//! one address.
+//! taken, or threads or descriptors run out: at first everybody is a stranger, and a reverse proxy
+//! brings everybody's connections from one address.
 //!
 //! But while there are few strangers, a token with more than its share makes room before them. So
 //! no token can keep out clients that have yet to show another token, and a crowd of strangers
@@ -46,8 +46,8 @@ impl Table {
         }
     }
 
-    /// Enters a connection, and ends another if there is no room. `None` if all others have a token
-    /// and are at work, or have only just been answered.
+    /// Enters a connection, and ends another if there is no room. `None` if all others are at work
+    /// or, with a token, have only just been answered.
     pub(super) fn enter(&self, stream: Arc<TcpStream>, peer: IpAddr) -> Option<Arc<Slot>> {
         let group = network_of(peer);
         let mut slots = self.lock();
@@ -215,7 +215,7 @@ impl Slots {
         self.end_if(number, Slot::cut_stranger)
     }
 
-    /// Ends a connection that waits for its client; false if it does not by now.
+    /// Ends a connection that waits for its client; false if it no longer waits.
     fn disconnect(&mut self, number: Option<u64>, now: Instant) -> bool {
         self.end_if(number, |slot| slot.disconnect(now))
     }

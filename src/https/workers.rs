@@ -129,7 +129,8 @@ impl Shared {
         }
     }
 
-    /// Waits until the queue has room, at most for the longest wait, and returns the state.
+    /// Waits until the queue has room, for [`limits::WORKER_WAIT_MAX`] at most, and returns the
+    /// state.
     fn await_room(&self) -> MutexGuard<'_, State> {
         let waited = self
             .room

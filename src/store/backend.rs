@@ -1,5 +1,5 @@
-//! The layer between redb and the disk. It lets redb wait while the disk is full instead of
-//! failing, and keeps the store readable while its disk takes no writes.
+//! The layer between redb and the disk. While the disk is full, it makes redb wait instead of
+//! failing. While the disk takes no writes, it keeps the store readable.
 //!
 //! After one failed write or sync, redb refuses everything until the file is reopened. A full disk
 //! is therefore hidden from it: [`WaitForSpace`] retries the write until there is space. Any other
@@ -204,8 +204,8 @@ impl StorageBackend for WaitForSpace {
         self.wait_for_space(|| self.inner.write(offset, data))
     }
 
-    /// Refuses the lock if its previous holder left a failed sync, which must be repaired before
-    /// anything is written.
+    /// Refuses the lock while a failed sync of another process is not repaired: that must come
+    /// before anything is written.
     fn try_lock_range(&self, from: Bound<u64>, to: Bound<u64>) -> Result<bool, BackendError> {
         let is_locked = self.inner.try_lock_range(from, to)?;
         Ok(is_locked && !self.lag.is_anothers())

@@ -29,7 +29,7 @@ use super::{FORMAT, OpenError, Outline, ReadError, Shared, Snapshot, saved, upgr
 use crate::secret::{Digest, Sha256};
 use crate::{files, limits};
 
-/// From here on, not every integer can be represented in JSON (RFC 8259 section 6).
+/// From here on, readers of JSON may not agree on an integer's exact value (RFC 8259 section 6).
 const JSON_NUMBERS_END: u64 = 1 << 53;
 
 /// What is in a store.
@@ -379,7 +379,7 @@ pub enum RestoreError {
 pub struct Restored {
     /// The backup as it was found.
     pub backup: Backup,
-    /// The error by which the disk did not confirm the store's new file, if there was one.
+    /// Why the disk did not confirm that the new file is in place; `None` if it did.
     pub unconfirmed: Option<io::Error>,
 }
 

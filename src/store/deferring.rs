@@ -1,5 +1,5 @@
-//! A storage whose last sync can be put off. It keeps the order that the database relies on:
-//! nothing is written before everything written earlier is synced.
+//! A storage whose last sync can be put off. It keeps the order that the database relies on: once a
+//! sync was put off, nothing is written before that sync is done.
 
 use std::io;
 use std::ops::Bound;
@@ -58,7 +58,7 @@ impl Deferring {
             Step::Failed => return Err(io::Error::other("an earlier sync has failed")),
             Step::Owed => {}
         }
-        // The state stays so if the sync fails or panics.
+        // Set before the sync, so that it stays if the sync fails or panics.
         *step = Step::Failed;
         self.inner.sync_data()?;
         *step = Step::Synced;
@@ -109,7 +109,7 @@ impl StorageBackend for Deferring {
 mod tests {
     use super::*;
 
-    /// Records the calls in order. The function is how its syncs end.
+    /// Records the calls in order. The function is what its syncs return.
     #[derive(Clone, Debug)]
     struct Told(Arc<Mutex<Vec<&'static str>>>, fn() -> io::Result<()>);
 

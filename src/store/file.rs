@@ -74,7 +74,7 @@ pub(super) fn opener(path: &Path) -> Opener {
     Box::new(move || open(&path))
 }
 
-/// Opens the file at `path`, for reading only if its file system is read-only.
+/// Opens the file at `path`. If its file system is read-only, opens it for reading only.
 fn reader(path: &Path) -> Opener {
     let path = path.to_owned();
     Box::new(move || match open(&path) {

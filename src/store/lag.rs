@@ -22,7 +22,7 @@ const MODE: u32 = 0o600;
 /// The unit in which the system tracks writes.
 const PAGE_BYTES: usize = 4096;
 
-/// What of a store the disk may lack.
+/// The data of a store that the disk may lack.
 #[derive(Debug, Default)]
 pub(super) struct Lag {
     state: Mutex<State>,
@@ -123,8 +123,8 @@ fn write_part(storage: &dyn StorageBackend, from: u64, to: u64) -> io::Result<()
     Ok(())
 }
 
-/// Whether the disk is full. A file that may not grow is another matter: writes to its existing
-/// pages fail, too.
+/// Whether the disk is full. A limit on the size of files does not count: beyond it, writes to
+/// existing pages fail, too, so that a failed write does not prove a hole.
 fn is_full(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::StorageFull
 }
@@ -197,7 +197,7 @@ impl Lag {
         }
     }
 
-    /// Removes the mark, once the file at the store's path is on disk.
+    /// Removes the mark. Only for a caller that knows that the file at the store's path is on disk.
     pub(super) fn remove_mark(&self) -> io::Result<()> {
         let Some(mark) = &self.mark else {
             return Ok(());

@@ -19,7 +19,7 @@
 //! - After a failed write, redb refuses all further ones until the file is reopened (`PreviousIo`).
 //!   The writer reopens it; the store can be read meanwhile. On a full disk, writes wait for space
 //!   (`backend.rs`).
-//! - Everything is checked before anything is served. In a large store this check goes
+//! - Everything is checked before anything is served or, in a large store, the check goes
 //!   on in the background, and requests that depend on its outcome wait for it (`look.rs`,
 //!   `trust.rs`).
 //! - A file of an older format is upgraded, and the old file is kept (`upgrade.rs`).
@@ -289,7 +289,8 @@ impl Store {
     }
 
     /// Like [`Self::commit`], for a change that is better made late than not at all: once queued,
-    /// it is not given up. If the wait ends earlier, it is unknown whether the change was made.
+    /// it is not given up. If the caller's wait ends first, it is unknown whether the change was
+    /// made.
     pub fn commit_anyway(&self, change: Change) -> Result<(), WriteError> {
         self.write_anyway(|_| Ok(change))
     }

@@ -69,7 +69,7 @@ pub(super) enum Next {
     Batch(Vec<Plan>, Callers),
     /// Nothing has arrived in the time given.
     Nothing,
-    /// Nothing will ever arrive any more.
+    /// Nothing will arrive any more.
     Closed,
 }
 
@@ -185,9 +185,9 @@ impl Queue {
         None
     }
 
-    /// Makes [`Self::next_while`] check again whether that lasts.
+    /// Makes [`Self::next_while`] ask `lasts` again.
     pub(super) fn wake(&self) {
-        // The lock keeps the signal from falling between such a check and the wait after it.
+        // The lock keeps the signal from falling between that question and the wait after it.
         let _state = self.state();
         self.arrived.notify_one();
     }
@@ -320,7 +320,7 @@ mod tests {
             let is_committed = matches!(told(ticket), Some(Outcome::Committed));
             assert_eq!(is_committed, is_told);
         }
-        // A batch without plans is joined by none.
+        // Plans never join a batch without plans.
         assert_eq!(next(&queue).0, 0);
         assert_eq!(next(&queue).0, 1);
         assert_eq!(next(&queue).0, 1000);

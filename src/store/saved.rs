@@ -70,7 +70,7 @@ pub(super) fn from_rows(snapshot: &Snapshot, describe: Describe) -> Result<Index
     Ok(index)
 }
 
-/// The part of the index that is in the file. A chunk that cannot be read counts as missing.
+/// The part of the index that is in the file. A chunk that is damaged counts as missing.
 pub(super) fn read(snapshot: &Snapshot) -> Result<(Index, RoaringBitmap), ReadError> {
     let (mut index, mut saved) = (Index::default(), RoaringBitmap::new());
     let txn = snapshot.transaction();
@@ -121,7 +121,7 @@ fn describe_chunk(
     Ok(changes)
 }
 
-/// Removes all chunks. Commits remove only chunks that they know of, so that a wrong one would
+/// Removes all chunks. A commit removes only chunks that it knows to be saved, so a wrong one would
 /// stay.
 pub(super) fn forget(database: &Database) -> Result<(), ReadError> {
     let txn = database.begin_read()?;

@@ -58,8 +58,8 @@ impl Deref for Row<'_> {
 }
 
 impl Snapshot {
-    /// The newest state of `database` and its number, with the index that belongs to it and what is
-    /// known whatever the state.
+    /// The newest state of `database`. The `index` and the number `state` belong to it; `shared` is
+    /// the same for all states.
     pub(super) fn begin(
         database: &Database,
         index: Index,
@@ -270,8 +270,8 @@ impl Snapshot {
         Ok(Some(row::open(id.as_bytes(), row.value())?.to_vec()))
     }
 
-    /// The last uses of tokens: the public id, and the text given to [`super::Change::seen`]. In a
-    /// store of format 2 the text was only a number, milliseconds since the epoch.
+    /// The last uses of tokens: the public id, and the text given to [`super::Change::seen`]. A
+    /// text that comes from a store of format 2 is only a number, milliseconds since the epoch.
     pub fn tokens_seen(&self) -> Result<Vec<(String, String)>, ReadError> {
         let mut seen = Vec::new();
         for entry in self.txn.open_table(SEEN)?.iter()? {

@@ -1,4 +1,4 @@
-//! The last step of a commit, put off to another thread: while the disk syncs what was written, the
+//! The last step of a commit, handed to another thread: while the disk syncs what was written, the
 //! writer already runs the next plans.
 //!
 //! ```text
@@ -25,7 +25,8 @@ use super::snapshot::Snapshot;
 
 use crate::locks::ignore_poison;
 
-/// How long callers of synced changes wait for an answer while the writer writes the next ones.
+/// How long callers of synced changes wait at most until the syncer answers them, while the writer
+/// writes the next changes.
 const TOLD_WITHIN: Duration = Duration::from_millis(5);
 
 /// A commit that is written but not synced yet, and what follows the sync.
@@ -77,7 +78,8 @@ struct State {
     work: Work,
     /// The writer has nothing to do until this is finished.
     is_awaited: bool,
-    /// Callers whose changes are synced, and whom the writer will answer.
+    /// Callers whose changes are synced, left to the writer to answer. After [`TOLD_WITHIN`] the
+    /// syncer answers them.
     untold: Vec<Callers>,
     is_closed: bool,
 }

@@ -117,8 +117,8 @@ impl<'txn> Tables<'txn> {
         put_number(&mut self.meta, META_ERA, u64::from(era))
     }
 
-    /// Notes where the audit trail's chain continues, and that the saved index is right; before
-    /// each commit.
+    /// Notes where the audit trail's chain continues, and that the saved index is right. Call this
+    /// before each commit.
     pub(super) fn note_chain(&mut self) -> Result<(), ReadError> {
         put_joint(&mut self.chain_table, CHAIN_INDEX, self.chain)?;
         self.note_head()

@@ -16,7 +16,7 @@ pub struct Extent {
     pub first: u64,
     /// The sequence of the next row.
     pub next: u64,
-    /// How many rows there are: some of the numbers in between may be skipped.
+    /// How many rows there are: some of the numbers in between may have been skipped.
     pub rows: u64,
     /// Bytes of all rows together.
     pub bytes: u64,

@@ -1,7 +1,7 @@
 //! Whether the store can answer yet. A server starts before everything in the store was checked,
-//! and the check goes on in the background. Rows have checksums of their own. But only
-//! once the tables of keys were compared with all users is it certain that no user has a key. Until
-//! then a lookup by key waits, unless it leads to a user that has the key.
+//! and the check goes on in the background. Rows have checksums of their own, but that nobody has a
+//! given key is certain only once the tables of keys have been compared with all users. Until then
+//! a lookup by key waits, unless it leads to a user that has the key.
 //!
 //! ```text
 //! underway ──▶ whole
@@ -22,7 +22,8 @@ use super::{OpenError, ReadError, Shared};
 
 use crate::locks::ignore_poison;
 
-/// The pause before the next attempt. It doubles with each failed read.
+/// The pause before the next attempt, while the file is being reopened. It doubles with each failed
+/// read.
 const CHECK_PAUSE: Duration = Duration::from_millis(200);
 /// A place that cannot be read after this many attempts, some three minutes, counts as damaged.
 const FAILURES_MAX: u32 = 10;
@@ -108,7 +109,7 @@ impl Trust {
         }
     }
 
-    /// Breaks off the check.
+    /// Ends the check early, because nobody waits for it any more. No effect once it has ended.
     pub(super) fn break_off(&self) {
         self.finish(Stage::BrokenOff);
     }
@@ -134,7 +135,7 @@ impl Trust {
         }
     }
 
-    /// Waits before another attempt, or until the check ends.
+    /// Waits before the check's next attempt, or until the check is broken off.
     fn pause(&self, time: Duration) {
         drop(self.wait_while_underway(time));
     }

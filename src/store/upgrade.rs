@@ -47,7 +47,7 @@ use crate::fix::quoted;
 use crate::secret::{Digest, Sha256};
 use crate::{files, limits};
 
-/// Until format 3, the head lacked the bytes of the rows.
+/// Bytes of a head until format 3, which lacked the total bytes of the rows.
 const SHORT_HEAD_BYTES: usize = 40;
 /// Until format 2: token id → milliseconds since the epoch of its last use.
 const USED: TableDefinition<'_, &str, u64> = TableDefinition::new("used");
@@ -109,7 +109,7 @@ fn tell(path: &Path, backup: &Path, format: u64) {
     // The program of format 1 had no `restore`.
     let put_back = match format {
         1 => format!("and copy {backup} to {}", quoted(path)),
-        // The files that program made belong to the user who ran it.
+        // That program gave the files that it made to the user who ran it.
         _ => format!(
             "and run with that one, as the user of the server: golinks-scim --data-dir {} backup restore {backup}",
             quoted(files::directory_of(path))

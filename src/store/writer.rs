@@ -190,7 +190,7 @@ impl Writer {
         }
     }
 
-    /// Publishes a view of a storage that takes no writes, as far as it can be read.
+    /// Publishes a view of a storage that takes no writes. `None` if it cannot be read either.
     fn view(&self, known: &Known) -> Option<Open> {
         let view = guarded(|| {
             let view = self.open_for_reading(Some(known))?;
@@ -258,8 +258,8 @@ impl Writer {
             match queue.next(open.unchecked.then_some(IDLE_BEFORE_CHECKPOINT)) {
                 Next::Batch(plans, callers) => return Ok(Some((plans, callers))),
                 Next::Closed => return Ok(None),
-                // A checkpoint would wait for such a long sync, and with it callers who arrive
-                // meanwhile.
+                // A sync that outlasts the idle time: a checkpoint would wait for it, and callers
+                // who arrive would wait for the checkpoint.
                 Next::Nothing if self.syncer.is_underway() => {}
                 Next::Nothing => {
                     let saved = open.checkpoint()?;
@@ -376,9 +376,9 @@ impl Writer {
         Ok(())
     }
 
-    /// Runs the plans in one transaction and commits it, unless none of them wrote anything. The
-    /// rows `noted` for the audit trail are committed with it, and so are the plans that arrive
-    /// until the previous commit is synced, whose `callers` are added.
+    /// Runs the plans in one transaction and commits it, unless none of them wrote anything. Plans
+    /// that arrive until the previous commit is synced join them, and their callers are added to
+    /// `callers`. Rows that wait for the audit trail are committed, too, and moved to `noted`.
     fn commit(
         &self,
         open: &mut Open,
