@@ -258,7 +258,7 @@ impl Clock for SystemClock {
         let now = Self::shown();
         if now < Instant::CLOCK_FLOOR {
             // The uptime is the same for all processes.
-            since_before_us(clock_gettime(ClockId::Boottime))
+            since_floor(clock_gettime(ClockId::Boottime))
         } else {
             now
         }
@@ -270,7 +270,7 @@ fn of_system(time: SystemTime) -> Instant {
     Instant::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
-fn since_before_us(uptime: Timespec) -> Instant {
+fn since_floor(uptime: Timespec) -> Instant {
     let millis = uptime.tv_sec.saturating_mul(1000) + uptime.tv_nsec / 1_000_000;
     Instant::from_millis(Instant::CLOCK_FLOOR.millis().saturating_add(millis))
 }
@@ -296,10 +296,10 @@ mod tests {
     #[test]
     fn whatever_the_machine_says_is_a_time_to_live_with() {
         const SECOND: Duration = Duration::from_secs(1);
-        let before_us = UNIX_EPOCH + Duration::from_secs(1_793_491_200);
+        let before_floor = UNIX_EPOCH + Duration::from_secs(1_793_491_200);
         assert_eq!(Instant::CLOCK_FLOOR.to_string(), "2026-11-01T00:00:00.000Z");
-        assert_eq!(of_system(before_us), Instant::CLOCK_FLOOR);
-        assert!(of_system(before_us - SECOND) < Instant::CLOCK_FLOOR);
+        assert_eq!(of_system(before_floor), Instant::CLOCK_FLOOR);
+        assert!(of_system(before_floor - SECOND) < Instant::CLOCK_FLOOR);
         assert_eq!(of_system(UNIX_EPOCH - SECOND), Instant::from_millis(0));
         // Later than the library can represent.
         let late = of_system(UNIX_EPOCH + Duration::from_secs(400_000_000_000));
@@ -309,7 +309,7 @@ mod tests {
             tv_nsec: 500_000_000,
         };
         assert_eq!(
-            since_before_us(uptime).millis(),
+            since_floor(uptime).millis(),
             Instant::CLOCK_FLOOR.millis() + 1500
         );
         assert!(SystemClock::shown() > Instant::CLOCK_FLOOR);

@@ -324,7 +324,7 @@ pub const AUDIT_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// Rows of the audit trail that one request looks at; the client asks for the rest.
 pub const AUDIT_SCAN_ROWS_MAX: u64 = 200_000;
 /// Other users with the same userName whom one answer about a user names.
-pub const NAMESAKES_TOLD_MAX: usize = 5;
+pub const PREVIOUS_HOLDERS_TOLD_MAX: usize = 5;
 /// Users whose changes are undone by one request.
 pub const UNDO_SLICE_USERS_MAX: usize = 10_000;
 /// Bytes of changes that one request to undo keeps in memory.

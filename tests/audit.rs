@@ -529,7 +529,7 @@ fn the_row_of_a_rotation_says_when_each_token_that_it_replaces_ends() {
     let old = json!([{"token": rows[0]["token"], "ends": rows[0]["expires"]}]);
     assert_eq!(rows[1]["replaces"], old);
     let end = rows[1]["expires"].as_str().expect("a time");
-    let end = format!("the new one is good until {}Z", &end[..19]);
+    let end = format!("the new one is valid until {}Z", &end[..19]);
     assert!(told.stderr.contains(&end), "{told:?}");
 }
 

@@ -411,7 +411,7 @@ fn changed_files_are_noticed_and_bad_ones_leave_the_old_certificate() {
     assert_eq!(shown(&door), before);
     let is_told = || {
         let checked = server.cli(&["check"]).stdout;
-        checked.contains("the new certificate files cannot be used, so the one that ends at ")
+        checked.contains("the certificate files cannot be used as they are now, so the certificate that ends at ")
     };
     assert!(is_told());
     let private = fs::Permissions::from_mode(PRIVATE);

@@ -25,7 +25,7 @@ fn a_sound_server_passes_with_every_request() {
     for (topic, words) in [
         ("server", "runs version"),
         ("store", "sound: 0 users, 1 token"),
-        ("tokens", "okta is good; it was never used"),
+        ("tokens", "okta is valid; it was never used"),
         ("Okta app", "test credentials"),
         ("Okta agent", "read the configurations"),
         ("Entra", "test the connection"),
@@ -113,7 +113,7 @@ fn no_data_directory_no_server_no_token() {
     place.is_well();
 
     place.stop();
-    let fix = place.fails("server", "no server runs");
+    let fix = place.fails("server", "no server is running");
     place.start(&fix);
     place.is_well();
 
@@ -327,7 +327,7 @@ fn a_server_of_somebody_else_is_started_by_root() {
         "chown -R 12345:12345 {}",
         place.data_dir().display()
     ));
-    let fix = place.fails("server", "no server runs");
+    let fix = place.fails("server", "no server is running");
     assert!(fix.starts_with("setpriv --reuid 12345 "), "{fix}");
     place.start(&fix);
     place.is_well();
@@ -694,7 +694,7 @@ fn a_disk_that_is_full() {
     );
     let fix = place.fails("disk", "MiB are free");
     let largest = place.run(
-        fix.strip_prefix("to find what takes up space: ")
+        fix.strip_prefix("free some space; to see what takes it up: ")
             .expect("how to see what is large"),
     );
     assert!(largest.contains(disk.to_str().expect("text")), "{largest}");
@@ -818,7 +818,10 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
             ("&error.to_string(), &fix", "a_server_that_lost_its_socket"),
             ("&failure.what, &hint", "a_data_directory_with_a_long_name"),
             ("fn odd", "somebody_else_at_the_socket"),
-            ("no server runs", "no_data_directory_no_server_no_token"),
+            (
+                "no server is running",
+                "no_data_directory_no_server_no_token",
+            ),
             (
                 "this is {ours}",
                 "a_server_of_another_version_is_to_be_restarted",
@@ -909,7 +912,7 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
                 "too many wrong tokens",
                 "an_address_that_has_shown_too_many_wrong_tokens",
             ),
-            ("&mend_of(step, ", "a_proxy_that_answers_by_itself"),
+            ("&fix_of(step, ", "a_proxy_that_answers_by_itself"),
             (
                 "does not arrive at this server",
                 "a_proxy_that_lets_nothing_through",

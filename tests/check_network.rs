@@ -325,8 +325,8 @@ fn a_proxy_with_a_certificate_of_a_company() {
     assert!(refused.what.ends_with(&words), "{words}: {refused:?}");
     // A chain may be incomplete as well.
     let words = format!(
-        "if a proxy answers with a certificate of {issuer}: it may be leaving out the intermediate \
-         certificate of {issuer}, make it send the full chain; or name that CA's file"
+        "if a proxy answers with a certificate of {issuer}, it may be leaving out the intermediate \
+         certificate of {issuer}: make it send the full chain, or name that CA's file"
     );
     assert!(refused.fix.starts_with(&words), "{words}: {refused:?}");
 

@@ -272,15 +272,15 @@ fn a_rotation_tells_how_long_the_old_tokens_are_really_good() {
     let found: serde_json::Value = serde_json::from_str(&found).expect("JSON");
     let end = found["expires"].as_str().expect("it ends");
     let wanted = format!(
-        "this token is shown once: the old one stays good until {}Z, its own expiry; the new one is",
+        "this token is shown once: the old one stays valid until {}Z, its own expiry; the new one is",
         &end[..19]
     );
     let told = rotate("7d");
     assert!(told.starts_with(&wanted), "{told}");
     let told = rotate("2h");
-    assert!(told.contains("the 2 old ones stay good until "), "{told}");
+    assert!(told.contains("the 2 old ones stay valid until "), "{told}");
     let told = rotate("5h");
-    let wanted = "of the 3 old ones the last stays good until ";
+    let wanted = "of the 3 old ones the last stays valid until ";
     assert!(told.contains(wanted), "{told}");
     let found = server.cli(&["token", "list", "-o", "jsonl"]).stdout;
     let found = found
@@ -294,14 +294,14 @@ fn a_rotation_tells_how_long_the_old_tokens_are_really_good() {
     let told = rotate("7d");
     let end = found[0]["expires"].as_str().expect("it ends");
     let wanted = format!(
-        "the 2 old ones stay good until {}Z, their own expiry",
+        "the 2 old ones stay valid until {}Z, their own expiry",
         &end[..19]
     );
     assert!(told.contains(&wanted), "{told}");
     let told = rotate("0d");
-    assert!(told.contains("the 3 old ones have ended now"), "{told}");
+    assert!(told.contains("the 3 old ones have expired now"), "{told}");
     let told = rotate("0s");
-    assert!(told.contains("the old one has ended now"), "{told}");
+    assert!(told.contains("the old one has expired now"), "{told}");
 }
 
 /// And what was typed for its name is no part of a command to copy.
@@ -357,7 +357,7 @@ fn tokens_have_a_life_on_the_command_line() {
         "provision",
     );
     let rotated = server.cli(&["token", "rotate", "okta", "--overlap", "1h"]);
-    check(&rotated, 0, "the old one stays good until 20");
+    check(&rotated, 0, "the old one stays valid until 20");
     assert!(!rotated.stderr.contains("own end"), "{rotated:?}");
     assert_ne!(rotated.stdout.trim(), token.reveal());
     let list = server.cli(&["token", "list"]).stdout;

@@ -209,7 +209,7 @@ fn a_hangup_changes_what_can_be_changed_and_tells_the_rest() {
     assert!(log.contains("it takes effect after a restart"), "{log}");
 
     hang_up("rate_limit = 0\n");
-    server.log_with("the configuration cannot be used, the old one stays in force");
+    server.log_with("the configuration cannot be used, the old one stays in effect");
 
     // Five at once, and then one a second.
     let mut talk = Talk::with(server);
@@ -350,7 +350,7 @@ fn the_local_door_opens_again_when_there_are_descriptors() {
     std::fs::remove_file(&socket).expect("it is there");
     wait_until("the door is there", listed);
     goes_on();
-    server.log_with("the local door is open again");
+    server.log_with("the local socket is open again");
     server.stop();
 }
 

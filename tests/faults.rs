@@ -293,13 +293,13 @@ fn whoever_reads_goes_on_while_the_disk_takes_no_writes() {
         worst < limits::DISK_FULL_WAIT_MAX / 2,
         "nobody could read for {worst:?}"
     );
-    assert_eq!(store.ailment(), Some(StorageFault::Failing));
+    assert_eq!(store.fault(), Some(StorageFault::Failing));
     disk.is_broken.store(false, Ordering::SeqCst);
     let took = wait_until("it comes back", || {
         directory.create(user("newest"), &caller()).is_ok()
     });
     println!("read again after {worst:?} at most, written again after {took:?}");
-    assert_eq!(store.ailment(), None);
+    assert_eq!(store.fault(), None);
     inspect(&store).expect("sound");
 }
 
@@ -315,7 +315,7 @@ fn nobody_waits_to_read_while_syncs_take_their_time_to_fail() {
     let refused = directory.create(user("new"), &caller());
     assert!(refused.is_err(), "{refused:?}");
     wait_until("it is read", || {
-        store.ailment().is_some() && directory.retrieve(&id, |_| Ok(())).is_ok()
+        store.fault().is_some() && directory.retrieve(&id, |_| Ok(())).is_ok()
     });
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(1) {
@@ -343,10 +343,10 @@ fn the_index_is_put_back_after_the_file_was_reopened() {
     disk.is_broken.store(true, Ordering::SeqCst);
     assert!(directory.create(user("new"), &caller()).is_err());
     wait_until("it is told", || {
-        store.ailment() == Some(StorageFault::Failing)
+        store.fault() == Some(StorageFault::Failing)
     });
     disk.is_broken.store(false, Ordering::SeqCst);
-    wait_until("it comes back", || store.ailment().is_none());
+    wait_until("it comes back", || store.fault().is_none());
     store.close();
     let database = redb::Builder::new().create_with_backend(disk);
     let database = database.expect("a file");
@@ -369,7 +369,7 @@ fn a_full_disk_is_waited_for_and_nothing_is_lost() {
         // This one was begun, and is done when there is space.
         let waiting = scope.spawn(|| directory.create(user("waiting"), &caller()));
         wait_until("it is noticed", || {
-            store.ailment() == Some(StorageFault::Full)
+            store.fault() == Some(StorageFault::Full)
         });
         let start = Instant::now();
         let refused = directory.create(user("refused"), &caller());
@@ -392,7 +392,7 @@ fn a_full_disk_is_waited_for_and_nothing_is_lost() {
             .expect("no panic")
             .expect("created once there was space");
     });
-    wait_until("it goes on", || store.ailment().is_none());
+    wait_until("it goes on", || store.fault().is_none());
     directory
         .create(user("refused"), &caller())
         .expect("the name is free");

@@ -114,7 +114,7 @@ fn a_guide_needs_no_running_server() {
         has_all(&guide, which, &[&base_url]);
         assert!(!guide.contains("No server has run"), "{guide}");
         assert_eq!(
-            guide.contains("No server runs"),
+            guide.contains("No server is running"),
             which != "agent",
             "{guide}"
         );

@@ -191,7 +191,7 @@ fn a_user_is_shown_as_every_answer_showed_it() {
         }
         let absent = at(talk, who, &before);
         assert_eq!(absent.status, Some(1), "{absent:?}");
-        for words in ["there was no user", "`user history WHO` tells when"] {
+        for words in ["there was no user", "`user history WHO` shows when"] {
             assert!(absent.stderr.contains(words), "{absent:?}");
         }
     };
@@ -241,7 +241,7 @@ fn a_user_is_shown_as_every_answer_showed_it() {
         ),
         (
             &["user", "show", "joan@example.com"],
-            " user history 'joan@example.com'` shows one who was deleted",
+            " user history 'joan@example.com'` works for deleted users too",
         ),
     ] {
         let nobody = talk.server.cli(command);
@@ -539,7 +539,7 @@ fn an_undo_that_nobody_reads_says_what_it_did() {
         .expect("the binary runs");
     assert_eq!(output.status.code(), Some(74), "{output:?}");
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    for words in ["1 user changed back", "nobody reads standard output"] {
+    for words in ["1 user changed back", "standard output was closed"] {
         assert!(told.contains(words), "{told}");
     }
     let active = talk.json("GET", "/Users?filter=active%20eq%20true", None, 200);

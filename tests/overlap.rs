@@ -414,7 +414,7 @@ fn a_store_whose_disk_is_full_at_a_sync_can_be_closed() {
         .gate
         .set(|state| (state.is_open, state.ends) = (true, Ends::Full));
     wait_until("the disk is full", || {
-        it.store.ailment() == Some(StorageFault::Full)
+        it.store.fault() == Some(StorageFault::Full)
     });
     it.store.close();
     let second = it.second.join().expect("no panic");

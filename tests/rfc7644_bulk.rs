@@ -193,7 +193,7 @@ fn section_3_7_2_bulk_ids_become_identifiers() {
 }
 
 #[test]
-fn section_3_7_1_references_in_a_circle() {
+fn section_3_7_1_references_in_a_cycle() {
     let mut talk = Talk::start(&[]);
     let results = bulk(
         &mut talk,
@@ -283,7 +283,7 @@ fn section_3_7_2_what_refers_to_one_user_keeps_its_order() {
 
 /// Each of a cycle holds the id of another: if one cannot be, none can, whatever the order.
 #[test]
-fn section_3_7_1_a_circle_fails_as_a_whole() {
+fn section_3_7_1_a_cycle_fails_as_a_whole() {
     let mut talk = Talk::start(&[]);
     talk.create("taken");
     let refers_to = |result: &Value| {

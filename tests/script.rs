@@ -177,7 +177,7 @@ fn script(data_dir: &Path, which: &str) {
         &["token", "rotate", &name, "--overlap", "1h"],
         0,
         &["golinks_scim_"],
-        &["the old one stays good until "],
+        &["the old one stays valid until "],
     );
     say(&["token", "revoke", &name], 0, &[], &["revoked 2 tokens"]);
     say(&["token", "revoke", &name], 1, &[], &["no live token"]);

@@ -422,7 +422,7 @@ fn a_connection_that_says_nothing_is_ended(door: &Door) {
     let mut tls = door.connect();
     let patience = limits::IDLE_DURATION_MAX + PATIENCE;
     tls.sock.set_read_timeout(Some(patience)).expect("set");
-    assert_eq!(tls.read(&mut [0; 64]).expect("a closing"), 0);
+    assert_eq!(tls.read(&mut [0; 64]).expect("a close_notify"), 0);
     assert_in_time("silence", begun, limits::IDLE_DURATION_MAX);
 }
 

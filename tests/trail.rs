@@ -151,7 +151,7 @@ fn a_user_changed_behind_the_trails_back_is_named() {
         }),
         (12, "who has version 7", |row| row[33] = 7),
         // An attribute that no row names.
-        (25, "no row tells of the user's title", |row| {
+        (25, "no row mentions the user's title", |row| {
             row.pop();
             row.extend_from_slice(b",\"title\":\"T\"}");
         }),

@@ -450,7 +450,7 @@ fn a_trail_whose_end_was_changed_is_not_upgraded() {
     assert!(
         output
             .stderr
-            .contains("the last one, is not as it was written"),
+            .contains("the last one, is damaged or was altered"),
         "{output:?}"
     );
 }

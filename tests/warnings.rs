@@ -303,8 +303,8 @@ fn a_new_token_that_was_never_typed_in_is_warned_of() {
         assert_eq!(here.ask_with(old, "/scim/v2/Users"), 200);
         let wanted = left.map(|left| {
             format!(
-                "the old token okta ends at {ends}, in {left} days, and is still used; the new one \
-                 has never been; type the new one into the identity provider; if it is lost: \
+                "the old token okta expires at {ends}, in {left} days, and is still used; the new one \
+                 was never used; type the new one into the identity provider; if it is lost: \
                  golinks-scim token rotate okta"
             )
         });
@@ -339,7 +339,7 @@ fn a_token_that_has_ended_is_told_of_until_there_is_another() {
     assert_eq!(series(&old, "token_days_left").as_deref(), Some("0"));
     here.move_to(12 * DAY);
     let wanted = format!(
-        "the token okta expired at {ends} and was not replaced; golinks-scim token issue \
+        "the token okta expired at {ends}, and no token of that name is valid; golinks-scim token issue \
          okta --scope full --mode strict --expires 10d --rate-limit 9 --allow-from 10.0.0.0/8; if nobody needs \
          it: golinks-scim token revoke okta"
     );
@@ -425,7 +425,7 @@ fn a_token_whose_successor_was_taken_back_is_told_of_with_its_whole_life() {
         assert_eq!(here.warned("tokens"), [""; 0]);
         here.move_to(HOUR + 4000);
         let warned = here.warned("tokens");
-        let fix = format!("not replaced; golinks-scim token issue rot{wanted}; if nobody");
+        let fix = format!("name is valid; golinks-scim token issue rot{wanted}; if nobody");
         assert!(
             warned.len() == 1 && warned[0].contains(&fix),
             "{fix}: {warned:?}"
@@ -488,7 +488,9 @@ fn many_tokens_that_have_ended_are_told_of_in_one_line() {
         (12, "t12, t11, t10 and 9 more"),
     ] {
         after(number);
-        let words = format!("{number} tokens have expired and were not replaced: {names}");
+        let words = format!(
+            "{number} tokens have expired, and no others of their names are valid: {names}"
+        );
         let of_ended = |all: Vec<String>| -> Vec<String> {
             all.into_iter()
                 .filter(|it| it.contains("expired"))

@@ -314,7 +314,7 @@ impl Bench {
         line(name, ours, None, note)
     }
 
-    /// Retrievals, in turns alone and beside a client whose filter looks at every user. BareRedb, they
+    /// Retrievals, in turns alone and beside a client whose filter looks at every user. Alone, they
     /// are the limit.
     fn beside_a_scan(&self, name: &str) -> Line {
         let (mut beside, mut alone) = (Side::default(), Side::default());

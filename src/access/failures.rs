@@ -107,8 +107,8 @@ impl State {
         *lines = lines.saturating_add(1);
         if *lines == limits::FAILURES_TOLD_MAX {
             log::warn!(
-                "too many requests without a valid token are refused: no more are logged for a \
-                 minute"
+                "very many requests without a valid token were refused: no more of them are logged \
+                 for a minute"
             );
         }
         *lines < limits::FAILURES_TOLD_MAX

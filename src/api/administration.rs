@@ -228,7 +228,7 @@ pub(super) fn issue_temporary_token(
     let seconds = limits::TEMPORARY_TOKEN_SECONDS;
     let (token, text) = api.tokens.issue_temporary("check", scope, seconds, now);
     log::info!(
-        "{} a token of scope {scope} is good for {seconds} s: token:{}:{}",
+        "{} a token of scope {scope} is valid for {seconds} s: token:{}:{}",
         call.caller().principal,
         token.id,
         token.name

@@ -27,7 +27,7 @@ impl Damages {
             Some(Damage::Trail(place)) => {
                 log::error!(
                     request = request_id;
-                    "{request_id} the audit trail is not as it was written: {place}"
+                    "{request_id} the audit trail is damaged or was altered: {place}"
                 );
             }
             None => {}

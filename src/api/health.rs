@@ -129,7 +129,7 @@ fn reasons(api: &Api) -> Vec<Reason> {
         let fix = Fix::new(fix);
         reasons.push(Reason { what, fix });
     };
-    match api.store.ailment() {
+    match api.store.fault() {
         None if api.store.snapshot().is_ok() => {}
         None => add(
             "the store is being opened".to_owned(),
@@ -185,7 +185,7 @@ pub(super) fn unready(api: &Api) -> Vec<Warning> {
     };
     let mut warnings = Vec::new();
     if let Some(disk) = disk(&api.data_dir)
-        && let Some(step) = step_of_space(disk.free_bytes, api.store.ailment())
+        && let Some(step) = step_of_space(disk.free_bytes, api.store.fault())
     {
         warnings.push(warning("disk", little_space(&disk), step));
     }
@@ -197,8 +197,8 @@ pub(super) fn unready(api: &Api) -> Vec<Warning> {
 
 /// The step of the warning about free space. It is forgotten at twice the limit only, since free
 /// space hovers around the limit. The store itself reports a full disk.
-fn step_of_space(free_bytes: u64, ailment: Option<StorageFault>) -> Option<i64> {
-    match ailment {
+fn step_of_space(free_bytes: u64, fault: Option<StorageFault>) -> Option<i64> {
+    match fault {
         _ if free_bytes >= 2 * limits::DISK_FREE_BYTES_MIN => None,
         Some(StorageFault::Full) => Some(warnings::STEP_UNLOGGED),
         _ if free_bytes < limits::DISK_FREE_BYTES_MIN => Some(warnings::STEP_REACHED),
@@ -365,7 +365,7 @@ mod tests {
     #[test]
     fn little_space_is_told_of_where_the_store_does_not() {
         let least = limits::DISK_FREE_BYTES_MIN;
-        for (free, ailment, wanted) in [
+        for (free, fault, wanted) in [
             (2 * least, None, None),
             (2 * least - 1, None, Some(warnings::STEP_UNLOGGED)),
             (least, None, Some(warnings::STEP_UNLOGGED)),
@@ -377,7 +377,7 @@ mod tests {
             ),
             (0, Some(StorageFault::Full), Some(warnings::STEP_UNLOGGED)),
         ] {
-            assert_eq!(step_of_space(free, ailment), wanted, "{free} {ailment:?}");
+            assert_eq!(step_of_space(free, fault), wanted, "{free} {fault:?}");
         }
     }
 }

@@ -38,7 +38,7 @@ pub(super) fn past(api: &Api, call: &Admission, _: &Administrator, _: &[u8]) -> 
         Past::Absent => Err(Problem::new(
             404,
             format!(
-                "there was no user {who} {words}: `user history WHO` tells when it was created and \
+                "there was no user {who} {words}: `user history WHO` shows when it was created and \
                  deleted"
             ),
         )),
@@ -138,7 +138,7 @@ fn words(api: &Api, call: &Admission, obstacle: Obstacle) -> String {
         }
         .to_owned(),
         Obstacle::Gone => "the user was deleted since".to_owned(),
-        Obstacle::Meanwhile => "the user is being changed just now: try again".to_owned(),
+        Obstacle::Meanwhile => "the user is being changed right now: try again".to_owned(),
         Obstacle::Other(error) => api.words_of(call, error),
     }
 }

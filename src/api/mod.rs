@@ -431,8 +431,8 @@ impl Api {
         self.tend_tokens();
         for (id, name) in self.tokens.revocations_in_doubt() {
             log::error!(
-                "the revocation of token:{id}:{name} was not confirmed, and it may be good again \
-                 after the next start: look with `golinks-scim token list`, and revoke it again"
+                "the revocation of token:{id}:{name} was not confirmed, and it may be valid again \
+                 after the next start: check with `golinks-scim token list`, and revoke it again"
             );
         }
         self.sum_up_refusals(true);

@@ -255,7 +255,8 @@ impl Problem {
     pub(super) fn precondition_failed() -> Self {
         Self::new(
             412,
-            "the user's version does not match If-Match or If-None-Match: retrieve the user again",
+            "the user's version does not meet the request's condition (If-Match, If-None-Match, or \
+             version in a bulk operation): retrieve the user again",
         )
     }
 
@@ -354,7 +355,7 @@ impl From<directory::Error> for Problem {
                 503,
                 RETRY_SOON_SECONDS,
                 "the server is still checking the directory after a start and cannot tell yet \
-                 whether this user exists",
+                 whether such a user exists",
             ),
             directory::Error::Unavailable => Self::retry(
                 503,

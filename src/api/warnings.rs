@@ -171,7 +171,7 @@ fn token_ended(token: &Token, newest: &Token) -> Option<Warning> {
     let name = &token.name;
     Some(Warning {
         kind: "tokens",
-        what: format!("the token {name} expired at {expires} and was not replaced"),
+        what: format!("the token {name} expired at {expires}, and no token of that name is valid"),
         fix: Fix::of(format!(
             "{{program}} token issue {name}{}; if nobody needs it: {{program}} token revoke {name}",
             options(newest)
@@ -190,7 +190,7 @@ fn many_tokens_ended(ended: &[Arc<Token>]) -> Warning {
     Warning {
         kind: "tokens",
         what: format!(
-            "{} tokens have expired and were not replaced: {} and {} more",
+            "{} tokens have expired, and no others of their names are valid: {} and {} more",
             ended.len(),
             names.join(", "),
             ended.len() - names.len()
@@ -250,8 +250,8 @@ fn replaced_token_still_used(token: &Token, replaced: Instant, now: Instant) -> 
     Some(Warning {
         kind: "tokens",
         what: format!(
-            "the old token {name} ends at {expires}, in {days} days, and is still used; the new \
-             one has never been"
+            "the old token {name} expires at {expires}, in {days} days, and is still used; the new \
+             one was never used"
         ),
         fix: Fix::of(format!(
             "type the new one into the identity provider; if it is lost: {{program}} token rotate \
@@ -324,10 +324,10 @@ fn certificate_refused(api: &Api) -> Option<Warning> {
     Some(Warning {
         kind: "certificate",
         what: format!(
-            "the new certificate files cannot be used, so the one that ends at {ends} stays in \
-             use: {why}"
+            "the certificate files cannot be used as they are now, so the certificate that ends at \
+             {ends} stays in use: {why}"
         ),
-        fix: Fix::new("fix that, then: systemctl reload golinks-scim (or send SIGHUP)"),
+        fix: Fix::new("correct the files, then: systemctl reload golinks-scim (or send SIGHUP)"),
         steps: Vec::new(),
     })
 }

@@ -162,7 +162,7 @@ pub(super) enum Token {
     },
     /// Show the details of a token, but not its text
     Show {
-        /// Its name or id
+        /// A name or id
         #[arg(value_parser = given)]
         name: String,
         #[command(flatten)]
@@ -308,10 +308,10 @@ pub(super) struct Check {
     /// Also create a user, change it in every way, and delete it
     #[arg(long)]
     pub(super) write: bool,
-    /// Also trust these authorities, as PEM, such as that of a proxy before the server
+    /// Also trust these authorities, as PEM, such as that of a proxy in front of the server
     #[arg(long, value_name = "FILE")]
     pub(super) ca: Option<PathBuf>,
-    /// Instead send everything that this identity provider sends, and delete the users left over
+    /// Instead send everything that this identity provider sends, and then delete the users that this created
     #[arg(long, value_name = "PROVIDER", value_parser = provider(), ignore_case = true)]
     #[arg(requires = "write")]
     pub(super) like: Option<Provider>,

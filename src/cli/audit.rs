@@ -189,7 +189,7 @@ fn follow(data_dir: &Path, format: Format) -> Result<(), Failure> {
     let mut client = connect()?.ok_or_else(|| {
         Failure::new(
             status::UNAVAILABLE,
-            "no server is running, so nothing to follow",
+            "no server is running, so there is nothing to follow",
         )
         .hint("`{program} audit list` shows what has happened")
     })?;

@@ -90,7 +90,7 @@ fn stream(data_dir: &Path) -> Result<(), Failure> {
         return Err(Failure::new(status::USAGE, what)
             .hint("name a file, or let a program read it: {program} backup create - | age …"));
     }
-    output::require_kept_output("the backup")?;
+    output::refuse_dev_null("the backup")?;
     let stdout = Path::new("/dev/stdout");
     with_client(data_dir, |client| {
         let made = copied(client, stdout)?;
@@ -262,8 +262,8 @@ fn restore(config: &config::Serve, file: &Path, program: &str) -> Result<(), Fai
         ));
     }
     output::say(
-        "changes made since the backup are lost: let the identity provider push again; users \
-         deleted since then are back",
+        "changes made since the backup are not in the directory now: let the identity provider \
+         push again; users deleted since then are back",
     );
     for line in &advice {
         output::say(line);

@@ -119,7 +119,7 @@ fn explain_refusal(request: &str, refusal: &Value, program: &str) -> Result<(), 
         ("from", text_of(refusal, "address")),
         ("asked", asked),
         ("answer", answer.trim_end().to_owned()),
-        ("told", text_of(refusal, "detail")),
+        ("text", text_of(refusal, "detail")),
         ("because", text_of(refusal, "reason")),
         ("client", text_of(refusal, "userAgent")),
         ("to do", advice),
@@ -151,7 +151,7 @@ pub(super) fn request_ids(typed: &[String]) -> Result<Vec<String>, Failure> {
     if ids.is_empty() {
         let what = "this contains no request id";
         return Err(Failure::new(status::USAGE, what)
-            .hint("it has 16 characters and stands at the end of the text: (request …)"));
+            .hint("it has 16 characters and is at the end of the text: (request …)"));
     }
     Ok(ids)
 }

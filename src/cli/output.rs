@@ -145,7 +145,7 @@ pub(super) fn data(bytes: &[u8]) -> Result<(), Failure> {
 }
 
 /// Fails if standard output is `/dev/null`, as a closed one is, too: `what` cannot be had again.
-pub(super) fn require_kept_output(what: &str) -> Result<(), Failure> {
+pub(super) fn refuse_dev_null(what: &str) -> Result<(), Failure> {
     let nowhere = std::fs::metadata("/dev/null").map(|it| it.rdev()).ok();
     let output = rustix::fs::fstat(io::stdout()).ok();
     let kept = output.is_some_and(|it| Some(it.st_rdev) != nowhere);
@@ -199,7 +199,7 @@ impl Report {
         }
     }
 
-    pub(super) fn add(&mut self, words: &str, document: &Value) {
+    pub(super) fn print(&mut self, words: &str, document: &Value) {
         self.count += 1;
         match &mut self.listing {
             Some(listing) if self.unwritten.is_none() => {
@@ -223,7 +223,7 @@ impl Report {
         }
         let told = told.map_err(|failure| {
             let why = if failure.is_reader_gone() {
-                "nobody reads standard output".to_owned()
+                "standard output was closed".to_owned()
             } else {
                 failure.what
             };

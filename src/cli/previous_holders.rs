@@ -22,7 +22,10 @@ impl PreviousHolders {
 
     /// Hints at the histories of the most recent ones; `program` is the beginning of a command.
     pub(super) fn tell(&self, program: &str) {
-        let first = self.0.len().saturating_sub(limits::NAMESAKES_TOLD_MAX);
+        let first = self
+            .0
+            .len()
+            .saturating_sub(limits::PREVIOUS_HOLDERS_TOLD_MAX);
         for (user, last) in &self.0[first..] {
             output::hint(&format!(
                 "another user had this userName until at least {last}: {program} user history \

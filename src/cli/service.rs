@@ -48,7 +48,7 @@ pub(super) fn reloaded() {
 pub(super) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
-        Err(error) => log::debug!("the service manager cannot be told of a reload: {error}"),
+        Err(error) => log::debug!("the service manager cannot be notified of a reload: {error}"),
     }
 }
 

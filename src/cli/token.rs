@@ -102,7 +102,7 @@ pub(super) fn run(client: &mut Client, command: Token, program: &str) -> Result<
             allow_from,
             output,
         } => {
-            output::require_kept_output("the token")?;
+            output::refuse_dev_null("the token")?;
             let expires = match expires.as_str() {
                 "never" => None,
                 text => Some(end_of_life(text, SystemClock.now())?.to_string()),
@@ -148,7 +148,7 @@ pub(super) fn run(client: &mut Client, command: Token, program: &str) -> Result<
             overlap,
             output,
         } => {
-            output::require_kept_output("the token")?;
+            output::refuse_dev_null("the token")?;
             let target = format!("/admin/tokens/{}/rotate", encode(&name));
             let body = json!({"overlapSeconds": seconds(&overlap)?});
             // A mistyped name must not be part of a command to copy.
@@ -156,7 +156,7 @@ pub(super) fn run(client: &mut Client, command: Token, program: &str) -> Result<
             let issued = ask_or_hint(client, "POST", &target, Some(&body), 404, hint)?;
             let old = what_becomes_of_the_old(&issued);
             let new = match issued["expires"].as_str() {
-                Some(end) => format!("is good until {}Z", to_the_second(end)),
+                Some(end) => format!("is valid until {}Z", to_the_second(end)),
                 None => "never expires".to_owned(),
             };
             output::say(&format!(
@@ -180,7 +180,7 @@ fn networks(typed: &[String]) -> Result<Option<&[String]>, Failure> {
         [] => Ok(None),
         [one] if one == EVERYWHERE => Ok(Some(&[])),
         several if several.iter().any(|one| one == EVERYWHERE) => {
-            let what = format!("{EVERYWHERE} excludes networks");
+            let what = format!("{EVERYWHERE} cannot be combined with networks");
             Err(Failure::new(status::USAGE, what).hint("leave it out, or the networks"))
         }
         several => Ok(Some(several)),
@@ -207,7 +207,7 @@ fn revoke(
     let count = revoked["revoked"].as_array().map_or(0, Vec::len);
     let count = u64::try_from(count).unwrap_or(u64::MAX);
     let words = format!("{whose}revoked {}", output::counted(count, "token"));
-    report.add(
+    report.print(
         &words,
         &json!({"name": name, "revoked": revoked["revoked"]}),
     );
@@ -226,7 +226,7 @@ fn show_once(issued: &Value, format: output::Format) -> Result<(), Failure> {
     };
     shown.map_err(|failure| {
         let why = if failure.is_reader_gone() {
-            "nobody reads standard output"
+            "standard output was closed"
         } else {
             &failure.what
         };
@@ -247,21 +247,21 @@ fn what_becomes_of_the_old(rotated: &Value) -> String {
     let is_one = count == 1;
     if old.iter().all(|token| token["state"] != "live") {
         return if is_one {
-            "the old one has ended now".to_owned()
+            "the old one has expired now".to_owned()
         } else {
-            format!("the {count} old ones have ended now")
+            format!("the {count} old ones have expired now")
         };
     }
     let until = to_the_second(&last);
     let is_own = last < overlap_ends;
     let own = if is_own { ", its own expiry" } else { "" };
     if is_one {
-        format!("the old one stays good until {until}Z{own}")
+        format!("the old one stays valid until {until}Z{own}")
     } else if ends.iter().all(|end| *end == last) {
         let own = if is_own { ", their own expiry" } else { "" };
-        format!("the {count} old ones stay good until {until}Z{own}")
+        format!("the {count} old ones stay valid until {until}Z{own}")
     } else {
-        format!("of the {count} old ones the last stays good until {until}Z{own}")
+        format!("of the {count} old ones the last stays valid until {until}Z{own}")
     }
 }
 

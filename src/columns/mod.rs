@@ -159,12 +159,12 @@ impl Columns {
 /// Ignores Okta's column with the manager's name if there is one with the manager's id.
 fn yield_to_the_id(header: &[Option<&str>], targets: &mut [Target]) {
     for at in 0..targets.len() {
-        let is_yielding = |name: Option<&str>| {
+        let is_manager_name = |name: Option<&str>| {
             name.is_some_and(|it| names::folded(it) == names::MANAGER_NAME_COLUMN)
         };
         let mut others = header.iter().zip(&*targets);
-        let has_id = others.any(|(name, one)| !is_yielding(*name) && *one == targets[at]);
-        if is_yielding(header[at]) && has_id {
+        let has_id = others.any(|(name, one)| !is_manager_name(*name) && *one == targets[at]);
+        if is_manager_name(header[at]) && has_id {
             targets[at] = Target::Nothing;
         }
     }

@@ -91,7 +91,7 @@ impl Row {
         content: Content,
     ) -> Result<Self, Error> {
         if id.is_none() && user_name.is_none() {
-            return Err(wrong("the row does not say whom it is about".to_owned()));
+            return Err(wrong("the row does not identify the user".to_owned()));
         }
         Ok(Self {
             id,

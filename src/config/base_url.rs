@@ -48,7 +48,7 @@ impl BaseUrl {
         let mut odd = Vec::new();
         if self.host.contains('_') {
             odd.push(format!(
-                "the host {} holds an underscore: Okta refuses such base URLs",
+                "the host {} contains an underscore: Okta refuses such base URLs",
                 self.host
             ));
         }

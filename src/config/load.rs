@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::origin::{Given, Origin, Problem, masked};
-use super::salvage;
+use super::salvage::{self, Salvaged};
 use super::settings::{self, Key, SETTINGS};
 use super::{BaseUrl, Serve, file};
 
@@ -84,13 +84,10 @@ impl Configuration {
                 origin: Origin::Variable(Key::DataDir.variable()),
             }
         } else {
-            match file
-                .as_deref()
-                .map_or(salvage::Salvaged::Absent, salvage::data_dir)
-            {
-                salvage::Salvaged::Found(given) => given,
-                salvage::Salvaged::Absent => usual_data_dir(sources).ok()?,
-                salvage::Salvaged::Ambiguous => return None,
+            match file.as_deref().map_or(Salvaged::Absent, salvage::data_dir) {
+                Salvaged::Found(given) => given,
+                Salvaged::Absent => usual_data_dir(sources).ok()?,
+                Salvaged::Ambiguous => return None,
             }
         };
         // A named file that cannot be opened is a mistake of another kind, and not forgiven.

@@ -104,7 +104,7 @@ pub static SETTINGS: [Setting; 14] = [
             words: "port 8443 of every address",
             example: "\"[::]:8443\"",
         },
-        about: "Where to listen. A socket that systemd has opened is taken instead.",
+        about: "Where to listen. A socket that systemd has opened is used instead.",
         is_reloaded: false,
     },
     Setting {
@@ -150,7 +150,7 @@ pub static SETTINGS: [Setting; 14] = [
         key: Key::LogLevel,
         name: "log_level",
         default: Fallback::Value("\"info\""),
-        about: "What the log tells: error, warn, info, debug or trace.",
+        about: "What is logged: error, warn, info, debug or trace.",
         is_reloaded: true,
     },
     Setting {
@@ -251,11 +251,11 @@ pub fn default_text() -> String {
 #
 #   golinks-scim config check    whether this \
                     file can be used
-#   golinks-scim config show     what is in force, and where \
-                    it comes from
+#   golinks-scim config show     the settings in effect, and \
+                    where each comes from
 #
-# Settings marked [reload] are read again on SIGHUP (systemctl \
-                    reload golinks-scim); the
+# Settings marked [reload] are read again on SIGHUP \
+                    (systemctl reload golinks-scim); the
 # others need a restart.
 "
     .to_owned();

@@ -51,7 +51,7 @@ pub struct Found {
     /// Where the next search continues; `None` at the end of the trail.
     pub next: Option<u64>,
     /// Users who are not wanted and had the userName that was asked for, each with the time of the
-    /// newest row that tells so: the last [`limits::NAMESAKES_TOLD_MAX`] that the search has met.
+    /// newest row that tells so: the last [`limits::PREVIOUS_HOLDERS_TOLD_MAX`] that the search has met.
     pub namesakes: Vec<(UserId, String)>,
     /// The rows that are kept.
     pub extent: Extent,
@@ -127,7 +127,7 @@ impl Test<'_> {
             return;
         };
         namesakes.retain(|(known, _)| *known != user);
-        if namesakes.len() >= limits::NAMESAKES_TOLD_MAX {
+        if namesakes.len() >= limits::PREVIOUS_HOLDERS_TOLD_MAX {
             namesakes.remove(0);
         }
         namesakes.push((user, time.to_owned()));

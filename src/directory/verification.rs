@@ -305,7 +305,7 @@ impl Verification {
                 .cloned()
                 .collect();
             for name in untold {
-                self.find_in(told, &format!("no row tells of the user's {name}"));
+                self.find_in(told, &format!("no row mentions the user's {name}"));
             }
         }
         self.of_user[sequence] = known;
@@ -323,7 +323,7 @@ impl Verification {
                 self.find_in(told, &what);
             }
             None if !told.is_deletion() => {
-                self.find_in(told, "the user is gone, and no row tells of a deletion");
+                self.find_in(told, "the user is gone, and no row mentions a deletion");
             }
             _ => {}
         }
@@ -384,7 +384,7 @@ impl Verification {
             let what = match known.unwrap_or_default().older {
                 Older::Nothing => continue,
                 Older::Unseen => "no row mentions the user",
-                Older::Version(_) => "no row tells of the user's creation",
+                Older::Version(_) => "no row mentions the user's creation",
             };
             let record = snapshot.user(sequence).ok().flatten();
             let record = record.and_then(|row| Record::decode(&row).ok());

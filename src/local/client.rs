@@ -71,7 +71,7 @@ pub fn server_of(data_dir: &Path) -> Option<i32> {
 
 /// A connection to the router, through the socket or in this process.
 pub struct Client {
-    way: Transport,
+    transport: Transport,
     claimed_name: String,
 }
 
@@ -102,7 +102,7 @@ impl Client {
             match open(data_dir) {
                 Ok(api) => {
                     return Ok(Self {
-                        way: Transport::InProcess(Box::new(api)),
+                        transport: Transport::InProcess(Box::new(api)),
                         claimed_name: claimed_name.to_owned(),
                     });
                 }
@@ -138,14 +138,14 @@ impl Client {
             Err(_) => return Ok(None),
         };
         Ok(Some(Self {
-            way: Transport::Socket(conversation),
+            transport: Transport::Socket(conversation),
             claimed_name: claimed_name.to_owned(),
         }))
     }
 
     /// The process id of the server; `None` if the store was opened instead.
     pub fn server(&self) -> Option<i32> {
-        match &self.way {
+        match &self.transport {
             Transport::Socket(conversation) => conversation.peer(),
             Transport::InProcess(_) => None,
         }
@@ -153,7 +153,7 @@ impl Client {
 
     /// Sets how long to wait for each answer. Without a server it has no effect.
     pub fn set_patience(&mut self, patience: Duration) {
-        if let Transport::Socket(conversation) = &mut self.way {
+        if let Transport::Socket(conversation) = &mut self.transport {
             conversation.set_patience(patience);
         }
     }
@@ -165,7 +165,7 @@ impl Client {
         target: &str,
         body: Option<&[u8]>,
     ) -> Result<Response, Error> {
-        match &mut self.way {
+        match &mut self.transport {
             Transport::Socket(conversation) => {
                 ask(conversation, method, target, body, &self.claimed_name)
             }
@@ -178,7 +178,7 @@ impl Client {
 
     /// Ends the conversation; a store opened in this process is closed properly.
     pub fn close(self) {
-        match self.way {
+        match self.transport {
             Transport::Socket(conversation) => conversation.end(),
             Transport::InProcess(api) => api.close(),
         }

@@ -104,7 +104,7 @@ impl Door {
     pub fn close(self, patience: Duration) {
         drop(self.keeping);
         if self.keeper.join().is_err() {
-            log::error!("the keeper of the local door had ended by a panic");
+            log::error!("the thread that keeps the local socket open had panicked");
         }
         self.socket.closing.store(true, Ordering::SeqCst);
         wake_workers(&self.socket.servers().newest);
@@ -115,7 +115,7 @@ impl Door {
         }
         for worker in self.workers {
             if worker.join().is_err() {
-                log::error!("a worker of the local door had ended by a panic");
+                log::error!("a worker of the local socket had panicked");
             }
         }
         // This is the last owner. When dropped, the newest server wakes its accepting thread by a
@@ -164,11 +164,11 @@ impl Socket {
             // `tiny_http` panics if it cannot start a thread.
             match catch_unwind(AssertUnwindSafe(|| self.open_again())) {
                 Ok(Ok(())) => {
-                    log::info!("the local door is open again");
+                    log::info!("the local socket is open again");
                     is_told = false;
                 }
-                Ok(Err(error)) => log::debug!("the local door stays closed: {error}"),
-                Err(_) => log::debug!("the local door stays closed: there are no threads"),
+                Ok(Err(error)) => log::debug!("the local socket stays closed: {error}"),
+                Err(_) => log::debug!("the local socket stays closed: there are no threads"),
             }
         }
     }
@@ -241,11 +241,11 @@ fn work(socket: &Socket, api: &Api) {
             Ok(None) => {}
             Ok(Some(request)) => {
                 if catch_unwind(AssertUnwindSafe(|| serve(request, api))).is_err() {
-                    log::error!("a request at the local door ended by a panic");
+                    log::error!("a request at the local socket panicked");
                 }
             }
             // The server stopped accepting: the keeper opens another.
-            Err(error) => log::debug!("a worker of the local door goes on: {error}"),
+            Err(error) => log::debug!("a worker of the local socket continues: {error}"),
         }
     }
 }
@@ -255,7 +255,7 @@ fn serve(mut request: Request, api: &Api) {
     let is_head = *request.method() == Method::Head;
     let now = api.now();
     if let Err(error) = send(&mut request.into_writer(), answer, is_head, now) {
-        log::debug!("an answer at the local door was not taken: {error}");
+        log::debug!("an answer at the local socket was not read: {error}");
     }
 }
 
@@ -263,7 +263,7 @@ fn answer(request: &mut Request, api: &Api) -> Answer {
     if *request.http_version() != (1, 1) {
         // Without chunks a client could not tell a part of a list from the whole.
         return api.refuse(
-            &Fault::new(505, "only HTTP/1.1 is spoken at the local door"),
+            &Fault::new(505, "only HTTP/1.1 is spoken at the local socket"),
             None,
         );
     }

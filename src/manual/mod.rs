@@ -37,8 +37,8 @@ pages! {
     tokens, "tokens", "scopes, rotation, a token that has leaked";
     backup, "backup", "making, checking and restoring backups: the drill";
     csv, "csv", "files of users: importing, exporting, comparing with HR's list";
-    history, "history", "who changed what, what a user was, and taking changes back";
-    audit, "audit", "who did what: listing, following, proving it; why a request was refused";
+    history, "history", "who changed what, what a user was, and undoing changes";
+    audit, "audit", "who did what: listing, following, verifying it; why a request was refused";
     disk_full, "disk-full", "what happens on a full or failing disk, and what to do";
     metrics, "metrics", "metrics, health, what to alert on, the alarm over deactivations";
     errors, "errors", "every error and exit status, its cause, and what fixes it";

@@ -174,7 +174,7 @@ impl Metrics {
         );
         registry.register_with_unit(
             "http_request_duration",
-            "Time from a request having been read, and having had its turn, to its answer being \
+            "Time from when a request has been read, and its turn has come, until its answer is \
              ready",
             Unit::Seconds,
             self.durations.clone(),
@@ -201,7 +201,7 @@ impl Metrics {
         );
         registry.register(
             "connections",
-            "Open connections of the network door",
+            "Open connections of the HTTPS port",
             self.connections.clone(),
         );
         registry.register("commits", "Commits that are on disk", commits.count.clone());

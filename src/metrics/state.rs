@@ -150,7 +150,8 @@ fn register_tokens(registry: &mut Registry, tokens: &[TokenGauges]) {
     }
     registry.register(
         "token_days_left",
-        "Days until a token expires, below zero once it has expired without a replacement",
+        "Days until a token expires, below zero once it has expired and no token of its name is \
+         valid",
         days,
     );
     registry.register(

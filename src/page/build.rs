@@ -72,7 +72,7 @@ fn next(todo: &Files) -> String {
     let mut ready = todo.iter().filter(|(_, text)| !refers(text));
     let (name, _) = ready.next().unwrap_or_else(|| {
         let left: Vec<&String> = todo.keys().collect();
-        panic!("these files of the site refer to each other in a circle: {left:?}")
+        panic!("these files of the site refer to each other in a cycle: {left:?}")
     });
     name.clone()
 }

@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn operations_in_a_circle_come_together() {
+    fn operations_in_a_cycle_come_together() {
         // One of them refers to an operation outside the cycle, and another outside refers to one
         // of them.
         let operations = json!([

@@ -66,7 +66,7 @@ mod tests {
     use crate::limits;
 
     #[test]
-    fn the_longest_chain_and_circle_fit_on_the_stack_of_a_worker() {
+    fn the_longest_chain_and_cycle_fit_on_the_stack_of_a_worker() {
         const MOST: usize = limits::BULK_OPERATIONS_MAX;
         let next = |last: Option<usize>| -> Vec<BTreeSet<usize>> {
             let needs = (1..MOST).map(Some).chain([last]);
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_leads_back_to_itself_is_in_a_circle() {
+    fn what_leads_back_to_itself_is_in_a_cycle() {
         let none: &[usize] = &[];
         for (needs, wanted) in [
             (vec![none, none], vec![vec![0], vec![1]]),

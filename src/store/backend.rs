@@ -2,7 +2,7 @@
 //! failing. While the disk takes no writes, it keeps the store readable.
 //!
 //! After one failed write or sync, redb refuses everything until the file is reopened. A full disk
-//! is therefore hidden from it: [`WaitForSpace`] retries the write until there is space. Any other
+//! is therefore hidden from it: [`GuardedBackend`] retries the write until there is space. Any other
 //! failure closes the file. If it cannot be reopened for writing, it is opened through an
 //! [`Overlay`], which keeps in memory what redb writes while it repairs the file.
 
@@ -42,7 +42,7 @@ const CLOSING: u8 = 3;
 
 impl Health {
     /// What is wrong, if anything is.
-    pub(super) fn ailment(&self) -> Option<StorageFault> {
+    pub(super) fn fault(&self) -> Option<StorageFault> {
         match self.0.load(Ordering::SeqCst) {
             FULL => Some(StorageFault::Full),
             FAILING => Some(StorageFault::Failing),
@@ -50,8 +50,8 @@ impl Health {
         }
     }
 
-    pub(super) fn set(&self, ailment: StorageFault) {
-        self.change(match ailment {
+    pub(super) fn set(&self, fault: StorageFault) {
+        self.change(match fault {
             StorageFault::Full => FULL,
             StorageFault::Failing => FAILING,
         });
@@ -81,14 +81,14 @@ impl Health {
 /// one that failed for lack of space: the second attempt would succeed whether or not the data has
 /// reached the disk.
 #[derive(Debug)]
-pub(super) struct WaitForSpace {
+pub(super) struct GuardedBackend {
     inner: Backend,
     health: Arc<Health>,
     lag: Arc<Lag>,
     waits: Arc<AtomicBool>,
 }
 
-impl WaitForSpace {
+impl GuardedBackend {
     /// A storage that waits for space while `waits` is true.
     pub(super) fn new(
         inner: Backend,
@@ -182,7 +182,7 @@ macro_rules! delegate_locks {
 
 pub(super) use delegate_locks;
 
-impl StorageBackend for WaitForSpace {
+impl StorageBackend for GuardedBackend {
     fn len(&self) -> io::Result<u64> {
         self.inner.len()
     }

@@ -263,7 +263,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::store::backend::WaitForSpace;
+    use crate::store::backend::GuardedBackend;
 
     /// A storage of two and a half pages, whose syncs fail if it `fails`.
     #[derive(Clone, Debug)]
@@ -403,7 +403,7 @@ mod tests {
         let path = folder.path().join("users.redb");
         let (broken, opener) = Disk::new(true, false);
         let lag = Arc::new(Lag::of(Some(&path)));
-        let storage = WaitForSpace::without_waiting(opener().expect("open"), Arc::clone(&lag));
+        let storage = GuardedBackend::without_waiting(opener().expect("open"), Arc::clone(&lag));
         let is_locked = || {
             let locked = storage.try_lock_range(Bound::Unbounded, Bound::Unbounded);
             locked.expect("a lock")

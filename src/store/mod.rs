@@ -215,8 +215,8 @@ impl Store {
     }
 
     /// What is wrong with the storage, if anything is.
-    pub fn ailment(&self) -> Option<StorageFault> {
-        self.shared.health.ailment()
+    pub fn fault(&self) -> Option<StorageFault> {
+        self.shared.health.fault()
     }
 
     /// Makes the writer check the file after a failed read: only reopening the file can cure that.
@@ -353,7 +353,7 @@ impl Store {
                 }) as Plan
             })
             .collect();
-        if self.ailment() == Some(StorageFault::Full) {
+        if self.fault() == Some(StorageFault::Full) {
             return Err(WriteError::Full);
         }
         let ticket = self.queue.push(plans)?;
@@ -378,7 +378,7 @@ impl Store {
             if let Some(outcome) = ticket.wait(limits::DISK_FULL_RETRY_PAUSE) {
                 return Ok(outcome);
             }
-            let is_full = self.ailment() == Some(StorageFault::Full);
+            let is_full = self.fault() == Some(StorageFault::Full);
             if is_full {
                 full_for += limits::DISK_FULL_RETRY_PAUSE;
             }

@@ -12,7 +12,7 @@ use redb::{Database, ReadableDatabase, StorageBackend};
 use roaring::RoaringBitmap;
 
 use super::audit::ChainPosition;
-use super::backend::{Overlay, WaitForSpace};
+use super::backend::{GuardedBackend, Overlay};
 use super::deferring::Deferring;
 use super::error::guarded;
 use super::index::Index;
@@ -66,7 +66,7 @@ impl Writer {
         let (health, lag) = (Arc::clone(&self.shared.health), Arc::clone(&self.lag));
         // After a failure there are readers, who must not wait for space together with the writer.
         let waits = Arc::new(AtomicBool::new(known.is_none()));
-        let storage = WaitForSpace::new((self.site.opener)()?, health, lag, Arc::clone(&waits));
+        let storage = GuardedBackend::new((self.site.opener)()?, health, lag, Arc::clone(&waits));
         let open = self.open_database(storage, known, self.site.path.is_none())?;
         if self.site.identity()? != before {
             return Err(OpenError::Locked);

@@ -175,7 +175,7 @@ pub(super) fn save(
                 table.insert(key, sealed.as_slice())?;
             }
         }
-        tables::put_joint(&mut txn.open_table(CHAIN)?, CHAIN_INDEX, chain)?;
+        tables::put_position(&mut txn.open_table(CHAIN)?, CHAIN_INDEX, chain)?;
     }
     Ok(put)
 }

@@ -104,7 +104,7 @@ impl<'txn> Tables<'txn> {
     pub(super) fn initialise(&mut self) -> Result<(), ReadError> {
         put_number(&mut self.meta, META_FORMAT, FORMAT)?;
         put_number(&mut self.meta, META_USERS_NEXT, 1)?;
-        put_joint(
+        put_position(
             &mut self.chain_table,
             CHAIN_ANCHOR,
             ChainPosition::default(),
@@ -120,14 +120,14 @@ impl<'txn> Tables<'txn> {
     /// Notes where the audit trail's chain continues, and that the saved index is right. Call this
     /// before each commit.
     pub(super) fn note_chain(&mut self) -> Result<(), ReadError> {
-        put_joint(&mut self.chain_table, CHAIN_INDEX, self.chain)?;
+        put_position(&mut self.chain_table, CHAIN_INDEX, self.chain)?;
         self.note_head()
     }
 
     /// Like [`Self::note_chain`], for a caller that has not checked whether the saved index is
     /// right: the index is ignored from then on.
     pub(super) fn note_head(&mut self) -> Result<(), ReadError> {
-        put_joint(&mut self.chain_table, CHAIN_HEAD, self.chain)
+        put_position(&mut self.chain_table, CHAIN_HEAD, self.chain)
     }
 
     /// Applies one plan's change, and notes in `changes` which users it touches.
@@ -209,12 +209,12 @@ impl<'txn> Tables<'txn> {
             anchor = Some(behind);
         }
         if let Some(anchor) = anchor {
-            put_joint(&mut self.chain_table, CHAIN_ANCHOR, anchor)?;
+            put_position(&mut self.chain_table, CHAIN_ANCHOR, anchor)?;
         }
         Ok(())
     }
 
-    /// Sequence and bytes of the oldest row, and the position behind it.
+    /// Sequence and bytes of the oldest row, and the position after it.
     fn oldest_audit(&self) -> Result<Option<(u64, u64, ChainPosition)>, ReadError> {
         let oldest = self.audit.first()?;
         Ok(oldest.map(|(sequence, row)| {
@@ -324,7 +324,7 @@ pub(super) fn put_number(
     Ok(())
 }
 
-pub(super) fn put_joint(
+pub(super) fn put_position(
     chain: &mut Table<'_, &'static str, &'static [u8]>,
     name: &str,
     position: ChainPosition,
@@ -400,6 +400,6 @@ pub(super) fn chain_head(txn: &redb::ReadTransaction) -> Result<ChainPosition, O
 pub(super) fn last_row_changed(head: &ChainPosition) -> OpenError {
     let sequence = head.next_sequence.saturating_sub(1);
     OpenError::Damaged(format!(
-        "row {sequence} of the audit trail, the last one, is not as it was written"
+        "row {sequence} of the audit trail, the last one, is damaged or was altered"
     ))
 }

@@ -33,7 +33,7 @@ use redb::{
 };
 
 use super::audit::ChainPosition;
-use super::backend::{Overlay, WaitForSpace};
+use super::backend::{GuardedBackend, Overlay};
 use super::change::Describe;
 use super::error::guarded;
 use super::file::{self, Readable};
@@ -69,7 +69,7 @@ pub(super) fn with_backup(
 ) -> Result<(), OpenError> {
     // A full disk is an error at once, because no caller is served yet who could wait. Closing
     // repairs a file that was not closed cleanly, so that the copy needs no repair.
-    let database = file::database(WaitForSpace::without_waiting(opener()?, Arc::clone(lag)))?;
+    let database = file::database(GuardedBackend::without_waiting(opener()?, Arc::clone(lag)))?;
     let state = State::of(&database)?;
     close(database)?;
     let format = state.format;
@@ -85,7 +85,7 @@ pub(super) fn with_backup(
         OpenError::Io(error) => refused("a backup of it cannot be made".to_owned(), &error),
         other => other,
     })?;
-    let database = file::database(WaitForSpace::without_waiting(opener()?, Arc::clone(lag)))?;
+    let database = file::database(GuardedBackend::without_waiting(opener()?, Arc::clone(lag)))?;
     // Another process had the file meanwhile: what it wrote is not in the backup.
     if State::of(&database)? != state {
         return Err(OpenError::Locked);
@@ -213,8 +213,8 @@ fn from_3_to_4(txn: &WriteTransaction) -> Result<(), OpenError> {
     if noted.is_none_or(|noted| *noted.value() != head.to_bytes()[..SHORT_HEAD_BYTES]) {
         return Err(tables::last_row_changed(&head));
     }
-    tables::put_joint(&mut chain, CHAIN_ANCHOR, ChainPosition::default())?;
-    tables::put_joint(&mut chain, CHAIN_HEAD, head)?;
+    tables::put_position(&mut chain, CHAIN_ANCHOR, ChainPosition::default())?;
+    tables::put_position(&mut chain, CHAIN_HEAD, head)?;
     let mut meta = txn.open_table(META).map_err(ReadError::from)?;
     tables::put_number(&mut meta, META_FORMAT, 4)?;
     Ok(())

@@ -149,7 +149,7 @@ impl Writer {
                 }
                 return Some(open);
             }
-            Err(error) => self.note_ailment(&error),
+            Err(error) => self.note_fault(&error),
         }
         if let Some(unanswered) = unanswered {
             answer(unanswered.callers, Outcome::Unknown);
@@ -173,7 +173,7 @@ impl Writer {
             let is_held = view.as_ref().is_some_and(Open::try_lock);
             let made_up = guarded(|| self.lag.make_up(&self.site.opener, is_held));
             if let Err(error) = made_up {
-                self.note_ailment(&error);
+                self.note_fault(&error);
                 continue;
             }
             self.shared.publish(None);
@@ -185,7 +185,7 @@ impl Writer {
                     self.shared.health.set_well();
                     return Some(open);
                 }
-                Err(error) => self.note_ailment(&error),
+                Err(error) => self.note_fault(&error),
             }
         }
     }
@@ -201,7 +201,7 @@ impl Writer {
             .ok()
     }
 
-    fn note_ailment(&self, error: &OpenError) {
+    fn note_fault(&self, error: &OpenError) {
         log::error!("the store cannot be reopened yet: {error}");
         self.shared.health.set(match error {
             OpenError::Io(error) if is_lack_of_space(error) => StorageFault::Full,
@@ -238,7 +238,7 @@ impl Writer {
                     return Stop::Broken(None);
                 }
             };
-            if let Err(error) = self.fix(open) {
+            if let Err(error) = self.rebuild_stale_index(open) {
                 log::error!("the index cannot be rebuilt: {error}");
             }
             if let Some(stop) = self.write(open, plans, vec![callers], queue) {
@@ -359,7 +359,7 @@ impl Writer {
     }
 
     /// Rebuilds the index if the check after the start found it to be wrong.
-    fn fix(&self, open: &mut Open) -> Result<(), OpenError> {
+    fn rebuild_stale_index(&self, open: &mut Open) -> Result<(), OpenError> {
         if !self.shared.trust.is_stale() {
             return Ok(());
         }

@@ -107,7 +107,7 @@ fn delete(client: &mut Client) -> Result<(Vec<String>, Vec<String>), Halt> {
             let response = sent(client, "DELETE", &target, None)?;
             // 404: another run or an administrator was quicker.
             if response.status != 404 {
-                answered(&response).map_err(|failure| Halt::UnexpectedPeer(failure.what))?;
+                answered(&response).map_err(|failure| Halt::UnexpectedAnswer(failure.what))?;
                 gone.push(name);
             }
         }
@@ -127,7 +127,7 @@ fn is_created_so(client: &mut Client, id: &str) -> Result<bool, Halt> {
         if response.status == 404 {
             return Ok(false);
         }
-        let page = answered(&response).map_err(|failure| Halt::UnexpectedPeer(failure.what))?;
+        let page = answered(&response).map_err(|failure| Halt::UnexpectedAnswer(failure.what))?;
         let mut rows = elements(&page["rows"]).iter();
         if let Some(row) = rows.find(|row| row["kind"] == "create") {
             return Ok(is_made_up(&text_of(row, "userName")));

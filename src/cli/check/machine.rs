@@ -53,7 +53,7 @@ pub(super) fn configuration(
     Ok(Some(configuration))
 }
 
-const EXCHANGE: &str = "replace them with a valid chain and its key";
+const EXCHANGE: &str = "put a valid chain and its key there";
 
 /// Checks that the directory exists and that nobody else can use it. Returns whether the rest can
 /// be checked.
@@ -253,7 +253,8 @@ pub(super) fn disk(state: &Value, findings: &mut Findings) -> Result<(), Halt> {
         store / MIB
     );
     let fix = format!(
-        "to find what takes up space: du -xh --max-depth=2 \"$(stat -c %m {})\" | sort -h | tail",
+        "free some space; to see what takes it up: du -xh --max-depth=2 \"$(stat -c %m {})\" | \
+         sort -h | tail",
         crate::cli::quoted(Path::new(directory))
     );
     if free < limits::DISK_FREE_BYTES_MIN {

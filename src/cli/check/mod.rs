@@ -142,10 +142,10 @@ enum Halt {
     /// The server does not answer in time.
     Timeout(String),
     /// It does not answer like a server of ours, or is gone.
-    UnexpectedPeer(String),
+    UnexpectedAnswer(String),
 }
 
-/// Authorities for which the command's user vouches, named with `--ca`.
+/// Authorities to trust besides the public ones, named with `--ca`.
 struct ExtraAuthorities {
     file: PathBuf,
     pem: Vec<u8>,
@@ -186,7 +186,7 @@ impl From<local::Error> for Halt {
     fn from(error: local::Error) -> Self {
         match error {
             local::Error::Silent(_) => Self::Timeout(error.to_string()),
-            _ => Self::UnexpectedPeer(error.to_string()),
+            _ => Self::UnexpectedAnswer(error.to_string()),
         }
     }
 }
@@ -214,7 +214,7 @@ pub(super) fn run(
         Ok(()) => {}
         Err(Halt::Output(failure)) => return Err(failure),
         // `beyond_configuration` has reported these as findings.
-        Err(Halt::Timeout(what) | Halt::UnexpectedPeer(what)) => {
+        Err(Halt::Timeout(what) | Halt::UnexpectedAnswer(what)) => {
             return Err(Failure::new(status::UNAVAILABLE, what));
         }
     }
@@ -246,17 +246,17 @@ fn beyond_configuration(
         return findings.not_run("the rest", "there is no data directory to look at");
     }
     let Some(mut client) = server::find(data_dir, configuration, findings)? else {
-        return findings.not_run("the rest", "the store cannot be opened");
+        return findings.not_run("the rest", "neither a server nor the store can be reached");
     };
     let pid = client.server();
     let found = ask_all(wanted, &mut client, findings);
     client.close();
     match found {
         Err(Halt::Timeout(what)) => server::silent(pid, &what, findings)?,
-        Err(Halt::UnexpectedPeer(what)) => server::odd(&what, findings)?,
+        Err(Halt::UnexpectedAnswer(what)) => server::odd(&what, findings)?,
         other => return other,
     }
-    findings.not_run("the rest", "the server does not answer")
+    findings.not_run("the rest", "the server does not answer as expected")
 }
 
 fn ask_all(wanted: &Wanted<'_>, client: &mut Client, findings: &mut Findings) -> Result<(), Halt> {
@@ -277,10 +277,13 @@ fn ask_all(wanted: &Wanted<'_>, client: &mut Client, findings: &mut Findings) ->
     server::warnings(&state, findings)?;
     server::ignored(&state, findings)?;
     if installation["listens"].is_null() {
-        return findings.not_run("name, port, certificate, requests", "no server runs");
+        return findings.not_run("name, port, certificate, requests", "no server is running");
     }
     let Some(mut reached) = network::reach(&installation, wanted.extra.as_ref(), findings)? else {
-        return findings.not_run("requests", "the HTTPS port cannot be reached");
+        return findings.not_run(
+            "requests",
+            "no HTTPS connection to the base URL could be made",
+        );
     };
     let has_users = installation["users"]
         .as_u64()
@@ -328,7 +331,7 @@ fn ask(
     body: Option<&Value>,
 ) -> Result<Value, Halt> {
     let response = sent(client, method, target, body)?;
-    answered(&response).map_err(|failure| Halt::UnexpectedPeer(failure.what))
+    answered(&response).map_err(|failure| Halt::UnexpectedAnswer(failure.what))
 }
 
 /// A member of an answer as a number.

@@ -11,7 +11,7 @@ use crate::config::{BaseUrl, is_public};
 use crate::idp::client::Client;
 use crate::limits;
 
-/// The network door, once reached.
+/// The HTTPS port, once reached.
 pub(super) struct Reached {
     pub(super) door: Client,
     /// How to make it lead to the server, if it does not.
@@ -38,7 +38,7 @@ pub(super) fn reach(
     let text = text_of(installation, "baseUrl");
     // Every server checks its own base URL, so one that reports an invalid URL is odd.
     let url = BaseUrl::parse(&text)
-        .map_err(|what| Halt::UnexpectedPeer(format!("its base URL is {text:?}: {what}")))?;
+        .map_err(|what| Halt::UnexpectedAnswer(format!("its base URL is {text:?}: {what}")))?;
     let listens = text_of(installation, "listens");
     let Some((addresses, from)) = name(&url, &listens, findings)? else {
         return Ok(None);
@@ -89,7 +89,7 @@ fn name(
     const TOPIC: &str = "name";
     let host = url.host();
     if host.contains('_') {
-        let what = format!("{host} holds an underscore: Okta refuses such base URLs");
+        let what = format!("{host} contains an underscore: Okta refuses such base URLs");
         findings.fail(TOPIC, &what, SET_BASE_URL)?;
     }
     let addresses = match (host, url.port()).to_socket_addrs() {
@@ -150,10 +150,10 @@ fn port(
                 findings.pass("port", &format!("{address} is open"))?;
                 return Ok(true);
             }
-            Err(error) => failure = Some(format!("{address}: {error}")),
+            Err(error) => failure = Some(format!("the base URL leads to {address}: {error}")),
         }
     }
-    let failure = failure.unwrap_or_else(|| "the name has no address".to_owned());
+    let failure = failure.unwrap_or_else(|| "the host of the base URL has no address".to_owned());
     let fix = fix_of_port(url, listens);
     let what = format!("the server listens at {listens}, but {failure}");
     findings.fail("port", &what, &fix)?;

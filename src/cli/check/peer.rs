@@ -61,8 +61,8 @@ pub(super) fn certificate(
                     let file = crate::cli::quoted(&extra.file);
                     why = format!("not issued by the CA in {file}, but by \"{issuer}\"");
                     format!(
-                        "answers with a certificate of \"{issuer}\": it may be leaving out the \
-                         intermediate certificate of \"{issuer}\", make it send the full chain; or \
+                        "answers with a certificate of \"{issuer}\", it may be leaving out the \
+                         intermediate certificate of \"{issuer}\": make it send the full chain, or \
                          name that CA's file in place of {file}"
                     )
                 } else {

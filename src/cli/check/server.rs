@@ -80,7 +80,7 @@ pub(super) fn find(
     };
     if client.server().is_none() {
         let fix = start(data_dir, findings);
-        findings.fail("server", "no server runs", &fix)?;
+        findings.fail("server", "no server is running", &fix)?;
         port_to_be(configuration, findings)?;
     }
     Ok(Some(client))
@@ -121,7 +121,7 @@ pub(super) fn version(
     let (runs, ours) = (text_of(installation, "version"), env!("CARGO_PKG_VERSION"));
     if runs.is_empty() || installation["listens"].is_null() {
         let what = format!("process {pid} answers at the socket, but is not golinks-scim");
-        return Err(Halt::UnexpectedPeer(what));
+        return Err(Halt::UnexpectedAnswer(what));
     }
     if runs == ours {
         return findings.pass("server", &format!("process {pid} runs version {runs}"));
@@ -193,7 +193,7 @@ fn fix_of_port(address: SocketAddr, kind: ErrorKind, findings: &Findings) -> Str
 
 pub(super) fn descriptors(state: &Value, findings: &mut Findings) -> Result<(), Halt> {
     let Some(limit) = number(state, "/descriptors/limit") else {
-        return findings.not_run("descriptors", "no server runs");
+        return findings.not_run("descriptors", "no server is running");
     };
     let Some(what) = too_few_descriptors(limit) else {
         return findings.pass("descriptors", &format!("{limit} may be open"));
@@ -275,7 +275,7 @@ pub(super) fn tokens(client: &mut Client, findings: &mut Findings) -> Result<(),
 /// Checks that a live token is used. If not, it was never typed in, or somebody has removed it.
 fn spoken(token: &Value, now: Instant, findings: &mut Findings) -> Result<(), Halt> {
     const TOPIC: &str = "tokens";
-    const MEND: &str = "let the identity provider test its credentials (in Okta: Provisioning, Integration, Test API Credentials)";
+    const FIX: &str = "let the identity provider test its credentials (in Okta: Provisioning, Integration, Test API Credentials)";
     let [name, used, issued] = ["name", "lastUsed", "created"].map(|member| text_of(token, member));
     match (
         used.is_empty(),
@@ -284,17 +284,17 @@ fn spoken(token: &Value, now: Instant, findings: &mut Findings) -> Result<(), Ha
     ) {
         (true, _, true) => {
             let what = format!("{name} was issued at {issued} and was never used");
-            findings.warn(TOPIC, &what, MEND)
+            findings.warn(TOPIC, &what, FIX)
         }
-        (true, _, false) => findings.pass(TOPIC, &format!("{name} is good; it was never used")),
+        (true, _, false) => findings.pass(TOPIC, &format!("{name} is valid; it was never used")),
         (false, true, _) => findings.warn(
             TOPIC,
             &format!("{name} has not been used since {used}"),
-            MEND,
+            FIX,
         ),
         (false, false, _) => findings.pass(
             TOPIC,
-            &format!("{name} is good; it was last used at {used}"),
+            &format!("{name} is valid; it was last used at {used}"),
         ),
     }
 }

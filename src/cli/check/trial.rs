@@ -273,7 +273,7 @@ pub(super) fn tell(suite: &str, step: &StepReport, findings: &mut Findings) -> R
     // The users of a directory need not meet what Okta's own suite expects of the first one.
     let is_of_first_user = suite == "SPEC" && matches!(step.source, "SPEC 1" | "SPEC 2");
     if is_of_first_user && step.request.starts_with("GET ") && step.status == Some(200) {
-        let fix = "only Okta's suite for its catalogue needs this, not provisioning";
+        let fix = "nothing to do: only Okta's suite for its catalogue needs this, not provisioning";
         return findings.warn(topic, &what, fix);
     }
     // This says nothing about the provider: another client with wrong tokens may share this
@@ -283,12 +283,12 @@ pub(super) fn tell(suite: &str, step: &StepReport, findings: &mut Findings) -> R
                     in a minute";
         return findings.warn(topic, &what, fix);
     }
-    findings.fail(topic, &what, &mend_of(step, &failed.expected))
+    findings.fail(topic, &what, &fix_of(step, &failed.expected))
 }
 
 /// What to do about a failed step: if possible the server's own advice, which ends with the
 /// request's id.
-fn mend_of(step: &StepReport, expected: &str) -> String {
+fn fix_of(step: &StepReport, expected: &str) -> String {
     match (step.status, detail_of(step)) {
         (_, Some(detail)) => detail,
         (Some(200..300), None) if expected.starts_with("answered in under") => {
@@ -385,7 +385,7 @@ mod tests {
             (None, "", STATUS, "check the server's log"),
         ] {
             let step = step("a test", "GET /Users", status, answer);
-            let fix = mend_of(&step, expected);
+            let fix = fix_of(&step, expected);
             assert!(fix.contains(words), "{status:?}: {fix}");
         }
     }

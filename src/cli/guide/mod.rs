@@ -176,7 +176,8 @@ impl Place {
         let program = &self.program;
         match (&self.certificate, &self.authority) {
             (Certificate::Unknown, _) => format!(
-                "No server runs, so nobody knows who accepts its certificate: {program} cert show"
+                "No server is running, so it is not known who accepts its certificate: {program} \
+                 cert show"
             ),
             (
                 Certificate::Served {

@@ -358,7 +358,7 @@ fn tell(
             token::issue_first(&mut client)?
         ));
         client.close();
-        lines.push("                  shown once; it is good for a year".to_owned());
+        lines.push("                  shown once; it is valid for a year".to_owned());
     } else if is_without_token {
         lines.push(format!(
             "  API token       make one with: {program} token issue okta"

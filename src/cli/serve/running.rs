@@ -43,12 +43,12 @@ impl Maintenance {
         let (stop, stopped) = channel();
         let period = Duration::from_secs(TURN_SECONDS);
         let work = move || {
-            let mut last_load_error = None;
+            let mut last_renewal_error = None;
             for turn in 1u64.. {
                 if stopped.recv_timeout(period) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }
-                maintain(&api, &cell, turn, &mut last_load_error);
+                maintain(&api, &cell, turn, &mut last_renewal_error);
             }
         };
         let thread = thread::Builder::new()
@@ -67,9 +67,9 @@ impl Maintenance {
     }
 }
 
-/// Does the work due at one turn, counted from 1. `last_load_error` is the last logged reason why the
+/// Does the work due at one turn, counted from 1. `last_renewal_error` is the last logged reason why the
 /// certificate cannot be renewed.
-fn maintain(api: &Api, cell: &Cell, turn: u64, last_load_error: &mut Option<String>) {
+fn maintain(api: &Api, cell: &Cell, turn: u64, last_renewal_error: &mut Option<String>) {
     let reload = || {
         if let Some(reloaded) = cell.reload_if_changed(SystemClock.now()) {
             log_reload(reloaded);
@@ -78,7 +78,7 @@ fn maintain(api: &Api, cell: &Cell, turn: u64, last_load_error: &mut Option<Stri
     guarded("reading the certificate", reload);
     let is_look = turn.is_multiple_of(TURNS_PER_LEAF_LOOK);
     guarded("renewing the certificate", || {
-        renew(cell, is_look, last_load_error);
+        renew(cell, is_look, last_renewal_error);
     });
     guarded("recalling deactivations", || api.recall_deactivations());
     guarded("warning", || api.warn());
@@ -100,14 +100,14 @@ fn guarded(what: &str, task: impl FnOnce()) {
 
 /// Renews the leaf if it is due: at a look, and at any turn if clients refuse it as out of date, as
 /// they do after the clock was wrong. What hinders it is logged only at looks, and once.
-fn renew(cell: &Cell, is_look: bool, last_load_error: &mut Option<String>) {
+fn renew(cell: &Cell, is_look: bool, last_renewal_error: &mut Option<String>) {
     let now = SystemClock.now();
     if !is_look && cell.summary().out_of_date(now).is_none() {
         return;
     }
     match cell.renew_if_due(now) {
         Ok(renewed) => {
-            *last_load_error = None;
+            *last_renewal_error = None;
             if let Some(summary) = renewed {
                 log::info!("the certificate was renewed until {}", summary.not_after);
                 warn_of(&summary);
@@ -115,9 +115,9 @@ fn renew(cell: &Cell, is_look: bool, last_load_error: &mut Option<String>) {
         }
         Err(error) if is_look => {
             let found = Some(error.to_string());
-            if *last_load_error != found {
+            if *last_renewal_error != found {
                 log::error!("the certificate cannot be renewed: {error}");
-                *last_load_error = found;
+                *last_renewal_error = found;
             }
         }
         Err(_) => {}
@@ -199,7 +199,7 @@ impl<'a> Reload<'a> {
         match Configuration::load(self.sources) {
             Ok(read) => self.apply(read),
             Err(problem) => log::error!(
-                "the configuration cannot be used, the old one stays in force: {}; {}",
+                "the configuration cannot be used, the old one stays in effect: {}; {}",
                 problem.what,
                 problem.hint
             ),
@@ -420,18 +420,18 @@ mod tests {
         // An authority made while the clock was fast.
         private(folder.path(), now.plus_days(1));
         let cell = private(folder.path(), now);
-        let mut last_load_error = None;
-        renew(&cell, false, &mut last_load_error);
-        assert_eq!(last_load_error, None, "it is no look");
-        renew(&cell, true, &mut last_load_error);
-        let told = last_load_error.clone();
+        let mut last_renewal_error = None;
+        renew(&cell, false, &mut last_renewal_error);
+        assert_eq!(last_renewal_error, None, "it is no look");
+        renew(&cell, true, &mut last_renewal_error);
+        let told = last_renewal_error.clone();
         assert!(told.is_some());
         thread::sleep(Duration::from_millis(2));
-        renew(&cell, true, &mut last_load_error);
-        assert_eq!(last_load_error, told, "it is told anew");
+        renew(&cell, true, &mut last_renewal_error);
+        assert_eq!(last_renewal_error, told, "it is told anew");
         let other = tempfile::tempdir().expect("a folder");
-        renew(&private(other.path(), now), true, &mut last_load_error);
-        assert_eq!(last_load_error, None, "the next one is not told");
+        renew(&private(other.path(), now), true, &mut last_renewal_error);
+        assert_eq!(last_renewal_error, None, "the next one is not told");
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub(in crate::cli) enum User {
     List {
         #[command(flatten)]
         selected: Selected,
-        /// At most this many
+        /// At most this many users
         #[arg(long, value_name = "N")]
         limit: Option<usize>,
         /// The output format; csv has all columns, like an export
@@ -66,7 +66,7 @@ pub(in crate::cli) enum User {
     Import(Import),
     /// Write users into a new file, or to standard output
     Export(Export),
-    /// Compare a file of users with the directory, and print commands that make it match
+    /// Compare a file of users with the directory, and print commands that make the directory match
     Diff(Diff),
     /// Deactivate users; nothing is deleted
     Deactivate {
@@ -163,7 +163,7 @@ pub(in crate::cli) struct Diff {
 }
 
 const ADD_USAGE: &str =
-    "golinks-scim user add [OPTIONS] [--given <GIVEN>] [--family <FAMILY>] <EMAIL>";
+    "golinks-scim user add [OPTIONS] <--given <GIVEN>|--family <FAMILY>> <EMAIL>";
 
 const UNDO_HELP: &str = "\
 Attributes get the values that they had before. To undo a creation, the user is deactivated. A \

@@ -28,7 +28,7 @@ pub(super) fn run(
         let document = json!({"id": user["id"], "userName": user["userName"],
                               "outcome": "deleted"});
         let words = format!("{} is deleted", output::printable(who));
-        report.add(&words, &document);
+        report.print(&words, &document);
         Ok(())
     });
     if deleted > 0 {
@@ -50,7 +50,7 @@ fn refused(client: &mut Client, who: &[String], program: &str) -> Failure {
     if let Err(failure) = found {
         failure.tell(program);
     }
-    let what = "nobody was deleted: that needs --yes, and cannot be undone";
+    let what = "nobody was deleted: a deletion needs --yes, and cannot be undone";
     Failure::new(status::USAGE, what).hint(
         "normally use `{program} user deactivate`; an identity provider that still has them \
          assigned creates them again",

@@ -51,7 +51,7 @@ pub(super) fn run(
     if is_told {
         return Ok(());
     }
-    let what = format!("the audit trail tells nothing of a user {who}");
+    let what = format!("the audit trail has no rows about a user {who}");
     Err(Failure::new(status::REFUSED, what).hint(SEARCH))
 }
 

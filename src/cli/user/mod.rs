@@ -78,7 +78,12 @@ pub(super) fn read_file(command: &User, data_dir: &Path) -> Result<Option<Table>
 }
 
 fn read(table: Option<Table>) -> Result<Table, Failure> {
-    table.ok_or_else(|| Failure::new(status::UNAVAILABLE, "the directory was made just now"))
+    table.ok_or_else(|| {
+        Failure::new(
+            status::UNAVAILABLE,
+            "the directory was created only now: run the command again",
+        )
+    })
 }
 
 pub(super) fn run(
@@ -138,7 +143,7 @@ pub(super) fn run(
                 return output::line(&text_of(&user, "id"));
             }
             let mut report = Report::new(output.output);
-            report.add("", &user);
+            report.print("", &user);
             report.end(Ok(()))
         }
         User::Import(typed) => import::run(client, &typed, read(table)?, program),
@@ -246,7 +251,7 @@ fn find(client: &mut Client, who: &str) -> Result<Value, Failure> {
     let history = format!("{{program}} user history {}", typed(who));
     Err(
         Failure::new(status::REFUSED, format!("there is no user {who}"))
-            .hint(format!("{SEARCH}; `{history}` shows one who was deleted")),
+            .hint(format!("{SEARCH}; `{history}` works for deleted users too")),
     )
 }
 
@@ -323,7 +328,7 @@ fn set_active_of_each(
         let document = json!({"id": user["id"], "userName": user["userName"], "active": active,
                               "outcome": if changed { "updated" } else { "unchanged" }});
         let words = format!("{} is {already} {word}", output::printable(who));
-        report.add(&words, &document);
+        report.print(&words, &document);
         Ok(())
     });
     (count, report.end(outcome))

@@ -228,7 +228,7 @@ fn check_form(path: &Path, line: u64, text: &[u8], is_json: bool) -> Result<(), 
         _ => return Ok(()),
     };
     let failure = Failure::new(status::DATA, format!("{}:{line}: {what}", path.display()));
-    Err(failure.hint("golinks-scim manual csv tells what a file may hold"))
+    Err(failure.hint("golinks-scim manual csv says what a file may contain"))
 }
 
 /// Whether a line is `sep=;`, which some programs write before the header.

@@ -88,7 +88,7 @@ pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<()
             // What was undone stays undone, so it is reported all the same.
             counts.sum_up(typed);
             let failure = if failure.is_reader_gone() {
-                Failure::new(status::IO, "nobody reads standard output any more")
+                Failure::new(status::IO, "standard output was closed")
             } else {
                 failure
             };
@@ -176,7 +176,8 @@ impl Counts {
         self.tell_of_created(typed);
         if self.undone > 0 && !typed.dry_run {
             output::hint(
-                "the identity provider's next push may change them again: fix it there too",
+                "the identity provider's next push may change them again: make the same correction \
+                 there",
             );
         }
     }
