@@ -10,6 +10,7 @@ mod history;
 mod import;
 mod input;
 mod numbered;
+mod rejects;
 mod survey;
 mod undo;
 
