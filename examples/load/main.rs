@@ -73,7 +73,7 @@ struct Typed {
     /// Turns of each workload, its limit between them
     #[arg(long, default_value_t = 3, value_parser = positive::<usize>)]
     rounds: usize,
-    /// Only the workload of this name, or those whose names begin like this
+    /// Only the workload of this name; if there is none, those whose names begin like this
     #[arg(long, default_value = "")]
     only: String,
     /// Requests at this fixed rate instead of one after the other; their times count from when
@@ -95,6 +95,16 @@ struct Typed {
     tls: Option<PathBuf>,
 }
 
+impl Typed {
+    fn wants(&self, name: &str) -> bool {
+        if work::all_names().any(|name| name == self.only) {
+            name == self.only
+        } else {
+            name.starts_with(&self.only)
+        }
+    }
+}
+
 fn positive<N>(text: &str) -> Result<N, String>
 where
     N: FromStr<Err: Display> + PartialOrd + Default,
@@ -112,7 +122,7 @@ fn main() -> ExitCode {
         responder::serve(answer, tls);
         return ExitCode::SUCCESS;
     }
-    if !work::all_names().any(|name| name.starts_with(&typed.only)) {
+    if !work::all_names().any(|name| typed.wants(name)) {
         eprintln!(
             "no workload's name begins with {:?}: they are {:?}",
             typed.only,
@@ -134,6 +144,12 @@ fn main() -> ExitCode {
         println!("{json}");
     }
     bench.end();
+    // What was answered with an error says nothing about speed.
+    let errors: usize = lines.iter().map(|line| line.server.samples.errors).sum();
+    if errors > 0 {
+        eprintln!("{errors} requests failed");
+        return ExitCode::FAILURE;
+    }
     ExitCode::SUCCESS
 }
 
@@ -212,7 +228,7 @@ impl Bench {
             say(&report::text(&line));
             lines.push(line);
         };
-        let is_wanted = |name: &str| name.starts_with(&self.typed.only);
+        let is_wanted = |name: &str| self.typed.wants(name);
         let is_writing = |clients| !matches!(clients, Clients::Readers);
         let alone = WORKLOADS
             .iter()
