@@ -247,7 +247,7 @@ pub(super) enum Audit {
         /// Only rows about this user, even a deleted one: a userName or an id
         #[arg(long, value_name = "WHO", value_parser = given)]
         user: Option<String>,
-        /// Only what this token did: its name or id
+        /// Only what this token did, or what was done to it: its name or id
         #[arg(long, value_name = "NAME", value_parser = given)]
         token: Option<String>,
         /// At most this many rows, the oldest
@@ -311,7 +311,7 @@ pub(super) struct Check {
     /// Also trust these authorities, as PEM, such as that of a proxy in front of the server
     #[arg(long, value_name = "FILE")]
     pub(super) ca: Option<PathBuf>,
-    /// Instead send everything that this identity provider sends, and then delete the users that this created
+    /// With --write: send what this identity provider is known to send instead, and then delete the users that this created
     #[arg(long, value_name = "PROVIDER", value_parser = provider(), ignore_case = true)]
     #[arg(requires = "write")]
     pub(super) like: Option<Provider>,

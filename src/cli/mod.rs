@@ -274,9 +274,17 @@ fn without_the_rest(
     Ok(configuration)
 }
 
-/// The beginning of commands to copy, with the same configuration and data directory.
+/// The beginning of commands to copy: by the same means, with the same configuration and data
+/// directory.
 fn program(args: &Args) -> String {
-    let mut program = "golinks-scim".to_owned();
+    let is_by_sudo =
+        rustix::process::geteuid().is_root() && std::env::var_os("SUDO_USER").is_some();
+    let mut program = if is_by_sudo {
+        "sudo golinks-scim"
+    } else {
+        "golinks-scim"
+    }
+    .to_owned();
     if let Some(file) = &args.config {
         program = format!("{program} --config {}", quoted(file));
     }
@@ -363,7 +371,14 @@ fn from_local(error: local::Error) -> Failure {
     };
     let hint = match &error {
         local::Error::NoDirectory(_) => {
-            Some("start `{program} serve` once, or name another data directory with --data-dir")
+            if rustix::process::geteuid().is_root() {
+                Some("start `{program} serve` once, or name another data directory with --data-dir")
+            } else {
+                Some(
+                    "to reach a service, put sudo in front; otherwise start `{program} serve` once, or \
+                     name another data directory with --data-dir",
+                )
+            }
         }
         local::Error::Forbidden(_) => Some("run this as the user that runs the server"),
         local::Error::Store(OpenError::Locked) => Some(

@@ -369,6 +369,7 @@ pub(crate) fn without_settings(command: &mut Command) -> &mut Command {
     // An empty name stands for no file.
     command
         .env_remove("STATE_DIRECTORY")
+        .env_remove("SUDO_USER")
         .env("GOLINKS_SCIM_CONFIG", "")
 }
 
