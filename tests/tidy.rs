@@ -321,12 +321,12 @@ fn what_the_manual_calls_proved_has_its_test() {
     for page in golinks_scim::manual::PAGES {
         for word in page.text.split('`').skip(1).step_by(2) {
             let Some((module, name)) = word
-                .split_once("::")
+                .rsplit_once("::")
                 .filter(|(module, _)| !module.is_empty())
             else {
                 continue;
             };
-            let path = tests.join(module).with_extension("rs");
+            let path = tests.join(module.replace("::", "/")).with_extension("rs");
             let text = fs::read_to_string(&path).unwrap_or_default();
             count += 1;
             if module != "module" && !is_a_test(&text, name) {
