@@ -1,0 +1,205 @@
+//! A comparison of a file with the directory, and the commands that it prints.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use golinks_scim::limits;
+use serde_json::{Value, json};
+
+use super::{Desk, check};
+use crate::support::{Output, command_on, without_settings};
+
+#[test]
+fn a_difference_is_fixed_by_the_printed_commands() {
+    let desk = Desk::new();
+    desk.write(
+        "here.csv",
+        "userName,Status,title\nsame@x,yes,\ngone@x,yes,\nold@x,no,\nback@x,no,\nit's@x,yes,A\n",
+    );
+    check(&desk.import("here.csv", &[]), 0, &["5 created"]);
+    // Names that a shell would run, and one too long for a line of the log.
+    let trap = desk.path("trap");
+    let hostile = format!(
+        "userName\n$(touch {trap})@x\n`touch {trap}`@x\na';touch {trap};'@x\n{}@x\n",
+        "L".repeat(1000),
+        trap = trap.display(),
+    );
+    desk.write("hostile.csv", hostile);
+    check(&desk.import("hostile.csv", &[]), 0, &["4 created"]);
+    desk.write(
+        "hr list.csv",
+        "userName,title\nsame@x,\nback@x,\nit's@x,B\nnew@x,\n",
+    );
+    let told = desk.diff("hr list.csv", &[]);
+    check(
+        &told,
+        1,
+        &[
+            "8 differences",
+            "not here",
+            "not there",
+            "user deactivate 0",
+            "user reactivate 0",
+        ],
+    );
+    let json = desk.diff("hr list.csv", &["-o", "json"]);
+    let rows: Vec<Value> = serde_json::from_str(&json.stdout).expect("JSON");
+    assert_eq!(rows.len(), 8, "{json:?}");
+    let statuses = type_printed(&told);
+    assert!(statuses.iter().all(|status| *status == Some(0)), "{told:?}");
+    check(
+        &desk.diff("hr list.csv", &[]),
+        0,
+        &["the directory matches the file"],
+    );
+    assert_eq!(desk.user("gone@x")["active"], false);
+    assert!(!trap.exists(), "a name was run");
+}
+
+/// Types the commands that a comparison has printed; their exit statuses.
+fn type_printed(told: &Output) -> Vec<Option<i32>> {
+    let binary = env!("CARGO_BIN_EXE_golinks-scim");
+    let lines = told.stderr.lines();
+    let commands = lines.filter_map(|line| line.strip_prefix("  golinks-scim "));
+    let type_one = |command: &str| {
+        let mut shell = Command::new("bash");
+        let typed = without_settings(&mut shell).args(["-c", &format!("{binary} {command}")]);
+        let status = typed.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        status.expect("bash").code()
+    };
+    commands.map(type_one).collect()
+}
+
+/// Thousands of ids are too much to type, and one command each for fifty users takes long.
+#[test]
+fn very_many_leavers_go_by_a_file() {
+    let desk = Desk::new();
+    let leavers = limits::DIFF_COMMANDS_USERS_MAX + 1;
+    let names = (0..leavers).map(|number| format!("gone{number}@x,yes\n"));
+    let here = names.collect::<String>();
+    desk.write("here.csv", format!("userName,Status\nback@x,no\n{here}"));
+    check(&desk.import("here.csv", &[]), 0, &["created"]);
+    desk.write("hr list.csv", "userName\nback@x\nnew@x\n");
+    let told = desk.diff("hr list.csv", &[]);
+    let commands = [" user import ", " user diff ", "hr list.statuses.csv"];
+    check(&told, 1, &commands);
+    assert!(!told.stderr.contains("user deactivate"), "{told:?}");
+    assert_eq!(type_printed(&told), [Some(0), Some(1), Some(0)], "{told:?}");
+    let same = "the directory matches the file";
+    check(&desk.diff("hr list.csv", &[]), 0, &[same]);
+    let statuses = fs::read_to_string(desk.path("hr list.statuses.csv")).expect("written");
+    assert_eq!(statuses.lines().count(), 1 + leavers + 1);
+    let path = |name: &str| desk.path(name).to_string_lossy().into_owned();
+    let nobody = path("nobody.csv");
+    check(
+        &desk.diff("hr list.csv", &["--statuses", &nobody]),
+        0,
+        &[same],
+    );
+    assert!(!Path::new(&nobody).exists(), "it would have no row");
+    for (name, words) in [
+        (path("hr list.statuses.csv"), "the file exists already"),
+        (path("statuses.jsonl"), "end its name with .csv"),
+        ("-".to_owned(), "end its name with .csv"),
+    ] {
+        let refused = desk.diff("hr list.csv", &["--statuses", &name]);
+        check(&refused, 64, &[words]);
+    }
+}
+
+/// Whether a line tells the status is its own: a refused line before it said nothing.
+#[test]
+fn a_refused_line_changes_no_comparison_of_the_next() {
+    let desk = Desk::new();
+    let old = json!({"userName": "old@x", "active": false});
+    desk.write("here.jsonl", format!("{old}\n"));
+    check(&desk.import("here.jsonl", &[]), 0, &["1 created"]);
+    let unknown = json!({"id": "00000000-0000-4000-8000-000000000000", "title": "B"});
+    desk.write("there.jsonl", format!("{unknown}\n{old}\n"));
+    let told = desk.diff("there.jsonl", &["-o", "json"]);
+    check(&told, 1, &["1 difference", "refused: no user has this id"]);
+    let rows: Vec<Value> = serde_json::from_str(&told.stdout).expect("JSON");
+    assert_eq!((rows.len(), &rows[0]["line"]), (1, &json!(1)), "{told:?}");
+    assert!(!told.stderr.contains("user reactivate"), "{told:?}");
+}
+
+/// A comparison refuses what an import would, and then tells nobody to be deactivated.
+#[test]
+fn what_an_import_would_refuse_is_no_difference() {
+    let desk = Desk::new();
+    desk.write("here.csv", "userName,Title\njane@x,Cook\nbob@x,Cook\n");
+    check(&desk.import("here.csv", &[]), 0, &["2 created"]);
+    let jane = desk.user("jane@x")["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    let long = "x".repeat(66_000);
+    for (name, rows, told) in [
+        (
+            "unseen.csv",
+            "userName,Title\njane\u{200b}@x,Cook\nbob@x,\n".to_owned(),
+            "U+200B",
+        ),
+        (
+            "large.csv",
+            format!("userName,Title\njane@x,{long}\nbob@x,\n"),
+            "64 KiB",
+        ),
+        (
+            "taken.csv",
+            format!("id,userName\n{jane},bob@x\n"),
+            "another user has this userName",
+        ),
+    ] {
+        desk.write(name, rows);
+        let compared = desk.diff(name, &[]);
+        check(&compared, 1, &["refused: ", told, "fix the refused rows"]);
+        assert!(!compared.stderr.contains("user deactivate"), "{compared:?}");
+        check(&desk.import(name, &[]), 1, &["1 rejected", told]);
+    }
+    // A name that an earlier row gives up is free, for a rehearsal as for the import itself.
+    let bob = desk.user("bob@x")["id"].as_str().expect("an id").to_owned();
+    let rows = format!("id,userName\n{bob},rob@x\n{jane},bob@x\n");
+    desk.write("chain.csv", rows);
+    let compared = desk.diff("chain.csv", &[]);
+    check(&compared, 1, &["2 differences"]);
+    assert!(!compared.stderr.contains("refused"), "{compared:?}");
+    let rehearsed = desk.import("chain.csv", &["--dry-run"]);
+    check(&rehearsed, 0, &["2 would be updated"]);
+    check(&desk.import("chain.csv", &[]), 0, &["2 updated"]);
+    let rows = format!("id,userName\n,fresh@x\n{jane},fresh@x\n");
+    desk.write("taken.csv", rows);
+    for (more, told) in [
+        (
+            &["--dry-run"][..],
+            ["1 would be created", "1 would be rejected"],
+        ),
+        (&[], ["1 created", "1 rejected"]),
+    ] {
+        check(&desk.import("taken.csv", more), 1, &told);
+    }
+}
+
+#[test]
+fn the_commands_of_a_comparison_can_be_typed_as_they_stand() {
+    let desk = Desk::new();
+    desk.write("-d.csv", "userName,-x\na@x,1\n");
+    let typed = |words: &[&str]| -> Output {
+        let mut command = command_on(&desk.server.data_dir());
+        command.current_dir(desk.folder.path()).arg("user");
+        command
+            .args(words)
+            .output()
+            .expect("the binary runs")
+            .into()
+    };
+    let told = typed(&["diff", "--ignore=-x", "--", "-d.csv"]);
+    check(&told, 1, &["1 difference"]);
+    let mut lines = told.stderr.lines();
+    let printed = lines
+        .find_map(|line| line.split_once(" user "))
+        .expect("a command");
+    let words: Vec<&str> = printed.1.split(' ').collect();
+    check(&typed(&words), 0, &["1 created"]);
+}

@@ -1,0 +1,179 @@
+//! What an export writes, that an import takes it back, and where it is written.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+
+use super::{Desk, check};
+use crate::support::cli_in;
+
+#[test]
+fn a_file_goes_in_and_comes_out_and_changes_nothing() {
+    let desk = Desk::new();
+    desk.write(
+        "staff.csv",
+        "Email,First name,Last name,Status,Department,Phone,Mobile,emails,title\r\n\
+         jane@x.example,Jane,\"Doe, \"\"JD\"\"\",ACTIVE,Sales,+1 5,+1 6,,=1+1\r\n\
+         \r\n\
+         joe@x.example,Joe,\"O\nneil\",SUSPENDED,,,,\"[{\"\"value\"\":\"\"joe@y\"\",\"\"type\"\":\"\"home\"\",\"\"display\"\":\"\"J\"\"}]\",'=x\r\n",
+    );
+    check(
+        &desk.import("staff.csv", &[]),
+        0,
+        &[
+            "2 created, 0 updated, 0 unchanged, 0 rejected",
+            "user undo --since 2",
+        ],
+    );
+    let jane = desk.user("jane@x.example");
+    assert_eq!(
+        jane["emails"],
+        json!([{"value": "jane@x.example", "type": "work", "primary": true}])
+    );
+    assert_eq!(
+        (&jane["title"], &jane["active"]),
+        (&json!("=1+1"), &json!(true))
+    );
+    assert_eq!(desk.user("joe@x.example")["title"], "=x");
+    assert_eq!(desk.user("joe@x.example")["active"], false);
+    let exported = desk.export(&[]);
+    assert!(
+        exported.contains(",'=1+1,") && exported.contains("'+1 5"),
+        "{exported}"
+    );
+    let listed = |more: &[&str]| {
+        let listed = desk
+            .server
+            .cli(&[&["user", "list", "-o", "csv"], more].concat());
+        assert_eq!(listed.status, Some(0), "{listed:?}");
+        listed.stdout
+    };
+    assert_eq!(listed(&[]), exported);
+    let limited = listed(&["--limit", "1"]);
+    assert!(
+        exported.starts_with(&limited) && !limited.is_empty(),
+        "{limited}"
+    );
+    assert_ne!(limited, exported);
+    assert_eq!(listed(&["--limit", "0"]).lines().count(), 1);
+    let unreadable = ["user", "list", "-o", "csv", "--filter", "title xx 1"];
+    let refused = desk.server.cli(&unreadable);
+    assert_eq!(
+        (refused.status, &*refused.stdout),
+        (Some(1), ""),
+        "{refused:?}"
+    );
+    desk.write("out.csv", &exported);
+    desk.write("out.jsonl", desk.export(&["-o", "jsonl"]));
+    for name in ["out.csv", "out.jsonl", "staff.csv"] {
+        for empty in ["keep", "clear"] {
+            if name == "staff.csv" && empty == "clear" {
+                continue;
+            }
+            check(
+                &desk.import(name, &["--empty", empty]),
+                0,
+                &["0 created, 0 updated, 2 unchanged, 0 rejected"],
+            );
+        }
+    }
+    assert_eq!(desk.user("jane@x.example"), jane, "nothing was written");
+    // Into another directory.
+    let other = Desk::new();
+    other.write("out.csv", &exported);
+    check(&other.import("out.csv", &[]), 1, &["--ignore id"]);
+    check(
+        &other.import("out.csv", &["--ignore", "ID"]),
+        0,
+        &["2 created"],
+    );
+    let same = |mut user: Value| {
+        user.as_object_mut()
+            .map(|user| (user.remove("id"), user.remove("meta")));
+        user
+    };
+    for who in ["jane@x.example", "joe@x.example"] {
+        assert_eq!(same(other.user(who)), same(desk.user(who)));
+    }
+}
+
+#[test]
+fn an_export_overwrites_nothing_and_appears_whole() {
+    let desk = Desk::new();
+    desk.write("a.csv", "userName,Status\na@x,yes\nb@x,no\n");
+    let typo = desk.import("a.csv", &["--ignore", "State"]);
+    check(&typo, 65, &["no column State", "userName, Status"]);
+    check(&desk.import("a.csv", &[]), 0, &["2 created"]);
+    let path = desk.path("out.csv");
+    let path_text = path.to_str().expect("text");
+    check(
+        &desk.server.cli(&["user", "export", path_text, "--active"]),
+        0,
+        &["1 user in"],
+    );
+    // A file's name says what is in it, unless something else is typed.
+    let lines = desk.path("out.jsonl");
+    let lines_text = lines.to_str().expect("text");
+    check(
+        &desk.server.cli(&["user", "export", lines_text]),
+        0,
+        &["2 users in"],
+    );
+    check(&desk.import("out.jsonl", &[]), 0, &["2 unchanged"]);
+    fs::remove_file(&lines).expect("removed");
+    for name in ["out.json", "out.XLSX", "out.yaml", ".json"] {
+        let other = desk.path(name);
+        let export = ["user", "export", other.to_str().expect("text")];
+        check(
+            &desk.server.cli(&export),
+            64,
+            &[name, "hint: end its name with .csv", ".jsonl"],
+        );
+        let typed = desk.server.cli(&[&export[..], &["-o", "jsonl"]].concat());
+        check(&typed, 0, &["2 users in"]);
+        fs::remove_file(&other).expect("the only one, under its name");
+    }
+    assert!(desk.export(&["-"]).starts_with("id,"));
+    // What a killed export left goes with the next of that name.
+    let old = desk.write("out.csv.new-0123456789abcdef", "half of it");
+    let minutes_ago = SystemTime::now() - Duration::from_secs(300);
+    let left = fs::File::options().append(true).open(&old).expect("opened");
+    left.set_modified(minutes_ago).expect("set");
+    check(
+        &desk.server.cli(&["user", "export", path_text]),
+        64,
+        &["exists"],
+    );
+    assert!(old.exists(), "nothing was exported");
+    fs::rename(&path, desk.path("one.csv")).expect("renamed");
+    check(
+        &desk.server.cli(&["user", "export", path_text]),
+        0,
+        &["2 users in"],
+    );
+    assert!(!old.exists());
+    fs::rename(desk.path("one.csv"), &path).expect("renamed");
+    let mode = fs::metadata(&path).expect("there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    check(
+        &desk.server.cli(&["user", "export", path_text]),
+        64,
+        &["exists", "hint: name a file"],
+    );
+    assert_eq!(
+        fs::read_dir(desk.folder.path())
+            .expect("the folder")
+            .count(),
+        2
+    );
+    let directory = desk.server.stop_and_keep();
+    let exported = cli_in(
+        &directory,
+        &["user", "export", "--filter", "userName eq \"b@x\""],
+    );
+    assert_eq!(exported.stdout.lines().count(), 2, "{exported:?}");
+    let again = cli_in(&directory, &["user", "import", path_text]);
+    check(&again, 0, &["1 unchanged"]);
+}

@@ -1,0 +1,223 @@
+//! What a file may look like: encodings, quotes, line ends, headers, and columns that are unknown.
+
+use std::fs;
+
+use super::{Desk, check};
+
+#[test]
+fn all_columns_that_stand_for_nothing_are_told_at_once_and_marks_are_kept() {
+    let desk = Desk::new();
+    desk.write(
+        "hr.csv",
+        "\u{feff}userName;Shoe size;active;Badge\nsøren@x;43;perhaps;7\n",
+    );
+    let told = desk.import("hr.csv", &[]);
+    check(
+        &told,
+        65,
+        &[
+            "\"Shoe size\"",
+            "all unknown columns: --ignore='Shoe size' --ignore=Badge",
+        ],
+    );
+    check(
+        &desk.import("hr.csv", &["--ignore", "Shoe size", "--ignore", "Badge"]),
+        1,
+        &["1 rejected"],
+    );
+    let rejects = fs::read_to_string(desk.path("hr.rejects.csv")).expect("text");
+    assert!(
+        rejects.starts_with("\u{feff}rejected because;userName;"),
+        "{rejects}"
+    );
+    assert!(rejects.contains(";søren@x;43;"), "{rejects}");
+    // As spreadsheets leave them; each is left out as it is told.
+    desk.write("empty.csv", "Email,-x,,-X,\na@x,1,,,\n");
+    let told = desk.import("empty.csv", &[]);
+    check(&told, 65, &["unknown columns: --ignore=-x --ignore=''\n"]);
+    check(
+        &desk.import("empty.csv", &["--ignore=-x", "--ignore="]),
+        0,
+        &["1 created"],
+    );
+}
+
+#[test]
+fn what_other_programs_write_is_named_as_it_stands_there() {
+    let desk = Desk::new();
+    for (name, content, words) in [
+        (
+            "excel.csv",
+            "sep=;\r\nuserName;title\r\n",
+            "excel.csv:1: this line is for Excel only",
+        ),
+        (
+            "zwsp.csv",
+            "userName,status\na@x,active\u{200b}\n",
+            "\"active\\u{200b}\" is not a status",
+        ),
+        (
+            "nfd.csv",
+            "userName,status\na@x,active\u{301}\n",
+            "\"active\u{301}\" is not a status",
+        ),
+    ] {
+        desk.write(name, content);
+        let status = if name == "excel.csv" { 65 } else { 1 };
+        check(&desk.import(name, &[]), status, &[words]);
+    }
+}
+
+#[test]
+fn encodings_quotes_and_headers() {
+    let desk = Desk::new();
+    let wide: Vec<u8> = "userName\na@x\n"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let long = format!("userName,title\na@x,\"{}\n", "x\n".repeat(100_000));
+    let table: &[(&str, Vec<u8>, i32, &str)] = &[
+        (
+            "bom",
+            b"\xef\xbb\xbfuserName\na@x\n".to_vec(),
+            0,
+            "1 created",
+        ),
+        ("crlf", b"userName\r\na@x\r\n".to_vec(), 0, "1 unchanged"),
+        ("tab", b"userName\ttitle\na@x\tT\n".to_vec(), 0, "1 updated"),
+        ("no end", b"userName;title\na@x;U".to_vec(), 0, "1 updated"),
+        (
+            "latin",
+            b"userName\na@x\n\xe9@x\n".to_vec(),
+            65,
+            "latin.csv:3: the text is not UTF-8",
+        ),
+        ("wide", wide, 65, "UTF-16"),
+        (
+            "wide with mark",
+            b"\xff\xfeu\0".to_vec(),
+            65,
+            "iconv -f UTF-16",
+        ),
+        (
+            "open",
+            b"userName\na@x\n\"b@x\nc@x\n".to_vec(),
+            65,
+            "open.csv:3: the row has a quote that is not closed",
+        ),
+        (
+            "long",
+            long.into_bytes(),
+            65,
+            "long.csv:2: the row is longer than 128 KiB",
+        ),
+        ("empty", Vec::new(), 65, "there is no header"),
+        (
+            "lines",
+            b"{\"userName\":\"a@x\"}\n".to_vec(),
+            65,
+            "lines.csv:1: this is JSON: the file's name must end with .jsonl",
+        ),
+        ("array", b"[{}]\n".to_vec(), 65, "this is a JSON array"),
+        (
+            "unknown",
+            b"userName,Titel\n".to_vec(),
+            65,
+            "did you mean title?",
+        ),
+        (
+            "nobody",
+            b"title\nx\n".to_vec(),
+            65,
+            "no column identifies the user",
+        ),
+        ("alone", b"userName\n".to_vec(), 0, "0 created"),
+        (
+            "lines that nobody counts",
+            b"\xef\xbb\xbf\r\nuserName,title\r\n\r\na@x,\"U\r\nV\"\r\nb@x\r\n".to_vec(),
+            1,
+            "line 6: ",
+        ),
+    ];
+    for (name, content, status, words) in table {
+        let name = format!("{name}.csv");
+        desk.write(&name, content);
+        check(&desk.import(&name, &[]), *status, &[words]);
+    }
+    desk.write("array.jsonl", b"[{}]\n");
+    let array = "array.jsonl:1: this is a JSON array";
+    check(&desk.import("array.jsonl", &[]), 65, &[array]);
+    check(&desk.import("nothing.csv", &[]), 74, &["nothing.csv"]);
+    let fix = "hint: golinks-scim manual csv lists";
+    check(
+        &desk.import("unknown.csv", &[]),
+        65,
+        &[fix, "--ignore=Titel leaves this one out"],
+    );
+    check(
+        &desk.import("unknown.csv", &["--ignore", "titel"]),
+        0,
+        &["0 created"],
+    );
+}
+
+#[test]
+fn a_header_and_line_ends_as_spreadsheets_write_them() {
+    let desk = Desk::new();
+    desk.write("a.csv", "userName\na@x\n");
+    check(&desk.import("a.csv", &[]), 0, &["1 created"]);
+    for (name, content, status, words) in [
+        (
+            "blank",
+            b"\n\r\nuserName;title\na@x;V\n".to_vec(),
+            0,
+            "1 updated",
+        ),
+        (
+            "blank cells",
+            b",,,,\r\n   \n\"\",\"\"\nuserName;title;nickName\na@x;W;\n".to_vec(),
+            0,
+            "1 updated",
+        ),
+        (
+            "heading",
+            b"\"E-\nMail\";\"Ti,t,le\"\na@x;V\n".to_vec(),
+            65,
+            "the column \"Ti,t,le\"",
+        ),
+        (
+            "mac",
+            b"userName;title\ra@x;a, b, c\r".to_vec(),
+            0,
+            "1 updated",
+        ),
+        (
+            "long mac",
+            [&b"userName;title\r"[..], &b"a@x;\xe9\r".repeat(30_000)].concat(),
+            65,
+            "long mac.csv:2: the text is not UTF-8",
+        ),
+    ] {
+        let name = format!("{name}.csv");
+        desk.write(&name, content);
+        check(&desk.import(&name, &[]), status, &[words]);
+    }
+}
+
+#[test]
+fn oktas_own_export_goes_in() {
+    let desk = Desk::new();
+    let header = "login,firstName,lastName,middleName,honorificPrefix,honorificSuffix,email,title,\
+        displayName,nickName,profileUrl,secondEmail,mobilePhone,primaryPhone,streetAddress,city,\
+        state,zipCode,countryCode,postalAddress,preferredLanguage,locale,timezone,userType,\
+        employeeNumber,costCenter,organization,division,department,managerId,manager,status";
+    let row = "o@x,Olga,Orlova,,,,o@x,Boss,Olga O,,,,+7,,Street 1,Town,,123,RU,,,,,,17,,,,Ops,m1,Max,PROVISIONED";
+    desk.write("okta.csv", format!("{header}\n{row}\n"));
+    check(&desk.import("okta.csv", &[]), 0, &["1 created"]);
+    let olga = desk.user("o@x");
+    assert_eq!(olga["addresses"][0]["locality"], "Town");
+    assert_eq!(
+        olga["urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"]["manager"]["value"],
+        "m1"
+    );
+}

@@ -1,0 +1,156 @@
+//! Rows that are rejected: the file that they are written to, and what happens when it is imported.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use super::{Desk, check};
+
+#[test]
+fn rejected_rows_are_fixed_and_imported() {
+    let desk = Desk::new();
+    desk.write(
+        "s.csv",
+        "userName,active\na@x,yes\nb@x,perhaps\nc@x\n,yes\n",
+    );
+    check(
+        &desk.import("s.csv", &[]),
+        1,
+        &["1 created", "3 rejected", "s.rejects.csv", "line 3:"],
+    );
+    let rejects = desk.path("s.rejects.csv");
+    let mode = fs::metadata(&rejects).expect("there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let text = fs::read_to_string(&rejects).expect("text");
+    assert!(
+        text.starts_with("rejected because,userName,active\n") && text.contains(",b@x,perhaps\n"),
+        "{text}"
+    );
+    // A row with too few cells stays refused until it has them.
+    let fixed = text
+        .replace("perhaps", "no")
+        .replace(",,yes\n", ",d@x,yes\n");
+    desk.write("s.rejects.csv", &fixed);
+    check(
+        &desk.import("s.rejects.csv", &["--rejects", "/dev/null/none.csv"]),
+        74,
+        &[
+            "none.csv",
+            "2 created",
+            "1 rejected",
+            "after 3 rows",
+            "another --rejects",
+        ],
+    );
+    desk.write("s.rejects.csv", fixed.replace(",c@x\n", ",c@x,\n"));
+    check(&desk.import("s.rejects.csv", &[]), 0, &["0 rejected"]);
+    for name in ["b@x", "c@x", "d@x"] {
+        assert_eq!(desk.user(name)["userName"], name);
+    }
+    // Again: the applied row is a no-op, and nothing is overwritten.
+    check(
+        &desk.import("s.csv", &[]),
+        1,
+        &["1 unchanged", "s.rejects-2.csv"],
+    );
+    // What cannot be written in the end is found before the first row is applied.
+    desk.write("new.csv", "userName,active\nnew@x,yes\nbad@x,perhaps\n");
+    for (rejects, status, told) in [
+        ("/nowhere/new.csv", 74, "name a file that can be made"),
+        ("new.rejects.jsonl", 64, "end its name with .csv"),
+    ] {
+        let refused = desk.import("new.csv", &["--rejects", rejects]);
+        check(&refused, status, &[told]);
+        let applied = desk.server.cli(&["user", "show", "new@x"]);
+        assert_eq!(applied.status, Some(1), "{applied:?}");
+    }
+    let taken = desk.write("taken.csv", "mine");
+    let taken = taken.to_str().expect("text");
+    check(
+        &desk.import("s.csv", &["--rejects", taken]),
+        64,
+        &["exists already"],
+    );
+    desk.write(
+        "l.jsonl",
+        "{\"userName\":\"e@x\",\"shoe\":1,\"password\":\"hunter2\"}\nnonsense\n{\"userName\":\"f@x\"}\n",
+    );
+    check(
+        &desk.import("l.jsonl", &[]),
+        1,
+        &["1 created", "2 rejected", "\"shoe\""],
+    );
+    let kept = fs::read_to_string(desk.path("l.rejects.jsonl")).expect("text");
+    assert!(
+        kept.contains("\"shoe\":1") && !kept.contains("hunter2"),
+        "{kept}"
+    );
+}
+
+/// Rejected rows that nobody fixed are refused as often as they go in.
+#[test]
+fn a_rejected_row_is_no_other_row_for_being_rejected_again() {
+    let desk = Desk::new();
+    desk.write(
+        "short.csv",
+        "Email,First name,Last name\njane@x.example,Jane\n",
+    );
+    desk.write("long.csv", "Email,Title\njoe@x.example,Cook,Chef\n");
+    let twice = "{\"userName\":\"d@x.example\",\"title\":\"x\",\"title\":\"y\"}\n";
+    desk.write("twice.jsonl", twice);
+    for (stem, ending, told, again) in [
+        ("short", "csv", "has 2 cells, and there are 3", "3 cells"),
+        ("long", "csv", "has 3 cells, and there are 2", "4 cells"),
+        ("twice", "jsonl", "a member twice", "a member twice"),
+    ] {
+        let mut name = format!("{stem}.{ending}");
+        check(&desk.import(&name, &[]), 1, &["1 rejected", told]);
+        for mark in ["", "-2", "-3"] {
+            name = format!("{stem}.rejects{mark}.{ending}");
+            let words = ["0 created", "1 rejected", again];
+            check(&desk.import(&name, &[]), 1, &words);
+        }
+        let text = fs::read_to_string(desk.path(&name)).expect("text");
+        assert!(text.len() < 500, "{text}");
+        let kept = [
+            "jane@x.example,Jane\n",
+            "joe@x.example,Cook,Chef\n",
+            twice.trim_end(),
+        ];
+        let quoted = |one: &&str| text.contains(&one.replace('"', "\\\""));
+        assert!(kept.iter().any(quoted), "{text}");
+    }
+    // Also in a file whose name has no ending.
+    let bare = desk.write("staff", "userName,status\ne@x.example,perhaps\n");
+    check(&desk.import("staff", &[]), 1, &["staff.rejects with"]);
+    assert!(bare.with_file_name("staff.rejects").exists());
+    check(
+        &desk.import("staff.rejects", &[]),
+        1,
+        &["staff.rejects-2 with"],
+    );
+}
+
+/// A row that is refused keeps no other out, also where several of its kind are too much at once.
+#[test]
+fn rows_with_very_many_values_are_refused_one_by_one() {
+    let desk = Desk::new();
+    let many = vec!["{}"; 40_000].join(",");
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    let mut lines = String::new();
+    for number in 0..3 {
+        let _ = writeln!(lines, "{{\"userName\":\"m{number}@x\",\"roles\":[{many}]}}");
+    }
+    let _ = writeln!(lines, "{{\"userName\":\"d@x\",\"title\":{deep}}}");
+    let _ = writeln!(lines, "{{\"userName\":\"a@x\",\"USERNAME\":\"b@x\"}}\n[]");
+    let _ = writeln!(lines, "{{\"userName\":\"good@x\"}}");
+    desk.write("many.jsonl", lines);
+    let words = [
+        "1 created, 0 updated, 0 unchanged, 6 rejected",
+        "line 3: ",
+        "line 4: the line is nested too deeply at",
+        "line 5: the line has a member twice",
+        "line 6: the line is no JSON object",
+    ];
+    check(&desk.import("many.jsonl", &[]), 1, &words);
+}

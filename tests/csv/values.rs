@@ -1,0 +1,178 @@
+//! What the cells of a row change in a user, and what they leave: empty ones, parts of a name, the
+//! status.
+
+use std::fs;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{Desk, check};
+use crate::support::{Talk, body};
+
+#[test]
+fn empty_cells_keep_or_clear() {
+    let desk = Desk::new();
+    desk.write(
+        "a.csv",
+        "userName,Email,title,First name,Status\na@x,a@x,T,Ann,yes\n",
+    );
+    check(&desk.import("a.csv", &[]), 0, &["1 created"]);
+    desk.write("b.csv", "userName,Email,title,First name,Status\na@x,,,,\n");
+    check(&desk.import("b.csv", &[]), 0, &["1 unchanged"]);
+    check(
+        &desk.import("b.csv", &["--empty", "clear"]),
+        0,
+        &["1 updated"],
+    );
+    let user = desk.user("a@x");
+    assert_eq!(
+        (&user["title"], &user["emails"], &user["name"]),
+        (&Value::Null, &Value::Null, &Value::Null)
+    );
+    assert_eq!(user["active"], true, "an empty status locks nobody out");
+    let id = user["id"].as_str().expect("an id");
+    desk.write("c.csv", format!("id,userName\n{id},\n"));
+    check(
+        &desk.import("c.csv", &["--empty", "clear"]),
+        1,
+        &["userName cannot be cleared"],
+    );
+    desk.write("d.csv", format!("id,userName\n{id},new@x\n"));
+    check(&desk.import("d.csv", &[]), 0, &["1 updated"]);
+}
+
+/// Rows that were applied change nothing, also where the whole name beside new parts is the old one.
+#[test]
+fn a_whole_name_follows_its_parts_however_often_the_file_goes_in() {
+    let desk = Desk::new();
+    for name in ["a.jsonl", "b.csv"] {
+        let who = format!("{name}@x");
+        let parts = json!({"formatted": "Ann Lee", "givenName": "Ann", "familyName": "Lee"});
+        let user = json!({"userName": who, "name": parts, "active": true});
+        desk.write("new.jsonl", format!("{user}\n"));
+        check(&desk.import("new.jsonl", &[]), 0, &["1 created"]);
+        let goes_in = |name: &str, more: &[&str], whole: &Value| {
+            for outcome in ["1 updated", "1 unchanged"] {
+                check(&desk.import(name, more), 0, &[outcome]);
+                assert_eq!(&desk.user(&who)["name"]["formatted"], whole, "{name}");
+                let told = desk.diff(name, more);
+                assert!(!told.stdout.contains("name."), "{told:?}");
+            }
+        };
+        let (_, form) = name.split_once('.').expect("an ending");
+        let filter = format!("userName eq \"{who}\"");
+        let exported = || desk.export(&["-o", form, "--filter", &filter]);
+        let [old, new] = match form {
+            "csv" => [",Lee,", ",Roe,"],
+            _ => ["\"Lee\"", "\"Roe\""],
+        };
+        let changed = exported().replace(old, new);
+        assert!(changed.contains("Ann Lee"), "{changed}");
+        desk.write(name, changed);
+        goes_in(name, &[], &json!("Ann Roe"));
+        // What holds all parts is taken at its word, the first time and the second.
+        let parts = "userName,First name,Last name,name.formatted";
+        for (given, family, whole) in [
+            ("Ann Marie", "Roe", "Ann Marie Roe"),
+            ("Ann", "Roe", "Ann Marie Roe"),
+            ("Roe", "Ann", "Ann Marie Roe"),
+            ("Ann", "Roe", "Ann Roe"),
+        ] {
+            desk.write(
+                "whole.csv",
+                format!("{parts}\n{who},{given},{family},{whole}\n"),
+            );
+            goes_in("whole.csv", &[], &json!(whole));
+        }
+        // One who was exported as it is now is taken at its word, and one without the parts.
+        if form == "jsonl" {
+            desk.write(name, exported().replace("Ann Roe", "A. Roe"));
+            goes_in(name, &[], &json!("A. Roe"));
+        }
+        desk.write(
+            "whole.csv",
+            format!("userName,name.formatted\n{who},Boss\n"),
+        );
+        goes_in("whole.csv", &[], &json!("Boss"));
+        desk.write(
+            "whole.csv",
+            format!("userName,name.formatted\n{who},Ann Roe\n"),
+        );
+        goes_in("whole.csv", &[], &json!("Ann Roe"));
+        // Nothing is left of a name without its parts.
+        desk.write(
+            "none.csv",
+            format!("userName,First name,Last name\n{who},,\n"),
+        );
+        goes_in("none.csv", &["--empty", "clear"], &Value::Null);
+    }
+}
+
+#[test]
+fn a_status_that_nobody_has_said_is_compared_as_it_is_imported() {
+    let desk = Desk::new();
+    desk.write("yes.csv", "userName,Status\na@x,yes\n");
+    check(&desk.import("yes.csv", &[]), 0, &["1 created"]);
+    desk.write("unknown.csv", "userName,Status\na@x,unknown\nb@x,unknown\n");
+    let told = desk.diff("unknown.csv", &[]);
+    check(&told, 1, &["2 differences", "user import"]);
+    assert!(!told.stderr.contains("user deactivate"), "{told:?}");
+    let same = "the directory matches the file";
+    for outcome in ["1 created, 1 updated", "2 unchanged"] {
+        check(&desk.import("unknown.csv", &[]), 0, &[outcome]);
+        check(&desk.diff("unknown.csv", &[]), 0, &[same]);
+    }
+    let active = |who| desk.user(who)["active"].clone();
+    assert_eq!((active("a@x"), active("b@x")), (Value::Null, json!(false)));
+    let exported = desk.export(&["-o", "jsonl"]);
+    let other = Desk::new();
+    for (desk, outcome) in [(&desk, "2 unchanged"), (&other, "2 created")] {
+        desk.write("all.jsonl", &exported);
+        let ignored = ["--ignore", "id"];
+        check(&desk.import("all.jsonl", &ignored), 0, &[outcome]);
+        check(&desk.diff("all.jsonl", &ignored), 0, &[same]);
+    }
+    // Null is as if it were not there (RFC 7643 section 2.5).
+    let schemas = ["urn:ietf:params:scim:schemas:core:2.0:User"];
+    let line = json!({"schemas": schemas, "userName": "null@x", "active": null});
+    other.write("null.jsonl", format!("{line}\n"));
+    check(&other.import("null.jsonl", &[]), 0, &["1 created"]);
+    assert_eq!(other.user("null@x")["active"], false);
+    check(&other.diff("null.jsonl", &[]), 0, &[same]);
+}
+
+/// What strict mode has stored without a value is no matter of a row that says nothing else of it.
+#[test]
+fn a_row_leaves_what_it_does_not_change() {
+    let mut talk = Talk::start(&[]);
+    let strict = [
+        "token", "issue", "strict", "--scope", "full", "--mode", "strict",
+    ];
+    let strict = talk.server.cli(&strict).stdout;
+    talk.authorization = format!("Bearer {}", strict.trim());
+    let mut jane = body("jane");
+    jane["emails"] = json!([{"type": "work", "primary": true}, {"value": "h@x", "type": "home"}]);
+    jane["roles"] = json!([{"type": "admin"}]);
+    let jane = talk.json("POST", "/Users", Some(&jane), 201);
+    let folder = TempDir::new().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    for name in ["all.csv", "all.jsonl"] {
+        let path = &path(name);
+        talk.server.cli(&["user", "export", path]);
+        let told = talk.server.cli(&["user", "diff", path]);
+        check(&told, 0, &["matches the file"]);
+    }
+    let path = &path("title.csv");
+    fs::write(path, "userName,title\njane,Engineer\n").expect("written");
+    check(
+        &talk.server.cli(&["user", "import", path]),
+        0,
+        &["1 updated"],
+    );
+    let target = format!("/Users/{}", jane["id"].as_str().expect("an id"));
+    let after = talk.json("GET", &target, None, 200);
+    assert_eq!(after["title"], "Engineer");
+    for attribute in ["emails", "roles"] {
+        assert_eq!(after[attribute], jane[attribute], "{after}");
+    }
+}
