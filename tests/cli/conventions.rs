@@ -1,0 +1,275 @@
+//! What all commands have in common: exit statuses, help and man pages, and what goes to which
+//! stream; and a server whose standard error is broken.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::Stdio;
+
+use tempfile::TempDir;
+
+use super::{check, serve, stop};
+use crate::support::{Server, cli_on, command_on};
+
+#[test]
+fn exit_statuses_without_a_server() {
+    let folder = TempDir::new().expect("a folder");
+    let data_dir = folder.path().join("data");
+    check(&cli_on(&data_dir, &["frobnicate"]), 64, "frobnicate");
+    check(
+        &cli_on(&data_dir, &["serve", "--base-url", "http://h"]),
+        64,
+        "hint: ",
+    );
+    check(
+        &cli_on(&data_dir, &["serve", "--rate-limit", "0"]),
+        64,
+        "hint: ",
+    );
+    check(
+        &cli_on(&data_dir, &["serve", "--tls-cert", "x"]),
+        64,
+        "--tls-key",
+    );
+    check(
+        &cli_on(Path::new(""), &["user", "list"]),
+        64,
+        "--data-dir is given, and empty",
+    );
+    for command in [
+        &["token", "issue", ""][..],
+        &["token", "show", ""],
+        &["token", "rotate", ""],
+        &["token", "revoke", ""],
+        &["audit", "list", "--token", ""],
+        &["audit", "list", "--user", ""],
+        &["user", "undo", "--since", "1h", "--token", ""],
+        &["user", "list", "--filter", ""],
+        &["user", "list", "--search", ""],
+        &["user", "export", "--filter", ""],
+        &["user", "export", "--search", ""],
+        &["user", "show", ""],
+        &["user", "history", ""],
+        &["user", "deactivate", "jane", ""],
+        &["user", "add", "jane", "--given", "", "--family", "Doe"],
+        &["user", "add", "jane", "--given", "Jane", "--family", ""],
+        &[
+            "user",
+            "add",
+            "jane",
+            "--given",
+            "Jane",
+            "--family",
+            "Doe",
+            "--display-name",
+            "",
+        ],
+        &["user", "reactivate", ""],
+        &["user", "delete", "--yes", ""],
+    ] {
+        check(&cli_on(&data_dir, command), 64, "it is given, and empty");
+    }
+    check(&cli_on(&data_dir, &["--version"]), 0, "");
+    check(&cli_on(&data_dir, &["user", "list", "--help"]), 0, "");
+    check(
+        &cli_on(&data_dir, &["user", "list"]),
+        69,
+        &format!(
+            "hint: start `golinks-scim --data-dir {} serve`",
+            data_dir.display()
+        ),
+    );
+    assert!(!data_dir.exists(), "looking made a directory");
+    let long = folder.path().join("l".repeat(120));
+    check(&cli_on(&long, &["serve"]), 78, "hint: choose a shorter");
+    assert!(!long.exists(), "refusing made a directory");
+    fs::create_dir(&data_dir).expect("made");
+    fs::write(data_dir.join("users.redb"), "not a store").expect("written");
+    check(
+        &cli_on(&data_dir, &["user", "list"]),
+        65,
+        "hint: restore a backup",
+    );
+}
+
+/// Whoever types no choice is shown them all, with and without a data directory.
+#[test]
+fn what_can_be_chosen_is_listed() {
+    let folder = TempDir::new().expect("a folder");
+    for (command, wanted) in [
+        ("guide", &["okta       Okta, from its cloud", "agent  "][..]),
+        ("completions", &["bash", "fish", "zsh"]),
+        ("manual", &["install  ", "csv  "]),
+    ] {
+        let output = cli_on(&folder.path().join("data"), &[command]);
+        check(&output, 0, "");
+        for words in wanted {
+            let is_listed = |line: &str| line.starts_with(words);
+            assert!(output.stdout.lines().any(is_listed), "{words}: {output:?}");
+        }
+    }
+}
+
+/// The headings of a man page, in their order.
+fn headings(page: &Path) -> Vec<String> {
+    let text = fs::read_to_string(page).expect("a page");
+    let headings = text.lines().filter_map(|line| line.strip_prefix(".SH "));
+    headings.map(|line| line.replace('"', "")).collect()
+}
+
+/// What belongs to a command comes before what every command has.
+#[test]
+fn help_and_man_pages_tell_their_own_first() {
+    let folder = TempDir::new().expect("a folder");
+    let help = cli_on(folder.path(), &["user", "show", "--help"]).stdout;
+    let at = |words: &str| {
+        help.find(words)
+            .unwrap_or_else(|| panic!("{words}: {help}"))
+    };
+    assert!(at("--output") < at("Global options:"), "{help}");
+    assert!(at("Global options:") < at("--data-dir"), "{help}");
+
+    let dir = folder.path().join("man");
+    let dir = dir.to_str().expect("it is text");
+    check(&cli_on(folder.path(), &["man", dir]), 0, "");
+    for (page, wanted) in [
+        (
+            "golinks-scim",
+            "GLOBAL OPTIONS,SUBCOMMANDS,NOTES,EXIT STATUS,VERSION",
+        ),
+        (
+            "golinks-scim-cert-install",
+            "ARGUMENTS,OPTIONS,GLOBAL OPTIONS,EXIT STATUS",
+        ),
+        (
+            "golinks-scim-completions",
+            "ARGUMENTS,GLOBAL OPTIONS,EXIT STATUS",
+        ),
+        (
+            "golinks-scim-user-show",
+            "ARGUMENTS,OPTIONS,GLOBAL OPTIONS,EXIT STATUS",
+        ),
+        (
+            "golinks-scim-user-undo",
+            "ARGUMENTS,OPTIONS,GLOBAL OPTIONS,NOTES,EXIT STATUS",
+        ),
+    ] {
+        let found = headings(&Path::new(dir).join(format!("{page}.1"))).join(",");
+        assert_eq!(
+            found,
+            format!("NAME,SYNOPSIS,DESCRIPTION,{wanted}"),
+            "{page}"
+        );
+    }
+}
+
+#[test]
+fn certificates_are_requested_for_hosts_alone() {
+    let folder = TempDir::new().expect("a folder");
+    let request = |name: &str| cli_on(folder.path(), &["cert", "request", "--name", name]);
+    for good in [
+        "scim.example.com",
+        "*.example.com",
+        "192.0.2.1",
+        "2001:db8::1",
+    ] {
+        check(&request(good), 0, "");
+    }
+    for bad in [
+        "",
+        "bad name",
+        "https://scim.example.com",
+        "scim.example.com/x",
+    ] {
+        check(&request(bad), 64, "the name of a host");
+    }
+}
+
+#[test]
+fn a_reader_who_leaves_early_is_no_failure() {
+    let server = Server::start();
+    for number in 0..3 {
+        let email = format!("u{number}@example.com");
+        let added = server.cli(&["user", "add", &email, "--given", "G", "--family", "F"]);
+        check(&added, 0, "");
+    }
+    for format in ["table", "json", "jsonl"] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = command_on(&server.data_dir())
+            .args(["user", "list", "-o", format])
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .output()
+            .expect("the binary runs");
+        assert_eq!(output.status.code(), Some(0), "{format}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{format}");
+    }
+    // Whose status is the answer does not give a wrong one.
+    let explain = "audit explain 0123456789abcdef -o json";
+    for command in ["check", "audit verify", explain] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = command_on(&server.data_dir())
+            .args(command.split(' '))
+            .stdout(writer)
+            .output()
+            .expect("the binary runs");
+        assert_eq!(output.status.code(), Some(74), "{command}: {output:?}");
+    }
+    let full = fs::File::options().write(true).open("/dev/full");
+    let output = command_on(&server.data_dir())
+        .args(["user", "list"])
+        .stdout(full.expect("Linux has it"))
+        .output()
+        .expect("the binary runs");
+    assert_eq!(output.status.code(), Some(74), "a full disk is a failure");
+}
+
+/// With a log at its most talkative, and nobody who takes it.
+#[test]
+fn a_server_outlives_its_standard_error() {
+    let full = fs::File::options().write(true).open("/dev/full");
+    let (reader, closed) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let (_unread, blocked) = std::io::pipe().expect("a pipe");
+    for (name, stderr) in [
+        ("full", OwnedFd::from(full.expect("Linux has it"))),
+        ("closed", closed.into()),
+        ("blocked", blocked.into()),
+    ] {
+        let folder = TempDir::new().expect("a folder");
+        let mut server = serve(folder.path(), stderr);
+        // A refusal's line has the path in it: 90 KB of them, and a pipe holds 64 KiB.
+        let long = "x".repeat(3000);
+        for _ in 0..30 {
+            check(
+                &cli_on(folder.path(), &["token", "revoke", &long]),
+                1,
+                "no live token",
+            );
+        }
+        let status = stop(&mut server);
+        assert!(status.is_some_and(|it| it.success()), "{name}: {status:?}");
+    }
+}
+
+/// Whatever is refused says so under the program's name, so that it is found in a log.
+#[test]
+fn refusals_begin_with_the_programs_name() {
+    let folder = TempDir::new().expect("a folder");
+    let data_dir = folder.path().join("none");
+    for (arguments, status) in [
+        (&["frobnicate"][..], 64),
+        (&["user", "list", "--active", "--inactive"], 64),
+        (&["user", "list", "-o", "xml"], 64),
+        (&["serve", "--rate-limit", "0"], 64),
+        (&["token", "list"], 69),
+    ] {
+        let output = cli_on(&data_dir, arguments);
+        check(&output, status, "");
+        let mut lines = output.stderr.lines();
+        let is_named = lines.any(|line| line.starts_with("golinks-scim: "));
+        assert!(is_named, "{arguments:?}: {output:?}");
+    }
+}

@@ -1,0 +1,291 @@
+//! How a server starts: what it shows on a terminal and without one, at which address it listens,
+//! and which of its files others can read.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use golinks_scim::idp::client::Client;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use tempfile::TempDir;
+
+use super::{PATIENCE, assert_good_for_a_year, check, serve, stop};
+use crate::support::{Output, Server, cli_on, command_on, send};
+
+#[test]
+fn everything_that_a_server_makes_is_its_owners_alone() {
+    let server = Server::start();
+    let data_dir = server.data_dir();
+    for (name, wanted) in [
+        ("", 0o700),
+        ("tls", 0o700),
+        ("admin.sock", 0o600),
+        ("users.redb", 0o600),
+        ("tls/ca.key", 0o600),
+        ("tls/leaf.key", 0o600),
+    ] {
+        let metadata = fs::metadata(data_dir.join(name)).expect(name);
+        assert_eq!(metadata.permissions().mode() & 0o777, wanted, "{name}");
+    }
+}
+
+#[test]
+fn a_data_directory_that_is_open_to_others_is_warned_of() {
+    let directory = TempDir::new().expect("a folder");
+    let data = directory.path().join("data");
+    fs::create_dir(&data).expect("made");
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).expect("ours");
+    let server = Server::start_on(directory);
+    let log = server.log_with("users other than its owner can access");
+    assert!(
+        log.contains("WARN") && log.contains(": chmod 700 "),
+        "{log}"
+    );
+    assert!(!Server::start().log().contains("users other than its owner"));
+}
+
+/// A first start on a terminal shows the token, once; in a journal it never stands.
+#[test]
+fn a_first_start_shows_the_token_to_a_terminal_alone() {
+    let folder = TempDir::new().expect("a folder");
+    let first = on_a_terminal(folder.path(), None, |shown| {
+        let token = word_with(shown, "golinks_scim_");
+        let base_url = word_with(shown, "https://");
+        let pem = fs::read(folder.path().join("tls/ca.pem")).expect("the CA");
+        let mut client = Client::new(base_url, &pem).expect("a usable base URL");
+        let authorization = format!("Bearer {token}");
+        let answer = send(&mut client, &authorization, "GET", "/Users", None);
+        let response = answer.expect("an answer");
+        assert_eq!(response.status, 200, "the token is of no use: {shown}");
+        let kept = cli_on(folder.path(), &["token", "show", "okta", "-o", "jsonl"]);
+        assert_good_for_a_year(&kept);
+    });
+    let fingerprint = fingerprint(folder.path());
+    assert!(
+        plain_hex(&first).contains(&fingerprint),
+        "{fingerprint} is not in:\n{first}"
+    );
+    assert_eq!(first.matches("golinks_scim_").count(), 1, "{first}");
+    for wanted in [
+        "https://127.0.0.1:",
+        "/scim/v2",
+        "CA fingerprint",
+        "ca.pem",
+        &format!(
+            "golinks-scim --data-dir {} guide okta  ",
+            folder.path().display()
+        ),
+    ] {
+        assert!(first.contains(wanted), "{wanted} is not in:\n{first}");
+    }
+    let second = on_a_terminal(folder.path(), None, |_| ());
+    assert!(!second.contains("golinks_scim_"), "{second}");
+    let server = Server::start();
+    assert!(!server.log().contains("golinks_scim_"), "{}", server.log());
+    let tokens = server.cli(&["token", "list", "-o", "jsonl"]).stdout;
+    assert_eq!(tokens, "", "a start without a terminal issued a token");
+}
+
+/// The one word of a text that begins so.
+fn word_with<'a>(text: &'a str, beginning: &str) -> &'a str {
+    let mut words = text.split_whitespace();
+    let found = words.find(|word| word.starts_with(beginning));
+    found.unwrap_or_else(|| panic!("no {beginning} in:\n{text}"))
+}
+
+/// SHA-256 of the private authority's certificate, in small letters without colons.
+fn fingerprint(data_dir: &Path) -> String {
+    let pem = fs::read_to_string(data_dir.join("tls/ca.pem")).expect("the CA");
+    let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let der = STANDARD.decode(base64).expect("PEM holds base64");
+    let digest = digest::digest(&digest::SHA256, &der);
+    digest.as_ref().iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("a String takes all");
+        hex
+    })
+}
+
+fn plain_hex(text: &str) -> String {
+    text.replace(':', "").to_lowercase()
+}
+
+/// A start that fails at the port leaves nothing, so that the next one is the first.
+#[test]
+fn a_first_start_at_a_port_that_another_has_is_done_again() {
+    let folder = TempDir::new().expect("a folder");
+    let data_dir = folder.path().join("data");
+    let other = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = other.local_addr().expect("an address").to_string();
+    let failed = cli_on(&data_dir, &["serve", "--listen", &taken]);
+    check(&failed, 74, "choose another port with --listen");
+    let shown = on_a_terminal(&data_dir, None, |_| {});
+    assert!(shown.contains("golinks_scim_"), "{shown}");
+}
+
+/// 192.0.2.0/24 is for documentation (RFC 5737): no machine has an address of it.
+#[test]
+fn an_address_that_no_interface_has_is_told() {
+    let folder = TempDir::new().expect("a folder");
+    let output = run_to_its_end(folder.path(), &["serve", "--listen", "192.0.2.1:8443"]);
+    check(&output, 74, "cannot listen at 192.0.2.1:8443");
+    check(
+        &output,
+        74,
+        "hint: no interface of this machine has that address",
+    );
+}
+
+#[test]
+fn a_first_start_without_a_terminal_says_how_to_make_a_token() {
+    assert_it_says_how_to_make_a_token(&TempDir::new().expect("a folder"));
+}
+
+/// Nobody may be at it.
+#[test]
+fn a_terminal_without_a_keyboard_is_told_everything_but_the_token() {
+    let folder = TempDir::new().expect("a folder");
+    let data_dir = folder.path().join("data");
+    let shown = on_a_terminal(&data_dir, Some(Stdio::null()), |_| {});
+    let advice = format!("--data-dir {} token issue okta", data_dir.display());
+    for what in ["Base URL", &advice, "CA fingerprint"] {
+        assert!(shown.contains(what), "{what} in {shown}");
+    }
+    assert!(!shown.contains("golinks_scim_"), "{shown}");
+    let listed = cli_on(&data_dir, &["token", "list", "-o", "jsonl"]);
+    assert_eq!((listed.status, &*listed.stdout), (Some(0), ""));
+}
+
+/// The certificate is opened after the store, which the failed start leaves.
+#[test]
+fn the_start_after_one_that_failed_says_how_to_make_a_token() {
+    let folder = TempDir::new().expect("a folder");
+    let data_dir = folder.path().join("data");
+    let serve = ["serve", "--listen", "127.0.0.1:0"];
+    let absent = ["--tls-cert", "/absent.pem", "--tls-key", "/absent.key"];
+    check(&cli_on(&data_dir, &[&serve[..], &absent].concat()), 78, "");
+    assert!(data_dir.join("users.redb").exists());
+    assert_it_says_how_to_make_a_token(&folder);
+}
+
+/// A start at which nobody can be makes no token, but says how to make one.
+fn assert_it_says_how_to_make_a_token(folder: &TempDir) {
+    let err = fs::File::create(folder.path().join("err")).expect("a file");
+    let data_dir = folder.path().join("data");
+    let mut server = command_on(&data_dir)
+        .args(["-vv", "serve", "--listen", "127.0.0.1:0"])
+        .stdout(Stdio::null())
+        .stderr(err)
+        .spawn()
+        .expect("the binary runs");
+    let log = || fs::read_to_string(folder.path().join("err")).unwrap_or_default();
+    let deadline = Instant::now() + PATIENCE;
+    let wanted = format!(
+        "golinks-scim --data-dir {} token issue okta",
+        data_dir.display()
+    );
+    while !log().contains(&wanted) {
+        let is_running = matches!(server.try_wait(), Ok(None));
+        assert!(is_running && Instant::now() < deadline, "{}", log());
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert!(stop(&mut server).is_some_and(|status| status.success()));
+    assert!(!log().contains("golinks_scim_"), "{}", log());
+    let listed = cli_on(&data_dir, &["token", "list", "-o", "jsonl"]);
+    assert_eq!((listed.status, &*listed.stdout), (Some(0), ""));
+}
+
+#[test]
+fn the_guide_names_this_installation() {
+    let server = Server::start();
+    let guide = server.cli(&["guide", "okta"]);
+    check(&guide, 0, "");
+    let base_url = format!("https://{}/scim/v2", server.address());
+    assert!(guide.stdout.contains(&base_url), "{guide:?}");
+    let fingerprint = fingerprint(&server.data_dir());
+    assert!(plain_hex(&guide.stdout).contains(&fingerprint), "{guide:?}");
+}
+
+/// Somebody may have read such a key: it is neither used nor quietly replaced.
+#[test]
+fn a_key_that_others_can_read_is_refused() {
+    let server = Server::start();
+    let folder = server.stop_and_keep();
+    let data_dir = folder.path().join("data");
+    let serve = ["serve", "--listen", "127.0.0.1:0"];
+    for name in ["leaf.key", "ca.key"] {
+        let key = data_dir.join("tls").join(name);
+        let before = fs::read(&key).expect("a key");
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).expect("ours");
+        check(&run_to_its_end(&data_dir, &serve), 78, "chmod 600");
+        assert_eq!(
+            fs::read(&key).expect("a key"),
+            before,
+            "{name} was replaced"
+        );
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("ours");
+    }
+}
+
+/// Like [`cli_on`], for a server that should not start: one that does is ended.
+fn run_to_its_end(data_dir: &Path, arguments: &[&str]) -> Output {
+    let mut server = command_on(data_dir)
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let deadline = Instant::now() + Duration::from_secs(15);
+    while matches!(server.try_wait(), Ok(None)) && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(5));
+    }
+    // Without an effect on one that has ended.
+    server.kill().ok();
+    server.wait_with_output().expect("it is a child").into()
+}
+
+/// Starts a server at a terminal, whose keyboard may be replaced, looks at it while it runs, stops
+/// it, and gives what it showed.
+fn on_a_terminal(data_dir: &Path, input: Option<Stdio>, look: impl Fn(&str)) -> String {
+    let (mut screen, keyboard) = terminal();
+    let mut server = command_on(data_dir)
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .stdin(input.unwrap_or_else(|| keyboard.try_clone().expect("a descriptor").into()))
+        .stdout(keyboard)
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary runs");
+    let mut shown = Vec::new();
+    let mut bytes = [0; 4096];
+    // The last line of the welcome; a server that dies ends the terminal instead.
+    while !String::from_utf8_lossy(&shown).contains("user list") {
+        match screen.read(&mut bytes) {
+            Ok(count) if count > 0 => shown.extend_from_slice(&bytes[..count]),
+            _ => break,
+        }
+    }
+    let shown = String::from_utf8_lossy(&shown).into_owned();
+    look(&shown);
+    assert!(stop(&mut server).is_some_and(|status| status.success()));
+    shown
+}
+
+/// A terminal: what is seen of it, and the end that a program has.
+fn terminal() -> (fs::File, fs::File) {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let screen = openpt(flags).expect("a terminal");
+    grantpt(&screen)
+        .and_then(|()| unlockpt(&screen))
+        .expect("ours");
+    let name = ptsname(&screen, Vec::new()).expect("a name");
+    let name = name.into_string().expect("ASCII");
+    let other_end = fs::File::options().read(true).write(true).open(name);
+    (screen.into(), other_end.expect("the other end"))
+}

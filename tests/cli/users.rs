@@ -1,0 +1,117 @@
+//! The commands about users, with a server running and without one.
+
+use std::fs;
+use std::process::Stdio;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::{check, serve, stop};
+use crate::support::{Server, cli_in, cli_on};
+
+/// Somebody may demand to be erased; nobody is erased by mistake.
+#[test]
+fn users_are_deleted_with_and_without_a_server() {
+    let mut server = Some(Server::start());
+    let mut folder = None;
+    for name in ["with", "without"] {
+        let cli = |arguments: &[&str]| match (&server, &folder) {
+            (Some(server), _) => server.cli(arguments),
+            (None, folder) => cli_in(folder.as_ref().expect("it was kept"), arguments),
+        };
+        let added = cli(&["user", "add", name, "--given", "\u{1b}[31m"]);
+        let id = added.stdout.trim();
+        let unsure = cli(&["user", "delete", "nobody", &name.to_uppercase()]);
+        for told in [
+            &*format!("{name} ({id}) would be deleted"),
+            "there is no user nobody",
+            "nobody was deleted",
+            " user deactivate`; ",
+        ] {
+            check(&unsure, 64, told);
+        }
+        check(&cli(&["user", "show", name]), 0, "");
+        let done = cli(&["user", "delete", "nobody", name, "--yes"]);
+        for told in [
+            &*format!("{name} is deleted"),
+            "there is no user nobody",
+            "1 of 2 users were not deleted",
+            "creates them again",
+        ] {
+            check(&done, 1, told);
+        }
+        let again = cli(&["user", "delete", "--yes", id]);
+        check(&again, 1, "there is no user");
+        assert!(!again.stderr.contains("creates them again"), "{again:?}");
+        let rows = cli(&["audit", "list", "--user", id, "-o", "jsonl"]).stdout;
+        assert!(rows.contains("\"kind\":\"delete\""), "{rows}");
+        folder = server.take().map(Server::stop_and_keep);
+    }
+}
+
+#[test]
+fn users_are_found_and_changed_with_and_without_a_server() {
+    let folder = TempDir::new().expect("a folder");
+    let cli = |arguments: &[&str]| cli_on(folder.path(), arguments);
+    let mut server = serve(folder.path(), Stdio::null());
+    let add = [
+        "user",
+        "add",
+        "ann@example.com",
+        "--given",
+        "Ann",
+        "--family",
+    ];
+    let added = cli(&[&add[..], &["\u{1b}[31mO\"Hara\\"]].concat());
+    check(&added, 0, "");
+    let again = cli(&[&add[..], &["X"]].concat());
+    check(&again, 1, "another user has this userName");
+    check(&again, 1, " user show 'ann@example.com'` shows who has it");
+    check(&again, 1, "user reactivate");
+    let list = cli(&["user", "list"]).stdout;
+    assert!(list.contains("Ann \\u{1b}[31mO\"Hara\\"), "{list}");
+    let search = [
+        "user",
+        "list",
+        "--active",
+        "--search",
+        "o\"hara\\",
+        "-o",
+        "jsonl",
+    ];
+    let found = cli(&search);
+    assert_eq!(found.stdout.lines().count(), 1, "{found:?}");
+    let gone = cli(&["user", "deactivate", "nobody", "ANN@example.com"]);
+    check(&gone, 1, "ANN@example.com is now inactive");
+    assert!(gone.stderr.contains("there is no user nobody"), "{gone:?}");
+    assert!(gone.stderr.contains("next push"), "{gone:?}");
+    assert_eq!(cli(&search).stdout, "");
+
+    // Without its socket a running server is not found, but it has the store.
+    let (socket, hidden) = (
+        folder.path().join("admin.sock"),
+        folder.path().join("hidden"),
+    );
+    let pid = Pid::from_child(&server);
+    kill_process(pid, Signal::STOP).expect("it runs");
+    fs::rename(&socket, &hidden).expect("renamed");
+    check(&cli(&["user", "list"]), 69, "hint: ");
+    fs::rename(&hidden, &socket).expect("renamed");
+    kill_process(pid, Signal::CONT).expect("it is there");
+
+    assert!(stop(&mut server).is_some_and(|status| status.success()));
+    assert!(!socket.exists(), "the socket is left over");
+    let id = added.stdout.trim();
+    check(&cli(&["user", "reactivate", id]), 0, "is now active");
+    check(&cli(&["user", "reactivate", id]), 0, "is already active");
+    let quiet = cli(&["-q", "user", "reactivate", id]);
+    assert_eq!((quiet.status, quiet.stderr.as_str()), (Some(0), ""));
+    check(
+        &cli(&["-q", "user", "reactivate", "nobody"]),
+        1,
+        "there is no user",
+    );
+    let all = cli(&["user", "list", "-o", "json"]).stdout;
+    let all: serde_json::Value = serde_json::from_str(&all).expect("one JSON array");
+    assert_eq!(all[0]["active"], true, "{all}");
+}
