@@ -1,0 +1,175 @@
+//! Tokens that are rotated, revoked or changed.
+
+use golinks_scim::clock::Instant as Moment;
+use golinks_scim::secret::Secret;
+use serde_json::{Value, json};
+
+use super::issue;
+use crate::support::{Server, Talk};
+
+#[test]
+fn rotation_and_revocation_take_effect_on_the_next_request() {
+    let mut talk = Talk::start(&[]);
+    let old = issue(&talk.server, &["okta"]);
+    let rotate = |server: &Server, overlap: &str| {
+        let output = server.cli(&["token", "rotate", "okta", "--overlap", overlap]);
+        assert_eq!(output.status, Some(0), "{output:?}");
+        Secret::new(output.stdout.trim().to_owned())
+    };
+    let status = |talk: &mut Talk, token: &Secret| {
+        talk.use_token(token);
+        talk.send("GET", "/Users", None).status
+    };
+    let new = rotate(&talk.server, "7d");
+    assert_eq!(
+        (status(&mut talk, &old), status(&mut talk, &new)),
+        (200, 200)
+    );
+    let newest = rotate(&talk.server, "0s");
+    // On one connection throughout: the server keeps it open after each answer.
+    talk.use_token(&newest);
+    let kept = talk.send("GET", "/Users", None);
+    assert!(!kept.closes_connection(), "{:?}", kept.headers);
+    assert_eq!(
+        (
+            status(&mut talk, &old),
+            status(&mut talk, &new),
+            status(&mut talk, &newest)
+        ),
+        (401, 401, 200)
+    );
+    assert_eq!(
+        talk.server.cli(&["token", "revoke", "okta"]).status,
+        Some(0)
+    );
+    assert_eq!(status(&mut talk, &newest), 401);
+    assert_eq!(
+        talk.server.cli(&["token", "revoke", "okta"]).status,
+        Some(1)
+    );
+}
+
+/// A rotation exchanges the secret: the new token may do no more than the old one, and no longer.
+#[test]
+fn rotation_keeps_what_a_token_may_do_and_for_how_long() {
+    const MONTH: i64 = 30 * 86_400;
+    let server = Server::start();
+    let bounds = ["--scope", "read", "--mode", "strict", "--rate-limit", "7"];
+    let more = ["--allow-from", "127.0.0.0/8", "--expires", "30d"];
+    issue(&server, &[&["bound"], &bounds[..], &more].concat());
+    let shown = || -> Vec<Value> {
+        let output = server.cli(&["token", "show", "bound", "-o", "jsonl"]);
+        let lines = output.stdout.lines();
+        lines
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect()
+    };
+    let life = |token: &Value| {
+        let [expires, created] = ["expires", "created"].map(|name| {
+            let moment = token[name].as_str().and_then(Moment::parse);
+            moment.expect("a moment").seconds()
+        });
+        expires - created
+    };
+    let before = shown();
+    let [old] = &before[..] else {
+        panic!("one token was issued: {before:?}")
+    };
+    let rotated = server.cli(&["token", "rotate", "bound", "--overlap", "1h"]);
+    assert_eq!(rotated.status, Some(0), "{rotated:?}");
+    let after = shown();
+    assert_eq!(after.len(), 2, "{after:?}");
+    let new = after.iter().find(|token| token["id"] != old["id"]);
+    let new = new.expect("another one");
+    for (name, wanted) in [
+        ("scope", json!("read")),
+        ("mode", json!("strict")),
+        ("rateLimit", json!(7)),
+        ("allowFrom", json!(["127.0.0.0/8"])),
+    ] {
+        assert_eq!((&old[name], &new[name]), (&wanted, &wanted), "{name}");
+    }
+    // Whoever rotates it is shown the new one.
+    let who = |token: &Value| token["issuedBy"].as_str().map(str::to_owned);
+    let administrator = |by: Option<String>| by.is_some_and(|by| by.starts_with("administrator:"));
+    assert!(administrator(who(old)) && administrator(who(new)), "{new}");
+    let table = server.cli(&["token", "show", "bound"]).stdout;
+    assert!(table.contains("ISSUED BY"), "{table}");
+    assert!(who(new).is_some_and(|by| table.contains(&by)), "{table}");
+    // The moment of its end was reckoned before that of its issue was known.
+    assert!((MONTH - 60..=MONTH).contains(&life(old)), "{old}");
+    assert_eq!(life(new), life(old), "{new}");
+}
+
+/// The identity provider keeps what was typed into it.
+#[test]
+fn what_a_token_may_do_is_changed_at_once_and_for_good() {
+    let mut talk = Talk::start(&[]);
+    let token = issue(&talk.server, &["okta-2", "--expires", "30d"]);
+    talk.use_token(&token);
+    let jane = talk.create("jane");
+    let shown = |server: &Server| -> Value {
+        let output = server.cli(&["token", "show", "okta-2", "-o", "jsonl"]);
+        serde_json::from_str(&output.stdout).expect("one JSON object")
+    };
+    let before = shown(&talk.server);
+    let change = |server: &Server, arguments: &[&str]| {
+        let arguments = [&["token", "change", "okta-2"], arguments].concat();
+        let changed = server.cli(&arguments);
+        assert_eq!(changed.status, Some(0), "{changed:?}");
+        changed.stdout
+    };
+    let user = format!("/Users/{}", jane["id"].as_str().expect("text"));
+    assert_eq!(talk.send("DELETE", &user, None).status, 403);
+    let full = change(&talk.server, &["--scope", "full"]);
+    assert!(full.contains("okta-2") && full.contains("full"), "{full}");
+    assert_eq!(talk.send("DELETE", &user, None).status, 204);
+
+    let elsewhere = "203.0.113.0/24,2001:db8::/32";
+    let more = ["--rate-limit", "7", "--mode", "strict"];
+    change(
+        &talk.server,
+        &[&["--allow-from", elsewhere], &more[..]].concat(),
+    );
+    assert_eq!(talk.send("GET", "/Users", None).status, 401);
+    let last = |talk: &Talk| {
+        let rows = talk
+            .server
+            .cli(&["audit", "list", "--last", "1", "-o", "jsonl"]);
+        serde_json::from_str::<Value>(&rows.stdout).expect("one JSON object")
+    };
+    let networks: Vec<&str> = elsewhere.split(',').collect();
+    let changed = shown(&talk.server);
+    let row = last(&talk);
+    assert_eq!(row["kind"], "token.change");
+    for of in [&changed, &row] {
+        let has = ["scope", "mode", "rateLimit", "allowFrom"].map(|name| of[name].clone());
+        let wanted = [json!("full"), json!("strict"), json!(7), json!(networks)];
+        assert_eq!(has, wanted);
+    }
+    for name in ["id", "expires", "created", "issuedBy"] {
+        assert_eq!(changed[name], before[name], "{name}");
+    }
+    talk.server.restart();
+    talk.reconnect();
+    assert_eq!(talk.send("GET", "/Users", None).status, 401);
+    change(
+        &talk.server,
+        &["--allow-from", "everywhere", "--rate-limit", "server"],
+    );
+    assert_eq!(talk.send("GET", "/Users", None).status, 200);
+    let lifted = shown(&talk.server);
+    let left = ["rateLimit", "allowFrom", "mode"].map(|name| lifted[name].clone());
+    assert_eq!(left, [Value::Null, json!([]), json!("strict")]);
+
+    for (arguments, status) in [
+        (&["okta-2"][..], 64),
+        (&["okta-2", "--rate-limit", "0"], 64),
+        (&["okta-2", "--allow-from", "everywhere,::1"], 64),
+        (&["nobody", "--scope", "read"], 1),
+    ] {
+        let refused = talk.server.cli(&[&["token", "change"], arguments].concat());
+        assert_eq!(refused.status, Some(status), "{refused:?}");
+    }
+    assert_eq!(shown(&talk.server)["scope"], "full");
+}
