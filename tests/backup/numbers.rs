@@ -1,0 +1,162 @@
+//! What is never given twice on the two sides of a restore: entity tags, eras, and the numbers of
+//! audit rows.
+
+use golinks_scim::secret::sha256;
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::rows;
+use crate::support::{Server, Talk, cli_in, stored_number};
+
+/// Puts the backup back, and starts a server on it; the token of `talk` is good again.
+fn restored(talk: Talk, file: &str) -> Talk {
+    let authorization = talk.authorization.clone();
+    let directory = talk.server.stop_and_keep();
+    let restored = cli_in(&directory, &["backup", "restore", file]);
+    assert_eq!(restored.status, Some(0), "{restored:?}");
+    let mut talk = Talk::with(Server::start_on(directory));
+    talk.authorization = authorization;
+    talk
+}
+
+/// RFC 9110 section 8.8.1: a validator stands for one representation and no other.
+#[test]
+fn no_entity_tag_is_given_twice_on_both_sides_of_a_restore() {
+    let mut talk = Talk::start(&[]);
+    let user = talk.create("jane");
+    let target = format!("/Users/{}", user["id"].as_str().expect("an id"));
+    let untouched = user["meta"]["version"].as_str().expect("text").to_owned();
+    let folder = TempDir::new().expect("a folder");
+    let file = folder.path().join("copy.redb");
+    let file = file.to_str().expect("text");
+    let made = talk.server.cli(&["backup", "create", file]);
+    assert_eq!(made.status, Some(0), "{made:?}");
+    let titled = |title: &str| {
+        let operation = json!({"op": "replace", "path": "title", "value": title});
+        json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+               "Operations": [operation]})
+    };
+    let mut tags = vec![untouched.clone()];
+    for title in ["before", "after", "after another"] {
+        if title != "before" {
+            talk = restored(talk, file);
+            let got = talk.send("GET", &target, None);
+            assert_eq!(got.header("etag"), Some(&*untouched), "it is what it was");
+        }
+        for old in tags.clone().iter().skip(1) {
+            let change = titled("lost").to_string().into_bytes();
+            let header = ("If-Match", old.as_str());
+            let refused = talk.send_bytes("PATCH", &target, header, Some(&change));
+            assert_eq!(refused.status, 412, "{old} of {tags:?}");
+        }
+        let changed = talk.json("PATCH", &target, Some(&titled(title)), 200);
+        let tag = changed["meta"]["version"]
+            .as_str()
+            .expect("text")
+            .to_owned();
+        for old in &tags {
+            let got = talk.send_bytes("GET", &target, ("If-None-Match", old), None);
+            assert_eq!(got.status, 200, "{old} of {tags:?}, now {tag}");
+            let change = titled("lost").to_string().into_bytes();
+            let refused = talk.send_bytes("PATCH", &target, ("If-Match", old), Some(&change));
+            assert_eq!(refused.status, 412, "{old} of {tags:?}, now {tag}");
+        }
+        tags.push(tag);
+    }
+    let verified = talk.server.cli(&["audit", "verify"]);
+    assert_eq!(verified.status, Some(0), "{verified:?}");
+}
+
+/// An era that is begun is later than that of the replaced store, whatever the clock says.
+#[test]
+fn the_era_of_a_replaced_store_is_not_begun_again() {
+    const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+    let server = Server::start();
+    let folder = TempDir::new().expect("a folder");
+    let file = folder.path().join("copy.redb");
+    let file = file.to_str().expect("text");
+    let made = server.cli(&["backup", "create", file]);
+    assert_eq!(made.status, Some(0), "{made:?}");
+    let directory = server.stop_and_keep();
+    let path = directory.path().join("data/users.redb");
+    let far_ahead = 4_000_000_000;
+    let database = Database::open(&path).expect("a redb file");
+    let txn = database.begin_write().expect("a transaction");
+    {
+        let mut meta = txn.open_table(META).expect("the table");
+        let era = stored_number("era", far_ahead);
+        meta.insert("era", era).expect("written");
+    }
+    txn.commit().expect("committed");
+    drop(database);
+    let restored = cli_in(&directory, &["backup", "restore", file]);
+    assert_eq!(restored.status, Some(0), "{restored:?}");
+    let database = Database::open(&path).expect("a redb file");
+    let txn = database.begin_read().expect("a transaction");
+    let meta = txn.open_table(META).expect("the table");
+    let era = meta.get("era").expect("read").expect("there").value();
+    assert_eq!(era, stored_number("era", far_ahead + 1));
+}
+
+/// Where the chain of a damaged store goes on is not where that of the restored one does.
+#[test]
+fn no_number_is_taken_from_a_store_whose_trail_is_damaged() {
+    const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit");
+    const CHAIN: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("chain");
+    let mut talk = Talk::start(&[]);
+    talk.create("jane");
+    let folder = TempDir::new().expect("a folder");
+    let file = folder.path().join("copy.redb");
+    let file = file.to_str().expect("text");
+    let made = talk.server.cli(&["backup", "create", file]);
+    assert_eq!(made.status, Some(0), "{made:?}");
+    let directory = talk.server.stop_and_keep();
+    let path = directory.path().join("data/users.redb");
+    let good = std::fs::read(&path).expect("the store");
+    // A bit of the head has flipped; the last row is one that no program has written.
+    for (number, is_row) in [(u64::MAX, false), (1 << 60, false), (1 << 60, true)] {
+        std::fs::write(&path, &good).expect("written");
+        let database = Database::open(&path).expect("a redb file");
+        let txn = database.begin_write().expect("a transaction");
+        {
+            let mut chain = txn.open_table(CHAIN).expect("the table");
+            let head = chain
+                .get("head")
+                .expect("read")
+                .expect("there")
+                .value()
+                .to_vec();
+            let mut head = [&number.to_be_bytes(), &head[8..]].concat();
+            if is_row {
+                let mut audit = txn.open_table(AUDIT).expect("the table");
+                let row = audit
+                    .pop_last()
+                    .expect("read")
+                    .expect("there")
+                    .1
+                    .value()
+                    .to_vec();
+                let last = number - 1;
+                audit.insert(last, row.as_slice()).expect("written");
+                let digest = sha256(&[&last.to_be_bytes(), row.as_slice()].concat());
+                head[8..40].copy_from_slice(&digest);
+            }
+            chain.insert("head", head.as_slice()).expect("written");
+        }
+        txn.commit().expect("committed");
+        drop(database);
+        let restored = cli_in(&directory, &["backup", "restore", file]);
+        assert_eq!(restored.status, Some(0), "{restored:?}");
+        let told = rows(&directory);
+        let last = told.last().expect("rows");
+        assert_eq!(last["kind"], "backup.restore");
+        let sequence = last["sequence"].as_u64().expect("a number");
+        assert!(sequence < 1 << 53, "{number} {is_row}: {last}");
+        let more = cli_in(&directory, &["user", "deactivate", "jane"]);
+        assert_eq!(more.status, Some(0), "{more:?}");
+        assert_eq!(rows(&directory).len(), told.len() + 1);
+        let verified = cli_in(&directory, &["audit", "verify"]);
+        assert_eq!(verified.status, Some(0), "{verified:?}");
+    }
+}
