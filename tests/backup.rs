@@ -1,4 +1,4 @@
-//! Backups.
+//! Backups: made, checked and restored, with a server running and without one.
 //!
 //! - `copies`: a backup is made: under load, to a file or to standard output; a damaged one is
 //!   noticed, and nothing is overwritten.

@@ -6,7 +6,7 @@ use crate::support::{CORE, Talk, body, scim_error};
 
 const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 
-/// In the form of an id, and nobody's.
+/// The target of an id that is well formed, but nobody's.
 const UNKNOWN: &str = "/Users/00000001-0000-8000-8000-000000000000";
 
 fn listing(talk: &mut Talk) -> Value {
@@ -288,7 +288,8 @@ fn each_bad_query_has_its_own_error() {
             "{filter}: {error}"
         );
     }
-    // Numbers that are none; RFC 7644 section 3.4.2.4 gives those below the least a meaning.
+    // What is no number is refused, unless it is empty; RFC 7644 section 3.4.2.4 says what numbers
+    // below the minimum mean.
     for (query, status) in [
         ("startIndex=one", 400),
         ("startIndex=1.5", 400),

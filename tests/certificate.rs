@@ -1,5 +1,5 @@
-//! The customer's certificate, exchanged while it is served: by a change of the files and by
-//! SIGHUP, under load, without a failed request; and what cannot be used, which changes
+//! The customer's certificate: requested, installed, and exchanged while it is served, by a change
+//! of the files and by SIGHUP, under load, without a failed request. What cannot be used changes
 //! nothing.
 
 use std::fs;
@@ -22,13 +22,13 @@ use rustls::pki_types::pem::PemObject;
 use crate::support::wire::{Door, PATIENCE, read};
 use crate::support::{Server, number, status};
 
-/// What the log says of a certificate that is served from now on, and of one that is not.
+/// What the log says about a certificate that is served from now on, and about one that is not.
 const READ_AGAIN: &str = "the certificate was read again";
 const STAYS: &str = "the old one stays";
 /// The mode of a key that only its owner can read.
 const PRIVATE: u32 = 0o600;
 
-/// An authority of the customer's, and where its leaves go.
+/// An authority of the customer, and the folder with its leaf.
 struct Customer {
     authority: CertifiedIssuer<'static, KeyPair>,
     folder: tempfile::TempDir,
@@ -52,7 +52,7 @@ impl Customer {
         self.folder.path().join("chain.pem")
     }
 
-    /// The leaf that lies there.
+    /// The leaf in the folder.
     fn leaf(&self) -> CertificateDer<'static> {
         CertificateDer::from_pem_file(self.chain()).expect("a leaf")
     }
@@ -61,12 +61,12 @@ impl Customer {
         self.folder.path().join("key.pem")
     }
 
-    /// A new leaf with a new key in the place of the old ones, each file exchanged whole.
+    /// Puts a new leaf and its new key in the place of the old ones, each file in one step.
     fn issue(&self) {
         self.issue_with(PRIVATE);
     }
 
-    /// The same with a key of this mode.
+    /// [`Self::issue`] with this mode for the file of the key.
     fn issue_with(&self, key_mode: u32) {
         let key = KeyPair::generate().expect("a key");
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
@@ -128,7 +128,8 @@ fn a_request_for_a_long_name_has_it_in_one_field_alone() {
     }
 }
 
-/// With a mark at its beginning, and a comment in an old encoding.
+/// Writes certificates as some editors do, with a byte order mark and a comment in an old encoding,
+/// and returns the path.
 fn as_some_editors_save(path: &str, parts: &[&str]) -> String {
     let [first, rest @ ..] = parts else {
         panic!("no certificate");
@@ -144,7 +145,7 @@ fn as_some_editors_save(path: &str, parts: &[&str]) -> String {
     path.to_owned()
 }
 
-/// From the request to being served, without a restart; and what must not be installed.
+/// From the request until it is served, without a restart; and what must not be installed.
 #[test]
 fn a_request_becomes_a_certificate_that_is_served() {
     let customer = Customer::new();
@@ -169,7 +170,7 @@ fn a_request_becomes_a_certificate_that_is_served() {
         "{request:?}"
     );
     let signed = |request: &str| signed_by(&customer, request);
-    // Another authority of the same name.
+    // From another authority of the same name.
     let forged = signed_by(&Customer::new(), &request.stdout);
     let leaf = signed(&request.stdout);
     let authority = customer.authority.pem();
@@ -179,7 +180,7 @@ fn a_request_becomes_a_certificate_that_is_served() {
         path.to_str().expect("text").to_owned()
     };
     let elsewhere = server.cli(&["cert", "request", "--name", "elsewhere.example"]);
-    // It is told before an authority signs it, and again when it comes back.
+    // The warning comes before an authority signs the request; its certificate is refused below.
     let warning = "warning: none of the names is localhost, the host of the base URL";
     assert!(elsewhere.stderr.contains(warning), "{elsewhere:?}");
     assert!(!request.stderr.contains("warning"), "{request:?}");
@@ -235,7 +236,7 @@ fn a_request_becomes_a_certificate_that_is_served() {
     ] {
         assert!(shown.stdout.contains(words), "{words}: {shown:?}");
     }
-    // The pending key is the installed one now; with a key of its own it works too.
+    // The pending key is installed now. A chain can also be installed with a key of its own.
     let (chain, key) = (customer.chain(), customer.key());
     let own = [
         "cert",
@@ -252,7 +253,7 @@ fn a_request_becomes_a_certificate_that_is_served() {
     server.stop();
 }
 
-/// The certificate that a customer's authority makes of a request, as PEM.
+/// The certificate that a customer's authority issues for a request, as PEM.
 fn signed_by(customer: &Customer, request: &str) -> String {
     let request = CertificateSigningRequestParams::from_pem(request).expect("a request");
     let leaf = request.signed_by(&customer.authority).expect("signed");
@@ -270,9 +271,9 @@ fn put_as(mode: u32, path: &Path, text: &str) {
     fs::rename(&draft, path).expect("exchanged");
 }
 
-/// A new certificate each quarter of a second (in the long form a minute long each second:
-/// `SWAPS=60 SWAP_PAUSE_MS=1000`), while new connections and kept ones ask. Each is served before
-/// the next one comes.
+/// A new certificate every quarter of a second (in the long form every second for a minute:
+/// `SWAPS=60 SWAP_PAUSE_MS=1000`), during requests on new connections and on kept ones. Each is
+/// served before the next one comes.
 #[test]
 fn certificates_are_exchanged_under_load_without_a_failed_request() {
     let customer = Customer::new();
@@ -285,7 +286,7 @@ fn certificates_are_exchanged_under_load_without_a_failed_request() {
     let asked = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..2 {
-            // A kept connection that nothing opens anew when it goes away.
+            // A kept connection, which nothing opens again if it is closed.
             let (door, is_over, asked) = (&door, &is_over, &asked);
             scope.spawn(move || {
                 let request = "GET /scim/v2/Users?count=1 HTTP/1.1\r\nHOST\r\n\r\n";
@@ -326,7 +327,7 @@ fn certificates_are_exchanged_under_load_without_a_failed_request() {
     door.server.stop();
 }
 
-/// Ends those who ask, also where what is looked at meanwhile fails: they would ask for ever.
+/// Ends the requests, even if a check fails meanwhile: otherwise they would never end.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
@@ -335,7 +336,7 @@ impl Drop for Over<'_> {
     }
 }
 
-/// The leaf that a new connection is shown.
+/// The leaf that the server shows on a new connection.
 fn shown(door: &Door) -> CertificateDer<'static> {
     let tls = door.connect();
     let chain = tls.conn.peer_certificates().expect("a chain");
@@ -355,7 +356,7 @@ fn await_leaf(door: &Door, leaf: &CertificateDer<'_>) {
     }
 }
 
-/// Waits until the log has these words once more than before this was done.
+/// Does something, and waits until the log has these words more often than before.
 fn once_more(server: &Server, words: &str, does: impl FnOnce()) {
     let count = || server.log().matches(words).count();
     let before = count();
@@ -393,7 +394,7 @@ fn changed_files_are_noticed_and_bad_ones_leave_the_old_certificate() {
             put(&path, bad);
             hang_up();
         });
-        // New connections are still served with what was good.
+        // New connections are still served with the old certificate.
         let answer = status(&mut customer.client(server), &authorization);
         assert_eq!(answer, Ok(200), "{what}");
         assert_eq!(shown(&door), before, "{what}");
@@ -403,7 +404,7 @@ fn changed_files_are_noticed_and_bad_ones_leave_the_old_certificate() {
         });
         assert_eq!(shown(&door), before, "{what}");
     }
-    // A key that was too open is read once its mode is fixed, as the log advised.
+    // A key that others could read is used once its mode is fixed, as the log advised.
     let before = shown(&door);
     customer.issue_with(0o644);
     hang_up();
@@ -421,8 +422,8 @@ fn changed_files_are_noticed_and_bad_ones_leave_the_old_certificate() {
     door.server.stop();
 }
 
-/// What authorities and their tools hand out besides PEM is named, and the line that is told
-/// makes of it what can be installed.
+/// Authorities and their tools also hand out other forms than PEM. The refusal of such a file names
+/// its form, and prints the line that makes of it what can be installed.
 #[test]
 fn other_forms_are_named_with_the_line_that_converts_them() {
     let server = Server::start();
@@ -472,12 +473,12 @@ fn other_forms_are_named_with_the_line_that_converts_them() {
         let refused = install(chain, key);
         assert_eq!(refused.status, Some(1), "{chain} {key}: {refused:?}");
         assert!(refused.stderr.contains(is), "{chain} {key}: {refused:?}");
-        // The ciphers of older tools are not what openssl reads unless it is told so.
+        // openssl reads the ciphers of older tools only with `-legacy`.
         let says_legacy = refused.stderr.contains("(add -legacy if");
         assert_eq!(says_legacy, is == "it is PKCS #12,", "{refused:?}");
         let (_, line) = refused.stderr.split_once("; run: ").expect("a line");
         let (line, _) = line.split_once(" (nothing").expect("its end");
-        // On a terminal the phrase would be asked for.
+        // On a terminal, openssl would ask for the phrase.
         let phrase = match is {
             "it is encrypted," => " -passin pass:x",
             "it is PKCS #12," => " -passin pass:",

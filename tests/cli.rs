@@ -24,7 +24,7 @@ use crate::support::{Output, command_on};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Checks the exit status, a part of standard error, and that refusals print no data.
+/// Checks the exit status and a part of standard error, and that a failure prints no data.
 fn check(output: &Output, status: i32, stderr: &str) {
     assert_eq!(output.status, Some(status), "{output:?}");
     assert!(output.stderr.contains(stderr), "{output:?}");
@@ -33,7 +33,7 @@ fn check(output: &Output, status: i32, stderr: &str) {
     }
 }
 
-/// A server that talks as much as it can, once it answers at its socket.
+/// Starts a server that logs as much as it can, and waits for its socket.
 fn serve(data_dir: &Path, stderr: impl Into<Stdio>) -> Child {
     let server = command_on(data_dir)
         .args(["-vv", "serve", "--listen", "127.0.0.1:0"])
@@ -49,7 +49,7 @@ fn serve(data_dir: &Path, stderr: impl Into<Stdio>) -> Child {
     server
 }
 
-/// SIGTERM, and the end of it; `None` after too long a time.
+/// Sends SIGTERM and waits for the end of the server; `None` if it has to be killed.
 fn stop(server: &mut Child) -> Option<ExitStatus> {
     kill_process(Pid::from_child(server), Signal::TERM).expect("it still runs");
     let deadline = Instant::now() + PATIENCE;
@@ -64,7 +64,7 @@ fn stop(server: &mut Child) -> Option<ExitStatus> {
     None
 }
 
-/// Looks at the one token of a listing.
+/// Checks the one token of a listing.
 fn assert_good_for_a_year(listing: &Output) {
     const DAY: i64 = 86_400;
     check(listing, 0, "");

@@ -1,11 +1,12 @@
 //! Power cuts: a disk that loses, reorders and tears what was not synced, at every sync of a
-//! session. The directory is opened from each image that could be left, and must be what it
+//! session. The directory is opened from random images of what could be left, and must be what it
 //! was before or after the interrupted commit, with its indexes and its audit chain.
 //!
-//! The short form makes some thousand images; the long one is
+//! The short form makes 1,200 images; the long one is
 //!
 //! ```text
-//! CRASH_IMAGES=100000 cargo test --release --test main -- --ignored --exact --nocapture crash::no_image_is_anything_between
+//! CRASH_IMAGES=100000 cargo test --release --test main -- --ignored --exact --nocapture \
+//!     crash::no_image_is_anything_between
 //! ```
 
 use std::collections::BTreeMap;
@@ -35,7 +36,7 @@ struct Platter {
     /// What a power cut leaves at least.
     synced: Vec<u8>,
     unsynced: Vec<Told>,
-    /// Images left by power cuts during the last operation.
+    /// Images left by power cuts since they were last taken.
     images: Vec<Vec<u8>>,
     images_each: usize,
     random: u64,
@@ -112,7 +113,7 @@ impl Disk {
         Self(Arc::new(Mutex::new(platter)))
     }
 
-    /// A disk as a power cut left it; nobody cuts its power again.
+    /// A disk that holds these bytes, all of them synced. It makes no images unless told to.
     pub(crate) fn holding(bytes: Vec<u8>) -> Self {
         let platter = Platter {
             synced: bytes.clone(),
@@ -132,9 +133,9 @@ impl Disk {
         Store::open_with(opener, describe)
     }
 
-    /// What was not synced is shown, and no sync to come will bring it to the disk: what a system
-    /// does with pages that it could not write. Until it wants their memory: of one page in
-    /// `evicted` it shows what the disk has; of none if that is 0.
+    /// What was not synced is still shown, but no later sync will bring it to the disk: systems do
+    /// this with pages that they could not write, until they need the memory. One in `evicted` of
+    /// these pages shows what is on the disk; none if that is 0.
     pub(crate) fn forget(&self, evicted: usize) {
         let mut platter = self.lock();
         let unsynced = std::mem::take(&mut platter.unsynced);
@@ -156,7 +157,7 @@ impl Disk {
         }
     }
 
-    /// The power is cut: what was synced is there.
+    /// What a power cut leaves if only what was synced is there.
     pub(crate) fn after_a_cut(&self) -> Self {
         Self::holding(self.lock().synced.clone())
     }
@@ -219,7 +220,7 @@ impl StorageBackend for Disk {
     }
 }
 
-/// All that there is to know of a directory.
+/// What is compared of two directories.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct State {
     /// Each user as it is shown, by sequence.
@@ -227,7 +228,7 @@ pub(crate) struct State {
     pub(crate) audit_rows: usize,
 }
 
-/// Reads everything, and looks whether keys, index and audit chain agree with the rows.
+/// Reads everything, and checks that keys, index and audit chain agree with the rows.
 pub(crate) fn inspect(store: &Arc<Store>) -> Result<State, String> {
     let snapshot = store.snapshot().map_err(|_| "not open".to_owned())?;
     let directory = Directory::new(Arc::clone(store), Arc::new(SystemClock));
@@ -304,7 +305,7 @@ pub(crate) fn inspect(store: &Arc<Store>) -> Result<State, String> {
         })
         .map_err(|error| error.to_string())?
         .map_err(|broken| broken.to_string())?;
-    // Each version of a user has its row, and nothing else has one.
+    // Each version of a user has its audit row, and nothing else has one.
     if versions + of_deleted != state.audit_rows || deletions > of_deleted {
         return Err(format!(
             "{versions} versions, {} audit rows",
@@ -387,8 +388,8 @@ fn operate(directory: &Directory, state: &State, turn: usize) {
     }
 }
 
-/// Cuts the power at every sync of a session until there were so many images; how many were
-/// the state before the interrupted commit, and how many the one after.
+/// Cuts the power at every sync, in session after session, until there were this many images.
+/// Returns how many were the state before the interrupted commit, and how many the one after.
 fn cut_power(images: usize, images_each: usize) -> (usize, usize) {
     let fresh: [u8; 8] = golinks_scim::secret::random();
     let seed = u64::from_be_bytes(fresh);
@@ -428,8 +429,8 @@ fn cut_power(images: usize, images_each: usize) -> (usize, usize) {
     (before_count, after_count)
 }
 
-/// What a power cut may leave at any sync while a store is opened, and what `look` sees once
-/// it is open.
+/// Images that power cuts leave at the syncs while a store is opened and closed, and what `look`
+/// sees while it is open.
 pub(crate) fn images_of_opening<T>(
     bytes: Vec<u8>,
     images_each: usize,

@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use crate::support::record_of;
 
 const OPERATIONS: usize = 10_000;
-/// Few names, so that operations meet.
+/// Few, so that operations often concern the same name.
 const NAMES: usize = 150;
 
-/// A user as the model has it.
+/// A user as the model knows it.
 #[derive(Clone, Debug, PartialEq)]
 struct Known {
     id: String,
@@ -42,7 +42,7 @@ impl Random {
 
 struct Both {
     directory: Directory,
-    /// By the order of creation, which is that of the sequences.
+    /// By sequence, which is the order of creation.
     model: BTreeMap<u32, Known>,
     random: Random,
 }
@@ -77,7 +77,7 @@ impl Both {
         (number > 1).then(|| format!("{word}{number}"))
     }
 
-    /// Somebody who exists, if anybody does.
+    /// A random user, if there is any.
     fn somebody(&mut self) -> Option<(u32, Known)> {
         if self.model.is_empty() {
             return None;
@@ -222,7 +222,7 @@ impl Both {
         );
     }
 
-    /// A random query, walked by index and by place, forward and back.
+    /// A random query: one page by index, and a walk by place, forward and back.
     fn query(&mut self) {
         let (filter, search, keep) = self.condition();
         let (sort, descending) = self.order();
@@ -315,7 +315,7 @@ impl Both {
         }
     }
 
-    /// A filter, a text to search for, and what they mean.
+    /// A filter, a text to search for, and whether both together match a user.
     #[allow(clippy::type_complexity, reason = "a predicate in a box is what it is")]
     fn condition(&mut self) -> (Option<String>, Option<String>, Box<dyn Fn(&Known) -> bool>) {
         let number = self.random.below(8);
@@ -387,8 +387,8 @@ impl Both {
     }
 }
 
-/// Whoever has nothing to be sorted by comes last, and first when it descends; whoever has
-/// the same stays in order of creation.
+/// Users without a value to sort by come last, or first in descending order. Users with equal
+/// values are equal, and so stay in order of creation.
 fn compare(by: &str, left: &Known, right: &Known, descending: bool) -> std::cmp::Ordering {
     let key = |known: &Known| -> (bool, String) {
         let text = match by {
@@ -431,7 +431,7 @@ pub(crate) fn ids(page: &Page) -> Vec<String> {
 
 #[test]
 fn ten_thousand_operations_do_to_the_directory_what_they_do_to_a_map() {
-    // One seed that is always the same, and one that never is, told when something fails.
+    // One seed is always the same, the other one is new each time; a failure shows both.
     let fresh: [u8; 8] = golinks_scim::secret::random();
     for seed in [20_261_123, u64::from_be_bytes(fresh)] {
         println!("seed {seed}");

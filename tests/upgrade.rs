@@ -1,5 +1,5 @@
-//! Stores that older programs have written, opened by this one: everything is there, the file
-//! is kept as it was, and whatever interrupts that leaves one format or the other.
+//! Stores that older programs have written, opened by this one: everything is there, the old file
+//! is kept as it was, and whatever interrupts an upgrade leaves one format or the other.
 //!
 //! `fixtures/format-N.redb` was written by the last program of format N: three users over SCIM
 //! and on the command line, one changed, one deactivated, one token that was used. Format 1
@@ -28,10 +28,10 @@ const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 struct Fixture {
     format: u64,
     bytes: &'static [u8],
-    /// A token of these tests alone.
+    /// A token that is used in these tests only.
     token: &'static str,
     last_used: &'static str,
-    /// From where, and as what: not kept before format 3.
+    /// The address and the User-Agent of the last use, which are kept since format 3.
     used_from: Option<&'static str>,
     used_by: Option<&'static str>,
     ids: [&'static str; 3],
@@ -95,7 +95,7 @@ impl Fixture {
     }
 }
 
-/// The names in the data directory that begin like this, in order.
+/// The names in the data directory that have this beginning, sorted.
 fn names(directory: &TempDir, prefix: &str) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(directory.path().join("data"))
         .expect("the directory")
@@ -165,7 +165,7 @@ fn a_store_of_an_older_format_is_all_there() {
         assert_kept(fixture, &directory);
         let now = store::check(&directory.path().join("data/users.redb"), describe);
         let now = now.expect("sound, its audit chain too");
-        // The token of the test, its user, and the mark of the upgrade are more than before.
+        // The test has added a user and a token.
         assert_eq!(
             (now.format, now.counts.users, now.counts.tokens),
             (store::FORMAT, 4, 2)
@@ -173,7 +173,7 @@ fn a_store_of_an_older_format_is_all_there() {
     }
 }
 
-/// The backup holds what was there, is private, and can be put back, however often.
+/// Checks that the backup holds what was there, is private, and can be restored again and again.
 fn assert_kept(fixture: &Fixture, directory: &TempDir) {
     let kept = fixture.kept(directory.path());
     let name = kept.to_str().expect("text");
@@ -196,7 +196,7 @@ fn assert_kept(fixture: &Fixture, directory: &TempDir) {
             "it was upgraded before it was in its place"
         );
     }
-    // What was restored is the backup itself: it is not kept once more.
+    // What was restored is the same as the backup, so it is not kept a second time.
     assert_eq!(kept_names(directory).len(), 1);
     fs::write(directory.path().join("data/users.redb"), before).expect("written");
 }
@@ -266,7 +266,7 @@ fn a_store_of_a_newer_program_is_refused() {
     assert_eq!(kept_names(&directory), [""; 0]);
 }
 
-/// Needs a file system of its own, which only root can mount.
+/// This needs a file system of its own, which only root can mount.
 #[test]
 fn without_room_for_the_backup_nothing_is_changed() {
     let fixture = &FIXTURES[0];
@@ -332,7 +332,7 @@ fn an_upgrade_that_is_killed_leaves_one_format_or_the_other() {
         if turn % 4 < 2 {
             thread::sleep(took.mul_f64(random));
         } else {
-            // From the first moment that shows on, which is short.
+            // Soon after the first trace of the upgrade: what follows is short.
             while kept_names(&directory).is_empty() && started.elapsed().as_secs() < 20 {}
             thread::sleep(took.mul_f64(random / 10.0 * f64::from(u8::from(turn % 4 == 3))));
         }
@@ -345,7 +345,7 @@ fn an_upgrade_that_is_killed_leaves_one_format_or_the_other() {
         old += usize::from(left.format == fixture.format);
         new += usize::from(left.format == store::FORMAT);
         for name in kept_names(&directory) {
-            // What has not its name yet is no backup.
+            // A file that still has a temporary name is no backup.
             if !name.contains(".new-") {
                 copied += 1;
                 let kept = store::check(&directory.path().join("data").join(name), describe);
@@ -364,7 +364,7 @@ fn an_upgrade_that_is_killed_leaves_one_format_or_the_other() {
     assert_eq!(old + new, turns);
 }
 
-/// All that a store holds: rows of users, tokens, last uses, the audit trail.
+/// The content of a store: rows of users, tokens, last uses, the audit trail.
 fn contents(store: &Store) -> Vec<String> {
     let snapshot = store.snapshot().expect("open");
     let mut all = Vec::new();

@@ -62,8 +62,8 @@ fn nothing_secret_is_in_the_log_the_store_or_the_listing() {
     }
 }
 
-/// The command lines of all processes that were given the server's data directory, as
-/// everybody on the machine can read them.
+/// The command lines of all processes that were given the server's data directory. Everybody on the
+/// machine can read them.
 fn arguments_of(server: &Server) -> String {
     let data_dir = server.data_dir();
     let data_dir = data_dir.to_str().expect("the tests' directories are ASCII");
@@ -76,8 +76,8 @@ fn arguments_of(server: &Server) -> String {
     lines.collect()
 }
 
-/// Whatever strangers ask for, and however often: a bounded part of it is logged, and what
-/// they send is not held.
+/// Whatever strangers ask for, and however often, only a bounded part of it is logged, and what
+/// they send is not held in memory.
 #[test]
 fn strangers_fill_neither_the_log_nor_the_memory() {
     let mut talk = Talk::start(&["--rate-limit", "off"]);
@@ -93,7 +93,7 @@ fn strangers_fill_neither_the_log_nor_the_memory() {
         );
     }
     let door = crate::support::wire::Door::to(talk.server);
-    // Nor does what is refused where no token is needed.
+    // Refusals that do not ask for a token do not fill the log either.
     for _ in 0..40 {
         let mut tls = door.connect();
         tls.write_all(b"GET /elsewhere HTTP/1.1\r\nHost: h\r\n\r\n")
@@ -103,7 +103,7 @@ fn strangers_fill_neither_the_log_nor_the_memory() {
     let mut tls = door.connect();
     let lengthy = "GET /healthz HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\nx";
     tls.write_all(lengthy.as_bytes()).expect("taken");
-    // Answered without waiting for the rest, which nobody reads.
+    // It is answered without waiting for the rest of the body, which is never read.
     assert_eq!(crate::support::wire::read(&mut tls, false).status, 200);
     crate::support::wire::assert_closed(&mut tls, lengthy);
     let lines = door.server.log().lines().count();
@@ -111,7 +111,7 @@ fn strangers_fill_neither_the_log_nor_the_memory() {
     door.server.stop();
 }
 
-/// Reads are told at debug alone, whichever method they have.
+/// Successful reads are logged at debug only, whichever method they have.
 #[test]
 fn reads_are_not_in_the_log() {
     let mut talk = Talk::start(&[]);
@@ -134,7 +134,7 @@ fn reads_are_not_in_the_log() {
     }
 }
 
-/// Some paste a token where an id or the base URL should be.
+/// Some people paste a token where an id or the base URL belongs.
 #[test]
 fn a_token_in_a_path_is_not_in_the_log() {
     let mut talk = Talk::start(&[]);

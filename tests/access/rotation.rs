@@ -26,7 +26,7 @@ fn rotation_and_revocation_take_effect_on_the_next_request() {
         (200, 200)
     );
     let newest = rotate(&talk.server, "0s");
-    // On one connection throughout: the server keeps it open after each answer.
+    // All of this is on one connection, which the server keeps open after each answer.
     talk.use_token(&newest);
     let kept = talk.send("GET", "/Users", None);
     assert!(!kept.closes_connection(), "{:?}", kept.headers);
@@ -49,7 +49,7 @@ fn rotation_and_revocation_take_effect_on_the_next_request() {
     );
 }
 
-/// A rotation exchanges the secret: the new token may do no more than the old one, and no longer.
+/// A rotation replaces the secret: the new token may do what the old one may, and lives as long.
 #[test]
 fn rotation_keeps_what_a_token_may_do_and_for_how_long() {
     const MONTH: i64 = 30 * 86_400;
@@ -89,19 +89,19 @@ fn rotation_keeps_what_a_token_may_do_and_for_how_long() {
     ] {
         assert_eq!((&old[name], &new[name]), (&wanted, &wanted), "{name}");
     }
-    // Whoever rotates it is shown the new one.
+    // The new token is issued by whoever rotates the old one.
     let who = |token: &Value| token["issuedBy"].as_str().map(str::to_owned);
     let administrator = |by: Option<String>| by.is_some_and(|by| by.starts_with("administrator:"));
     assert!(administrator(who(old)) && administrator(who(new)), "{new}");
     let table = server.cli(&["token", "show", "bound"]).stdout;
     assert!(table.contains("ISSUED BY"), "{table}");
     assert!(who(new).is_some_and(|by| table.contains(&by)), "{table}");
-    // The moment of its end was reckoned before that of its issue was known.
+    // The command computes the end before the server notes the time of issue.
     assert!((MONTH - 60..=MONTH).contains(&life(old)), "{old}");
     assert_eq!(life(new), life(old), "{new}");
 }
 
-/// The identity provider keeps what was typed into it.
+/// The token itself stays the same, so nothing has to be typed into the identity provider again.
 #[test]
 fn what_a_token_may_do_is_changed_at_once_and_for_good() {
     let mut talk = Talk::start(&[]);

@@ -8,14 +8,14 @@ use serde_json::json;
 use super::issue;
 use crate::support::{Server, Talk, scim_error};
 
-/// A route's path below the base URL, or from the root for what is beside it.
+/// A route's path below the base URL; `None` for a route that is not below it.
 fn target(path: &str) -> Option<String> {
     let path = path.replace("{}", "some-id");
     path.strip_prefix("/scim/v2").map(str::to_owned)
 }
 
-/// What the design says of scopes, told apart from how the program decides it. Writes to
-/// groups and to `/Me` are refused with the same 501 to whoever may read; a query may be POSTed.
+/// What a scope opens by design, written down independently of how the program decides it. Writes
+/// to groups and to `/Me` get the same 501 from everybody who may read; a query may be POSTed.
 fn reaches(scope: &str, method: &str, path: &str) -> bool {
     match (scope, method) {
         ("metrics", _) => ["/metrics", "/readyz"].contains(&path),
@@ -140,8 +140,8 @@ fn without_a_token_nothing_is_told() {
     targets.push(("/Users".to_owned(), "DELETE"));
     for (number, (target, method)) in targets.into_iter().enumerate() {
         if number % 15 == 14 {
-            // Whoever goes on failing is answered 429, whatever it asks for; here each path's
-            // own answer is looked at.
+            // An address that keeps failing gets 429 for every path; only the path's own answer is
+            // of interest here.
             talk = Talk::with(Server::start_on(talk.server.stop_and_keep()));
             talk.authorization.clear();
         }
@@ -160,8 +160,8 @@ fn without_a_token_nothing_is_told() {
     }
 }
 
-/// Beside what is the same for everybody, strangers get the files of a page, which hold
-/// nothing of the directory.
+/// Besides what is the same for everybody, strangers get the files of a page, which contain nothing
+/// of the directory.
 #[test]
 fn nothing_else_answers_without_a_token() {
     let open: Vec<_> = route_table()

@@ -122,8 +122,8 @@ fn when_a_token_was_last_used_is_known_and_kept() {
     assert_eq!(last_used(&talk.server), used, "it was not kept");
 }
 
-/// A first use writes address and User-Agent, a restart keeps them, and nothing in them reaches
-/// a terminal.
+/// The address and the User-Agent of the last use are kept over a restart, and nothing in them can
+/// act on a terminal.
 #[test]
 fn who_used_a_token_last_is_known_and_kept() {
     let mut talk = Talk::start(&[]);
@@ -209,13 +209,13 @@ fn a_token_that_was_let_in_is_looked_at_again() {
     let later = now.plus_seconds(2);
     let expired = Err(Rejection::Expired);
     assert_eq!(tokens.check_again(&token, later), expired);
-    // The next one makes it forgotten, and it is no other for that.
+    // When the next one is issued, this one is forgotten, but the answer about it stays the same.
     issue(later);
     assert_eq!(tokens.check_again(&token, later), expired);
     let (token, _) = issue(later);
     tokens.forget_temporary(&token.id);
     assert_eq!(tokens.check_again(&token, later), Err(Rejection::Revoked));
-    // Of runs that were cut short any number is left: the oldest makes room.
+    // Runs that were cut short may leave any number behind: the oldest makes room.
     let many = (0..=limits::TEMPORARY_TOKENS_MAX).map(|n| {
         let millis = later.millis() + i64::try_from(n).expect("few");
         issue(Moment::from_millis(millis)).0

@@ -37,7 +37,7 @@ fn a_backup_made_under_load_is_one_state_and_comes_back() {
                     if is_over.load(Ordering::SeqCst) {
                         return;
                     }
-                    // Each writer's users are numbered: a state holds all up to some number.
+                    // Each writer numbers its users: one state holds all of them up to some number.
                     let user = body(&format!("late{writer}.{turn}"));
                     let answer = send(&mut client, authorization, "POST", "/Users", Some(&user));
                     assert_eq!(answer.expect("an answer").status, 201);
@@ -48,7 +48,7 @@ fn a_backup_made_under_load_is_one_state_and_comes_back() {
         while written.load(Ordering::SeqCst) < 40 {
             thread::yield_now();
         }
-        // On a busy disk it may be over before anything is written.
+        // On a busy disk the backup may be complete before any writer writes: then it is repeated.
         let made = loop {
             let before = written.load(Ordering::SeqCst);
             let made = talk.server.cli(&["backup", "create", &file]);
@@ -85,7 +85,7 @@ fn a_backup_made_under_load_is_one_state_and_comes_back() {
     assert_eq!(offline.stdout, made.stdout);
     let server = Server::start_on(directory);
     let restored = users(&server);
-    // One state: of each writer all up to some number, and of all the first ones.
+    // One state: the first 200 users, at least 40 more, and of each writer all up to some number.
     assert!(restored.len() >= 240 && restored.len() <= live.len());
     for writer in 0..4 {
         let prefix = format!("late{writer}.");
@@ -102,7 +102,7 @@ fn a_backup_made_under_load_is_one_state_and_comes_back() {
         let all: Vec<usize> = (0..numbers.len()).collect();
         assert_eq!(numbers, all, "{prefix}");
     }
-    // The server's port, which stands in locations, is another one.
+    // Locations contain the server's port, which is another one now.
     let same = |left: &Value, right: &Value| {
         ["id", "userName", "emails", "name", "active"]
             .iter()
@@ -146,7 +146,7 @@ fn a_damaged_backup_is_told_and_not_put_back() {
         damaged[at] ^= 0x10;
         std::fs::write(&bad, &damaged).expect("written");
         let verified = cli_in(&directory, &["backup", "verify", name]);
-        // Most of the file is empty; where it is not, a flipped bit is found.
+        // Most of the file is empty; elsewhere a flipped bit is noticed.
         match verified.status {
             Some(0) => assert_eq!(
                 verified.stdout.split(", sha256").next(),
@@ -172,14 +172,14 @@ fn a_damaged_backup_is_told_and_not_put_back() {
     let none = cli_in(&directory, &["backup", "verify", "/nowhere/at.all"]);
     assert_eq!(none.status, Some(74), "{none:?}");
     println!("{told} of 40 flipped bits lay in something that is used");
-    // The first of them lies in the file's magic number, which is looked at in any case.
+    // The first flipped bit is in the file's magic number, which is always checked.
     assert!(told > 1, "no damage behind the first byte was told");
     let server = Server::start_on(directory);
     assert_eq!(users(&server).len(), 50);
     server.stop();
 }
 
-/// Linux gives files names of any bytes.
+/// On Linux the name of a file may contain any bytes.
 #[test]
 fn the_name_of_a_backup_need_not_be_text() {
     let directory = Server::start().stop_and_keep();
@@ -229,7 +229,7 @@ fn a_backup_to_standard_output_is_the_backup() {
     let verified = server.cli(&["backup", "verify", name]);
     assert_eq!(verified.status, Some(0), "{verified:?}");
 
-    // Whoever reads nothing, or too little, has no backup.
+    // An output that does not take and keep all of it is no place for a backup, nor is a terminal.
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
     let cut = streamed(writer.into());
@@ -274,7 +274,8 @@ fn a_backup_to_standard_output_is_the_backup() {
     server.stop();
 }
 
-/// A copy that nobody has fetched is removed by the next backup, unless somebody may still be at it.
+/// A copy that nobody has fetched is removed by the next backup, unless somebody may still be
+/// fetching it.
 #[test]
 fn a_copy_that_was_abandoned_goes_with_the_next_backup() {
     let server = Server::start();

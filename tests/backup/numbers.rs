@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::rows;
 use crate::support::{Server, Talk, cli_in, stored_number};
 
-/// Puts the backup back, and starts a server on it; the token of `talk` is good again.
+/// Restores the backup, and talks to a server on it with the token of `talk`.
 fn restored(talk: Talk, file: &str) -> Talk {
     let authorization = talk.authorization.clone();
     let directory = talk.server.stop_and_keep();
@@ -68,7 +68,7 @@ fn no_entity_tag_is_given_twice_on_both_sides_of_a_restore() {
     assert_eq!(verified.status, Some(0), "{verified:?}");
 }
 
-/// An era that is begun is later than that of the replaced store, whatever the clock says.
+/// A new era is later than that of the replaced store, whatever the clock says.
 #[test]
 fn the_era_of_a_replaced_store_is_not_begun_again() {
     const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
@@ -99,7 +99,7 @@ fn the_era_of_a_replaced_store_is_not_begun_again() {
     assert_eq!(era, stored_number("era", far_ahead + 1));
 }
 
-/// Where the chain of a damaged store goes on is not where that of the restored one does.
+/// The number at which the chain of a damaged store goes on is not taken for the restored one.
 #[test]
 fn no_number_is_taken_from_a_store_whose_trail_is_damaged() {
     const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit");
@@ -114,7 +114,7 @@ fn no_number_is_taken_from_a_store_whose_trail_is_damaged() {
     let directory = talk.server.stop_and_keep();
     let path = directory.path().join("data/users.redb");
     let good = std::fs::read(&path).expect("the store");
-    // A bit of the head has flipped; the last row is one that no program has written.
+    // First the head alone is damaged; then the last row has a number that no program has reached.
     for (number, is_row) in [(u64::MAX, false), (1 << 60, false), (1 << 60, true)] {
         std::fs::write(&path, &good).expect("written");
         let database = Database::open(&path).expect("a redb file");

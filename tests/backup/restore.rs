@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use super::{lines, rows, users};
 use crate::support::{Server, Talk, cli_in};
 
-/// What a backup is for.
+/// This is what a backup is for.
 #[test]
 fn a_backup_takes_the_place_of_a_store_that_is_damaged() {
     let mut talk = Talk::start(&[]);
@@ -83,7 +83,7 @@ fn a_backup_is_restored_where_nothing_was() {
     assert_eq!(users(&server).len(), 1);
     let store = server.data_dir().join("users.redb");
     let stopped = server.stop_and_keep();
-    // A sync of what is there has failed: that concerns nothing that takes its place.
+    // This mark says that a sync of the store has failed, which does not concern its replacement.
     let mark = store.with_extension("unsynced");
     std::fs::write(&mark, "").expect("a mark");
     let store = store.to_str().expect("text");
@@ -97,7 +97,7 @@ fn a_backup_is_restored_where_nothing_was() {
     assert!(shown.stdout.contains("private CA"), "{shown:?}");
 }
 
-/// A server with users, of whom there is a backup; their names.
+/// A server with this many users, of whom there is a backup in `file`; and their names.
 fn backed_up(users: usize, file: &str) -> (Talk, Vec<String>) {
     let mut talk = Talk::start(&[]);
     let names: Vec<String> = (0..users).map(|at| format!("u{at}")).collect();
@@ -108,7 +108,7 @@ fn backed_up(users: usize, file: &str) -> (Talk, Vec<String>) {
     (talk, names)
 }
 
-/// Whoever demanded to be erased is erased again by what the restore says.
+/// Somebody who demanded to be erased can be erased again with the command that the restore prints.
 #[test]
 fn a_restore_names_who_is_back() {
     let folder = TempDir::new().expect("a folder");
@@ -144,7 +144,7 @@ fn a_restore_names_who_is_back() {
         let again = cli_in(&directory, &[&["user", "delete"], &ids[..]].concat());
         assert_eq!(again.status, Some(0), "{again:?}");
         let left = cli_in(&directory, &["user", "list", "-o", "jsonl"]).stdout;
-        // The next backup is of those who were not named.
+        // The next backup is of `u0`, who was not deleted, and of the two not in the command.
         let wanted_left = if wanted.starts_with("22") { 3 } else { 1 };
         assert_eq!(left.lines().count(), wanted_left, "{left}");
         if wanted.starts_with("22") {
@@ -159,8 +159,7 @@ fn a_restore_names_who_is_back() {
     }
 }
 
-/// Damage is what a restore is for: wherever it is in the store that is replaced, the backup takes its
-/// place.
+/// A restore is for damage: wherever the replaced store is damaged, the backup takes its place.
 #[test]
 fn a_restore_reads_nothing_of_a_damaged_store_that_it_needs() {
     const PAGE: usize = 4096;
@@ -225,7 +224,7 @@ fn a_restore_is_told_of_and_takes_no_number_and_no_token_for_another() {
     let wide = id_of("wide");
     let narrowed = ["token", "change", "wide", "--allow-from", "203.0.113.7"];
     assert_eq!(talk.server.cli(&narrowed).status, Some(0));
-    // The old one ends soon, which the restore takes back.
+    // After this the old one ends soon, but not after the restore.
     let old = id_of("rotated");
     let rotated = talk.server.cli(&["token", "rotate", "rotated"]);
     assert_eq!(rotated.status, Some(0), "{rotated:?}");
@@ -259,7 +258,7 @@ fn a_restore_is_told_of_and_takes_no_number_and_no_token_for_another() {
     assert_eq!(about.count(), 5, "{restored:?}");
     let store = directory.path().join("data/users.redb");
     let now = std::fs::metadata(&store).expect("there").len();
-    // Some pages, whatever the size of the store.
+    // The restore adds some pages, whatever the size of the store.
     let most = bytes + 64 * 1024;
     assert!(now <= most, "{now} bytes, where the backup has {bytes}");
 
@@ -279,14 +278,14 @@ fn a_restore_is_told_of_and_takes_no_number_and_no_token_for_another() {
     let number = last.expect("rows").to_string();
     let undone = cli_in(&directory, &["user", "undo", &number]);
     assert!(undone.stderr.contains("there is no change"), "{undone:?}");
-    // So it is of a number that was left out.
+    // Nor is there a state before a change whose number was left out.
     let shown = cli_in(&directory, &["user", "show", "jane", "--before", &number]);
     assert_eq!(shown.status, Some(1), "{shown:?}");
     assert!(shown.stderr.contains("there is no change"), "{shown:?}");
     let table = cli_in(&directory, &["audit", "list"]).stdout;
     assert!(table.contains(&format!("  {file}\n")), "{table}");
 
-    // Numbers were left out, and no row: the trail is sound, and so is a backup of it.
+    // Numbers were left out, but no row is missing: the trail is sound, and so is a backup of it.
     let verified = cli_in(&directory, &["audit", "verify"]);
     assert_eq!(verified.status, Some(0), "{verified:?}");
     let told = format!("sound: {} rows from row 1 on", after.len());

@@ -92,7 +92,7 @@ fn exit_statuses_without_a_server() {
     );
 }
 
-/// Whoever types no choice is shown them all, with and without a data directory.
+/// A command without its choice lists all choices, and needs no data directory for that.
 #[test]
 fn what_can_be_chosen_is_listed() {
     let folder = TempDir::new().expect("a folder");
@@ -110,14 +110,14 @@ fn what_can_be_chosen_is_listed() {
     }
 }
 
-/// The headings of a man page, in their order.
+/// The headings of a man page, in order.
 fn headings(page: &Path) -> Vec<String> {
     let text = fs::read_to_string(page).expect("a page");
     let headings = text.lines().filter_map(|line| line.strip_prefix(".SH "));
     headings.map(|line| line.replace('"', "")).collect()
 }
 
-/// What belongs to a command comes before what every command has.
+/// A command's own arguments and options come before those that all commands have.
 #[test]
 fn help_and_man_pages_tell_their_own_first() {
     let folder = TempDir::new().expect("a folder");
@@ -205,7 +205,7 @@ fn a_reader_who_leaves_early_is_no_failure() {
         assert_eq!(output.status.code(), Some(0), "{format}");
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{format}");
     }
-    // Whose status is the answer does not give a wrong one.
+    // A command whose exit status is its answer fails: it must not give a wrong answer.
     let explain = "audit explain 0123456789abcdef -o json";
     for command in ["check", "audit verify", explain] {
         let (reader, writer) = std::io::pipe().expect("a pipe");
@@ -226,7 +226,7 @@ fn a_reader_who_leaves_early_is_no_failure() {
     assert_eq!(output.status.code(), Some(74), "a full disk is a failure");
 }
 
-/// With a log at its most talkative, and nobody who takes it.
+/// The log is at its most detailed, and nobody reads it.
 #[test]
 fn a_server_outlives_its_standard_error() {
     let full = fs::File::options().write(true).open("/dev/full");
@@ -240,7 +240,7 @@ fn a_server_outlives_its_standard_error() {
     ] {
         let folder = TempDir::new().expect("a folder");
         let mut server = serve(folder.path(), stderr);
-        // A refusal's line has the path in it: 90 KB of them, and a pipe holds 64 KiB.
+        // The log line of a refusal contains the path: that is 90 KB, and a pipe holds 64 KiB.
         let long = "x".repeat(3000);
         for _ in 0..30 {
             check(
@@ -254,7 +254,7 @@ fn a_server_outlives_its_standard_error() {
     }
 }
 
-/// Whatever is refused says so under the program's name, so that it is found in a log.
+/// Every refusal has a line that begins with the program's name, so that it is found in a log.
 #[test]
 fn refusals_begin_with_the_programs_name() {
     let folder = TempDir::new().expect("a folder");

@@ -52,7 +52,7 @@ fn a_data_directory_that_is_open_to_others_is_warned_of() {
     assert!(!Server::start().log().contains("users other than its owner"));
 }
 
-/// A first start on a terminal shows the token, once; in a journal it never stands.
+/// A first start on a terminal shows the token, once; it is never in a journal.
 #[test]
 fn a_first_start_shows_the_token_to_a_terminal_alone() {
     let folder = TempDir::new().expect("a folder");
@@ -94,14 +94,14 @@ fn a_first_start_shows_the_token_to_a_terminal_alone() {
     assert_eq!(tokens, "", "a start without a terminal issued a token");
 }
 
-/// The one word of a text that begins so.
+/// The first word of a text that has this beginning.
 fn word_with<'a>(text: &'a str, beginning: &str) -> &'a str {
     let mut words = text.split_whitespace();
     let found = words.find(|word| word.starts_with(beginning));
     found.unwrap_or_else(|| panic!("no {beginning} in:\n{text}"))
 }
 
-/// SHA-256 of the private authority's certificate, in small letters without colons.
+/// SHA-256 of the private authority's certificate, in lower case without colons.
 fn fingerprint(data_dir: &Path) -> String {
     let pem = fs::read_to_string(data_dir.join("tls/ca.pem")).expect("the CA");
     let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
@@ -117,7 +117,7 @@ fn plain_hex(text: &str) -> String {
     text.replace(':', "").to_lowercase()
 }
 
-/// A start that fails at the port leaves nothing, so that the next one is the first.
+/// A start that fails at the port does not count: the next one is still the first.
 #[test]
 fn a_first_start_at_a_port_that_another_has_is_done_again() {
     let folder = TempDir::new().expect("a folder");
@@ -130,7 +130,7 @@ fn a_first_start_at_a_port_that_another_has_is_done_again() {
     assert!(shown.contains("golinks_scim_"), "{shown}");
 }
 
-/// 192.0.2.0/24 is for documentation (RFC 5737): no machine has an address of it.
+/// 192.0.2.0/24 is reserved for documentation (RFC 5737): no machine has an address in it.
 #[test]
 fn an_address_that_no_interface_has_is_told() {
     let folder = TempDir::new().expect("a folder");
@@ -148,7 +148,7 @@ fn a_first_start_without_a_terminal_says_how_to_make_a_token() {
     assert_it_says_how_to_make_a_token(&TempDir::new().expect("a folder"));
 }
 
-/// Nobody may be at it.
+/// Perhaps nobody sits at it.
 #[test]
 fn a_terminal_without_a_keyboard_is_told_everything_but_the_token() {
     let folder = TempDir::new().expect("a folder");
@@ -163,7 +163,7 @@ fn a_terminal_without_a_keyboard_is_told_everything_but_the_token() {
     assert_eq!((listed.status, &*listed.stdout), (Some(0), ""));
 }
 
-/// The certificate is opened after the store, which the failed start leaves.
+/// The certificate is opened after the store, which the failed start leaves behind.
 #[test]
 fn the_start_after_one_that_failed_says_how_to_make_a_token() {
     let folder = TempDir::new().expect("a folder");
@@ -175,7 +175,7 @@ fn the_start_after_one_that_failed_says_how_to_make_a_token() {
     assert_it_says_how_to_make_a_token(&folder);
 }
 
-/// A start at which nobody can be makes no token, but says how to make one.
+/// Checks that a start without a terminal makes no token, but says how to make one.
 fn assert_it_says_how_to_make_a_token(folder: &TempDir) {
     let err = fs::File::create(folder.path().join("err")).expect("a file");
     let data_dir = folder.path().join("data");
@@ -213,7 +213,7 @@ fn the_guide_names_this_installation() {
     assert!(plain_hex(&guide.stdout).contains(&fingerprint), "{guide:?}");
 }
 
-/// Somebody may have read such a key: it is neither used nor quietly replaced.
+/// Somebody may have read such a key, so it is neither used nor silently replaced.
 #[test]
 fn a_key_that_others_can_read_is_refused() {
     let server = Server::start();
@@ -234,7 +234,7 @@ fn a_key_that_others_can_read_is_refused() {
     }
 }
 
-/// Like [`cli_on`], for a server that should not start: one that does is ended.
+/// Like [`cli_on`], for a server that should not start: if it does, it is killed.
 fn run_to_its_end(data_dir: &Path, arguments: &[&str]) -> Output {
     let mut server = command_on(data_dir)
         .args(arguments)
@@ -246,13 +246,13 @@ fn run_to_its_end(data_dir: &Path, arguments: &[&str]) -> Output {
     while matches!(server.try_wait(), Ok(None)) && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(5));
     }
-    // Without an effect on one that has ended.
+    // This has no effect on a server that has ended.
     server.kill().ok();
     server.wait_with_output().expect("it is a child").into()
 }
 
-/// Starts a server at a terminal, whose keyboard may be replaced, looks at it while it runs, stops
-/// it, and gives what it showed.
+/// Starts a server on a terminal, whose keyboard `input` may replace, calls `look` while it runs,
+/// stops it, and returns what it showed.
 fn on_a_terminal(data_dir: &Path, input: Option<Stdio>, look: impl Fn(&str)) -> String {
     let (mut screen, keyboard) = terminal();
     let mut server = command_on(data_dir)
@@ -264,7 +264,7 @@ fn on_a_terminal(data_dir: &Path, input: Option<Stdio>, look: impl Fn(&str)) -> 
         .expect("the binary runs");
     let mut shown = Vec::new();
     let mut bytes = [0; 4096];
-    // The last line of the welcome; a server that dies ends the terminal instead.
+    // This is in the last line of the welcome. If the server dies, there is nothing more to read.
     while !String::from_utf8_lossy(&shown).contains("user list") {
         match screen.read(&mut bytes) {
             Ok(count) if count > 0 => shown.extend_from_slice(&bytes[..count]),
@@ -277,7 +277,7 @@ fn on_a_terminal(data_dir: &Path, input: Option<Stdio>, look: impl Fn(&str)) -> 
     shown
 }
 
-/// A terminal: what is seen of it, and the end that a program has.
+/// A terminal: the end that shows what is printed, and the end that a program gets.
 fn terminal() -> (fs::File, fs::File) {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let screen = openpt(flags).expect("a terminal");

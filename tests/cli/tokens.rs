@@ -23,13 +23,14 @@ fn a_token_that_nobody_saw_is_named_and_can_be_taken_back() {
         .trim_end()
         .rsplit_once("token revoke ")
         .expect("a command");
-    // A name that is another's id would let one command end both.
+    // If a name could be the id of another token, one command would revoke both.
     let named = server.cli(&["token", "issue", id]);
     check(&named, 1, "a live token has this name or id");
     check(&server.cli(&["token", "revoke", id]), 0, "revoked 1 token");
 }
 
-/// What a script closes by mistake is opened as `/dev/null`, where all is written and nothing kept.
+/// A standard output that a script has closed by mistake is opened as `/dev/null`, which takes
+/// everything and keeps nothing.
 #[test]
 fn no_token_is_made_for_an_output_that_keeps_nothing() {
     let server = Server::start();
@@ -47,7 +48,7 @@ fn no_token_is_made_for_an_output_that_keeps_nothing() {
     assert_eq!(listed.lines().count(), 1, "{listed}");
 }
 
-/// The overlap ends with the old token, if that ends first.
+/// The overlap ends with the old token if that expires first.
 #[test]
 fn a_rotation_tells_how_long_the_old_tokens_are_really_good() {
     let server = Server::start();
@@ -78,7 +79,7 @@ fn a_rotation_tells_how_long_the_old_tokens_are_really_good() {
         .lines()
         .map(|line| serde_json::from_str(line).expect("JSON"));
     let found: Vec<serde_json::Value> = found.collect();
-    // Two that the same rotation gave the same end, alone.
+    // Only the two are left to which the same rotation gave the same end.
     for token in &found[2..] {
         server.cli(&["token", "revoke", token["id"].as_str().expect("an id")]);
     }
@@ -95,7 +96,7 @@ fn a_rotation_tells_how_long_the_old_tokens_are_really_good() {
     assert!(told.contains("the old one has expired now"), "{told}");
 }
 
-/// And what was typed for its name is no part of a command to copy.
+/// What was typed as a name is not part of a command to copy.
 #[test]
 fn whoever_finds_no_token_is_told_where_they_are() {
     let server = Server::start();
@@ -107,7 +108,7 @@ fn whoever_finds_no_token_is_told_where_they_are() {
     }
 }
 
-/// Each rotation writes all that live, so that those of one name are bounded.
+/// Each rotation writes all live tokens of the name, so their number is bounded.
 #[test]
 fn rotations_whose_old_tokens_live_on_are_bounded() {
     let server = Server::start();
@@ -165,7 +166,7 @@ fn tokens_have_a_life_on_the_command_line() {
         "no live token",
     );
     check(&server.cli(&["token", "show", "nobody"]), 1, "no token");
-    // Rotated by the id of one that ends already: the new one does not end soon with it.
+    // Rotated by the id of a token that is about to end: the new one does not end with it.
     let jsonl = |server: &Server| -> Vec<serde_json::Value> {
         let found = server.cli(&["token", "show", "lasting", "-o", "jsonl"]);
         let lines = found.stdout.lines();
@@ -191,7 +192,7 @@ fn tokens_have_a_life_on_the_command_line() {
         .filter(|token| token["expires"].is_null())
         .count();
     assert_eq!((jsonl(&server).len(), lasting), (3, 1));
-    // Nothing done by a token that nobody knows is no good news.
+    // An unknown token is an error: an empty list would look like good news.
     for command in [
         &["audit", "list", "--token", "nobody"][..],
         &["user", "undo", "--since", "1h", "--token", "nobody"],
@@ -258,7 +259,7 @@ fn several_tokens_are_revoked_whichever_fails() {
     }
 }
 
-/// Identity providers are given a new token by hand: one that ends sooner than is known would
+/// Identity providers are given a new token by hand: one that expires earlier than expected would
 /// end their pushes.
 #[test]
 fn a_token_is_good_for_a_year_unless_it_is_said_otherwise() {

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::{check, serve, stop};
 use crate::support::{Server, cli_in, cli_on};
 
-/// Somebody may demand to be erased; nobody is erased by mistake.
+/// Somebody may demand to be erased, but nobody must be erased by mistake.
 #[test]
 fn users_are_deleted_with_and_without_a_server() {
     let mut server = Some(Server::start());
@@ -87,7 +87,7 @@ fn users_are_found_and_changed_with_and_without_a_server() {
     assert!(gone.stderr.contains("next push"), "{gone:?}");
     assert_eq!(cli(&search).stdout, "");
 
-    // Without its socket a running server is not found, but it has the store.
+    // A running server whose socket is gone is not found, but it holds the store.
     let (socket, hidden) = (
         folder.path().join("admin.sock"),
         folder.path().join("hidden"),

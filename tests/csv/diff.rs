@@ -18,7 +18,7 @@ fn a_difference_is_fixed_by_the_printed_commands() {
         "userName,Status,title\nsame@x,yes,\ngone@x,yes,\nold@x,no,\nback@x,no,\nit's@x,yes,A\n",
     );
     check(&desk.import("here.csv", &[]), 0, &["5 created"]);
-    // Names that a shell would run, and one too long for a line of the log.
+    // Names that a shell would run, and a very long one: printed commands name users by their ids.
     let trap = desk.path("trap");
     let hostile = format!(
         "userName\n$(touch {trap})@x\n`touch {trap}`@x\na';touch {trap};'@x\n{}@x\n",
@@ -57,7 +57,7 @@ fn a_difference_is_fixed_by_the_printed_commands() {
     assert!(!trap.exists(), "a name was run");
 }
 
-/// Types the commands that a comparison has printed; their exit statuses.
+/// Runs the commands that a comparison has printed, and returns their exit statuses.
 fn type_printed(told: &Output) -> Vec<Option<i32>> {
     let binary = env!("CARGO_BIN_EXE_golinks-scim");
     let lines = told.stderr.lines();
@@ -71,7 +71,7 @@ fn type_printed(told: &Output) -> Vec<Option<i32>> {
     commands.map(type_one).collect()
 }
 
-/// Thousands of ids are too much to type, and one command each for fifty users takes long.
+/// Thousands of ids are too many to type, and commands for fifty users each take long.
 #[test]
 fn very_many_leavers_go_by_a_file() {
     let desk = Desk::new();
@@ -108,7 +108,7 @@ fn very_many_leavers_go_by_a_file() {
     }
 }
 
-/// Whether a line tells the status is its own: a refused line before it said nothing.
+/// Whether a line gives a status is read from that line alone, also after one that was refused.
 #[test]
 fn a_refused_line_changes_no_comparison_of_the_next() {
     let desk = Desk::new();
@@ -124,7 +124,8 @@ fn a_refused_line_changes_no_comparison_of_the_next() {
     assert!(!told.stderr.contains("user reactivate"), "{told:?}");
 }
 
-/// A comparison refuses what an import would, and then tells nobody to be deactivated.
+/// A comparison refuses the rows that an import would refuse, and then proposes to deactivate
+/// nobody.
 #[test]
 fn what_an_import_would_refuse_is_no_difference() {
     let desk = Desk::new();
@@ -158,7 +159,7 @@ fn what_an_import_would_refuse_is_no_difference() {
         assert!(!compared.stderr.contains("user deactivate"), "{compared:?}");
         check(&desk.import(name, &[]), 1, &["1 rejected", told]);
     }
-    // A name that an earlier row gives up is free, for a rehearsal as for the import itself.
+    // A name that an earlier row gives up is free, for comparison and rehearsal as for the import.
     let bob = desk.user("bob@x")["id"].as_str().expect("an id").to_owned();
     let rows = format!("id,userName\n{bob},rob@x\n{jane},bob@x\n");
     desk.write("chain.csv", rows);

@@ -6,7 +6,7 @@ use std::fs;
 
 use super::{Desk, check};
 
-/// One who comes back alone, from the file of rejected rows, would be applied over the first one.
+/// Alone in the file of rejected rows, the second row would be applied over the first one.
 #[test]
 fn a_second_row_about_one_user_stays_out_until_somebody_decides() {
     let desk = Desk::new();
@@ -39,13 +39,13 @@ fn a_second_row_about_one_user_stays_out_until_somebody_decides() {
         let typed = if stem == "a" { "Ann@x" } else { "BOB@x" };
         let reason = format!("another row is about the same user: {typed}");
         assert!(text.contains(&reason), "{text}");
-        // Nor does it matter how the column is written, or whether it is left out.
+        // It stays out however the column's name is written, and even if the column is ignored.
         let respelt = text.replace("rejected because", "Rejected_Because");
         desk.write(&format!("{stem}-respelt.{ending}"), respelt);
         let ignored = ["--ignore", "Rejected_Because"];
         let again = desk.import(&format!("{stem}-respelt.{ending}"), &ignored);
         check(&again, 1, &["0 updated", "1 rejected"]);
-        // Without its reason it counts.
+        // Once its reason is removed, it is applied.
         desk.write(&format!("{stem}-taken.{ending}"), text.replace(&reason, ""));
         check(
             &desk.import(&format!("{stem}-taken.{ending}"), &[]),
@@ -56,7 +56,7 @@ fn a_second_row_about_one_user_stays_out_until_somebody_decides() {
     }
 }
 
-/// A row that still waits for a decision stands in the way of none that was decided.
+/// A row that still has its reason does not keep out another one whose reason was removed.
 #[test]
 fn of_several_rows_about_one_user_the_chosen_one_counts() {
     let desk = Desk::new();
@@ -77,7 +77,8 @@ fn of_several_rows_about_one_user_the_chosen_one_counts() {
     assert_eq!(desk.user("ann@x")["title"], "Three");
 }
 
-/// In earnest the second row would find somebody else, or nobody and make a second user.
+/// The second row has the name from before the first one: applied, it would find nobody, and create
+/// a second user.
 #[test]
 fn a_name_that_a_row_has_changed_is_nobody_elses_in_the_same_request() {
     let desk = Desk::new();
@@ -110,7 +111,7 @@ fn a_user_is_the_same_by_id_and_by_name() {
     let id = desk.user("ann@x")["id"].as_str().expect("an id").to_owned();
     let told = "another row is about the same user: ";
     let mut many = format!("id,userName,title\n{id},,One\n");
-    // So many that the second row about her is in another request.
+    // So many rows that the second one about her is in another request.
     for number in 0..1500 {
         writeln!(many, ",u{number}@x,").expect("written");
     }
@@ -147,7 +148,7 @@ fn a_user_is_the_same_by_id_and_by_name() {
         check(&desk.import(&rejects, &[]), 1, &["1 rejected", told]);
         assert_eq!(desk.user("ann@x")["title"], "One", "{name}");
     }
-    // The first row that does not fit into a request is read before that is answered.
+    // The row that no longer fits into a request is read before that request is answered.
     let pad = "z".repeat(50_000);
     for rows in 6..=12 {
         let mut many = format!("id,userName,title,pad\n{id},,One,\n");
@@ -160,7 +161,7 @@ fn a_user_is_the_same_by_id_and_by_name() {
         check(&output, 1, &["1 rejected", told]);
         assert_eq!(desk.user("ann@x")["title"], "One", "{rows}");
     }
-    // Also one whose first row was refused.
+    // The same if the first row was refused.
     let mut many = format!("id,userName,Status,title\n{id},,maybe,One\n");
     for number in 0..1500 {
         writeln!(many, ",u{number}@x,,").expect("written");
@@ -170,7 +171,7 @@ fn a_user_is_the_same_by_id_and_by_name() {
     let output = desk.import("first.csv", &[]);
     check(&output, 1, &["2 rejected", "is not a status", told]);
     assert_eq!(desk.user("ann@x")["title"], "One");
-    // A name that somebody was refused stands for whoever has it.
+    // A name that was refused to one user still stands for the user who has it.
     desk.write(
         "refused.csv",
         format!("id,userName,title\n{id},u1@x,Two\n,u1@x,Three\n"),
@@ -182,7 +183,7 @@ fn a_user_is_the_same_by_id_and_by_name() {
         &["1 updated", "1 rejected", "another user has this userName"],
     );
     assert_eq!(desk.user("u1@x")["title"], "Three");
-    // So does the name that somebody had before an earlier request.
+    // A name that an earlier request has changed still stands for the user who had it.
     let id = desk.user("u1@x")["id"].as_str().expect("an id").to_owned();
     let mut many = format!("id,userName,title\n{id},late@x,Four\n");
     for number in 2..1002 {

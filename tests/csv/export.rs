@@ -80,7 +80,7 @@ fn a_file_goes_in_and_comes_out_and_changes_nothing() {
         }
     }
     assert_eq!(desk.user("jane@x.example"), jane, "nothing was written");
-    // Into another directory.
+    // Into the directory of another server.
     let other = Desk::new();
     other.write("out.csv", &exported);
     check(&other.import("out.csv", &[]), 1, &["--ignore id"]);
@@ -113,7 +113,7 @@ fn an_export_overwrites_nothing_and_appears_whole() {
         0,
         &["1 user in"],
     );
-    // A file's name says what is in it, unless something else is typed.
+    // The ending of a file's name decides the form, unless `-o` says another one.
     let lines = desk.path("out.jsonl");
     let lines_text = lines.to_str().expect("text");
     check(
@@ -136,7 +136,7 @@ fn an_export_overwrites_nothing_and_appears_whole() {
         fs::remove_file(&other).expect("the only one, under its name");
     }
     assert!(desk.export(&["-"]).starts_with("id,"));
-    // What a killed export left goes with the next of that name.
+    // What a killed export left behind is removed by the next one to that name.
     let old = desk.write("out.csv.new-0123456789abcdef", "half of it");
     let minutes_ago = SystemTime::now() - Duration::from_secs(300);
     let left = fs::File::options().append(true).open(&old).expect("opened");

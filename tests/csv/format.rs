@@ -31,7 +31,7 @@ fn all_columns_that_stand_for_nothing_are_told_at_once_and_marks_are_kept() {
         "{rejects}"
     );
     assert!(rejects.contains(";søren@x;43;"), "{rejects}");
-    // As spreadsheets leave them; each is left out as it is told.
+    // Columns without a name, as spreadsheets leave them: the proposed options leave out all.
     desk.write("empty.csv", "Email,-x,,-X,\na@x,1,,,\n");
     let told = desk.import("empty.csv", &[]);
     check(&told, 65, &["unknown columns: --ignore=-x --ignore=''\n"]);

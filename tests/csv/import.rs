@@ -37,7 +37,7 @@ fn a_rehearsal_tells_and_changes_nothing() {
     assert!(!desk.path("b.rejects.csv").exists());
 }
 
-/// Rejected rows that no file is for are all told, and stop no other.
+/// Rejected rows for which there is no file are all shown, and keep no other row out.
 #[test]
 fn what_comes_by_a_pipe_is_imported_and_rejected_rows_need_no_file() {
     let desk = Desk::new();
@@ -115,7 +115,7 @@ fn nobody_waits_for_the_store_while_a_pipe_is_read() {
     assert!(waiting.wait().expect("it ends").success());
 }
 
-/// A command with this text as its standard input.
+/// Runs a command with this text as its standard input.
 fn fed(command: &mut Command, text: &str) -> Output {
     let mut child = command
         .stdin(Stdio::piped())
@@ -129,7 +129,7 @@ fn fed(command: &mut Command, text: &str) -> Output {
     child.wait_with_output().expect("it ends").into()
 }
 
-/// What an import says whose standard output nobody reads.
+/// What an import says on standard error when nobody reads its standard output.
 fn unread(desk: &Desk, arguments: &[&str]) -> String {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
@@ -150,7 +150,7 @@ fn an_import_that_breaks_off_tells_what_it_did_and_how_to_go_on() {
     let file = file.to_str().expect("text");
     let named = desk.path("r.csv");
     let named = named.to_str().expect("text");
-    // Nothing was rejected, so the same file can be named again.
+    // Nothing was rejected, so the same `--rejects` can be given again.
     let told = unread(&desk, &[file, "-o", "jsonl", "--rejects", named]);
     for words in [
         "1 created",
@@ -160,11 +160,11 @@ fn an_import_that_breaks_off_tells_what_it_did_and_how_to_go_on() {
     ] {
         assert!(told.contains(words), "{words}: {told}");
     }
-    // What stands after the last row is written too.
+    // What comes after the last row is written too, and cannot be written here.
     let nobody = desk.write("n.csv", "userName\n");
     let told = unread(&desk, &[nobody.to_str().expect("text"), "-o", "json"]);
     assert!(told.contains("0 created"), "{told}");
-    // A name beside it would be longer than names may be.
+    // The file of rejected rows beside it would have too long a name.
     let long = format!("{}.csv", "l".repeat(246));
     desk.write(&long, "userName,active\nb@x,yes\nc@x,perhaps\n");
     let told = desk.import(&long, &[]);
@@ -175,7 +175,7 @@ fn an_import_that_breaks_off_tells_what_it_did_and_how_to_go_on() {
     );
 }
 
-/// A file of so many people.
+/// A file of this many people.
 fn people(count: usize) -> String {
     let mut text = "userName,Email,First name,Last name,Department,Status\n".to_owned();
     for at in 0..count {
@@ -199,7 +199,7 @@ fn an_import_that_was_killed_is_finished_by_the_next() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the binary runs");
-    // It tells of each 10,000 rows: there are more to come then.
+    // Progress is reported every 10,000 rows, so there are more to come then.
     let mut progress = BufReader::new(child.stderr.take().expect("piped"));
     let mut line = String::new();
     progress.read_line(&mut line).expect("text");
@@ -218,7 +218,7 @@ fn an_import_that_was_killed_is_finished_by_the_next() {
     assert_eq!(desk.export(&[]).lines().count(), count + 1);
 }
 
-/// Rows a second, and what server and command need of memory: set `CSV_ROWS`.
+/// Prints the rows a second, and the peak memory of command and server.
 #[test]
 #[ignore = "long: 100,000 rows unless CSV_ROWS says otherwise"]
 fn a_large_file_in_bounded_memory() {
@@ -265,7 +265,7 @@ fn number_of(count: usize) -> f64 {
     count as f64
 }
 
-/// The most memory that a process has had.
+/// The peak memory of a process in KiB; 0 if it has ended.
 fn peak_kib(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -26,7 +26,7 @@ fn rejected_rows_are_fixed_and_imported() {
         text.starts_with("rejected because,userName,active\n") && text.contains(",b@x,perhaps\n"),
         "{text}"
     );
-    // A row with too few cells stays refused until it has them.
+    // A row with too few cells stays rejected until it has all of them.
     let fixed = text
         .replace("perhaps", "no")
         .replace(",,yes\n", ",d@x,yes\n");
@@ -47,13 +47,13 @@ fn rejected_rows_are_fixed_and_imported() {
     for name in ["b@x", "c@x", "d@x"] {
         assert_eq!(desk.user(name)["userName"], name);
     }
-    // Again: the applied row is a no-op, and nothing is overwritten.
+    // The same file again: the applied row changes nothing, and no file is overwritten.
     check(
         &desk.import("s.csv", &[]),
         1,
         &["1 unchanged", "s.rejects-2.csv"],
     );
-    // What cannot be written in the end is found before the first row is applied.
+    // A `--rejects` that would fail in the end is refused before the first row is applied.
     desk.write("new.csv", "userName,active\nnew@x,yes\nbad@x,perhaps\n");
     for (rejects, status, told) in [
         ("/nowhere/new.csv", 74, "name a file that can be made"),
@@ -87,7 +87,8 @@ fn rejected_rows_are_fixed_and_imported() {
     );
 }
 
-/// Rejected rows that nobody fixed are refused as often as they go in.
+/// Rejected rows that nobody fixed are rejected as often as they are imported, and kept as they
+/// were.
 #[test]
 fn a_rejected_row_is_no_other_row_for_being_rejected_again() {
     let desk = Desk::new();
@@ -120,7 +121,7 @@ fn a_rejected_row_is_no_other_row_for_being_rejected_again() {
         let quoted = |one: &&str| text.contains(&one.replace('"', "\\\""));
         assert!(kept.iter().any(quoted), "{text}");
     }
-    // Also in a file whose name has no ending.
+    // The same with a file whose name has no ending.
     let bare = desk.write("staff", "userName,status\ne@x.example,perhaps\n");
     check(&desk.import("staff", &[]), 1, &["staff.rejects with"]);
     assert!(bare.with_file_name("staff.rejects").exists());
@@ -131,7 +132,7 @@ fn a_rejected_row_is_no_other_row_for_being_rejected_again() {
     );
 }
 
-/// A row that is refused keeps no other out, also where several of its kind are too much at once.
+/// A refused row keeps no other out, even if several of its kind are too much for one request.
 #[test]
 fn rows_with_very_many_values_are_refused_one_by_one() {
     let desk = Desk::new();

@@ -41,7 +41,7 @@ fn empty_cells_keep_or_clear() {
     check(&desk.import("d.csv", &[]), 0, &["1 updated"]);
 }
 
-/// Rows that were applied change nothing, also where the whole name beside new parts is the old one.
+/// The same row again changes nothing, even if it has the old whole name beside new parts.
 #[test]
 fn a_whole_name_follows_its_parts_however_often_the_file_goes_in() {
     let desk = Desk::new();
@@ -70,7 +70,7 @@ fn a_whole_name_follows_its_parts_however_often_the_file_goes_in() {
         assert!(changed.contains("Ann Lee"), "{changed}");
         desk.write(name, changed);
         goes_in(name, &[], &json!("Ann Roe"));
-        // What holds all parts is taken at its word, the first time and the second.
+        // A whole name that contains all parts is taken literally, the first time and the second.
         let parts = "userName,First name,Last name,name.formatted";
         for (given, family, whole) in [
             ("Ann Marie", "Roe", "Ann Marie Roe"),
@@ -84,7 +84,7 @@ fn a_whole_name_follows_its_parts_however_often_the_file_goes_in() {
             );
             goes_in("whole.csv", &[], &json!(whole));
         }
-        // One who was exported as it is now is taken at its word, and one without the parts.
+        // So is one in a line that was exported in the current state, or in a row without parts.
         if form == "jsonl" {
             desk.write(name, exported().replace("Ann Roe", "A. Roe"));
             goes_in(name, &[], &json!("A. Roe"));
@@ -99,7 +99,7 @@ fn a_whole_name_follows_its_parts_however_often_the_file_goes_in() {
             format!("userName,name.formatted\n{who},Ann Roe\n"),
         );
         goes_in("whole.csv", &[], &json!("Ann Roe"));
-        // Nothing is left of a name without its parts.
+        // If the parts are cleared, nothing is left of the name.
         desk.write(
             "none.csv",
             format!("userName,First name,Last name\n{who},,\n"),
@@ -132,7 +132,7 @@ fn a_status_that_nobody_has_said_is_compared_as_it_is_imported() {
         check(&desk.import("all.jsonl", &ignored), 0, &[outcome]);
         check(&desk.diff("all.jsonl", &ignored), 0, &[same]);
     }
-    // Null is as if it were not there (RFC 7643 section 2.5).
+    // Null is the same as absent (RFC 7643 section 2.5).
     let schemas = ["urn:ietf:params:scim:schemas:core:2.0:User"];
     let line = json!({"schemas": schemas, "userName": "null@x", "active": null});
     other.write("null.jsonl", format!("{line}\n"));
@@ -141,7 +141,8 @@ fn a_status_that_nobody_has_said_is_compared_as_it_is_imported() {
     check(&other.diff("null.jsonl", &[]), 0, &[same]);
 }
 
-/// What strict mode has stored without a value is no matter of a row that says nothing else of it.
+/// Elements without a value, which strict mode stores, stay in a user if a row does not change
+/// them.
 #[test]
 fn a_row_leaves_what_it_does_not_change() {
     let mut talk = Talk::start(&[]);

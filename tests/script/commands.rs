@@ -27,7 +27,7 @@ fn commands_do_the_same_with_a_server_and_without() {
     script(&directory.path().join("data"), "stopped");
 }
 
-/// One life of a user and of a token, in words.
+/// The life of a user and of a token, command by command.
 #[allow(clippy::too_many_lines, reason = "it is one script")]
 fn script(data_dir: &Path, which: &str) {
     let say = |arguments: &[&str], status: i32, stdout: &[&str], stderr: &[&str]| {
@@ -203,7 +203,7 @@ fn script(data_dir: &Path, which: &str) {
     );
 }
 
-/// Each completion is asked for as bash does.
+/// Asks for each completion in the way that bash does.
 #[test]
 fn bash_completes_commands_options_and_values() {
     let completions = cli_in(&TempDir::new().expect("a folder"), &["completions", "bash"]);
@@ -242,7 +242,7 @@ fn somebody_with_one_name_is_added_with_it() {
     server.stop();
 }
 
-/// One opens the store; the others wait for it.
+/// One command opens the store, and the others wait for it.
 #[test]
 fn commands_at_once_without_a_server_wait_for_each_other() {
     let directory = Server::start().stop_and_keep();
@@ -278,7 +278,7 @@ fn a_store_that_is_held_is_waited_for() {
     let store = Store::open(&path, Duration::ZERO, describe).expect("a store");
     let held =
         "in use by another process\nhint: another golinks-scim command is using it, or a server";
-    // Whoever holds it may be done in a moment, and is waited for.
+    // Whoever holds the store may be done in a moment, so commands wait.
     let commands = [&["user", "list"][..], &["backup", "restore", backup]];
     let check = &check;
     thread::scope(|scope| {

@@ -1,5 +1,5 @@
-//! What commands print: documents for programs, also when nobody reads them; lists that are long; and
-//! tables of hostile or marked names.
+//! What commands print: documents for programs, also when nobody reads them, long lists, and tables
+//! of hostile or marked names.
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::support::{Output, Server, cli_on, command_on};
 
-/// Programs read what was done, and whether anything was, from standard output alone.
+/// Programs learn what was done, and whether anything was, from standard output alone.
 #[test]
 fn what_was_done_is_told_to_programs() {
     let server = Server::start();
@@ -84,7 +84,7 @@ fn what_was_done_is_told_to_programs() {
     );
 }
 
-/// Who reads only the beginning does not leave the rest undone.
+/// If nobody reads the output, everything that was typed is done all the same.
 #[test]
 fn what_was_typed_is_done_though_nobody_reads_of_it() {
     let server = Server::start();
@@ -105,7 +105,7 @@ fn what_was_typed_is_done_though_nobody_reads_of_it() {
         );
     };
     told(&["token", "revoke", "a", "b", "-o", "jsonl"], 74);
-    // An error, which a quiet command tells too, though another decides its status.
+    // An error, so a quiet command reports it too, although another decides the exit status.
     told(&["-q", "token", "revoke", "c", "nobody", "-o", "jsonl"], 1);
     let listed = server.cli(&["token", "list", "-o", "jsonl"]).stdout;
     assert_eq!(
@@ -155,7 +155,7 @@ fn list_them_all(data_dir: &Path) {
     }
 }
 
-/// As `| head -1` does, in the middle of what is written.
+/// Stops reading after a line, as `| head -1` does, in the middle of the output.
 fn leave_after_a_line(data_dir: &Path, format: &str) {
     let mut listing = command_on(data_dir)
         .args(["user", "list", "-o", format])
@@ -173,7 +173,7 @@ fn leave_after_a_line(data_dir: &Path, format: &str) {
     assert_eq!((output.status.code(), &*stderr), (Some(0), ""), "{format}");
 }
 
-/// Creates users faster than one command each would: in this process, as a server does.
+/// Creates users in this process, as a server does: a command for each would take longer.
 fn add_users(data_dir: &Path, count: usize) {
     use golinks_scim::directory::{Caller, Directory};
     use golinks_scim::scim::{Leniency, User};
@@ -228,7 +228,7 @@ fn what_came_from_outside_cannot_break_a_table() {
     let listed = server.cli(&["user", "list"]);
     assert_eq!(listed.stdout.lines().count(), 2, "{listed:?}");
     assert!(listed.stdout.contains("name V\\u{7}  active"), "{listed:?}");
-    // What a program reads does nothing to a terminal either, and says what it said.
+    // JSON does nothing to a terminal either, and still holds the same values.
     let evil = "evil\u{9b}31m\u{7f}\u{2028}\u{202e}";
     let added = server.cli(&["user", "add", "evil-2", "--given", evil, "--family", "V"]);
     let id = added.stdout.trim();
