@@ -490,7 +490,7 @@ fn the_alarm_can_be_set_while_serving() {
     kill_process(talk.server.pid(), Signal::HUP).expect("it runs");
     let log = talk
         .server
-        .log_with("deactivations are back to normal: 3 deactivations");
+        .log_with("the deactivation alarm is over: 3 deactivations");
     let told = log
         .lines()
         .filter(|line| line.contains("deactivations within an hour"));

@@ -30,7 +30,10 @@ pub(super) fn list(api: &Api, call: &Admission, _: &Administrator, _: &[u8]) -> 
             Some(who) => {
                 let users = api.directory.known_as(who)?;
                 if users.is_empty() {
-                    return Err(Problem::new(404, "the audit trail knows no such user"));
+                    return Err(Problem::new(
+                        404,
+                        format!("the audit trail has no rows about a user {who}"),
+                    ));
                 }
                 Some(users)
             }

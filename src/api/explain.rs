@@ -72,14 +72,15 @@ fn advice(row: &Value) -> &'static str {
         (401, _) => of_token(cause),
         (403, Some(_)) => "take password out of the filter: it is never compared",
         (403, None) if cause == Cause::Scope.as_str() => {
-            "if the token should be allowed to, run the command in that text; nothing changes in \
-             the identity provider; Okta needs no more than `provision`, Entra and JumpCloud need \
+            "if the token should be allowed to, run the command in that text: a token that is issued \
+             anew must be typed into the provider, one that is changed need not; Okta needs no more than `provision`, Entra and JumpCloud need \
              `full`"
         }
         (403, None) => "nothing: no identity provider filters discovery endpoints",
         (404, _) if cause == Cause::User.as_str() && is_deletion(row) => {
-            "nothing: the user is already deleted, as requested; perhaps the answer to an earlier \
-             try was lost; `golinks-scim audit list --user ID` shows it"
+            "nothing: the user is already deleted, as requested, or was never here: \
+             `golinks-scim audit list --user ID` shows which; perhaps the answer to an earlier try \
+             was lost"
         }
         (404, _) if cause == Cause::User.as_str() => {
             "the user was deleted here, or the provider has an id from another directory: unassign \
@@ -125,7 +126,15 @@ fn advice(row: &Value) -> &'static str {
             "no identity provider sends this: check the proxy in between, or look for a network \
              scanner"
         }
-        (500.., _) => "report a bug with this request's log lines",
+        (507, _) => "export the users, and import them into a new data directory",
+        (500.., _) => {
+            "do what that text says; if it speaks of an error in golinks-scim, report the log lines \
+             of this request"
+        }
+        (400, Some("invalidValue")) if row["method"] == "GET" => {
+            "the text names the parameter: correct it in the client that sends it"
+        }
+        (400, Some("invalidFilter")) if row["method"] == "PATCH" => of_content("invalidPath"),
         (400, Some(scim_type)) => of_content(scim_type),
         _ => "compare the provider's mapping with `golinks-scim guide okta`",
     }

@@ -135,6 +135,15 @@ pub(super) fn all(api: &Api, alarm: &AlarmState, now: Instant) -> Vec<Warning> {
     warnings
 }
 
+/// Whole days, in words; `days` that are over do not count.
+fn in_days(days: i64) -> String {
+    match days {
+        ..=0 => "in less than a day".to_owned(),
+        1 => "in 1 day".to_owned(),
+        _ => format!("in {days} days"),
+    }
+}
+
 fn token_near_its_end(token: &Token, now: Instant) -> Option<Warning> {
     let expires = token.expires?;
     let days = now.days_until(expires);
@@ -143,7 +152,11 @@ fn token_near_its_end(token: &Token, now: Instant) -> Option<Warning> {
     let steps = TOKEN_DAYS.into_iter().filter(|step| *step < life);
     Some(Warning {
         kind: "tokens",
-        what: format!("the token {} ends at {expires}, in {days} days", token.name),
+        what: format!(
+            "the token {} expires at {expires}, {}",
+            token.name,
+            in_days(days)
+        ),
         fix: Fix::of(format!("{{program}} token rotate {}", token.name)),
         steps: vec![(token.id.clone(), step(days, steps)?)],
     })
@@ -250,8 +263,9 @@ fn replaced_token_still_used(token: &Token, replaced: Instant, now: Instant) -> 
     Some(Warning {
         kind: "tokens",
         what: format!(
-            "the old token {name} expires at {expires}, in {days} days, and is still used; the new \
-             one was never used"
+            "the old token {name} expires at {expires}, {}, and is still used; the new one was never \
+             used",
+            in_days(days)
         ),
         fix: Fix::of(format!(
             "type the new one into the identity provider; if it is lost: {{program}} token rotate \
@@ -290,7 +304,7 @@ fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
         let (ends, days) = (authority.not_after, now.days_until(authority.not_after));
         return Some(Warning {
             kind: "certificate",
-            what: format!("the private CA ends at {ends}, in {days} days"),
+            what: format!("the private CA ends at {ends}, {}", in_days(days)),
             fix: NEW_AUTHORITY,
             steps: vec![(authority.fingerprint, step(days, AUTHORITY_DAYS)?)],
         });
@@ -305,8 +319,9 @@ fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
     Some(Warning {
         kind: "certificate",
         what: format!(
-            "the certificate ends at {}, in {days} days",
-            summary.not_after
+            "the certificate ends at {}, {}",
+            summary.not_after,
+            in_days(days)
         ),
         fix: cell.fix(now),
         steps: vec![(summary.fingerprint, step(days, steps)?)],

@@ -131,6 +131,12 @@ impl fmt::Display for Error {
                 quoted(path)
             ),
             Self::Bad(path, what) => write!(f, "{}: {what}", path.display()),
+            Self::Elsewhere { chain, names, host } if names.is_empty() => write!(
+                f,
+                "{}: it names no host (it has no subjectAltName), so clients would refuse it for \
+                 {host}, the host of the base URL",
+                chain.display()
+            ),
             Self::Elsewhere { chain, names, host } => write!(
                 f,
                 "{}: it is for {}, not for {host}, the host of the base URL",

@@ -90,7 +90,7 @@ fn stream(data_dir: &Path) -> Result<(), Failure> {
         return Err(Failure::new(status::USAGE, what)
             .hint("name a file, or let a program read it: {program} backup create - | age …"));
     }
-    output::refuse_dev_null("the backup")?;
+    output::refuse_dev_null("the backup", "a file or pipe")?;
     let stdout = Path::new("/dev/stdout");
     with_client(data_dir, |client| {
         let made = copied(client, stdout)?;

@@ -73,11 +73,14 @@ fn base_url_host(config: &config::Serve) -> Option<String> {
     Some(base_url.host().to_owned())
 }
 
+/// Whether no authority that identity providers trust issues a certificate for this host.
+fn is_uncertifiable(host: &str) -> bool {
+    host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
+}
+
 /// What to do about a certificate that is not for the base URL's host.
 fn fix_names(host: &str) -> String {
-    let is_here = host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
-    if is_here {
-        // No authority that identity providers trust issues a certificate for such a host.
+    if is_uncertifiable(host) {
         return "set base_url to https://NAME/scim/v2 with a name that the certificate covers, and \
                 restart the server"
             .to_owned();
@@ -86,6 +89,16 @@ fn fix_names(host: &str) -> String {
         "set base_url to a name that the certificate covers and restart the server, or {{program}} \
          cert request --name {host}"
     )
+}
+
+/// What to do about a certificate that is for no host.
+fn fix_no_names(host: &str) -> String {
+    if is_uncertifiable(host) {
+        return "set base_url to https://NAME/scim/v2 with a public name, restart the server, then: \
+                {program} cert request --name NAME"
+            .to_owned();
+    }
+    format!("{{program}} cert request --name {host}")
 }
 
 fn installation(data_dir: &Path) -> Result<Value, Failure> {
@@ -189,7 +202,12 @@ fn show_served(certificate: &Value) -> Result<(), Failure> {
         .iter()
         .filter_map(Value::as_str)
         .collect();
-    output::line(&format!("names        {}", names.join(", ")))?;
+    let names = if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    };
+    output::line(&format!("names        {names}"))?;
     let ends = text_of(certificate, "notAfter");
     let days = Instant::parse(&ends).map_or(0, |ends| SystemClock.now().days_until(ends));
     output::line(&format!("ends         {ends}, in {days} days"))?;
@@ -224,6 +242,9 @@ fn failure(error: &certificate::Error) -> Failure {
     let failure = Failure::new(code, format!("{error} (nothing was changed)"));
     match error {
         _ if code == status::PERMISSION => failure.hint(AS_ROOT),
+        certificate::Error::Elsewhere { host, names, .. } if names.is_empty() => {
+            failure.hint(fix_no_names(host))
+        }
         certificate::Error::Elsewhere { host, .. } => failure.hint(fix_names(host)),
         _ => failure,
     }
@@ -236,10 +257,14 @@ mod tests {
     #[test]
     fn no_certificate_for_this_machine_alone_is_asked_for() {
         for host in ["localhost", "127.0.0.1", "[::1]", "::1"] {
-            let fix = fix_names(host);
-            assert!(!fix.contains("cert request"), "{host}: {fix}");
+            for fix in [fix_names(host), fix_no_names(host)] {
+                let asked = fix.split("cert request --name ").nth(1);
+                assert!(matches!(asked, None | Some("NAME")), "{host}: {fix}");
+            }
         }
         let fix = fix_names("scim.example.com");
+        assert!(fix.ends_with("cert request --name scim.example.com"));
+        let fix = fix_no_names("scim.example.com");
         assert!(fix.ends_with("cert request --name scim.example.com"));
     }
 }

@@ -380,7 +380,7 @@ fn from_local(error: local::Error) -> Failure {
                 )
             }
         }
-        local::Error::Forbidden(_) => Some("run this as the user that runs the server"),
+        local::Error::Forbidden(_) => Some(AS_ROOT),
         local::Error::Store(OpenError::Locked) => Some(
             "another golinks-scim command is using it, or a server that is just starting or stopping: \
              try again in a moment; {program} check says what to do if it stays so",

@@ -145,7 +145,8 @@ pub(super) fn data(bytes: &[u8]) -> Result<(), Failure> {
 }
 
 /// Fails if standard output is `/dev/null`, as a closed one is, too: `what` cannot be had again.
-pub(super) fn refuse_dev_null(what: &str) -> Result<(), Failure> {
+/// `where_to` are the outputs that do for it.
+pub(super) fn refuse_dev_null(what: &str, where_to: &str) -> Result<(), Failure> {
     let nowhere = std::fs::metadata("/dev/null").map(|it| it.rdev()).ok();
     let output = rustix::fs::fstat(io::stdout()).ok();
     let kept = output.is_some_and(|it| Some(it.st_rdev) != nowhere);
@@ -153,7 +154,7 @@ pub(super) fn refuse_dev_null(what: &str) -> Result<(), Failure> {
         return Ok(());
     }
     let what = format!("standard output is closed, or /dev/null: {what} would be lost");
-    Err(Failure::new(status::USAGE, what).hint("send standard output to a file, pipe or terminal"))
+    Err(Failure::new(status::USAGE, what).hint(format!("send standard output to {where_to}")))
 }
 
 /// Prints one document in a format for programs: as an array of one element, or as a line.

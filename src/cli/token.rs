@@ -11,6 +11,9 @@ use crate::http1::target::encode;
 use crate::limits;
 use crate::local::Client;
 
+/// Where a token can be printed.
+const A_READER: &str = "a file, pipe or terminal";
+
 /// The command that shows the names of tokens.
 pub(super) const LIST: &str = "{program} token list";
 
@@ -102,7 +105,7 @@ pub(super) fn run(client: &mut Client, command: Token, program: &str) -> Result<
             allow_from,
             output,
         } => {
-            output::refuse_dev_null("the token")?;
+            output::refuse_dev_null("the token", A_READER)?;
             let expires = match expires.as_str() {
                 "never" => None,
                 text => Some(end_of_life(text, SystemClock.now())?.to_string()),
@@ -148,7 +151,7 @@ pub(super) fn run(client: &mut Client, command: Token, program: &str) -> Result<
             overlap,
             output,
         } => {
-            output::refuse_dev_null("the token")?;
+            output::refuse_dev_null("the token", A_READER)?;
             let target = format!("/admin/tokens/{}/rotate", encode(&name));
             let body = json!({"overlapSeconds": seconds(&overlap)?});
             // A mistyped name must not be part of a command to copy.

@@ -84,7 +84,8 @@ impl AlarmState {
         let many = |threshold| format!("; the alarm threshold is {threshold}");
         let many = self.threshold.map_or_else(String::new, many);
         let count = self.deactivations;
-        format!("{count} deactivations within an hour{most}{many}")
+        let plural = if count == 1 { "" } else { "s" };
+        format!("{count} deactivation{plural} within an hour{most}{many}")
     }
 
     /// What to do about it. If one token made more than half of the deactivations, only its changes

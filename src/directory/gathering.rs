@@ -32,8 +32,9 @@ pub(super) fn reaches(snapshot: &Snapshot, selection: &ToUndo) -> Result<(), Err
     match oldest.as_deref().and_then(audit::time_of) {
         Some(oldest) if extent.first > 1 && oldest > *since => {
             let what = format!(
-                "the audit trail's rows before {oldest} were removed: give a later time, or use \
-                 --force to undo only the changes still in it"
+                "the audit trail's rows before {oldest} were removed: give that time or a later \
+                 one; --force undoes what is left of the changes, and overwrites what others have \
+                 changed since"
             );
             Err(scim::Error::new(ErrorType::InvalidValue, what).into())
         }

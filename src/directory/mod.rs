@@ -270,7 +270,7 @@ impl Directory {
         match transition {
             Some(Transition::Raised) => log::warn!("{}; fix: {}", state.words(), state.fix()),
             Some(Transition::Over) => {
-                log::warn!("deactivations are back to normal: {}", state.words());
+                log::warn!("the deactivation alarm is over: {}", state.words());
             }
             None => {}
         }

@@ -111,10 +111,7 @@ impl Table {
             |slots| !slots.by_number.is_empty(),
         ));
         if waited.timed_out() {
-            log::warn!(
-                "{} connections were cut off at shutdown",
-                slots.by_number.len()
-            );
+            log::warn!("connections cut off at shutdown: {}", slots.by_number.len());
             for slot in slots.by_number.values() {
                 slot.cut_off();
             }
@@ -184,8 +181,8 @@ impl Slots {
         let is_cut = self.cut(Some(oldest));
         if is_cut && self.tells(Instant::now()) {
             log::warn!(
-                "there is no room for another connection: closing the oldest of the {count} from \
-                 {group} that have sent no valid token"
+                "there is no room for another connection: closing the oldest from {group} without a \
+                 valid token (of {count})"
             );
         }
         is_cut

@@ -397,7 +397,7 @@ impl Store {
     pub fn close(&self) {
         self.shared.health.close();
         self.shared.trust.break_off();
-        join(&self.check, "check of the store");
+        join(&self.check, "check");
         self.queue.close();
         join(&self.writer, "writer");
         join(&self.syncer, "syncer");

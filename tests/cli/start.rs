@@ -17,7 +17,7 @@ use golinks_scim::idp::client::Client;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use tempfile::TempDir;
 
-use super::{PATIENCE, assert_good_for_a_year, check, serve, stop};
+use super::{PATIENCE, assert_good_for_a_year, check, stop};
 use crate::support::{Output, Server, cli_on, command_on, send};
 
 #[test]

@@ -80,7 +80,7 @@ pub(super) fn data_directory(data_dir: &Path, findings: &mut Findings) -> Result
     if metadata.mode() & 0o077 != 0 {
         findings.fail(
             TOPIC,
-            &format!("other users of the machine can look into {shown}"),
+            &format!("users other than its owner can access {shown}"),
             &format!("chmod 700 {shown}"),
         )?;
     }

@@ -258,8 +258,7 @@ pub(super) fn tokens(client: &mut Client, findings: &mut Findings) -> Result<(),
         let what = match all.iter().filter(provisions).count() {
             0 => "no token for an identity provider was ever issued".to_owned(),
             dead => format!(
-                "no token for an identity provider is valid any more ({dead} have expired or were \
-                 revoked)"
+                "no token for an identity provider is valid any more (expired or revoked: {dead})"
             ),
         };
         let fix = findings.command("token issue okta");

@@ -141,6 +141,12 @@ impl Statuses {
         Ok(())
     }
 
+    fn is_empty(&self) -> bool {
+        self.file.as_ref().is_none_or(|file| file.count == 0)
+            && self.deactivate.is_empty()
+            && self.reactivate.is_empty()
+    }
+
     /// Prints how to deactivate and reactivate them: by commands, or for many of them by a file,
     /// which is much faster.
     fn say(self, typed: &args::Diff, program: &str) -> Result<(), Failure> {
@@ -287,14 +293,20 @@ impl Diff {
             output::say("the directory matches the file");
             return Ok(());
         }
-        output::say("to make the directory match the file:");
+        if self.needs_import || !self.statuses.is_empty() {
+            output::say(if self.refused == 0 {
+                "to make the directory match the file:"
+            } else {
+                "to apply the rows that were not refused:"
+            });
+        }
         if self.needs_import {
             output::say(&format!("  {program} user import {}", import_words(typed)));
         }
         self.statuses.say(typed, program)?;
         if self.refused > 0 {
             output::say(
-                "fix the refused rows, then compare again: until then, do not deactivate users \
+                "fix what was refused, then compare again: until then, do not deactivate users \
                  just because the file lacks them",
             );
         }

@@ -216,9 +216,12 @@ impl<'a> Import<'a> {
             (true, true) => " with another --rejects",
             (true, false) => " and name a file with --rejects",
         };
-        failure.hint(format!(
-            "run the same import again{another}: rows already applied change nothing"
-        ))
+        let again = if self.typed.dry_run {
+            "nothing was changed: run the same import again"
+        } else {
+            "rows already applied change nothing: run the same import again"
+        };
+        failure.hint(format!("{again}{another}"))
     }
 
     fn sum_up(&self) {

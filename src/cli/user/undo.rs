@@ -66,7 +66,7 @@ pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<()
                     let _ = listing.end();
                 }
                 counts.sum_up(typed);
-                return Err(to_go_on(failure, &body));
+                return Err(to_go_on(failure, &body, typed.dry_run));
             }
         };
         let mut users = match page["users"].take() {
@@ -96,7 +96,7 @@ pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<()
             return Err(if is_all {
                 failure
             } else {
-                to_go_on(failure, &body)
+                to_go_on(failure, &body, typed.dry_run)
             });
         }
         if body["after"].is_null() {
@@ -120,11 +120,13 @@ pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<()
 
 /// Adds to a failure midway how to continue. The time is absolute, since one counted from now would
 /// be a different one by then.
-fn to_go_on(failure: Failure, body: &Value) -> Failure {
+fn to_go_on(failure: Failure, body: &Value, is_rehearsal: bool) -> Failure {
     let since = text_of(body, "since");
-    failure.hint(format!(
-        "run it again with --since {since}: users already changed back are left alone"
-    ))
+    failure.hint(if is_rehearsal {
+        "nothing was changed: run it again".to_owned()
+    } else {
+        format!("run it again with --since {since}: users already changed back are left alone")
+    })
 }
 
 impl Counts {
