@@ -1,0 +1,321 @@
+//! What an undo makes of the changes of others and of names that are taken, in a directory in
+//! memory; and random histories, undone by force.
+
+use golinks_scim::directory::{
+    Directory, Manner, Obstacle, Past, Then, Thresholds, ToUndo, Undone,
+};
+use serde_json::{Value, json};
+
+use super::{Kept, caller};
+use crate::model::Random;
+use crate::support::{number, record_of};
+
+/// Random histories; `UNDO_SEEDS` sets how many.
+#[test]
+fn taking_back_gives_what_the_first_change_found() {
+    for seed in 0..number("UNDO_SEEDS", 20) as u64 {
+        let mut random = Random(seed);
+        let mut kept = Kept::new();
+        let mut ids = Vec::new();
+        for number in 0..4 {
+            let who = ["a", "b"][random.below(2)];
+            ids.push(kept.create(&format!("user{number}"), who));
+        }
+        let (mut since, at) = (kept.now(), random.below(30));
+        for step in 0..30 {
+            if step == at {
+                since = kept.now();
+            }
+            let who = ["a", "b"][random.below(2)];
+            if random.below(12) == 0 {
+                let name = format!("new{step}");
+                ids.push(kept.create(&name, who));
+                continue;
+            }
+            let id = ids[random.below(ids.len())].clone();
+            match random.below(3) {
+                0 => kept.change(&id, "active", &json!(random.below(2) == 0), who),
+                1 => kept.change(&id, "title", &json!(format!("t{}", random.below(3))), who),
+                _ => kept.change(
+                    &id,
+                    "nickName",
+                    &json!(format!("n{}", random.below(3))),
+                    who,
+                ),
+            }
+        }
+        assert_past(&kept, &mut random);
+        let wanted: Vec<_> = ids.iter().map(|id| kept.wanted(id, since, "a")).collect();
+        let selection = ToUndo::Since {
+            since,
+            token: Some("a".to_owned()),
+        };
+        let undone = undo(&kept.directory, &selection, true);
+        assert!(undone.iter().all(|it| it.outcome.is_ok()), "{undone:?}");
+        for (id, wanted) in ids.iter().zip(&wanted) {
+            let record = record_of(&kept.directory, id).expect("there");
+            let now = Value::Object(record.user().attributes().clone());
+            assert!(&now == wanted, "seed {seed}, {id}: {now} is not {wanted}");
+        }
+        let again = undo(&kept.directory, &selection, false);
+        let nothing = |it: &Undone| matches!(&it.outcome, Ok(it) if it.attributes.is_empty());
+        assert!(again.iter().all(nothing), "seed {seed}: {again:?}");
+    }
+}
+
+/// Every state that was kept is what the directory says of that moment.
+fn assert_past(kept: &Kept, random: &mut Random) {
+    for (id, states) in &kept.states {
+        let (time, _, wanted) = &states[random.below(states.len())];
+        match kept.directory.at(id, Then::At(*time)) {
+            Ok(Past::Was(record)) => {
+                let was = Value::Object(record.user().attributes().clone());
+                assert!(&was == wanted, "{id} at {time}: {was} is not {wanted}");
+            }
+            other => panic!("{id} at {time}: {other:?}"),
+        }
+    }
+}
+
+fn undo(directory: &Directory, selection: &ToUndo, is_forced: bool) -> Vec<Undone> {
+    let manner = Manner {
+        is_forced,
+        is_rehearsed: false,
+    };
+    let page = directory
+        .undo(selection, manner, None, &caller("c"))
+        .expect("done");
+    assert_eq!(page.next, None);
+    page.undone
+}
+
+/// To take back a creation is to deactivate.
+#[test]
+fn who_is_deactivated_by_an_undo_is_counted() {
+    let mut kept = Kept::new();
+    let since = kept.now();
+    kept.create("jane", "a");
+    let everything = ToUndo::Since { since, token: None };
+    undo(&kept.directory, &everything, false);
+    let thresholds = Thresholds {
+        deactivations: 50,
+        percent: 20,
+    };
+    assert_eq!(kept.directory.alarm(thresholds).deactivations, 1);
+}
+
+/// What somebody else has switched on stays; what somebody else has switched off and a push on again
+/// is off again.
+#[test]
+fn the_undo_of_a_creation_goes_back_to_what_others_have_said_of_the_status() {
+    for (steps, wanted) in [
+        ("b off, a on", Ok(())),
+        ("b off, a on, b off, a on", Ok(())),
+        ("a off, b on", Err(3)),
+        ("a off, b on, a off, a on", Err(3)),
+        ("b off, b on", Err(2)),
+        ("b off, b on, a off, a on", Err(2)),
+    ] {
+        let mut kept = Kept::new();
+        let since = kept.now();
+        let id = kept.create("jane", "a");
+        for step in steps.split(", ") {
+            let (who, status) = step.split_once(' ').expect("two words");
+            let who = if who == "a" { "a" } else { "b" };
+            kept.change(&id, "active", &json!(status == "on"), who);
+        }
+        let token = Some("a".to_owned());
+        let undone = undo(&kept.directory, &ToUndo::Since { since, token }, false);
+        let record = record_of(&kept.directory, &id).expect("there");
+        match (&undone[0].outcome, wanted) {
+            (Ok(_), Ok(())) => assert_eq!(record.user().active(), Some(false), "{steps}"),
+            (Err(Obstacle::Touched { by_change, .. }), Err(wanted)) => {
+                assert_eq!(*by_change, wanted, "{steps}");
+            }
+            _ => panic!("{steps}: {undone:?}"),
+        }
+    }
+}
+
+/// One that takes back none but these changes does not.
+#[test]
+fn an_undo_of_others_changes_too_counts_as_somebody_elses_change() {
+    let mut kept = Kept::new();
+    let id = kept.create("jane", "b");
+    let since = kept.now();
+    kept.change(&id, "title", &json!("mine"), "a");
+    let later = kept.now();
+    kept.change(&id, "title", &json!("yours"), "b");
+    kept.change(&id, "title", &json!("mine again"), "a");
+    let both = ToUndo::Since {
+        since: later,
+        token: None,
+    };
+    undo(&kept.directory, &both, false);
+    let mine = ToUndo::Since {
+        since,
+        token: Some("a".to_owned()),
+    };
+    let undone = undo(&kept.directory, &mine, false);
+    assert!(
+        matches!(undone[0].outcome, Err(Obstacle::Touched { .. })),
+        "{undone:?}"
+    );
+}
+
+#[test]
+fn what_somebody_else_has_changed_since_is_left_alone() {
+    let mut kept = Kept::new();
+    let id = kept.create("jane", "b");
+    let since = kept.now();
+    kept.change(&id, "title", &json!("mine"), "a");
+    kept.change(&id, "nickName", &json!("mine"), "a");
+    kept.change(&id, "title", &json!("yours"), "b");
+    let selection = ToUndo::Since {
+        since,
+        token: Some("a".to_owned()),
+    };
+    let undone = undo(&kept.directory, &selection, false);
+    let [one] = undone.as_slice() else {
+        panic!("{undone:?}");
+    };
+    match &one.outcome {
+        Err(Obstacle::Touched {
+            attribute,
+            by_change,
+            principal,
+        }) => {
+            assert_eq!((attribute.as_str(), *by_change), ("title", 4));
+            assert_eq!(principal, "token:bb:b");
+        }
+        other => panic!("{other:?}"),
+    }
+    // All of a user or nothing.
+    let record = record_of(&kept.directory, &id).expect("there");
+    assert_eq!(record.user().attributes()["nickName"], "mine");
+    // Whoever takes back everything takes back that as well.
+    let everything = ToUndo::Since { since, token: None };
+    let undone = undo(&kept.directory, &everything, false);
+    assert!(undone.iter().all(|it| it.outcome.is_ok()), "{undone:?}");
+    let record = record_of(&kept.directory, &id).expect("there");
+    assert_eq!(record.user().attributes().get("title"), None);
+}
+
+/// What a title, or a list of addresses, comes to when the changes of `a` are taken back, the
+/// first of which is change 3; or the change for which they are not.
+#[test]
+fn a_change_that_was_itself_taken_back_does_not_count() {
+    for attribute in ["title", "emails"] {
+        let value = |text: &str| match attribute {
+            "title" => json!(text),
+            _ => json!([{"value": format!("{text}@example.com")}]),
+        };
+        for (steps, wanted) in [
+            ("b two, undo 4", Ok("zero")),
+            ("b two, b three, undo 5, undo 4", Ok("zero")),
+            ("b two, undo 4, a three", Ok("zero")),
+            ("b two, a three, b four, undo 6", Ok("two")),
+            ("b two, b three, undo 5", Err(4)),
+            ("b two, undo 4, undo 5", Err(6)),
+            ("b two, undo 4, undo 5, undo 6", Ok("zero")),
+            ("b two, undo 4, b three", Err(6)),
+            // Whoever sets the value again wants it.
+            ("b two, b one", Err(4)),
+            ("b two, b one, b two, undo 6", Err(4)),
+            ("undo 3, b one", Err(5)),
+            // An undo of the change itself; whoever takes that back wants the change.
+            ("undo 3", Ok("zero")),
+            ("undo 3, undo 4", Err(5)),
+            ("undo 3, undo 4, undo 5", Ok("zero")),
+            ("undo 3, undo 4, undo 5, undo 6", Err(7)),
+            ("undo 3, undo 4, b two", Err(5)),
+            ("undo 3, b two, undo 5, undo 4", Err(7)),
+            ("b two, a three, undo 5", Ok("two")),
+            ("b two, a three, force 3", Err(6)),
+            // What was forced back, and put there again by the undo of that.
+            ("b two, force 3, force 4", Err(4)),
+            // What somebody set between two changes that were taken back together.
+            ("b two, c one, b three, undo b", Err(4)),
+            ("b two, c one, b three, undo b, a four", Ok("one")),
+        ] {
+            let mut kept = Kept::new();
+            let id = kept.create("jane", "b");
+            kept.change(&id, attribute, &value("zero"), "b");
+            let since = kept.now();
+            kept.change(&id, attribute, &value("one"), "a");
+            for step in steps.split(", ") {
+                match step.split_once(' ').expect("two words") {
+                    (how @ ("undo" | "force"), what) => {
+                        let all_of = |token: &str| ToUndo::Since {
+                            since,
+                            token: Some(token.to_owned()),
+                        };
+                        let what = what.parse().map_or_else(|_| all_of(what), ToUndo::Change);
+                        let undone = undo(&kept.directory, &what, how == "force");
+                        assert!(undone[0].outcome.is_ok(), "{steps}: {undone:?}");
+                    }
+                    (who, text) => kept.change(&id, attribute, &value(text), who),
+                }
+            }
+            let token = Some("a".to_owned());
+            let undone = undo(&kept.directory, &ToUndo::Since { since, token }, false);
+            let record = record_of(&kept.directory, &id).expect("there");
+            let now = &record.user().attributes()[attribute];
+            match (&undone[0].outcome, wanted) {
+                (Ok(_), Ok(wanted)) => assert_eq!(*now, value(wanted), "{steps}"),
+                (Err(Obstacle::Touched { by_change, .. }), Err(wanted)) => {
+                    assert_eq!(*by_change, wanted, "{steps}");
+                }
+                _ => panic!("{steps}: {undone:?}"),
+            }
+        }
+    }
+}
+
+/// Users are done in the order of their creation, except where one waits for another's name; a
+/// rehearsal says the same.
+#[test]
+fn names_are_given_back_in_whatever_order_they_went() {
+    for (steps, wanted) in [
+        ("a n2 n3, a n1 n2, a n0 n1", ""),
+        ("a n0 x, a n1 n0, a n2 n1", ""),
+        ("a n0 x, a n2 n0, a n1 n2", ""),
+        // Whoever waits for a name that is not given back.
+        ("a n0 x, a n1 y, a x n1, b n2 n0", "n1 y"),
+        ("a n0 t, a n1 n0, a t n1", "n0 n1"),
+        // Whoever was deleted has no name to give.
+        ("a n0 z, a n2 n0, a n0 -, a n1 n0", "n0"),
+    ] {
+        let mut kept = Kept::new();
+        for name in ["n0", "n1", "n2"] {
+            kept.create(name, "b");
+        }
+        let since = kept.now();
+        for step in steps.split(", ") {
+            let [who, name, new] = step.split(' ').collect::<Vec<_>>()[..] else {
+                panic!("{step}");
+            };
+            let (id, _) = kept.who_was(name, Then::At(kept.now())).expect("there");
+            match (who, new) {
+                (_, "-") => drop(kept.delete(&id)),
+                ("a", _) => kept.change(&id, "userName", &json!(new), "a"),
+                _ => kept.change(&id, "userName", &json!(new), "b"),
+            }
+        }
+        let token = Some("a".to_owned());
+        let selection = ToUndo::Since { since, token };
+        for is_rehearsed in [true, false] {
+            let manner = Manner {
+                is_forced: false,
+                is_rehearsed,
+            };
+            let page = kept.directory.undo(&selection, manner, None, &caller("c"));
+            let undone = page.expect("done").undone;
+            assert!(undone.is_sorted_by_key(|it| it.user.to_string()), "{steps}");
+            let refused = undone.iter().filter(|it| it.outcome.is_err());
+            let mut refused: Vec<_> = refused.map(|it| it.user_name.as_str()).collect();
+            refused.sort_unstable();
+            assert_eq!(refused.join(" "), wanted, "{steps}: {is_rehearsed}");
+        }
+    }
+}
