@@ -28,8 +28,6 @@ mod warnings;
 
 /// `check`: every failure that it knows is provoked, and what it prints fixes it.
 mod check;
-mod check_like;
-mod check_network;
 
 /// The guides, filled in for their installation; their commands do what the guides say.
 mod guide;

@@ -1,0 +1,301 @@
+//! What `check` finds on the way to the server's network door: names, ports, certificates, and
+//! whoever else answers there.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use golinks_scim::config::is_public;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::front::Front;
+use crate::support::place::{Place, chain_for};
+
+#[test]
+fn a_port_that_another_has() {
+    // The port that is suggested is free then; another test may be quicker to take it.
+    let mut tries = (0..20).map(|_| another_has_the_port());
+    assert!(tries.any(|is_fixed| is_fixed), "no port stays free");
+}
+
+fn another_has_the_port() -> bool {
+    let mut place = Place::sound();
+    place.stop();
+    let address = place
+        .settings
+        .iter()
+        .find(|(name, _)| *name == "GOLINKS_SCIM_LISTEN")
+        .expect("set")
+        .1
+        .clone();
+    let _other = TcpListener::bind(&address).expect("free again");
+    let fix = place.fails("port", "in use");
+    let other = fix.rsplit(' ').next().expect("an address").to_owned();
+    if place.try_start(&fix).is_err() {
+        return false;
+    }
+    TcpStream::connect(&other).expect("it listens there");
+    // The base URL has the old port, where somebody else does not speak TLS or nobody answers.
+    let (_, port) = other.rsplit_once(':').expect("a port");
+    let url = format!("https://localhost:{port}");
+    place.set("GOLINKS_SCIM_BASE_URL", url);
+    if place.try_start(&fix).is_err() {
+        return false;
+    }
+    place.is_well();
+    true
+}
+
+#[test]
+fn a_base_url_that_leads_nowhere() {
+    let mut place = Place::sound();
+    for (host, words) in [
+        ("nowhere.invalid", "nowhere.invalid does not resolve"),
+        ("a_b.invalid", "underscore"),
+    ] {
+        place.set_base_url(host);
+        place.serve();
+        let fix = place.fails("name", words);
+        assert!(
+            fix.starts_with("set base_url in the configuration"),
+            "{fix}"
+        );
+        place.set_base_url("localhost");
+        place.serve();
+        place.is_well();
+    }
+    place.set("GOLINKS_SCIM_BASE_URL", "https://localhost:1".to_owned());
+    place.serve();
+    let fix = place.fails("port", "the server listens at");
+    let (_, url) = fix.rsplit_once("set base_url to ").expect("a URL");
+    place.set(
+        "GOLINKS_SCIM_BASE_URL",
+        url.trim_end_matches(" and restart").to_owned(),
+    );
+    place.serve();
+    place.is_well();
+}
+
+#[test]
+fn a_certificate_that_no_client_accepts() {
+    let mut place = Place::sound();
+    let (chain, key) = (
+        place.folder.path().join("chain.pem"),
+        place.folder.path().join("key.pem"),
+    );
+    let put = |(chain_text, key_text): (String, String)| {
+        fs::write(&key, key_text).expect("written");
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("ours");
+        fs::write(&chain, chain_text).expect("written");
+    };
+    place.set("GOLINKS_SCIM_TLS_CERT", chain.display().to_string());
+    place.set("GOLINKS_SCIM_TLS_KEY", key.display().to_string());
+    for (made, pause, words) in [
+        (chain_for("scim.example.com", None), 0, "not valid for"),
+        (
+            chain_for("localhost", Some(Duration::from_secs(2))),
+            // A certificate is good to the end of its last second.
+            3,
+            "expired",
+        ),
+        (
+            its_own_authority(),
+            0,
+            "it is a CA's own certificate, which is not accepted as a server's: issue one for",
+        ),
+    ] {
+        put(made);
+        place.serve();
+        std::thread::sleep(Duration::from_secs(pause));
+        let fix = place.fails("certificate", words);
+        let wanted = format!(
+            "put the full chain for localhost and its key into {} and {}",
+            chain.display(),
+            key.display()
+        );
+        assert_eq!(fix, wanted);
+        put(chain_for("localhost", None));
+        let running = place.running.as_ref().expect("it runs");
+        kill_process(Pid::from_child(running), Signal::HUP).expect("ours");
+        // The log begins anew with each start of the server.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !place.log().contains("the certificate was read again") {
+            assert!(Instant::now() < deadline, "{}", place.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        place.is_well();
+    }
+}
+
+/// As some make one for themselves, and no client accepts it.
+fn its_own_authority() -> (String, String) {
+    let mut parameters = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().expect("a key");
+    let own = parameters.self_signed(&key).expect("a certificate");
+    (own.pem(), key.serialize_pem())
+}
+
+#[test]
+fn a_name_that_only_this_machine_or_network_finds() {
+    let mut place = Place::new();
+    let everywhere = format!("0.0.0.0:{}", place.port());
+    place.set("GOLINKS_SCIM_LISTEN", everywhere);
+    let hosts = [
+        (
+            Some("localhost".to_owned()),
+            "only from the machine itself",
+            "only programs on this machine",
+        ),
+        (
+            own_address(),
+            "no cloud can find it",
+            "agents in this network",
+        ),
+    ];
+    for (host, words, reached_by) in hosts {
+        let Some(host) = host else {
+            println!("skipped: this machine has no address in a network");
+            continue;
+        };
+        place.set_base_url(&host);
+        place.serve();
+        if place.run("golinks-scim token list -o jsonl").is_empty() {
+            place.run("golinks-scim token issue okta");
+        }
+        let fix = place.finds("warn", "name", words).fix;
+        assert!(
+            fix.starts_with("set base_url in the configuration"),
+            "{fix}"
+        );
+        let trusted = place.finds("warn", "certificate", "only clients that trust");
+        let read_on = place.run(&trusted.fix);
+        assert!(read_on.contains("cert request"), "{read_on}");
+        let fix = place.finds("warn", "reachable by", reached_by).fix;
+        if let Some((_, guide)) = fix.split_once("Provisioning Agent: ") {
+            let (guide, _) = guide.split_once(';').expect("two ways");
+            assert!(place.run(guide).contains("Okta"), "{guide}");
+        }
+        place.is_well();
+    }
+}
+
+/// The address with which this machine would speak to others, if it is in a private network.
+fn own_address() -> Option<String> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
+    // Nothing is sent.
+    socket.connect("192.0.2.1:9").ok()?;
+    let address = socket.local_addr().ok()?.ip().to_string();
+    (!address.starts_with("127.") && !is_public(&address)).then_some(address)
+}
+
+/// An address at which the server does not listen, of the machine where it runs.
+#[test]
+fn an_address_that_is_left_out() {
+    // Another test may have the same port, at another address, by then.
+    let mut tries = (0..5).map(|_| is_let_in());
+    assert!(tries.any(|is_fixed| is_fixed), "no port stays free");
+}
+
+fn is_let_in() -> bool {
+    let mut place = Place::sound();
+    place.set_base_url("127.0.0.2");
+    place.serve();
+    let fix = place.fails("port", "the server listens at 127.0.0.1");
+    let listen = fix
+        .split_once("set listen to ")
+        .and_then(|(_, rest)| rest.strip_suffix(" and restart"))
+        .expect("an address");
+    place.set("GOLINKS_SCIM_LISTEN", listen.to_owned());
+    if place.try_start("golinks-scim serve").is_err() {
+        return false;
+    }
+    place.is_well();
+    true
+}
+
+#[test]
+fn something_else_that_answers() {
+    let mut place = Place::sound();
+    let plain = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let plain_port = plain.local_addr().expect("bound").port();
+    let speaking = std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        // As a web server answers what it does not understand.
+        for socket in plain.incoming().flatten().take(3) {
+            let mut socket = socket;
+            // Whoever looks only whether the port is open says nothing.
+            if !socket.read(&mut [0; 512]).is_ok_and(|read| read > 0) {
+                continue;
+            }
+            socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").ok();
+        }
+    });
+    let told = |answer: &str| answer.to_owned();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let heads = Arc::clone(&seen);
+    let other = Front::start(&chain_for("localhost", None), move |head| {
+        heads.lock().expect("whole").push(head.to_owned());
+        Some(told("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"))
+    });
+    for (url, words) in [
+        (
+            format!("https://localhost:{plain_port}"),
+            "does not speak TLS",
+        ),
+        (other.url(), "something else answers at localhost:"),
+    ] {
+        place.set("GOLINKS_SCIM_BASE_URL", url);
+        place.serve();
+        let fix = place.fails("certificate", words);
+        let (_, url) = fix.rsplit_once("set base_url to ").expect("a URL");
+        let url = url.trim_end_matches(" and restart").to_owned();
+        place.set("GOLINKS_SCIM_BASE_URL", url);
+        place.serve();
+        place.is_well();
+    }
+    TcpStream::connect(("127.0.0.1", plain_port)).ok();
+    speaking.join().expect("it has ended");
+    let seen = seen.lock().expect("whole");
+    let has_token = |head: &String| head.contains("Bearer");
+    assert!(
+        !seen.iter().any(has_token),
+        "a token goes to nobody unknown: {seen:?}"
+    );
+}
+
+/// It takes as long as a client waits for a handshake.
+#[test]
+fn somebody_who_is_silent() {
+    let mut place = Place::sound();
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = silent.local_addr().expect("bound").port();
+    place.set("GOLINKS_SCIM_BASE_URL", format!("https://localhost:{port}"));
+    place.serve();
+    let fix = place.fails("certificate", "no TLS connection");
+    assert!(fix.contains("any proxy in front of the server"), "{fix}");
+}
+
+/// Whoever else shows wrong tokens may share the address, behind a proxy above all.
+#[test]
+fn an_address_that_has_shown_too_many_wrong_tokens() {
+    let place = Place::sound();
+    let pem = fs::read(place.data_dir().join("tls/ca.pem")).expect("the CA");
+    let base = format!("https://localhost:{}", place.port());
+    let mut client = golinks_scim::idp::client::Client::new(&base, &pem).expect("a client");
+    let request = golinks_scim::http1::client::Request {
+        method: "GET",
+        target: "/scim/v2/Users",
+        headers: &[("Authorization", "Bearer wrong")],
+        body: None,
+    };
+    for _ in 0..golinks_scim::limits::FAILURES_PER_WINDOW_MAX + 5 {
+        client.send(&request).expect("an answer");
+    }
+    let found = place.finds("warn", "Okta app", "429");
+    assert!(found.fix.contains("too many wrong tokens"), "{found:?}");
+    place.is_well();
+}
