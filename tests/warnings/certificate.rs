@@ -1,0 +1,225 @@
+//! Warnings about what clients reach the server by: the ends of certificates and of the private
+//! CA, and another base URL than before.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use golinks_scim::certificate::{Cell, Names, Source};
+use golinks_scim::clock::Clock;
+use rcgen::{CertificateParams, KeyPair};
+use serde_json::{Value, json};
+
+use super::{DAY, Here, text};
+
+#[test]
+fn a_certificate_that_is_not_ours_is_warned_of_before_its_end() {
+    let here = with_our_own();
+    let directory = here.folder.path().join("tls");
+    here.move_to(88 * DAY);
+    // Ours is renewed.
+    assert_eq!(here.warned("certificate"), [""; 0]);
+    assert_eq!(here.metric("certificate_days_left").as_deref(), Some("1"));
+    here.move_to(0);
+
+    let file = |name: &str| -> PathBuf { directory.join(name) };
+    let theirs = Source::Files {
+        chain: file("leaf.pem"),
+        key: file("leaf.key"),
+        host: "localhost".to_owned(),
+    };
+    let theirs = Cell::open(theirs, here.clock.start).expect("the same leaf");
+    let ends = theirs.summary().not_after;
+    let here = Here {
+        cell: Some(theirs),
+        ..here
+    }
+    .start_again();
+    let to_end = ends.millis() - here.clock.start.millis();
+    // Of ninety days, thirty left are when it is renewed.
+    for (left, is_warned) in [(30, false), (15, false), (14, true), (7, true), (1, true)] {
+        here.move_to(to_end - left * DAY);
+        let warned = here.warned("certificate");
+        assert_eq!(warned.len(), usize::from(is_warned), "{left}: {warned:?}");
+        let wanted = format!("the certificate ends at {ends}, in {left} days; put a new chain");
+        assert!(
+            warned.iter().all(|it| it.starts_with(&wanted)),
+            "{warned:?}"
+        );
+        assert_eq!(here.status()["certificate"]["daysLeft"], left);
+        assert_eq!(here.ask("GET", "/readyz", &Value::Null).0, 200, "{left}");
+    }
+    assert_eq!(here.logs().len(), 1);
+    assert_eq!(here.logs(), [""; 0]);
+    for wrong in [to_end, -2 * DAY] {
+        here.move_to(wrong);
+        let (status, told) = here.ask("GET", "/readyz", &Value::Null);
+        assert_eq!(status, 503);
+        assert!(told.contains("the certificate is valid from"), "{told}");
+        // That it is near its end is over, and nothing is told twice.
+        assert_eq!(here.warned("certificate"), [""; 0]);
+        let logged = here.logs();
+        assert_eq!(logged.len(), usize::from(wrong == to_end), "{logged:?}");
+        let words = "the certificate is valid from ";
+        assert!(
+            logged.iter().all(|line| line.starts_with(words)),
+            "{logged:?}"
+        );
+        assert_eq!(here.logs(), [""; 0]);
+        assert_eq!(here.metric("ready").as_deref(), Some("0"));
+        assert_eq!(here.status()["ready"], false);
+    }
+    // Whoever starts says so before there is a router.
+    let here = here.start_again();
+    assert_eq!(here.logs(), [""; 0]);
+    // Every reason is told, not the first alone.
+    here.api.begin_stopping();
+    let (status, told) = here.ask("GET", "/readyz", &Value::Null);
+    assert_eq!(status, 503);
+    let error: Value = serde_json::from_str(&told).expect("a SCIM Error");
+    let detail = text(&error["detail"]);
+    assert!(
+        detail.starts_with("the certificate is valid from")
+            && detail.contains("; the server is stopping (request "),
+        "{detail}"
+    );
+    let status = here.status();
+    let reasons = status["reasons"].as_array().expect("a list");
+    assert!(reasons.len() == 2 && reasons.iter().all(|it| it["fix"].is_string()));
+}
+
+/// A router with a leaf of the private authority, both made now.
+fn with_our_own() -> Here {
+    let here = Here::open();
+    let ours = Source::DataDirectory {
+        directory: here.folder.path().join("tls"),
+        names: Names::new("machine", None),
+        host: "localhost".to_owned(),
+    };
+    let cell = Some(Cell::open(ours, here.clock.start).expect("a leaf"));
+    Here { cell, ..here }.start_again()
+}
+
+/// Whoever trusts it must be given the next one, which takes longer than a command.
+#[test]
+fn the_end_of_our_own_authority_is_warned_of_from_a_year_before_it() {
+    let here = with_our_own();
+    let cell = here.cell.clone().expect("a leaf");
+    let ends = cell.summary().authority.expect("ours").not_after;
+    let to_end = ends.millis() - here.clock.start.millis();
+    let reach = |left: i64| {
+        here.move_to(to_end - left * DAY);
+        cell.renew_if_due(here.clock.now()).expect("renewed");
+    };
+    let manual = "golinks-scim manual certificates";
+    for (left, is_warned) in [(366, false), (365, true), (90, true), (1, true)] {
+        reach(left);
+        let wanted = format!("the private CA ends at {ends}, in {left} days; {manual}");
+        let wanted: &[String] = if is_warned { &[wanted] } else { &[] };
+        assert_eq!(here.warned("certificate"), wanted, "{left}");
+        assert_eq!(here.logs().len(), wanted.len(), "{left}");
+        assert_eq!(here.logs(), [""; 0], "{left}");
+    }
+    assert_eq!(here.metric("certificate_days_left").as_deref(), Some("1"));
+    reach(-3);
+    assert_eq!(here.ask("GET", "/readyz", &Value::Null).0, 503);
+    assert_eq!(
+        here.status()["reasons"][0]["fix"],
+        "{program} manual certificates"
+    );
+    assert_eq!(here.metric("certificate_days_left").as_deref(), Some("-3"));
+    assert_eq!(here.warned("certificate"), [""; 0]);
+}
+
+#[test]
+fn for_a_clock_that_is_wrong_no_certificate_is_to_be_bought() {
+    let here = with_our_own();
+    // Nobody has made the next one yet.
+    here.move_to(3 * 365 * DAY);
+    let fix = here.status()["reasons"][0]["fix"].clone();
+    assert!(text(&fix).starts_with("correct the clock"), "{fix}");
+    // The clock is slow, or was fast when the CA was made.
+    here.move_to(-3 * DAY);
+    let fix = here.status()["reasons"][0]["fix"].clone();
+    assert!(text(&fix).contains("correct it (timedatectl)"), "{fix}");
+    assert!(
+        text(&fix).ends_with("{program} manual certificates"),
+        "{fix}"
+    );
+}
+
+/// As those are that an ACME client renews when a third of their life is left.
+#[test]
+fn the_life_of_a_short_certificate_is_not_a_warning_while_it_is_renewed_in_time() {
+    for (life, first) in [(100, 30), (90, 14), (45, 14), (20, 1), (6, 1)] {
+        let here = Here::open();
+        let cell = cell_for(&here, life);
+        let here = Here {
+            cell: Some(cell),
+            ..here
+        }
+        .start_again();
+        for (left, is_warned) in [(first + 1, false), (first, true), (0, true)] {
+            // Its last second is still its own.
+            here.move_to((life - left) * DAY - 1000);
+            let warned = here.warned("certificate");
+            assert_eq!(
+                warned.len(),
+                usize::from(is_warned),
+                "{life}, {left}: {warned:?}"
+            );
+        }
+    }
+}
+
+/// A certificate that somebody else has made, good from now on for so many days.
+fn cell_for(here: &Here, days: i64) -> Arc<Cell> {
+    let (chain, key) = (
+        here.folder.path().join("chain.pem"),
+        here.folder.path().join("key.pem"),
+    );
+    let pair = KeyPair::generate().expect("a key");
+    let mut parameters = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+    let begins = std::time::SystemTime::now();
+    parameters.not_before = begins.into();
+    let life = Duration::from_secs(24 * 60 * 60) * u32::try_from(days).expect("a few");
+    parameters.not_after = (begins + life).into();
+    let leaf = parameters.self_signed(&pair).expect("a leaf");
+    std::fs::write(&chain, leaf.pem()).expect("written");
+    std::fs::write(&key, pair.serialize_pem()).expect("written");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).expect("ours");
+    let files = Source::Files {
+        chain,
+        key,
+        host: "localhost".to_owned(),
+    };
+    Cell::open(files, here.clock.now()).expect("a chain")
+}
+
+#[test]
+fn another_base_url_than_before_is_told_of_until_the_next_start() {
+    let here = Here::open();
+    let token = here.json("POST", "/admin/tokens", &json!({"name": "okta"}));
+    // As long as nobody has used a token, nobody was given a base URL.
+    let here = here.start_again_at("https://first.example/scim/v2");
+    assert_eq!(here.warned("base URL"), [""; 0]);
+    let here = here.start_again();
+    assert_eq!(here.ask_with(text(&token["token"]), "/scim/v2/Users"), 200);
+    assert_eq!(here.warned("base URL"), [""; 0]);
+    here.move_to(1000);
+    let here = here.start_again_at("https://new.example/scim/v2");
+    let what = "the base URL is https://new.example/scim/v2 now, and was https://localhost/scim/v2";
+    let fix = "give the new one to the identity providers that were given the old one, or set \
+                base_url = \"https://localhost/scim/v2\" and restart the server";
+    assert_eq!(here.logs(), [format!("{what}; fix: {fix}")]);
+    assert_eq!(here.warned("base URL"), [format!("{what}; {fix}")]);
+    // Whoever calls may still call the old one.
+    here.move_to(2000);
+    assert_eq!(here.ask_with(text(&token["token"]), "/scim/v2/Users"), 200);
+    assert_eq!(here.warned("base URL"), [format!("{what}; {fix}")]);
+    assert_eq!(here.logs(), [""; 0]);
+    let here = here.start_again_at("https://new.example/scim/v2");
+    assert_eq!(here.warned("base URL"), [""; 0]);
+    assert_eq!(here.logs(), [""; 0]);
+}

@@ -1,0 +1,96 @@
+//! The alarm over an hour of deactivations, which each start counts again from the audit trail.
+
+use golinks_scim::clock::Clock;
+use golinks_scim::limits;
+use golinks_scim::store::Change;
+use serde_json::{Value, json};
+
+use super::{DAY, HOUR, Here, text, users};
+
+fn deactivate(here: &Here, id: &str) {
+    let off = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": [{"op": "replace", "path": "active", "value": false}],
+    });
+    here.json("PATCH", &format!("/scim/v2/Users/{id}"), &off);
+}
+
+#[test]
+fn a_restart_does_not_hide_the_last_hour() {
+    const MINUTE: i64 = 60 * 1000;
+    let here = Here::open();
+    let ids = users(&here, 60);
+    // Fifty of sixty are not yet more than fifty.
+    for (number, id) in ids[..50].iter().enumerate() {
+        here.move_to(if number < 10 { 0 } else { 30 * MINUTE });
+        deactivate(&here, id);
+    }
+    let here = here.start_again();
+    let alarm = here.status()["alarm"].clone();
+    let wanted = json!({
+        "deactivationsLastHour": 50, "threshold": 50, "isRaised": false, "since": null,
+    });
+    assert_eq!(alarm, wanted);
+    // A user who is deleted while active is one more, one who was not active is not.
+    for id in [&ids[0], &ids[50]] {
+        let target = format!("/scim/v2/Users/{id}");
+        assert_eq!(here.ask("DELETE", &target, &Value::Null).0, 204);
+    }
+    let here = here.start_again();
+    let alarm = here.status()["alarm"].clone();
+    assert_eq!(alarm["deactivationsLastHour"], 51);
+    assert_eq!(alarm["isRaised"], true);
+    assert_eq!(here.metric("mass_deactivation_alarm").as_deref(), Some("1"));
+    let warned = here.warned("deactivations");
+    let words = "51 deactivations within an hour, 51 by administrator:test; the alarm threshold is 50 (since ";
+    assert!(warned[0].starts_with(words), "{warned:?}");
+    assert!(warned[0].contains("golinks-scim user list --inactive"));
+
+    // What is older than an hour is over, also for a new process.
+    here.move_to(65 * MINUTE);
+    let here = here.start_again();
+    assert_eq!(here.status()["alarm"]["deactivationsLastHour"], 41);
+    assert_eq!(here.status()["alarm"]["isRaised"], false);
+    // Under a clock that was set back everything lies ahead, and nobody knows when it was.
+    here.move_to(-400 * DAY);
+    let here = here.start_again();
+    assert_eq!(here.status()["alarm"]["deactivationsLastHour"], 0);
+}
+
+/// It is written with the first change after it, and looks as old as it is.
+#[test]
+fn a_refusal_that_waited_hides_no_deactivation() {
+    let here = Here::open();
+    let ids = users(&here, 60);
+    let token = here.json("POST", "/admin/tokens", &json!({"name": "okta"}));
+    let refused = here.ask_with(text(&token["token"]), "/scim/v2/Users/nobody");
+    assert_eq!(refused, 404);
+    here.move_to(2 * 60 * 60 * 1000);
+    for id in &ids[..51] {
+        deactivate(&here, id);
+    }
+    let here = here.start_again();
+    assert_eq!(here.status()["alarm"]["deactivationsLastHour"], 51);
+}
+
+/// So many rows a start does not read: it goes on behind.
+#[test]
+fn deactivations_before_very_many_other_rows_are_counted_behind_the_start() {
+    let here = Here::open();
+    for id in &users(&here, 60)[..51] {
+        deactivate(&here, id);
+    }
+    let first = here.clock.now();
+    here.move_to(HOUR / 2);
+    let row = format!("{{\"time\":\"{}\"}}", here.clock.now());
+    let all = (0..limits::ALARM_ROWS_MAX).fold(Change::none(), |all, _| all.audit(row.clone()));
+    let here = here.start_again_after(all);
+    assert_eq!(here.status()["alarm"]["deactivationsLastHour"], 0);
+    for _ in 0..2 {
+        here.api.recall_deactivations();
+        assert_eq!(here.status()["alarm"]["deactivationsLastHour"], 51);
+    }
+    let warned = here.warned("deactivations");
+    let since = format!("user undo --since {}", first.plus_seconds(-60));
+    assert!(warned[0].contains(&since), "{warned:?}");
+}
