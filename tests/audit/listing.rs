@@ -1,0 +1,244 @@
+//! `audit list` and `audit follow`: which rows are shown, and what rows about tokens say.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+use golinks_scim::clock::Instant;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{listed, of_kind};
+use crate::support::{Server, Talk, cli_in, command};
+
+/// The times that are printed can be typed.
+#[test]
+fn the_times_of_a_table_are_understood() {
+    let mut talk = Talk::start(&[]);
+    talk.create("jane");
+    let table = talk.server.cli(&["audit", "list", "--user", "jane"]).stdout;
+    let history = talk.server.cli(&["user", "history", "jane"]).stdout;
+    assert!(table.contains("WHEN (UTC)"), "{table}");
+    let told = |text: &str, line: usize| {
+        let words = text.lines().nth(line).expect("a line").split_whitespace();
+        words.skip(1).take(2).collect::<Vec<_>>().join(" ")
+    };
+    let (in_table, in_history) = (told(&table, 1), told(&history, 0));
+    assert_eq!(format!("{in_table}Z"), in_history);
+    for time in [&*in_table, &*in_history, &in_table[..16]] {
+        let since = listed(&talk.server, &["--since", time, "--user", "jane"]);
+        assert_eq!(since.len(), 1, "{time}: {since:?}");
+        let until = listed(&talk.server, &["--until", time, "--user", "jane"]);
+        assert!(until.is_empty(), "{time}: {until:?}");
+    }
+}
+
+#[test]
+fn the_newest_rows_are_listed_in_order() {
+    let mut talk = Talk::start(&[]);
+    for number in 0..5 {
+        talk.create(&format!("user-{number}"));
+    }
+    talk.server.token("reader");
+    let all = listed(&talk.server, &[]);
+    let check = |more: &[&str], wanted: &[Value]| {
+        assert_eq!(listed(&talk.server, more), wanted, "{more:?}");
+    };
+    check(&["--last", "2"], &all[all.len() - 2..]);
+    check(&["--last", "100000"], &all);
+    check(&["--last", "0"], &[]);
+    let created = of_kind(&all, "create");
+    let [.., before, last] = &created[..] else {
+        panic!("five were created: {all:?}")
+    };
+    let by_token = ["--last", "2", "--token", "all"];
+    check(&by_token, &[(*before).clone(), (*last).clone()]);
+    check(&["--last", "9", "--user", "user-1"], &[created[1].clone()]);
+    for (bad, status) in [
+        (&["--last", "2", "--limit", "2"][..], 64),
+        (&["--last", "-1"], 64),
+        (&["--last", "2", "--token", "nobody"], 1),
+    ] {
+        let refused = talk.server.cli(&[&["audit", "list"], bad].concat());
+        assert_eq!(refused.status, Some(status), "{bad:?}: {refused:?}");
+    }
+}
+
+#[test]
+fn the_list_is_narrowed_by_time_user_and_token() {
+    let mut talk = Talk::start(&[]);
+    let id = talk.create("jane")["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    // Times are kept in milliseconds: john's is to be another one than jane's.
+    thread::sleep(Duration::from_millis(5));
+    talk.create("john");
+    let other = talk.server.token_with("hr", &["--scope", "full"]);
+    talk.use_token(&other);
+    assert_eq!(
+        talk.send("DELETE", &format!("/Users/{id}"), None).status,
+        204
+    );
+    let kinds = |more: &[&str]| -> Vec<String> {
+        let all = listed(&talk.server, more);
+        let kinds = all
+            .iter()
+            .map(|row| row["kind"].as_str().expect("a word").to_owned());
+        kinds.collect()
+    };
+    assert_eq!(
+        kinds(&[]),
+        ["token.issue", "create", "create", "token.issue", "delete"]
+    );
+    assert_eq!(kinds(&["--user", "JANE"]), ["create", "delete"]);
+    assert_eq!(kinds(&["--user", &id, "--token", "hr"]), ["delete"]);
+    assert_eq!(kinds(&["--limit", "2"]), ["token.issue", "create"]);
+    assert_eq!(
+        kinds(&["--since", "1h", "--token", "all"]),
+        ["token.issue", "create", "create"]
+    );
+    // By whom and from where, which a token that was lost makes somebody ask.
+    let address = |row: &Value| row.get("address").cloned();
+    let [issued, created, ..] = &listed(&talk.server, &[])[..] else {
+        panic!("there are five rows");
+    };
+    assert_eq!(
+        (address(issued), address(created)),
+        (None, Some(json!("127.0.0.1")))
+    );
+    assert!(kinds(&["--until", "2020-01-01"]).is_empty());
+    let all = listed(&talk.server, &[]);
+    let third = all[2]["time"].as_str().expect("a time");
+    assert_eq!(
+        kinds(&["--since", third]),
+        ["create", "token.issue", "delete"]
+    );
+    assert_eq!(kinds(&["--until", third]), ["token.issue", "create"]);
+    assert_eq!(
+        all.iter()
+            .map(|row| row["sequence"].as_u64())
+            .collect::<Vec<_>>(),
+        (1..=5).map(Some).collect::<Vec<_>>()
+    );
+    let unknown = talk.server.cli(&["audit", "list", "--user", "nobody"]);
+    assert_eq!(unknown.status, Some(1), "{unknown:?}");
+    assert_eq!(
+        talk.server
+            .cli(&["audit", "list", "--since", "soon"])
+            .status,
+        Some(64)
+    );
+    let table = talk.server.cli(&["audit", "list"]).stdout;
+    assert!(
+        table.starts_with("SEQUENCE") && table.contains("userName"),
+        "{table}"
+    );
+}
+
+/// Who could do what from where is known when the token is long gone.
+#[test]
+fn what_a_token_was_allowed_stands_in_the_trail() {
+    let server = Server::start();
+    let limits = "--scope full --mode strict --expires 30d --rate-limit 7 --allow-from 10.0.0.0/8";
+    let limits: Vec<&str> = limits.split(' ').collect();
+    server.token_with("wide", &limits);
+    let rotated = server.cli(&["token", "rotate", "wide", "--overlap", "2d"]);
+    assert_eq!(rotated.status, Some(0), "{rotated:?}");
+    assert_eq!(server.cli(&["token", "revoke", "wide"]).status, Some(0));
+    let rows = listed(&server, &["--token", "wide"]);
+    let kinds: Vec<_> = rows.iter().map(|row| row["kind"].as_str()).collect();
+    let wanted = [
+        "token.issue",
+        "token.rotate",
+        "token.revoke",
+        "token.revoke",
+    ];
+    assert_eq!(kinds, wanted.map(Some), "{rows:?}");
+    for row in &rows[..2] {
+        assert_eq!(row["mode"], "strict");
+        assert_eq!(row["rateLimit"], 7);
+        assert_eq!(row["allowFrom"], json!(["10.0.0.0/8"]));
+        let days = |from: &Value, to: &Value| {
+            let [from, to] = [from, to].map(|it| Instant::parse(it.as_str().expect("a time")));
+            from.expect("a time").days_until(to.expect("a time"))
+        };
+        assert!(
+            [29, 30].contains(&days(&row["time"], &row["expires"])),
+            "{row}"
+        );
+    }
+    assert_eq!(rows[0].get("replaces"), None);
+    let old = rows[0]["token"].as_str().expect("an id");
+    let of_old = listed(&server, &["--token", old]);
+    assert_eq!(of_old[..2], rows[..2]);
+    let ends: Vec<_> = of_old[2..].iter().map(|row| &row["token"]).collect();
+    assert_eq!(ends, [old]);
+}
+
+/// A rotation never makes a token last longer, and its row says so.
+#[test]
+fn the_row_of_a_rotation_says_when_each_token_that_it_replaces_ends() {
+    let server = Server::start();
+    server.token_with("short", &["--expires", "1d"]);
+    let told = server.cli(&["token", "rotate", "short", "--overlap", "30d"]);
+    assert_eq!(told.status, Some(0), "{told:?}");
+    let rows = listed(&server, &["--token", "short"]);
+    let old = json!([{"token": rows[0]["token"], "ends": rows[0]["expires"]}]);
+    assert_eq!(rows[1]["replaces"], old);
+    let end = rows[1]["expires"].as_str().expect("a time");
+    let end = format!("the new one is valid until {}Z", &end[..19]);
+    assert!(told.stderr.contains(&end), "{told:?}");
+}
+
+#[test]
+fn following_shows_each_row_once_also_across_a_restart() {
+    let mut talk = Talk::start(&[]);
+    let directory = TempDir::new().expect("a folder");
+    std::os::unix::fs::symlink(talk.server.data_dir(), directory.path().join("data"))
+        .expect("linked");
+    let mut follower = command(&directory)
+        .args(["audit", "follow", "-o", "jsonl"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("started");
+    let (found, names) = channel();
+    let out = BufReader::new(follower.stdout.take().expect("piped"));
+    thread::spawn(move || {
+        for line in out.lines().map_while(Result::ok) {
+            let row: Value = serde_json::from_str(&line).expect("JSON");
+            found
+                .send(row["userName"].as_str().unwrap_or_default().to_owned())
+                .ok();
+        }
+    });
+    // It shows what comes after it has begun.
+    let mut number = 0;
+    let first = loop {
+        talk.create(&format!("early{number}"));
+        if let Ok(name) = names.recv_timeout(Duration::from_secs(1)) {
+            break name;
+        }
+        number += 1;
+        assert!(number < 60, "nothing is followed");
+    };
+    assert!(first.starts_with("early"));
+    talk.create("before");
+    talk.server.restart();
+    talk.reconnect();
+    talk.create("after");
+    let mut seen = vec![first];
+    while seen.last().is_none_or(|name| name != "after") {
+        let name = names.recv_timeout(Duration::from_secs(30));
+        seen.push(name.unwrap_or_else(|_| panic!("{seen:?}")));
+    }
+    follower.kill().expect("ended");
+    follower.wait().expect("ours");
+    let count = |name: &str| seen.iter().filter(|one| *one == name).count();
+    assert_eq!((count("before"), count("after")), (1, 1), "{seen:?}");
+    let kept = talk.server.stop_and_keep();
+    let alone = cli_in(&kept, &["audit", "follow"]);
+    assert_eq!(alone.status, Some(69), "{alone:?}");
+}

@@ -1,0 +1,203 @@
+//! The rows of refusals: when they are written, how many, and what is never in them.
+
+use std::fs;
+
+use golinks_scim::limits;
+use serde_json::{Value, json};
+
+use super::{left_behind, listed, of_kind};
+use crate::support::{CORE, Talk, body, send, wait_until};
+
+/// How many commits the server has made, as its metrics have it.
+fn commits(talk: &Talk, token: &str) -> u64 {
+    let pem = fs::read(talk.server.data_dir().join("tls/ca.pem")).expect("the CA");
+    let base = format!("https://{}", talk.server.address());
+    let mut client = golinks_scim::idp::client::Client::new(&base, &pem).expect("a client");
+    let authorization = format!("Bearer {token}");
+    let answer = send(&mut client, &authorization, "GET", "/metrics", None).expect("an answer");
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("golinks_scim_commits_total "));
+    line.expect("counted").parse().expect("a number")
+}
+
+#[test]
+fn refusals_cost_no_sync_and_go_with_the_next_commit() {
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    let metrics = talk.server.token_with("m", &["--scope", "metrics"]);
+    let authorization = talk.authorization.clone();
+    let before = commits(&talk, metrics.reveal());
+    for _ in 0..20 {
+        talk.json("GET", "/Users/nobody", None, 404);
+        talk.json("POST", "/Users", Some(&json!({})), 400);
+    }
+    talk.authorization = String::new();
+    for _ in 0..20 {
+        talk.json("GET", "/Users", None, 401);
+    }
+    assert_eq!(
+        commits(&talk, metrics.reveal()),
+        before,
+        "a refusal was worth a sync"
+    );
+    assert!(of_kind(&listed(&talk.server, &[]), "refuse").is_empty());
+    talk.authorization = authorization;
+    talk.create("jane");
+    assert_eq!(commits(&talk, metrics.reveal()), before + 1);
+    let all = listed(&talk.server, &[]);
+    let refused = of_kind(&all, "refuse");
+    assert_eq!(refused.len(), 40, "{all:?}");
+    assert_eq!(refused[0]["route"], "/scim/v2/Users/{}");
+    assert_eq!(refused[0]["status"], 404);
+    assert!(
+        refused[0]["principal"]
+            .as_str()
+            .expect("text")
+            .ends_with(":all")
+    );
+    assert_eq!(refused[1]["scimType"], "invalidValue");
+    assert_eq!(refused[1]["shape"]["body"], json!({}));
+    // Strangers are summed up when their minute is over, or the server.
+    let directory = talk.server.stop_and_keep();
+    let all = left_behind(&directory, &[]);
+    let strangers = of_kind(&all, "refuse.strangers");
+    assert_eq!(strangers.len(), 1, "{all:?}");
+    assert_eq!(strangers[0]["count"], 20);
+    assert_eq!(strangers[0]["reasons"], json!({"absent": 20}));
+}
+
+/// Also what is told of refusals on standard output holds none of these.
+#[test]
+fn no_row_holds_what_a_refused_request_said_of_anybody() {
+    let mut talk = Talk::start(&[]);
+    talk.create("taken");
+    let token = talk.authorization.trim_start_matches("Bearer ").to_owned();
+    let secrets = [
+        "hunter2hunter2",
+        "jane.roe@example.com",
+        "Roe-Smith",
+        &token,
+    ];
+    let [password, address, name, token] = secrets;
+    let mut person = body("taken");
+    person["password"] = json!(password);
+    person["name"] = json!({"familyName": name});
+    person["emails"] = json!([{"value": address, "type": token}]);
+    talk.json("POST", "/Users", Some(&person), 409);
+    let odd = json!({"schemas": [CORE, token], token: password, address: {"x": [name]},
+        "userName": {"y": address}, "active": name});
+    talk.json("POST", "/Users", Some(&odd), 400);
+    let patch = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": [{"op": token, "path": format!("emails[value eq \"{address}\"].{token}"),
+                        "value": name}]});
+    let id = talk.create("other")["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    talk.json("PATCH", &format!("/Users/{id}"), Some(&patch), 400);
+    for filter in [
+        format!("userName eq \"{address}\" and"),
+        format!("{token} eq \"{name}\""),
+        format!("password eq \"{password}\""),
+    ] {
+        let target = format!(
+            "/Users?filter={}&x={token}",
+            crate::support::escaped(&filter)
+        );
+        assert!(talk.send("GET", &target, None).status >= 400);
+    }
+    assert!(talk.send("GET", &format!("/Users/{token}"), None).status == 404);
+    assert!(talk.send("GET", &format!("/Nothing/{token}"), None).status == 404);
+    let agent = ("User-Agent", token);
+    talk.send_bytes("POST", "/Users", agent, Some(address.as_bytes()));
+    talk.create("more");
+    let all = listed(&talk.server, &[]);
+    let refused = of_kind(&all, "refuse");
+    assert_eq!(refused.len(), 9, "{all:?}");
+    for row in refused {
+        let text = row.to_string();
+        for secret in secrets {
+            assert!(!text.contains(secret), "{secret} in {text}");
+        }
+        let request = row["requestId"].as_str().expect("an id");
+        let explained = talk.server.cli(&["audit", "explain", request]);
+        assert_eq!(explained.status, Some(0), "{explained:?}");
+        for secret in secrets {
+            assert!(!explained.stdout.contains(secret), "{explained:?}");
+        }
+        let explained = talk
+            .server
+            .cli(&["audit", "explain", request, "-o", "json"]);
+        let explained: Value = serde_json::from_str(&explained.stdout).expect("an array");
+        assert_eq!(explained[0]["refusal"]["requestId"], request, "{explained}");
+    }
+}
+
+/// A burst of refusals by several tokens, each within its bound, is in the trail row by row, though
+/// nothing is changed. Those that name a user are found by it, and a collector goes on behind any row.
+#[test]
+fn each_refusal_of_a_burst_has_its_row() {
+    const EACH: usize = 115;
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    let user = talk.create("u");
+    let id = user["id"].as_str().expect("an id").to_owned();
+    let wrong = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+                       "Operations": [{"op": "move"}]});
+    for name in ["a", "b", "c"] {
+        let token = talk.server.token(name);
+        talk.use_token(&token);
+        for _ in 0..EACH {
+            talk.json("PATCH", &format!("/Users/{id}"), Some(&wrong), 400);
+        }
+    }
+    let rows = || listed(&talk.server, &["--user", &id]);
+    wait_until("all are written", || {
+        of_kind(&rows(), "refuse").len() == 3 * EACH
+    });
+    let all = listed(&talk.server, &[]);
+    for at in [0, 1, all.len() / 2, all.len() - 1] {
+        let from = all[at]["sequence"].to_string();
+        assert_eq!(listed(&talk.server, &["--from", &from]), all[at..]);
+    }
+    let none = (all.len() + 1).to_string();
+    assert!(listed(&talk.server, &["--from", &none]).is_empty());
+}
+
+#[test]
+fn a_client_in_a_loop_leaves_a_bounded_number_of_rows() {
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    let refused = u64::from(limits::REFUSALS_PER_WINDOW_MAX) + 80;
+    for _ in 0..refused {
+        talk.send("GET", "/Users/nobody", None);
+    }
+    let directory = talk.server.stop_and_keep();
+    let all = left_behind(&directory, &[]);
+    let (rows, more) = (of_kind(&all, "refuse"), of_kind(&all, "refuse.more"));
+    // A minute may have ended on the way.
+    let counted: u64 = more
+        .iter()
+        .map(|row| row["count"].as_u64().expect("a number"))
+        .sum();
+    assert_eq!(rows.len() as u64 + counted, refused);
+    assert!(counted >= 1 && more.len() <= 2 && more[0]["statuses"]["404"].as_u64() > Some(0));
+}
+
+#[test]
+fn operations_of_bulk_requests_that_are_refused_leave_rows() {
+    let mut talk = Talk::start(&[]);
+    talk.create("taken");
+    let bulk = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
+        "Operations": [
+            {"method": "POST", "path": "/Users", "bulkId": "a", "data": body("taken")},
+            {"method": "POST", "path": "/Users", "bulkId": "b", "data": body("new")}]});
+    talk.json("POST", "/Bulk", Some(&bulk), 200);
+    talk.create("last");
+    let all = listed(&talk.server, &[]);
+    let refused = of_kind(&all, "refuse");
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert_eq!(
+        (&refused[0]["operation"], &refused[0]["status"]),
+        (&json!("POST"), &json!(409))
+    );
+}
