@@ -1,10 +1,10 @@
-//! What a user was, who changed it, and taking changes back: against what answers said at
-//! the time, and against a model that keeps every state.
+//! What a user was, who changed it, and undoing changes: compared with what answers said at the
+//! time, and with a model that keeps every state.
 //!
-//! - `past`: a user as it was, the names of that time, who made a change
-//! - `undo`: `user undo` as it is typed and what it prints
-//! - `deletion`: undoing where somebody was deleted
-//! - `conflict`: what an undo makes of the changes of others
+//! - `past`: users as they were, who had a name then, who made a change
+//! - `undo`: `user undo` as it is typed, and what it prints
+//! - `deletion`: undoing where users were deleted
+//! - `conflict`: undoing where others have changed the same users, or have their names
 
 mod conflict;
 mod deletion;
@@ -37,7 +37,7 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
         .unwrap_or_else(|| panic!("no {name}: {value}"))
 }
 
-/// Lines of JSON.
+/// The lines of JSON that a command has printed.
 fn rows(output: &Output) -> Vec<Value> {
     let line = |line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{output:?}"));
     output.stdout.lines().map(line).collect()
@@ -49,7 +49,7 @@ fn without_meta(user: &Value) -> Value {
     user
 }
 
-/// The moment now, and nothing happens within its millisecond.
+/// The current time. Nothing else happens in its millisecond: there is a pause before and after it.
 fn moment() -> String {
     std::thread::sleep(Duration::from_millis(5));
     let now = SystemClock.now().to_string();
@@ -57,13 +57,13 @@ fn moment() -> String {
     now
 }
 
-/// The sequence of a user's newest change.
+/// The sequence number of a user's newest change.
 fn newest_change(talk: &Talk, who: &str) -> String {
     let history = talk.server.cli(&["user", "history", who, "-o", "jsonl"]);
     rows(&history).last().expect("a change")["sequence"].to_string()
 }
 
-/// A clock that goes on by a millisecond with each look.
+/// A clock that advances by a millisecond each time it is read.
 pub(crate) struct Ticking(pub(crate) AtomicI64);
 
 impl Clock for Ticking {
@@ -72,7 +72,7 @@ impl Clock for Ticking {
     }
 }
 
-/// A directory in memory, every state of its users, and who made it.
+/// A directory in memory, with every state of its users, and when and by whom each was made.
 struct Kept {
     directory: Directory,
     clock: Arc<Ticking>,
@@ -126,7 +126,7 @@ impl Kept {
         self.note(id, who);
     }
 
-    /// Deletes a user, and gives the moment after that.
+    /// Deletes a user, and returns the time after that.
     fn delete(&self, id: &str) -> Instant {
         self.directory
             .delete(id, Preconditions::default(), &caller("a"))
@@ -134,7 +134,7 @@ impl Kept {
         self.now()
     }
 
-    /// The id of whom a name stood for, and the userName at that time.
+    /// The user that a name stands for at that time: its id, and the userName that it had then.
     fn who_was(&self, name: &str, then: Then) -> Option<(String, String)> {
         match self.directory.at(name, then).expect("read") {
             Past::Was(record) => {
@@ -146,12 +146,13 @@ impl Kept {
         }
     }
 
-    /// What a user must be when `who`'s changes since a moment are taken back by force.
+    /// What a user must be after `who`'s changes since a moment are undone by force.
     fn wanted(&self, id: &str, since: Instant, who: &str) -> Value {
         let states = &self.states[id];
         let mut wanted = states.last().expect("a state").2.clone();
         for attribute in ["title", "nickName", "active"] {
-            // What stood before the first of them, or before the first after somebody else's.
+            // The value before the first of those changes; where somebody else has changed it in
+            // between, the value before the next of them.
             let (mut target, mut is_touched) = (None, false);
             for pair in states.windows(2) {
                 let ((_, _, before), (time, by, after)) = (&pair[0], &pair[1]);

@@ -1,5 +1,5 @@
-//! What an undo makes of the changes of others and of names that are taken, in a directory in
-//! memory; and random histories, undone by force.
+//! Undoing where others have changed the same users or have their names, in a directory in memory;
+//! and random histories, undone by force.
 
 use golinks_scim::directory::{
     Directory, Manner, Obstacle, Past, Then, Thresholds, ToUndo, Undone,
@@ -63,7 +63,7 @@ fn taking_back_gives_what_the_first_change_found() {
     }
 }
 
-/// Every state that was kept is what the directory says of that moment.
+/// For each user, a state chosen at random is what the directory says of that moment.
 fn assert_past(kept: &Kept, random: &mut Random) {
     for (id, states) in &kept.states {
         let (time, _, wanted) = &states[random.below(states.len())];
@@ -89,7 +89,7 @@ fn undo(directory: &Directory, selection: &ToUndo, is_forced: bool) -> Vec<Undon
     page.undone
 }
 
-/// To take back a creation is to deactivate.
+/// Undoing a creation deactivates the user, and the alarm counts that.
 #[test]
 fn who_is_deactivated_by_an_undo_is_counted() {
     let mut kept = Kept::new();
@@ -104,8 +104,8 @@ fn who_is_deactivated_by_an_undo_is_counted() {
     assert_eq!(kept.directory.alarm(thresholds).deactivations, 1);
 }
 
-/// What somebody else has switched on stays; what somebody else has switched off and a push on again
-/// is off again.
+/// A user that somebody else has activated stays active: the undo is refused. A user that somebody
+/// else has deactivated, and the token activated again, is inactive afterwards.
 #[test]
 fn the_undo_of_a_creation_goes_back_to_what_others_have_said_of_the_status() {
     for (steps, wanted) in [
@@ -137,7 +137,7 @@ fn the_undo_of_a_creation_goes_back_to_what_others_have_said_of_the_status() {
     }
 }
 
-/// One that takes back none but these changes does not.
+/// An undo of nothing but the changes in question does not count as one.
 #[test]
 fn an_undo_of_others_changes_too_counts_as_somebody_elses_change() {
     let mut kept = Kept::new();
@@ -190,10 +190,10 @@ fn what_somebody_else_has_changed_since_is_left_alone() {
         }
         other => panic!("{other:?}"),
     }
-    // All of a user or nothing.
+    // Either all of a user's changes are undone, or none.
     let record = record_of(&kept.directory, &id).expect("there");
     assert_eq!(record.user().attributes()["nickName"], "mine");
-    // Whoever takes back everything takes back that as well.
+    // An undo of everybody's changes includes that one.
     let everything = ToUndo::Since { since, token: None };
     let undone = undo(&kept.directory, &everything, false);
     assert!(undone.iter().all(|it| it.outcome.is_ok()), "{undone:?}");
@@ -201,8 +201,8 @@ fn what_somebody_else_has_changed_since_is_left_alone() {
     assert_eq!(record.user().attributes().get("title"), None);
 }
 
-/// What a title, or a list of addresses, comes to when the changes of `a` are taken back, the
-/// first of which is change 3; or the change for which they are not.
+/// What the title, or the list of emails, is after the changes of `a` are undone, the first of
+/// which is change 3; or the number of the change that prevents the undo.
 #[test]
 fn a_change_that_was_itself_taken_back_does_not_count() {
     for attribute in ["title", "emails"] {
@@ -219,11 +219,11 @@ fn a_change_that_was_itself_taken_back_does_not_count() {
             ("b two, undo 4, undo 5", Err(6)),
             ("b two, undo 4, undo 5, undo 6", Ok("zero")),
             ("b two, undo 4, b three", Err(6)),
-            // Whoever sets the value again wants it.
+            // Somebody who sets the old value again wants it.
             ("b two, b one", Err(4)),
             ("b two, b one, b two, undo 6", Err(4)),
             ("undo 3, b one", Err(5)),
-            // An undo of the change itself; whoever takes that back wants the change.
+            // The change itself is undone; somebody who undoes that wants the change.
             ("undo 3", Ok("zero")),
             ("undo 3, undo 4", Err(5)),
             ("undo 3, undo 4, undo 5", Ok("zero")),
@@ -232,9 +232,9 @@ fn a_change_that_was_itself_taken_back_does_not_count() {
             ("undo 3, b two, undo 5, undo 4", Err(7)),
             ("b two, a three, undo 5", Ok("two")),
             ("b two, a three, force 3", Err(6)),
-            // What was forced back, and put there again by the undo of that.
+            // Both changes are undone by force, the earlier one first.
             ("b two, force 3, force 4", Err(4)),
-            // What somebody set between two changes that were taken back together.
+            // Somebody set a value between two changes that were undone together.
             ("b two, c one, b three, undo b", Err(4)),
             ("b two, c one, b three, undo b, a four", Ok("one")),
         ] {
@@ -272,18 +272,18 @@ fn a_change_that_was_itself_taken_back_does_not_count() {
     }
 }
 
-/// Users are done in the order of their creation, except where one waits for another's name; a
-/// rehearsal says the same.
+/// Names are given back in whatever order they went: a user that waits for another's name is undone
+/// after that one. A rehearsal has the same outcome, and both list the users by their ids.
 #[test]
 fn names_are_given_back_in_whatever_order_they_went() {
     for (steps, wanted) in [
         ("a n2 n3, a n1 n2, a n0 n1", ""),
         ("a n0 x, a n1 n0, a n2 n1", ""),
         ("a n0 x, a n2 n0, a n1 n2", ""),
-        // Whoever waits for a name that is not given back.
+        // A user waits for a name that is not given back.
         ("a n0 x, a n1 y, a x n1, b n2 n0", "n1 y"),
         ("a n0 t, a n1 n0, a t n1", "n0 n1"),
-        // Whoever was deleted has no name to give.
+        // A deleted user does not keep a name from another.
         ("a n0 z, a n2 n0, a n0 -, a n1 n0", "n0"),
     ] {
         let mut kept = Kept::new();

@@ -1,11 +1,11 @@
-//! Undoing beside deletions: a deleted user is created again by the commands that are printed.
+//! Undoing where users were deleted: the printed commands create a deleted user again.
 
 use serde_json::{Value, json};
 
 use super::{newest_change, patch, rows, text, without_meta};
 use crate::support::{CORE, Talk};
 
-/// By the commands that the refused undo prints.
+/// The refused undo prints the commands that do it.
 #[test]
 fn whoever_was_deleted_is_made_again() {
     let enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
@@ -34,7 +34,7 @@ fn whoever_was_deleted_is_made_again() {
         },
     });
     let jane = talk.json("POST", "/Users", Some(&jane), 201);
-    // What was changed in the millisecond of the end belongs to her too.
+    // A change in the same millisecond as the deletion must be in the new user, too.
     let target = format!("/Users/{}", text(&jane, "id"));
     let bulk = json!({
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
@@ -75,7 +75,7 @@ fn whoever_was_deleted_is_made_again() {
     let mut import = typed("user import ", ";");
     assert_eq!(import[2], "back.jsonl");
     import[2] = path.display().to_string();
-    // The first time is a rehearsal.
+    // The printed import is only a rehearsal.
     let rehearsed = run(&import);
     assert!(
         rehearsed.stderr.contains("1 would be created"),
@@ -97,7 +97,8 @@ fn whoever_was_deleted_is_made_again() {
     check_taken(&talk, &deleted);
 }
 
-/// The name of whoever was deleted has another user now, whom an import would change.
+/// Another user has the deleted user's name by now, and an import would change that user. Besides,
+/// the manual describes each member of the JSON that an undo prints.
 fn check_taken(talk: &Talk, deleted: &str) {
     let undo = |more: &[&str]| {
         let typed = [&["user", "undo", deleted], more].concat();
@@ -131,7 +132,7 @@ fn members(document: &Value) -> impl Iterator<Item = &String> {
     document.as_object().expect("an object").keys()
 }
 
-/// Nobody is made again who was not there at that time.
+/// A user who did not exist at that time is not created again.
 #[test]
 fn a_user_who_came_and_went_since_is_as_before() {
     let mut talk = Talk::start(&[]);

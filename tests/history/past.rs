@@ -1,4 +1,4 @@
-//! What a user was at a moment or before a change, whoever had its name then, and who changed it.
+//! What a user was at a moment or before a change, who had its name then, and who changed it.
 
 use golinks_scim::directory::{Keep, Past, Then};
 use serde_json::{Value, json};
@@ -73,7 +73,7 @@ fn a_user_is_shown_as_every_answer_showed_it() {
     let department = format!("    {enterprise}:department: (none) -> Kitchen");
     assert!(table.contains(&department), "{table}");
 
-    // The trail outlives the user, under the name that it had last.
+    // The audit trail keeps what a deleted user was, and finds it by its last name.
     talk.json("DELETE", &target, None, 204);
     let after = moment();
     check(&talk, "joan@example.com");
@@ -82,7 +82,7 @@ fn a_user_is_shown_as_every_answer_showed_it() {
         .server
         .cli(&["user", "history", "JOAN@example.com", "-o", "jsonl"]);
     assert_eq!(rows(&history).len(), shown.len() + 1, "{history:?}");
-    // Who does not find somebody is told how to look on.
+    // Where nobody is found, a hint says how to go on looking.
     let search = " user list --search TEXT` finds";
     for (command, hint) in [
         (&["user", "history", "nobody"][..], search),
@@ -102,7 +102,7 @@ fn a_user_is_shown_as_every_answer_showed_it() {
     }
 }
 
-/// Before each change of a user stands what the one before it has shown.
+/// Before each of its changes, a user is what the answer to the previous change showed.
 fn check_before(talk: &Talk, id: &str, told: &[Value], shown: &[Value]) {
     let before = |change: &str| {
         let typed = ["user", "show", id, "--before", change, "-o", "jsonl"];
@@ -174,7 +174,7 @@ fn whoever_had_a_name_before_is_found_behind_the_one_who_has_it() {
     }
 }
 
-/// A name that goes from one to the other, each time in another way.
+/// A name that passes from user to user, each time in another way.
 #[test]
 fn a_name_stands_for_whoever_had_it_then() {
     let mut kept = Kept::new();
@@ -205,7 +205,7 @@ fn a_name_stands_for_whoever_had_it_then() {
         }
     };
     check(&kept, was(&three, "bob"));
-    // By the number of a change: one, two and three were made by the first, third and sixth.
+    // By the number of a change: the first, third and sixth created one, two and three.
     for (change, wanted) in [
         (1, None),
         (2, was(&one, "bob")),
@@ -217,7 +217,8 @@ fn a_name_stands_for_whoever_had_it_then() {
     }
     kept.delete(&three);
     check(&kept, None);
-    // Another's name of before does not count, and whoever was deleted keeps the last one.
+    // A name that its user had given up by then stands for nobody. A deleted user is found by its
+    // last name, even for times when it had another.
     assert_eq!(kept.who_was("y", Then::At(of_two)), None);
     assert_eq!(kept.who_was("y", Then::At(of_y)), was(&two, "y"));
     kept.change(&one, "userName", &json!("z"), "a");
@@ -225,7 +226,7 @@ fn a_name_stands_for_whoever_had_it_then() {
     assert_eq!(kept.who_was("z", Then::At(of_one)), was(&one, "bob"));
 }
 
-/// What the rows that retention has removed told is not known, whoever has the name now.
+/// What the removed rows of the trail said is unknown, no matter who has the name now.
 #[test]
 fn nobody_is_denied_by_a_trail_that_does_not_go_back_so_far() {
     let mut kept = Kept::new();
@@ -255,7 +256,8 @@ fn nobody_is_denied_by_a_trail_that_does_not_go_back_so_far() {
     }
 }
 
-/// Of a user whose own rows were removed, those of others tell nothing, and the user itself is known.
+/// A user's own rows were removed, but it is unchanged since then: it was what it is now. The rows
+/// of others say nothing about it.
 #[test]
 fn whoever_is_as_before_is_known_without_rows() {
     let mut kept = Kept::new();
@@ -284,14 +286,14 @@ fn whoever_is_as_before_is_known_without_rows() {
         ),
         other => panic!("{other:?}"),
     }
-    // Nor is a name forgotten that was given up since.
+    // Even a name that was given up since then is known.
     kept.change(&one, "userName", &json!("robert"), "a");
     kept.change(&last, "userName", &json!("bob"), "a");
     let was = Some((one, "bob".to_owned()));
     assert_eq!(kept.who_was("Bob", Then::At(then)), was);
 }
 
-/// The next of the names is taken where one is set to nothing.
+/// Where a variable with a login name is empty, the next one is used.
 #[test]
 fn an_administrator_is_recorded_under_any_login_name() {
     let mut talk = Talk::start(&[]);

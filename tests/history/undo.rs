@@ -1,4 +1,5 @@
-//! `user undo` as it is typed: one change, all since a moment, all of a token; what it prints.
+//! `user undo` as it is typed: of one change, of all since a moment, of all by a token; and what it
+//! prints.
 
 use serde_json::{Value, json};
 
@@ -23,7 +24,7 @@ fn a_mistake_of_an_identity_provider_is_taken_back_by_one_command() {
     assert_eq!(done.status, Some(0), "{done:?}");
     let since = moment();
 
-    // As an application of the wizard does it: GET, then PUT with everything.
+    // As an app made with Okta's wizard does it: GET, then PUT of the whole user.
     for user in &users {
         let target = format!("/Users/{}", text(user, "id"));
         let mut echo = talk.json("GET", &target, None, 200);
@@ -40,7 +41,7 @@ fn a_mistake_of_an_identity_provider_is_taken_back_by_one_command() {
     };
     let rehearsed = undo(&["--dry-run", "-o", "jsonl"]);
     assert_eq!(rehearsed.status, Some(0), "{rehearsed:?}");
-    // Whom the administrator had deactivated, Okta did not.
+    // Okta did not deactivate the user whom the administrator had deactivated.
     let rehearsed_rows = rows(&rehearsed);
     let values = json!([{"attribute": "active", "before": false, "after": true}]);
     assert_eq!(rehearsed_rows.len(), 59, "{rehearsed:?}");
@@ -79,7 +80,7 @@ fn a_mistake_of_an_identity_provider_is_taken_back_by_one_command() {
         "{again:?}"
     );
 
-    // Without the token it would take the users themselves back.
+    // Without --token, the undo would include the creation of the users.
     let whole = talk
         .server
         .cli(&["user", "undo", "--since", "1h", "--dry-run"]);
@@ -95,7 +96,7 @@ fn a_mistake_of_an_identity_provider_is_taken_back_by_one_command() {
     }
     assert_eq!(count(&mut talk), 59);
 
-    // The identity provider errs again: what was taken back does not stand in the way.
+    // The identity provider makes the mistake again: the earlier undo is no obstacle.
     talk.use_token(&okta);
     let target = format!("/Users/{}", text(&users[3], "id"));
     talk.json("PATCH", &target, Some(&patch("active", json!(false))), 200);
@@ -131,7 +132,7 @@ fn one_change_is_taken_back_unless_another_came_after_it() {
     assert_eq!(title(&mut talk), "Chef");
     let version = talk.json("GET", &target, None, 200)["meta"]["version"].clone();
 
-    // Another attribute that was changed since does not matter.
+    // A later change of another attribute does not matter.
     let done = undo(&talk, &[&titled]);
     assert_eq!(done.status, Some(0), "{done:?}");
     assert_eq!(title(&mut talk), Value::Null);
@@ -142,7 +143,7 @@ fn one_change_is_taken_back_unless_another_came_after_it() {
     assert_eq!(row_of_undo["undoes"][0].to_string(), titled);
     assert_ne!(row_of_undo["version"], version);
 
-    // Twice is once, and an undo is a change like any other.
+    // A second undo changes nothing, and an undo can itself be undone.
     let again = undo(&talk, &[&titled]);
     assert!(again.stderr.contains(", 1 needed no change"), "{again:?}");
     let back = undo(&talk, &[&row]);
@@ -161,7 +162,7 @@ fn one_change_is_taken_back_unless_another_came_after_it() {
     assert_eq!(undo(&talk, &[&titled, "--force"]).status, Some(0));
     assert_eq!(title(&mut talk), Value::Null);
 
-    // A creation is taken back by a deactivation.
+    // Undoing a creation deactivates the user.
     assert_eq!(undo(&talk, &[&created]).status, Some(0));
     let jane = talk.json("GET", &target, None, 200);
     assert_eq!(
@@ -169,7 +170,7 @@ fn one_change_is_taken_back_unless_another_came_after_it() {
         (&json!(false), &json!("Jay"))
     );
 
-    // A name that somebody else has by now.
+    // The old name is taken by somebody else.
     talk.json(
         "PATCH",
         &target,
@@ -195,7 +196,7 @@ fn one_change_is_taken_back_unless_another_came_after_it() {
     let gone = undo(&talk, &[&titled]);
     assert!(gone.stdout.contains("was deleted since"), "{gone:?}");
 
-    // What is no change of a user, and what is no change at all.
+    // The first is a change, but not of a user; the second does not exist.
     for number in ["1", "99999"] {
         let none = undo(&talk, &[number]);
         assert_eq!(none.status, Some(1), "{none:?}");
@@ -206,7 +207,7 @@ fn one_change_is_taken_back_unless_another_came_after_it() {
     }
 }
 
-/// Whoever reads no more learns on standard error what was done.
+/// Where nobody reads standard output any more, standard error says what was done.
 #[test]
 fn an_undo_that_nobody_reads_says_what_it_did() {
     let mut talk = Talk::start(&[]);
@@ -228,12 +229,12 @@ fn an_undo_that_nobody_reads_says_what_it_did() {
     assert_eq!(active["totalResults"], 0, "{active}");
 }
 
-/// More users than one slice of an undo holds; `UNDO_ROWS` sets how many.
+/// With more users than one slice of an undo; `UNDO_ROWS` sets how many.
 #[test]
 fn a_whole_import_is_taken_back() {
     let count = number("UNDO_ROWS", 10_500);
     let mut talk = Talk::start(&["--rate-limit", "off"]);
-    // One who was there before, and whom the file changes.
+    // One user was there before, and the file changes it.
     let mut old = body("user7@example.com");
     old["title"] = json!("Chef");
     let old = talk.json("POST", "/Users", Some(&old), 201);
@@ -256,7 +257,7 @@ fn a_whole_import_is_taken_back() {
         took.as_secs_f64(),
         begun.elapsed().as_secs_f64()
     );
-    // Its trail has more rows than one page of them.
+    // The audit trail has more rows now than one page.
     let newest = format!("{}", count + 500);
     let typed = ["audit", "list", "-o", "jsonl"];
     let all = talk.server.cli(&typed).stdout;
@@ -295,8 +296,8 @@ fn it_works_without_a_server_too() {
     assert!(text(&by, "principal").starts_with("administrator:"), "{by}");
 }
 
-/// A server that dies between two slices of an undo: what was done is said, and how to go on, by
-/// a time that stays the same.
+/// The server dies when it is asked for the second slice of an undo: the command says what was done
+/// and how to go on, with a moment, since `2h` would be another one by then.
 #[test]
 fn an_undo_that_breaks_off_says_how_to_go_on() {
     use std::io::{Read, Write};
