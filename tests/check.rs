@@ -1,11 +1,11 @@
-//! `check`: each failure that it knows is provoked, and the line that it prints fixes it.
+//! `check`: each failure that it can report is provoked, and the command that it prints fixes it.
 //!
 //! - `machine`: configuration, data directory, files, clock, disk
 //! - `server`: the server, its tokens and its store
-//! - `network`: names, ports, certificates, whoever else answers
-//! - `proxy`: what a proxy in front of the server can break
+//! - `network`: names, ports, certificates, and others who answer
+//! - `proxy`: what a proxy in front of the server breaks
 //! - `like`: `--write`, and `--like PROVIDER`
-//! - `findings`: all together, and the table that gives each finding its test
+//! - `findings`: the output as a whole, and the table that gives each finding its test
 
 mod findings;
 mod like;

@@ -1,5 +1,5 @@
-//! All findings together: a sound server has none, programs and people can read them, and each
-//! that the code can make has a test.
+//! The output as a whole: nothing is wrong with a sound server, people and programs can read what
+//! is found, and each finding in the code has a test.
 
 use std::fs;
 use std::path::Path;
@@ -31,7 +31,7 @@ fn a_sound_server_passes_with_every_request() {
         );
     }
     place.is_well();
-    // Nobody was made, and no token stays.
+    // No user was created, and no token is left but the one for Okta.
     assert_eq!(place.run("golinks-scim user list -o jsonl"), "");
     assert_eq!(
         place
@@ -78,9 +78,10 @@ fn what_is_found_can_be_read_by_programs_and_by_people() {
     }
 }
 
-/// Where `check` finds that something is wrong: the words, and the test that provokes it. A test
-/// of the module itself stands where the real thing cannot be had: another version of this
-/// program, file systems of other machines, a token after a week, public names.
+/// The places in the code of `check` where it reports that something is wrong, by module: words
+/// that are found there, and the test that provokes it. It is a unit test of the module where a
+/// test cannot have the real thing: another version of this program, file systems of other
+/// machines, a clock before this program existed, a token after a week.
 const FOUND: &[(&str, &[(&str, &str)])] = &[
     (
         "machine",
@@ -219,7 +220,7 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
             ("but not made by one", "whoever_was_only_named_so_stays"),
         ],
     ),
-    // The rest it tells as `trial` does.
+    // What else it finds is reported by `trial`.
     (
         "suites",
         &[(

@@ -1,6 +1,6 @@
-//! `check --write`, alone and with `--like PROVIDER`: everything that a provider sends is played
-//! through the network door of a directory in use. Whoever was there stays as he was, and nobody
-//! else stays.
+//! `check --write`, alone and with `--like PROVIDER`: everything that a provider sends is sent to
+//! the network door of a directory in use. The users who were there stay as they were, and no
+//! others are left.
 
 use std::fs;
 use std::sync::atomic::Ordering;
@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use crate::support::front::{Front, counted};
 use crate::support::place::{Finding, Place};
 
-/// With people, as a company has them: one with everything, one with a name alone, one inactive.
+/// A sound server with users as a company has them: one complete, one with nothing but a userName,
+/// one inactive.
 fn in_use() -> Place {
     let place = Place::sound();
     let people = place.folder.path().join("people.csv");
@@ -24,12 +25,12 @@ fn in_use() -> Place {
     place
 }
 
-/// All that is known of everybody, with versions.
+/// All that is known of all users, with their versions.
 fn everybody(place: &Place) -> String {
     place.run("golinks-scim user list -o jsonl")
 }
 
-/// What is answered to a request with a token of this scope.
+/// The content of the answer to a request with a token of this scope.
 fn asked(place: &Place, scope: &str, what: (&str, &str), body: Option<&str>) -> String {
     let token = place.run(&format!("golinks-scim token issue asking --scope {scope}"));
     let authority = std::fs::read(place.data_dir().join("tls/ca.pem")).expect("the CA");
@@ -49,7 +50,7 @@ fn asked(place: &Place, scope: &str, what: (&str, &str), body: Option<&str>) -> 
     String::from_utf8(answer.body).expect("text")
 }
 
-/// The gauge of the alarm over very many deactivations.
+/// The metric that counts the deactivations of the last hour.
 fn deactivations(place: &Place) -> String {
     let text = asked(place, "metrics", ("GET", "/metrics"), None);
     let mut lines = text.lines();
@@ -90,7 +91,8 @@ fn leftovers_are_told_of() {
     assert!(!findings.iter().any(is_told), "{findings:#?}");
 }
 
-/// The suites of each provider, as `check` calls them, and how many users they make and leave.
+/// The suites of each provider, as `check` calls them, how many users they create, and how many of
+/// these they leave behind.
 const PLAYED: [(&str, &[&str], usize, usize); 6] = [
     (
         "okta",
@@ -129,7 +131,7 @@ fn each_provider_is_served_and_nobody_stays() {
         let findings = place.check_with(&format!("check --write --like {provider}"));
         let failed = findings.iter().filter(|it| it.outcome == "fail");
         assert_eq!(failed.count(), 0, "{provider}: {findings:#?}");
-        // All of a suite is played, and nothing of it beside that.
+        // The whole suite is played and has one line.
         for suite in suites {
             let told: Vec<_> = findings.iter().filter(|it| it.topic == *suite).collect();
             let [whole] = told[..] else {
@@ -151,27 +153,27 @@ fn each_provider_is_served_and_nobody_stays() {
         assert_eq!(names, left, "{provider}: {users:?}");
         assert_eq!(everybody(&place), before, "{provider}");
     }
-    // No token stays either.
+    // No token is left either.
     let tokens = place.run("golinks-scim token list -o jsonl");
     assert_eq!(tokens.lines().count(), 1, "{tokens}");
-    // Nobody has lost access, also as a new process counts it from the audit trail.
+    // Nobody has lost access, even as a new process counts it from the audit trail.
     assert_eq!(deactivations(&place), "0");
     place.serve();
     assert_eq!(deactivations(&place), "0");
 }
 
-/// Okta's suite needs somebody, and a new directory has nobody.
+/// Okta's suite needs a user, and a new directory has none.
 #[test]
 fn a_directory_may_be_empty_and_leftovers_go() {
     let place = Place::sound();
-    // More than are told of at one time.
+    // More than fit on one page.
     let leftovers = (0..150).map(|n| format!("manager.{n}.golinks-scim-check@invalid\n"));
     let rows: String = leftovers.collect();
     let file = place.folder.path().join("leftovers.csv");
     std::fs::write(&file, format!("userName\n{rows}")).expect("written");
     place.run(&format!("golinks-scim user import {}", file.display()));
     let told = place.run("golinks-scim check --write --like okta");
-    // Nor do runs within a minute show more wrong tokens than an address may.
+    // Several runs within a minute do not send more wrong tokens than one address may.
     for _ in 0..4 {
         let again = place.check_with("check --write --like okta");
         let is_throttled = |it: &Finding| it.fix.contains("too many wrong tokens");
@@ -188,7 +190,8 @@ fn a_directory_may_be_empty_and_leftovers_go() {
     assert_eq!(everybody(&place), "");
 }
 
-/// Whoever may write can give such a name to anybody, and has taken the access with it.
+/// Any client that may write can give any user such a name. That takes the user's access and counts
+/// as a deactivation, but the user is not deleted.
 #[test]
 fn whoever_was_only_named_so_stays() {
     const NAMED_SO: &str = "x.golinks-scim-check@invalid";
@@ -223,8 +226,8 @@ fn whoever_was_only_named_so_stays() {
     assert_eq!(everybody(&place).lines().count(), 1);
 }
 
-/// The server ends the connection of a token that is forgotten: what the next suite sends on a
-/// long way meanwhile would not arrive.
+/// The server closes the connections of a forgotten token: what the next suite sends on one at that
+/// moment would be lost.
 #[test]
 fn each_suite_has_a_connection_of_its_own() {
     let mut place = Place::sound();
@@ -238,11 +241,12 @@ fn each_suite_has_a_connection_of_its_own() {
         count.swap(0, Ordering::Relaxed)
     });
     let [one_suite, four_suites] = connections;
-    // Three more, but for what the server ends in between by chance.
+    // About three more: the server may close others in between.
     assert!(four_suites > one_suite, "{connections:?}");
 }
 
-/// Okta's suite for its catalogue wants names of its first user; provisioning does not.
+/// Okta's suite for its catalogue expects the first user to have names; provisioning does not need
+/// them.
 #[test]
 fn a_first_user_as_oktas_suite_does_not_want_it() {
     let place = Place::sound();
@@ -252,7 +256,7 @@ fn a_first_user_as_oktas_suite_does_not_want_it() {
     let found = place.finds("warn", "Okta suite SPEC", "expected");
     assert!(found.fix.contains("not provisioning"), "{found:?}");
     place.is_well();
-    // Its line among the suites is not left out for that.
+    // The suite still has its line with `--like okta`.
     let findings = place.check_with("check --write --like okta");
     let is_summed_up = |it: &Finding| {
         let is_spec = it.outcome == "pass" && it.topic == "Okta suite SPEC";
@@ -261,8 +265,8 @@ fn a_first_user_as_oktas_suite_does_not_want_it() {
     assert!(findings.iter().any(is_summed_up), "{findings:#?}");
 }
 
-/// Each step that fails is told with what was wanted and found, and whom it leaves is deleted
-/// where no proxy stands.
+/// Each failed step is reported with what was found, and the users that it leaves behind are
+/// deleted through the local door, where there is no proxy.
 #[test]
 fn a_proxy_that_knows_no_patch_and_no_delete() {
     let mut place = in_use();
@@ -307,7 +311,7 @@ fn a_proxy_that_knows_no_patch_and_no_delete() {
     assert_eq!(everybody(&place), before);
 }
 
-/// What is played there again, as the trial is in `proxy`.
+/// Everything that Okta sends, through the proxy of `proxy::a_proxy_that_drops_the_query`.
 #[test]
 fn a_proxy_that_drops_the_query_endangers_nobody() {
     let mut place = in_use();

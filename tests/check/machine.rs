@@ -66,7 +66,7 @@ fn a_configuration_that_cannot_be_used_keeps_nobody_from_the_server() {
         let output = output.expect("bash");
         assert_eq!(output.status.code(), Some(status), "{line}: {output:?}");
     }
-    // A file that is named must be there: what it would say is not known.
+    // A file that was named must exist: nobody knows what it would have set.
     place.set("GOLINKS_SCIM_CONFIG", "/nowhere/config.toml".to_owned());
     let output = place.shell("golinks-scim token list").output();
     assert_eq!(output.expect("bash").status.code(), Some(78));
@@ -98,7 +98,7 @@ fn a_data_directory_that_is_a_file() {
     place.is_well();
 }
 
-/// Root looks at what it forbids to others.
+/// Another user is told to run `check` as root, and root finds nothing wrong.
 #[test]
 fn a_data_directory_of_somebody_else() {
     if !is_root() {
@@ -128,7 +128,7 @@ fn a_data_directory_of_somebody_else() {
     assert_eq!(found_by(0), None);
 }
 
-/// A socket that is too long a path for any.
+/// The path of its socket would be longer than a socket's path can be.
 #[test]
 fn a_data_directory_with_a_long_name() {
     let mut place = Place::new();
@@ -166,7 +166,7 @@ fn files_that_others_can_read_or_that_are_anothers() {
             place.run(&fix);
             place.is_well();
         }
-        // As a restored folder may be: what is in it has kept its owner.
+        // As in a folder that was restored: what is in it has kept its owner.
         place.stop();
         let inside = "users.redb tls tls/leaf.pem tls/leaf.key tls/ca.pem tls/ca.key";
         let inside: Vec<_> = inside
@@ -184,7 +184,8 @@ fn files_that_others_can_read_or_that_are_anothers() {
         for path in &inside[1..] {
             chown(path, Some(0), Some(0)).expect("root may");
         }
-        // One file that somebody else has is given back, and no key of root's is given to anybody.
+        // If only one file belongs to somebody else, it is given to root, and root's keys are given
+        // to nobody.
         let fix = place.fails("data directory", "users.redb has another owner");
         assert!(fix.starts_with("chown 0:0 "), "{fix}");
         place.run(&fix);
@@ -193,8 +194,8 @@ fn files_that_others_can_read_or_that_are_anothers() {
     }
 }
 
-/// `check`, `config check` and `serve` refuse the same files, before a start and beside a server;
-/// a start alone takes those that are out of date.
+/// `check`, `config check` and `serve` refuse the same files, except that `serve` accepts a
+/// certificate that has ended.
 #[test]
 fn a_certificate_with_which_no_server_starts() {
     let mut place = Place::sound();
@@ -237,7 +238,7 @@ fn a_certificate_with_which_no_server_starts() {
     fs::write(&chain, &ended.0).expect("written");
     fs::write(&key, &ended.1).expect("written");
     refused_by(&place, &["config check"], "has ended");
-    // Whoever has no other is not kept down by it.
+    // Without another certificate, the server still starts with this one.
     place.serve();
     let fix = place.fails("readiness", "the certificate is valid from");
     assert!(fix.starts_with("put a new chain and key into "), "{fix}");
@@ -246,7 +247,7 @@ fn a_certificate_with_which_no_server_starts() {
     place.stop();
     good();
     if is_root() {
-        // Root may read it, the user that owns the data directory may not.
+        // Root may read the key, but the user that owns the data directory may not.
         chown(place.data_dir(), Some(12345), None).expect("root may");
         let fix = place.fails("certificate", "may not read it");
         assert!(fix.contains("install -o 12345 "), "{fix}");
@@ -257,7 +258,7 @@ fn a_certificate_with_which_no_server_starts() {
     place.is_well();
 }
 
-/// Two days ahead of the machine.
+/// A clock that is two days ahead of the machine's.
 struct Ahead;
 
 impl Clock for Ahead {
@@ -290,7 +291,7 @@ fn a_clock_that_is_behind_what_was_written() {
     directory.create(user, &caller).expect("created");
     store.close();
     place.serve();
-    // A stand-in for timedatectl, which a test must not let set the machine's clock.
+    // A stand-in for timedatectl: a test must not set the machine's clock.
     let folder = place.folder.path().join("bin");
     fs::create_dir(&folder).expect("made");
     let stand_in = folder.join("timedatectl");
@@ -351,7 +352,7 @@ fn a_disk_that_is_full() {
             .expect("how to see what is large"),
     );
     assert!(largest.contains(disk.to_str().expect("text")), "{largest}");
-    // A start that finds it so says it too.
+    // A server that starts on a full disk logs it too.
     place.serve();
     wait_until("the log is told at the start", || is_told(&place));
     fs::remove_file(&ballast).expect("there");
@@ -359,7 +360,7 @@ fn a_disk_that_is_full() {
     place.stop();
 }
 
-/// Unmounted in the end.
+/// A file system that is unmounted at the end.
 struct Mounted(std::path::PathBuf);
 
 impl Drop for Mounted {

@@ -1,5 +1,5 @@
 //! What `check` finds on the way to the server's network door: names, ports, certificates, and
-//! whoever else answers there.
+//! others who answer there.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -16,7 +16,7 @@ use crate::support::place::{Place, chain_for};
 
 #[test]
 fn a_port_that_another_has() {
-    // The port that is suggested is free then; another test may be quicker to take it.
+    // The suggested port is the one beside it, and somebody else may be using that.
     let mut tries = (0..20).map(|_| another_has_the_port());
     assert!(tries.any(|is_fixed| is_fixed), "no port stays free");
 }
@@ -38,7 +38,7 @@ fn another_has_the_port() -> bool {
         return false;
     }
     TcpStream::connect(&other).expect("it listens there");
-    // The base URL has the old port, where somebody else does not speak TLS or nobody answers.
+    // The base URL still has the old port, where somebody listens who does not speak TLS.
     let (_, port) = other.rsplit_once(':').expect("a port");
     let url = format!("https://localhost:{port}");
     place.set("GOLINKS_SCIM_BASE_URL", url);
@@ -97,7 +97,7 @@ fn a_certificate_that_no_client_accepts() {
         (chain_for("scim.example.com", None), 0, "not valid for"),
         (
             chain_for("localhost", Some(Duration::from_secs(2))),
-            // A certificate is good to the end of its last second.
+            // A certificate is valid to the end of its last second.
             3,
             "expired",
         ),
@@ -120,7 +120,7 @@ fn a_certificate_that_no_client_accepts() {
         put(chain_for("localhost", None));
         let running = place.running.as_ref().expect("it runs");
         kill_process(Pid::from_child(running), Signal::HUP).expect("ours");
-        // The log begins anew with each start of the server.
+        // Each start of the server begins a new log.
         let deadline = Instant::now() + Duration::from_secs(10);
         while !place.log().contains("the certificate was read again") {
             assert!(Instant::now() < deadline, "{}", place.log());
@@ -130,7 +130,7 @@ fn a_certificate_that_no_client_accepts() {
     }
 }
 
-/// As some make one for themselves, and no client accepts it.
+/// A CA's own certificate for the server, as some make one for themselves.
 fn its_own_authority() -> (String, String) {
     let mut parameters = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
     parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -183,19 +183,19 @@ fn a_name_that_only_this_machine_or_network_finds() {
     }
 }
 
-/// The address with which this machine would speak to others, if it is in a private network.
+/// The address from which this machine would reach others, if it is a private one.
 fn own_address() -> Option<String> {
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
-    // Nothing is sent.
+    // This sends nothing.
     socket.connect("192.0.2.1:9").ok()?;
     let address = socket.local_addr().ok()?.ip().to_string();
     (!address.starts_with("127.") && !is_public(&address)).then_some(address)
 }
 
-/// An address at which the server does not listen, of the machine where it runs.
+/// The base URL has an address of the same machine at which the server does not listen.
 #[test]
 fn an_address_that_is_left_out() {
-    // Another test may have the same port, at another address, by then.
+    // By then another test may have the same port at another address.
     let mut tries = (0..5).map(|_| is_let_in());
     assert!(tries.any(|is_fixed| is_fixed), "no port stays free");
 }
@@ -224,10 +224,10 @@ fn something_else_that_answers() {
     let plain_port = plain.local_addr().expect("bound").port();
     let speaking = std::thread::spawn(move || {
         use std::io::{Read, Write};
-        // As a web server answers what it does not understand.
+        // Answers as a web server does that is sent something else than HTTP.
         for socket in plain.incoming().flatten().take(3) {
             let mut socket = socket;
-            // Whoever looks only whether the port is open says nothing.
+            // A caller that only tries whether the port is open sends nothing.
             if !socket.read(&mut [0; 512]).is_ok_and(|read| read > 0) {
                 continue;
             }
@@ -267,7 +267,7 @@ fn something_else_that_answers() {
     );
 }
 
-/// It takes as long as a client waits for a handshake.
+/// This takes as long as a client waits for a handshake.
 #[test]
 fn somebody_who_is_silent() {
     let mut place = Place::sound();
@@ -279,7 +279,7 @@ fn somebody_who_is_silent() {
     assert!(fix.contains("any proxy in front of the server"), "{fix}");
 }
 
-/// Whoever else shows wrong tokens may share the address, behind a proxy above all.
+/// Somebody else who sends wrong tokens may have the same address, above all behind a proxy.
 #[test]
 fn an_address_that_has_shown_too_many_wrong_tokens() {
     let place = Place::sound();

@@ -1,5 +1,5 @@
-//! What `check` finds where a proxy stands before the server: with a certificate of its own, or
-//! with answers and requests that it drops or changes.
+//! What `check` finds where a proxy is in front of the server: one with a certificate of its own,
+//! or one that drops or changes requests and answers.
 
 use std::fs;
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa
 use crate::support::front::Front;
 use crate::support::place::{Finding, Place, chain_for};
 
-/// Nobody but whoever types the command knows whether it is the company's.
+/// Only the person who types the command knows whether the company's own CA has issued it.
 #[test]
 fn a_proxy_with_a_certificate_of_a_company() {
     let mut place = Place::sound();
@@ -46,7 +46,7 @@ fn a_proxy_with_a_certificate_of_a_company() {
     let failed = findings.iter().filter(|it| it.outcome == "fail");
     assert_eq!(failed.count(), 0, "{findings:#?}");
 
-    // That the authority is another says more than to name one again.
+    // If the named CA is the wrong one, the failure says which one has issued the certificate.
     let mut parameters = CertificateParams::new(Vec::new()).expect("no names");
     parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let mut name = DistinguishedName::new();
@@ -65,14 +65,15 @@ fn a_proxy_with_a_certificate_of_a_company() {
         wrong.display()
     );
     assert!(refused.what.ends_with(&words), "{words}: {refused:?}");
-    // A chain may be incomplete as well.
+    // The chain may also be incomplete.
     let words = format!(
         "if a proxy answers with a certificate of {issuer}, it may be leaving out the intermediate \
          certificate of {issuer}: make it send the full chain, or name that CA's file"
     );
     assert!(refused.fix.starts_with(&words), "{words}: {refused:?}");
 
-    // Another authority, be it of the same name, is no better than none, and it makes no certificate good that is not.
+    // To name another CA does not help, even if it has the same name; and to name the right one
+    // does not make a certificate for another host valid.
     let other = Front::proxy(&chain_for("localhost", None), &place.data_dir(), &url);
     let name = chain_for("scim.example.com", None);
     let (_, authority) = name.0.rsplit_once("-----BEGIN").expect("two of them");
@@ -109,7 +110,7 @@ fn a_proxy_with_a_certificate_of_a_company() {
 
 const FORBIDDEN: &str = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n";
 
-/// A token that is good for something is shown to nobody who does not lead it here.
+/// A token that is good for anything is not sent to anybody who does not pass it on to this server.
 #[test]
 fn a_proxy_that_lets_nothing_through() {
     let mut place = Place::sound();
@@ -165,7 +166,7 @@ fn a_proxy_that_lets_no_deletion_through() {
     }
 }
 
-/// Of whom no answer tells, nobody would know that there is somebody.
+/// The changed answers do not show that a user was created; the user is deleted all the same.
 #[test]
 fn a_proxy_that_changes_answers() {
     let mut place = Place::sound();
@@ -188,14 +189,14 @@ fn a_proxy_that_changes_answers() {
         let findings = place.check_with(command);
         let failed = findings.iter().filter(|it| it.outcome == "fail").count();
         assert!(failed > 0, "{command}: {findings:#?}");
-        // No number that the names beside it do not bear out.
+        // No number is given that might not fit the names.
         let is_told = |it: &Finding| it.outcome == "pass" && it.what.starts_with(LEFT);
         assert!(findings.iter().any(is_told), "{command}: {findings:#?}");
         assert_eq!(place.run("golinks-scim user list -o jsonl"), "");
     }
 }
 
-/// A search without its filter finds somebody else, to whom nothing is done.
+/// A search without its filter finds somebody else, whom `check` leaves alone.
 #[test]
 fn a_proxy_that_drops_the_query() {
     let mut place = Place::sound();
@@ -218,7 +219,7 @@ fn a_proxy_that_drops_the_query() {
     assert_eq!(after, before);
 }
 
-/// It knows better than the server what is there.
+/// Requests for users never reach the server.
 #[test]
 fn a_proxy_that_answers_by_itself() {
     let mut place = Place::sound();

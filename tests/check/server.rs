@@ -1,4 +1,5 @@
-//! What `check` finds of the server: whether it runs and answers, its tokens, its store, its alarm.
+//! What `check` finds out about the server: whether it runs and answers, its tokens, its store, its
+//! alarm.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -47,7 +48,7 @@ fn a_server_that_hangs() {
 fn somebody_else_at_the_socket() {
     use std::io::{Read, Write};
     let place = Place::sound();
-    // It would look after its socket.
+    // It would replace its missing socket.
     let pid = Pid::from_child(place.running.as_ref().expect("it runs"));
     kill_process(pid, Signal::STOP).expect("ours");
     let stand_in = |answer: &'static str| {
@@ -83,7 +84,7 @@ fn somebody_else_at_the_socket() {
     }
 }
 
-/// A server that hangs in the middle is what is told, and nothing of what follows from that.
+/// Only that the server hangs is reported, and nothing of what follows from it.
 #[test]
 fn a_server_that_stops_while_it_is_checked() {
     let mut place = Place::sound();
@@ -115,7 +116,7 @@ fn a_server_that_stops_while_it_is_checked() {
     hung.wait().expect("ours");
 }
 
-/// Root starts the server as whoever owns what it keeps.
+/// Root starts the server as the user that owns its data directory.
 #[test]
 fn a_server_of_somebody_else_is_started_by_root() {
     if !is_root() {
@@ -159,13 +160,13 @@ fn too_few_descriptors() {
     place.is_well();
 }
 
-/// While another is good, `check` would have nothing else to say.
+/// While another token is valid, `check` has nothing else to report.
 #[test]
 fn a_token_that_has_ended() {
     let place = Place::sound();
     place.run("golinks-scim token issue entra --scope full");
-    // What was meant to live no longer than this is not told of; this was cut short, and what was
-    // to follow it is taken back before.
+    // A token that was issued for so short a time would not be reported. This one is cut short by
+    // its rotation, and its successor is revoked before it ends.
     place.run("golinks-scim token rotate entra --overlap 5s");
     let list = place.run("golinks-scim token list -o json");
     let list: Value = serde_json::from_str(&list).expect("JSON");
@@ -188,7 +189,7 @@ fn a_token_that_has_ended() {
     assert!(!findings.iter().any(is_told), "{findings:#?}");
 }
 
-/// Lines of the server's own are for the data directory that was typed.
+/// Commands in the server's own warnings are for the data directory that was typed.
 #[test]
 fn very_many_deactivations() {
     let server = Server::start_with(&["--rate-limit", "off"]);
@@ -225,7 +226,7 @@ fn very_many_deactivations() {
     assert_eq!(undone.status, Some(0), "{undone:?}");
 }
 
-/// A server with a user, stopped, and a backup of it.
+/// A stopped server with one user, and a backup of its store.
 fn backed_up() -> (Place, std::path::PathBuf) {
     let mut place = Place::sound();
     place.run("golinks-scim user add jane@example.com --given Jane --family Doe");
@@ -258,13 +259,13 @@ fn a_store_that_is_damaged() {
     place.is_well();
 }
 
-/// One that no start reads: a server runs on it.
+/// The damage is where no start reads: a server runs on the store.
 #[test]
 fn a_store_that_is_damaged_under_a_server() {
     let (mut place, backup) = backed_up();
     let store = place.data_dir().join("users.redb");
     let mut bytes = fs::read(&store).expect("there");
-    // Its last row is looked at by each start, the others are not.
+    // Of the audit trail, each start reads the last row only.
     let trail = place.run("golinks-scim audit list -o jsonl");
     let row: Value = trail
         .lines()
