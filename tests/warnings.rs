@@ -1,7 +1,6 @@
-//! What somebody is told in time, under a clock that the test moves: the ends of tokens and
-//! certificates, an hour of deactivations across a restart; how it is told while the store cannot
-//! be read, and what is told of a bug. The router and the store are the real ones, in the test's
-//! own process.
+//! Warnings in time, under a clock that the test moves: the ends of tokens and certificates, an
+//! hour of deactivations across a restart; and what is said of a store that cannot be read and of a
+//! bug. The router and the store are the real ones, in the test's own process.
 //!
 //! - `tokens`: tokens that end or have ended
 //! - `certificate`: certificates that end, a base URL that changes
@@ -35,10 +34,10 @@ const HOUR: i64 = 60 * 60 * 1000;
 
 const DAY: i64 = 24 * HOUR;
 
-/// Moved by this, a clock is a bug for whoever asks it.
+/// A clock that is moved by this panics when it is read, as a bug would.
 const BROKEN: i64 = i64::MIN;
 
-/// The machine's clock at the start of the test, moved by so many milliseconds.
+/// The time at the start of the test, moved by so many milliseconds.
 struct Moved {
     start: Instant,
     by: AtomicI64,
@@ -53,11 +52,11 @@ impl Clock for Moved {
 }
 
 thread_local! {
-    /// What was logged in this thread since somebody looked.
+    /// What this thread has logged since the last look.
     static LOGGED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Keeps what is logged, apart for each thread, as tests run beside each other.
+/// Keeps what is logged, separately for each thread, since tests run in parallel.
 struct Log;
 
 impl log::Log for Log {
@@ -72,7 +71,7 @@ impl log::Log for Log {
     fn flush(&self) {}
 }
 
-/// A router on a store.
+/// A router on a store of its own, with a clock that can be moved.
 struct Here {
     folder: TempDir,
     clock: Arc<Moved>,
@@ -124,7 +123,7 @@ impl Here {
         }
     }
 
-    /// The same after the end of the process and a new start.
+    /// The same after the server has ended and started again.
     fn start_again(self) -> Self {
         self.start_again_at("https://localhost/scim/v2")
     }
@@ -135,7 +134,7 @@ impl Here {
         Self::at(url, self.folder, self.clock, self.cell)
     }
 
-    /// The same, if this was written to the store meanwhile.
+    /// [`Self::start_again`], but writes this to the store once it is open.
     fn start_again_after(self, change: Change) -> Self {
         self.api.close();
         drop(self.api);
@@ -185,7 +184,7 @@ impl Here {
         }
     }
 
-    /// Asks with a token through the network door; the status.
+    /// Asks with a token, as through the network door; returns the status.
     fn ask_with(&self, token: &str, target: &str) -> u16 {
         let fields = [("authorization".to_owned(), format!("Bearer {token}"))];
         let head = Head::new("GET", target, &fields).expect("a head");
@@ -217,7 +216,7 @@ impl Here {
             .collect()
     }
 
-    /// What the log is told of when it is looked whether there is something to tell.
+    /// What is logged when the server looks for something to warn of.
     fn logs(&self) -> Vec<String> {
         logged_by(|| self.api.warn())
     }
@@ -231,9 +230,9 @@ impl Here {
     }
 }
 
-/// What the log is told by this thread meanwhile.
+/// What this thread logs during a task.
 fn logged_by(task: impl FnOnce()) -> Vec<String> {
-    // Another test may have done so, or be about to set the level.
+    // Another test may have set the logger, and may not have set the level yet.
     let _ = log::set_logger(&Log);
     log::set_max_level(log::LevelFilter::Warn);
     LOGGED.take();
@@ -245,7 +244,7 @@ fn text(value: &Value) -> &str {
     value.as_str().expect("a text")
 }
 
-/// Creates users and gives their ids.
+/// Creates users and returns their ids.
 fn users(here: &Here, count: usize) -> Vec<String> {
     let create = |number: usize| {
         let user = here.json("POST", "/scim/v2/Users", &body(&format!("user{number}")));

@@ -1,5 +1,5 @@
-//! Warnings about what clients reach the server by: the ends of certificates and of the private
-//! CA, and another base URL than before.
+//! Warnings about what clients need to reach the server: certificates and a private CA that end,
+//! and a base URL that differs from the previous one.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ fn a_certificate_that_is_not_ours_is_warned_of_before_its_end() {
     let here = with_our_own();
     let directory = here.folder.path().join("tls");
     here.move_to(88 * DAY);
-    // Ours is renewed.
+    // The server renews its own certificate.
     assert_eq!(here.warned("certificate"), [""; 0]);
     assert_eq!(here.metric("certificate_days_left").as_deref(), Some("1"));
     here.move_to(0);
@@ -37,7 +37,7 @@ fn a_certificate_that_is_not_ours_is_warned_of_before_its_end() {
     }
     .start_again();
     let to_end = ends.millis() - here.clock.start.millis();
-    // Of ninety days, thirty left are when it is renewed.
+    // A certificate of ninety days is usually renewed when thirty are left.
     for (left, is_warned) in [(30, false), (15, false), (14, true), (7, true), (1, true)] {
         here.move_to(to_end - left * DAY);
         let warned = here.warned("certificate");
@@ -57,7 +57,7 @@ fn a_certificate_that_is_not_ours_is_warned_of_before_its_end() {
         let (status, told) = here.ask("GET", "/readyz", &Value::Null);
         assert_eq!(status, 503);
         assert!(told.contains("the certificate is valid from"), "{told}");
-        // That it is near its end is over, and nothing is told twice.
+        // The warning about its end is over, and what is wrong now is logged once.
         assert_eq!(here.warned("certificate"), [""; 0]);
         let logged = here.logs();
         assert_eq!(logged.len(), usize::from(wrong == to_end), "{logged:?}");
@@ -70,10 +70,10 @@ fn a_certificate_that_is_not_ours_is_warned_of_before_its_end() {
         assert_eq!(here.metric("ready").as_deref(), Some("0"));
         assert_eq!(here.status()["ready"], false);
     }
-    // Whoever starts says so before there is a router.
+    // A start reports this before there is a router.
     let here = here.start_again();
     assert_eq!(here.logs(), [""; 0]);
-    // Every reason is told, not the first alone.
+    // All reasons are given, not only the first.
     here.api.begin_stopping();
     let (status, told) = here.ask("GET", "/readyz", &Value::Null);
     assert_eq!(status, 503);
@@ -89,7 +89,7 @@ fn a_certificate_that_is_not_ours_is_warned_of_before_its_end() {
     assert!(reasons.len() == 2 && reasons.iter().all(|it| it["fix"].is_string()));
 }
 
-/// A router with a leaf of the private authority, both made now.
+/// A router with a certificate of the private CA, both made now.
 fn with_our_own() -> Here {
     let here = Here::open();
     let ours = Source::DataDirectory {
@@ -101,7 +101,7 @@ fn with_our_own() -> Here {
     Here { cell, ..here }.start_again()
 }
 
-/// Whoever trusts it must be given the next one, which takes longer than a command.
+/// All who trust it must be given the next one, which takes longer than a command.
 #[test]
 fn the_end_of_our_own_authority_is_warned_of_from_a_year_before_it() {
     let here = with_our_own();
@@ -135,7 +135,7 @@ fn the_end_of_our_own_authority_is_warned_of_from_a_year_before_it() {
 #[test]
 fn for_a_clock_that_is_wrong_no_certificate_is_to_be_bought() {
     let here = with_our_own();
-    // Nobody has made the next one yet.
+    // The certificate has ended, and the next one has not been made yet.
     here.move_to(3 * 365 * DAY);
     let fix = here.status()["reasons"][0]["fix"].clone();
     assert!(text(&fix).starts_with("correct the clock"), "{fix}");
@@ -149,7 +149,7 @@ fn for_a_clock_that_is_wrong_no_certificate_is_to_be_bought() {
     );
 }
 
-/// As those are that an ACME client renews when a third of their life is left.
+/// Such as the certificates that an ACME client renews when a third of their life is left.
 #[test]
 fn the_life_of_a_short_certificate_is_not_a_warning_while_it_is_renewed_in_time() {
     for (life, first) in [(100, 30), (90, 14), (45, 14), (20, 1), (6, 1)] {
@@ -161,7 +161,7 @@ fn the_life_of_a_short_certificate_is_not_a_warning_while_it_is_renewed_in_time(
         }
         .start_again();
         for (left, is_warned) in [(first + 1, false), (first, true), (0, true)] {
-            // Its last second is still its own.
+            // One second is left of the next day, or of the last one.
             here.move_to((life - left) * DAY - 1000);
             let warned = here.warned("certificate");
             assert_eq!(
@@ -173,7 +173,7 @@ fn the_life_of_a_short_certificate_is_not_a_warning_while_it_is_renewed_in_time(
     }
 }
 
-/// A certificate that somebody else has made, good from now on for so many days.
+/// A certificate that is not made by the server, valid for so many days from now on.
 fn cell_for(here: &Here, days: i64) -> Arc<Cell> {
     let (chain, key) = (
         here.folder.path().join("chain.pem"),
@@ -201,7 +201,7 @@ fn cell_for(here: &Here, days: i64) -> Arc<Cell> {
 fn another_base_url_than_before_is_told_of_until_the_next_start() {
     let here = Here::open();
     let token = here.json("POST", "/admin/tokens", &json!({"name": "okta"}));
-    // As long as nobody has used a token, nobody was given a base URL.
+    // As long as no token was used, nobody has been given the base URL.
     let here = here.start_again_at("https://first.example/scim/v2");
     assert_eq!(here.warned("base URL"), [""; 0]);
     let here = here.start_again();
@@ -214,7 +214,7 @@ fn another_base_url_than_before_is_told_of_until_the_next_start() {
                 base_url = \"https://localhost/scim/v2\" and restart the server";
     assert_eq!(here.logs(), [format!("{what}; fix: {fix}")]);
     assert_eq!(here.warned("base URL"), [format!("{what}; {fix}")]);
-    // Whoever calls may still call the old one.
+    // A client that calls may still have the old one.
     here.move_to(2000);
     assert_eq!(here.ask_with(text(&token["token"]), "/scim/v2/Users"), 200);
     assert_eq!(here.warned("base URL"), [format!("{what}; {fix}")]);

@@ -20,7 +20,7 @@ fn a_restart_does_not_hide_the_last_hour() {
     const MINUTE: i64 = 60 * 1000;
     let here = Here::open();
     let ids = users(&here, 60);
-    // Fifty of sixty are not yet more than fifty.
+    // Fifty are not more than the threshold of fifty.
     for (number, id) in ids[..50].iter().enumerate() {
         here.move_to(if number < 10 { 0 } else { 30 * MINUTE });
         deactivate(&here, id);
@@ -31,7 +31,7 @@ fn a_restart_does_not_hide_the_last_hour() {
         "deactivationsLastHour": 50, "threshold": 50, "isRaised": false, "since": null,
     });
     assert_eq!(alarm, wanted);
-    // A user who is deleted while active is one more, one who was not active is not.
+    // The deletion of an inactive user does not count, that of an active one does.
     for id in [&ids[0], &ids[50]] {
         let target = format!("/scim/v2/Users/{id}");
         assert_eq!(here.ask("DELETE", &target, &Value::Null).0, 204);
@@ -46,18 +46,18 @@ fn a_restart_does_not_hide_the_last_hour() {
     assert!(warned[0].starts_with(words), "{warned:?}");
     assert!(warned[0].contains("golinks-scim user list --inactive"));
 
-    // What is older than an hour is over, also for a new process.
+    // What is older than an hour does not count any more, not even for a new process.
     here.move_to(65 * MINUTE);
     let here = here.start_again();
     assert_eq!(here.status()["alarm"]["deactivationsLastHour"], 41);
     assert_eq!(here.status()["alarm"]["isRaised"], false);
-    // Under a clock that was set back everything lies ahead, and nobody knows when it was.
+    // For a clock that was set back, all of it is in the future, and nobody knows when it was.
     here.move_to(-400 * DAY);
     let here = here.start_again();
     assert_eq!(here.status()["alarm"]["deactivationsLastHour"], 0);
 }
 
-/// It is written with the first change after it, and looks as old as it is.
+/// It is written with the first change after it, but has its own, earlier time.
 #[test]
 fn a_refusal_that_waited_hides_no_deactivation() {
     let here = Here::open();
@@ -73,7 +73,7 @@ fn a_refusal_that_waited_hides_no_deactivation() {
     assert_eq!(here.status()["alarm"]["deactivationsLastHour"], 51);
 }
 
-/// So many rows a start does not read: it goes on behind.
+/// A start does not read that many rows; the server reads on in the background.
 #[test]
 fn deactivations_before_very_many_other_rows_are_counted_behind_the_start() {
     let here = Here::open();

@@ -1,4 +1,4 @@
-//! What is said when the store is damaged or cannot be read, and of a bug.
+//! What is said of a store that is damaged or cannot be read, and of a bug.
 
 use std::time::Duration;
 
@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use super::{BROKEN, Here, logged_by, text, users};
 use crate::support::body;
 
-/// A router on a store with one user whose row is none. A start finds such a row; this one was
-/// spoilt after it. So many others come before it that a page of all is streamed.
+/// A router on a store in which the row of one user is not a row. A start would find that, so it is
+/// written after the store was opened. The users before it are so large that a page with all of
+/// them is streamed.
 fn with_a_damaged_row() -> Here {
     let here = Here::open();
     let photo = "x".repeat(40_000);
@@ -44,7 +45,7 @@ fn a_row_that_is_damaged_while_it_is_served_is_told_until_it_is_fixed() {
         let here = with_a_damaged_row();
         assert_eq!(here.ask("GET", "/readyz", &Value::Null).0, 200);
         let logged = logged_by(|| here.ask_to_the_end(method, target));
-        // The request's id, and what is wrong.
+        // Before it stands the request's id, 16 characters long.
         let told = logged
             .iter()
             .filter(|line| line.find(" the store is damaged: ") == Some(16));
@@ -75,12 +76,13 @@ fn it_is_told_that_the_store_cannot_be_read() {
     assert_eq!(Instant::parse(newest), Some(here.clock.now()));
 
     here.api.close();
-    // Whoever watches does not wait for what is away. Whoever did would wait each time; the
-    // machine makes us wait now and then.
+    // Probes do not wait for a store that cannot be read. If they did, they would wait each time; a
+    // busy machine delays only some of them.
     let told = (0..3).map(|_| told_of_a_closed_store(&here)).min();
     let wait = limits::READ_PAUSE * limits::READ_PAUSES_MAX;
     assert!(told < Some(wait), "{told:?}");
-    // A probe that is told so is no error of the server's; a request is, and the first one counts.
+    // The answer to a probe does not count as an error of the server; that to a request does, even
+    // to the first.
     let errors = || here.metric("server_errors_total");
     assert_eq!(errors().as_deref(), Some("0"));
     let asked = here.ask("GET", "/scim/v2/Users", &Value::Null);
@@ -91,7 +93,7 @@ fn it_is_told_that_the_store_cannot_be_read() {
     );
 }
 
-/// How long it took to be told.
+/// Returns how long the answers took.
 fn told_of_a_closed_store(here: &Here) -> Duration {
     let began = std::time::Instant::now();
     let (status, told) = here.ask("GET", "/readyz", &Value::Null);

@@ -1,5 +1,5 @@
-//! Warnings about tokens: those that end or have ended, successors that nobody uses, and clocks
-//! that were set back.
+//! Warnings about tokens: those that end or have ended, and successors that nobody uses; also under
+//! a clock that was set back.
 
 use golinks_scim::clock::{Clock, Instant};
 use serde_json::{Value, json};
@@ -24,24 +24,26 @@ fn tokens_are_warned_of_from_sixty_days_on() {
         };
         assert_eq!(here.warned("tokens"), wanted, "{left}");
     }
-    // A rotation leaves the old one to its end, and the new one has its own hundred days.
+    // The old token, which was rotated, is not warned of, and the new one has a hundred days of its
+    // own.
     here.move_to(95 * DAY);
     let overlap = json!({"overlapSeconds": 4 * DAY / 1000});
     here.json("POST", "/admin/tokens/okta/rotate", &overlap);
     assert_eq!(here.warned("tokens"), [""; 0]);
     here.move_to((95 + 40) * DAY);
     assert_eq!(here.warned("tokens").len(), 1);
-    // The life of a short one is not a warning from its beginning.
+    // A token with a short life is not warned of from its beginning.
     let week = here.clock.start.plus_days(95 + 40 + 7);
     let short = json!({"name": "short", "expires": week.to_string()});
     here.json("POST", "/admin/tokens", &short);
     assert_eq!(here.warned("tokens").len(), 1);
-    // Revoked, and over: nothing to warn of.
+    // A revoked token is not warned of.
     here.json("DELETE", "/admin/tokens/okta", &Value::Null);
     assert_eq!(here.warned("tokens"), [""; 0]);
 }
 
-/// Else a slip in a script would issue one that lives for ever, or may more than was meant.
+/// Otherwise a mistake in a script would issue a token that lives for ever, or that may do more
+/// than was meant.
 #[test]
 fn what_a_token_may_is_not_guessed() {
     let here = Here::open();
@@ -66,7 +68,7 @@ fn a_new_token_that_was_never_typed_in_is_warned_of() {
     let ends = text(&rotated["overlapEnds"]);
     let (old, new) = (text(&issued["token"]), text(&rotated["token"]));
     here.move_to(4 * DAY + 2000);
-    // Nobody has used either of them since.
+    // Neither token has been used since the rotation.
     assert_eq!(here.warned("tokens"), [""; 0]);
     for (days, left) in [(1, None), (3, None), (4, Some(2)), (6, Some(0))] {
         here.move_to(days * DAY + 2000);
@@ -84,7 +86,8 @@ fn a_new_token_that_was_never_typed_in_is_warned_of() {
     assert_eq!(here.warned("tokens"), [""; 0]);
 }
 
-/// An alert is not over, nor `check` content, because what they spoke of has come.
+/// An alert does not end, nor does `check` fall silent, because the token that they warned of has
+/// ended.
 #[test]
 fn a_token_that_has_ended_is_told_of_until_there_is_another() {
     let here = Here::open();
@@ -122,7 +125,7 @@ fn a_token_that_has_ended_is_told_of_until_there_is_another() {
     let idle = (12 * DAY / 1000).to_string();
     assert_eq!(series(&old, "token_idle_seconds"), Some(idle));
 
-    // Another of the name takes its place, also when that one is taken back.
+    // Another token of the name takes its place, even if that one is revoked.
     let new = issue("okta", &json!({"expires": ends.plus_days(9).to_string()}));
     assert_eq!(here.warned("tokens"), [""; 0]);
     assert_eq!(series(&old, "token_idle_seconds"), None);
@@ -135,7 +138,8 @@ fn a_token_that_has_ended_is_told_of_until_there_is_another() {
         404
     );
 
-    // Of those that end one after the other, the last alone; and whoever needs none says so.
+    // Of tokens that ended one after the other, only the last is reported, until somebody revokes
+    // it.
     let third = issue("okta", &json!({"expires": ends.plus_days(20).to_string()}));
     here.move_to(31 * DAY);
     assert_eq!(here.warned("tokens").len(), 1);
@@ -146,7 +150,7 @@ fn a_token_that_has_ended_is_told_of_until_there_is_another() {
     assert_eq!(series(&third, "token_days_left"), None);
 }
 
-/// Each has the life of the first, not what a rotation has left of it.
+/// Each new token has the life of the first, not what a rotation has left of it.
 #[test]
 fn after_a_clock_was_set_right_a_rotation_makes_no_token_of_hours() {
     let here = Here::open();
@@ -161,7 +165,7 @@ fn after_a_clock_was_set_right_a_rotation_makes_no_token_of_hours() {
         let [created, ends] = [&new["created"], &new["expires"]]
             .map(|time| Instant::parse(text(time)).expect("a time"));
         assert!(created <= here.clock.now(), "{new}");
-        // The end of the first one, which the clock had put nine hours too late.
+        // The first token ends nine hours too late, because the clock was ahead.
         let at_least = created.plus_days(20).seconds();
         assert!(
             (at_least..=at_least + 10 * 3600).contains(&ends.seconds()),
@@ -170,8 +174,8 @@ fn after_a_clock_was_set_right_a_rotation_makes_no_token_of_hours() {
     }
 }
 
-/// What a rotation has cut short is missed by whoever used it, and the next is to live as long as
-/// what was taken back too early.
+/// A token that its rotation has cut short is missed if its successor was revoked. The printed
+/// command issues one with the whole life of the first.
 #[test]
 fn a_token_whose_successor_was_taken_back_is_told_of_with_its_whole_life() {
     for (life, wanted) in [
@@ -203,7 +207,7 @@ fn a_token_whose_successor_was_taken_back_is_told_of_with_its_whole_life() {
     }
 }
 
-/// A token for one run of something, and another for the next, each with its own name.
+/// Such as a token for one run of a job, where the next run has a token with another name.
 #[test]
 fn a_token_that_was_meant_to_end_is_not_told_of_nor_one_for_ever() {
     let here = Here::open();
@@ -216,7 +220,7 @@ fn a_token_that_was_meant_to_end_is_not_told_of_nor_one_for_ever() {
         )
     };
     let run = issue("run", 12 * HOUR);
-    // As the command reckons it.
+    // Somewhat less than a day, as the command computes it.
     issue("day", DAY - 500);
     here.move_to(2 * DAY);
     let told = here.warned("tokens");
@@ -273,7 +277,7 @@ fn many_tokens_that_have_ended_are_told_of_in_one_line() {
         }
         assert_eq!(of_ended(here.logs()), [""; 0]);
     }
-    // Whoever fixes one does not hear of the others anew.
+    // After one is replaced, the others are not logged again.
     here.json("POST", "/admin/tokens", &json!({"name": "t12"}));
     let told = here.warned("tokens");
     let words = "11 tokens have expired";
