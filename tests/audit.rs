@@ -1,5 +1,5 @@
-//! The audit trail for administrators: refusals in it, their explanations, what is never in it;
-//! listing and following.
+//! The audit trail as administrators see it: the refusals in it, their explanations, what is never
+//! in it; listing and following.
 //!
 //! - `refusals`: the rows of refusals
 //! - `explanation`: `audit explain`

@@ -1,12 +1,12 @@
-//! `audit explain`: what a refusal or a request comes to in words, and what to do.
+//! `audit explain`: what a request did or why it was refused, in words, and what to do.
 
 use serde_json::{Value, json};
 
 use super::{listed, of_kind};
 use crate::support::{CORE, Output, Server, Talk, body, scim_error};
 
-/// What memory knows of a bulk request is not all: some of it was done. After a restart it is the
-/// same.
+/// The server's memory has only the refused operations of a bulk request; the others were done, and
+/// are in the trail. The explanation has both, after a restart too.
 #[test]
 fn a_bulk_request_that_was_partly_done_is_explained_by_both() {
     let mut talk = Talk::start(&[]);
@@ -14,7 +14,7 @@ fn a_bulk_request_that_was_partly_done_is_explained_by_both() {
         json!({"method": "POST", "path": "/Users", "bulkId": number.to_string(),
                "data": body(&format!("u{}", number.min(29)))})
     };
-    // 30 users, the last one twice, and somebody who is not there.
+    // 30 users, the last one twice, and the deletion of somebody who does not exist.
     let mut operations: Vec<Value> = (0..31).map(create).collect();
     operations.push(json!({"method": "DELETE", "path": "/Users/nobody"}));
     let bulk = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
@@ -39,7 +39,7 @@ fn a_bulk_request_that_was_partly_done_is_explained_by_both() {
         let (_, arguments) = listing.split_once(" audit ").expect("a command");
         let arguments: Vec<&str> = arguments.split(' ').collect();
         let listed = server.cli(&[&["audit"], &arguments[..]].concat());
-        // Those of the refusals may not be written yet.
+        // The rows of the refusals may not be written yet.
         let is_change = |line: &&str| line.contains(wanted) && !line.contains("\"refuse\"");
         let found = listed.stdout.lines().filter(is_change);
         assert_eq!(found.count(), 30, "each user");
@@ -57,7 +57,7 @@ fn shown(talk: &mut Talk, method: &str, target: &str, body: Option<&Value>, stat
     error["detail"].as_str().expect("a text").to_owned()
 }
 
-/// The explanation of a text has this answer and advice.
+/// Explains a text; the explanation has this answer and this advice.
 fn check(server: &Server, text: &str, status: &str, advice: &str) -> String {
     let output = server.cli(&["audit", "explain", text]);
     assert_eq!(output.status, Some(0), "{text}: {output:?}");
@@ -214,7 +214,7 @@ fn each_request_that_is_named_is_explained() {
     assert_eq!(documents(&told), [] as [Value; 0], "none is known");
 }
 
-/// What the list tells of a row, its explanation tells too.
+/// What the list says of a row, the explanation says too.
 #[test]
 fn requests_about_tokens_and_backups_are_explained_in_full() {
     let server = Server::start();

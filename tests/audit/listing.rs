@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::{listed, of_kind};
 use crate::support::{Server, Talk, cli_in, command};
 
-/// The times that are printed can be typed.
+/// The times that are printed can be typed again.
 #[test]
 fn the_times_of_a_table_are_understood() {
     let mut talk = Talk::start(&[]);
@@ -73,7 +73,7 @@ fn the_list_is_narrowed_by_time_user_and_token() {
         .as_str()
         .expect("an id")
         .to_owned();
-    // Times are kept in milliseconds: john's is to be another one than jane's.
+    // Times are stored in milliseconds, and john's must differ from jane's.
     thread::sleep(Duration::from_millis(5));
     talk.create("john");
     let other = talk.server.token_with("hr", &["--scope", "full"]);
@@ -100,7 +100,7 @@ fn the_list_is_narrowed_by_time_user_and_token() {
         kinds(&["--since", "1h", "--token", "all"]),
         ["token.issue", "create", "create"]
     );
-    // By whom and from where, which a token that was lost makes somebody ask.
+    // Rows also say from where, which people ask when a token was stolen.
     let address = |row: &Value| row.get("address").cloned();
     let [issued, created, ..] = &listed(&talk.server, &[])[..] else {
         panic!("there are five rows");
@@ -138,7 +138,7 @@ fn the_list_is_narrowed_by_time_user_and_token() {
     );
 }
 
-/// Who could do what from where is known when the token is long gone.
+/// What a token could do, and from where, is still known when the token is gone.
 #[test]
 fn what_a_token_was_allowed_stands_in_the_trail() {
     let server = Server::start();
@@ -178,7 +178,7 @@ fn what_a_token_was_allowed_stands_in_the_trail() {
     assert_eq!(ends, [old]);
 }
 
-/// A rotation never makes a token last longer, and its row says so.
+/// A rotation never extends the life of the old token, and its row says when that ends.
 #[test]
 fn the_row_of_a_rotation_says_when_each_token_that_it_replaces_ends() {
     let server = Server::start();
@@ -214,7 +214,7 @@ fn following_shows_each_row_once_also_across_a_restart() {
                 .ok();
         }
     });
-    // It shows what comes after it has begun.
+    // It shows only rows that are written after it has begun.
     let mut number = 0;
     let first = loop {
         talk.create(&format!("early{number}"));

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{left_behind, listed, of_kind};
 use crate::support::{CORE, Talk, body, send, wait_until};
 
-/// How many commits the server has made, as its metrics have it.
+/// How many commits the server has made, according to its metrics.
 fn commits(talk: &Talk, token: &str) -> u64 {
     let pem = fs::read(talk.server.data_dir().join("tls/ca.pem")).expect("the CA");
     let base = format!("https://{}", talk.server.address());
@@ -58,7 +58,7 @@ fn refusals_cost_no_sync_and_go_with_the_next_commit() {
     );
     assert_eq!(refused[1]["scimType"], "invalidValue");
     assert_eq!(refused[1]["shape"]["body"], json!({}));
-    // Strangers are summed up when their minute is over, or the server.
+    // Requests without a valid token are summed up at the end of the minute, or of the server.
     let directory = talk.server.stop_and_keep();
     let all = left_behind(&directory, &[]);
     let strangers = of_kind(&all, "refuse.strangers");
@@ -67,7 +67,7 @@ fn refusals_cost_no_sync_and_go_with_the_next_commit() {
     assert_eq!(strangers[0]["reasons"], json!({"absent": 20}));
 }
 
-/// Also what is told of refusals on standard output holds none of these.
+/// Neither does what `audit explain` prints about it.
 #[test]
 fn no_row_holds_what_a_refused_request_said_of_anybody() {
     let mut talk = Talk::start(&[]);
@@ -134,8 +134,9 @@ fn no_row_holds_what_a_refused_request_said_of_anybody() {
     }
 }
 
-/// A burst of refusals by several tokens, each within its bound, is in the trail row by row, though
-/// nothing is changed. Those that name a user are found by it, and a collector goes on behind any row.
+/// A burst of refusals of several tokens, each within its limit, is in the trail row by row,
+/// although nothing is changed. Those that name a user are found by it, and `--from` lists from any
+/// row on.
 #[test]
 fn each_refusal_of_a_burst_has_its_row() {
     const EACH: usize = 115;
@@ -174,7 +175,7 @@ fn a_client_in_a_loop_leaves_a_bounded_number_of_rows() {
     let directory = talk.server.stop_and_keep();
     let all = left_behind(&directory, &[]);
     let (rows, more) = (of_kind(&all, "refuse"), of_kind(&all, "refuse.more"));
-    // A minute may have ended on the way.
+    // A minute may have ended in between.
     let counted: u64 = more
         .iter()
         .map(|row| row["count"].as_u64().expect("a number"))
