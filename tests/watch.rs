@@ -1,5 +1,5 @@
-//! What a running server tells of itself: metrics, readiness, warnings, the alarm over very
-//! many deactivations.
+//! What a running server says about itself: metrics, readiness, warnings, the alarm over very many
+//! deactivations.
 //!
 //! - `metrics`: what is counted, under which names
 //! - `health`: readiness and the alarm
@@ -16,7 +16,7 @@ use golinks_scim::secret::Secret;
 
 use crate::support::{Server, Talk, exposition, send_bytes};
 
-/// Metrics as they stand in the exposition.
+/// The metrics that one scrape has read.
 struct Scrape {
     /// By name and labels.
     values: BTreeMap<String, f64>,
@@ -25,14 +25,14 @@ struct Scrape {
 }
 
 impl Scrape {
-    /// What Prometheus reads with a token of scope `metrics`. Anything that is not OpenMetrics fails.
+    /// What Prometheus reads with a token of scope `metrics`. Panics if it is not OpenMetrics.
     fn of(talk: &Talk) -> Self {
         let accept = "application/openmetrics-text;version=1.0.0;q=0.5,\
             text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
         Self::accepting(talk, accept, Format::OpenMetrics)
     }
 
-    /// What a reader is answered that sends this `Accept`, read strictly in this format.
+    /// The answer to a client that sends this `Accept`, parsed strictly as this format.
     fn accepting(talk: &Talk, accept: &str, format: Format) -> Self {
         let token = talk.server.token_with("scrape", &["--scope", "metrics"]);
         let read = read(&talk.server, &token, "/metrics", ("Accept", accept));
@@ -61,7 +61,7 @@ impl Scrape {
             .unwrap_or_else(|| panic!("no {series} in\n{}", names()))
     }
 
-    /// The types by the names that are asked for, where the types name families.
+    /// The types by the names that queries use; `types` has the names of families.
     fn named(&self) -> BTreeMap<String, String> {
         let named = self.types.iter().map(|(family, kind)| {
             let name = match kind.as_str() {
@@ -74,13 +74,13 @@ impl Scrape {
         named.collect()
     }
 
-    /// Zero where nothing was counted yet.
+    /// Like [`Self::get`], but zero where nothing was counted yet.
     fn count(&self, series: &str) -> f64 {
         self.values.get(series).copied().unwrap_or(0.0)
     }
 }
 
-/// What is outside of the SCIM base URL.
+/// Reads what is outside of the SCIM base URL.
 fn read(server: &Server, token: &Secret, target: &str, header: (&str, &str)) -> Response {
     let pem = std::fs::read(server.data_dir().join("tls/ca.pem")).expect("the CA");
     let base = format!("https://{}", server.address());

@@ -9,7 +9,7 @@ use super::{Scrape, read};
 use crate::support::wire::{self, Door};
 use crate::support::{Server, Talk, body};
 
-/// A directory of so many active users, made in one request.
+/// Creates so many active users, a hundred in each request, and returns their ids.
 fn populate(talk: &mut Talk, count: usize) -> Vec<String> {
     let mut ids = Vec::new();
     for first in (0..count).step_by(100) {
@@ -49,7 +49,7 @@ fn off(id: &str) -> Value {
 fn very_many_deactivations_are_done_and_told_of() {
     let mut talk = Talk::start(&["--rate-limit", "off"]);
     let ids = populate(&mut talk, 300);
-    // A fifth of 300 is 60: that many are not yet very many.
+    // A fifth of 300 is 60: that many do not raise the alarm yet.
     let mut first: Vec<Value> = ids[..58].iter().map(|id| off(id)).collect();
     first.push(json!({"method": "DELETE", "path": format!("/Users/{}", ids[58])}));
     bulk(&mut talk, &first);
@@ -76,10 +76,10 @@ fn very_many_deactivations_are_done_and_told_of() {
     ] {
         assert!(log.contains(words), "{log}");
     }
-    // One token did most of it: what others did within the hour is not to be taken back.
+    // One token did most of it: what others did within the hour is not to be undone.
     let by = log.split("60 by token:").nth(1).expect("the alarm");
     let id = by.split(':').next().expect("an id");
-    // A moment, since the line may be read the next morning.
+    // A moment instead of `1h`, since the line may be read the next morning.
     let since = log.split("golinks-scim user undo --since ").nth(1);
     let (since, rest) = since.and_then(|it| it.split_once(' ')).expect("a command");
     assert!(since.starts_with("20") && since.ends_with('Z'), "{since}");
@@ -102,7 +102,7 @@ fn very_many_deactivations_are_done_and_told_of() {
         line.contains("60 by token:") && line.contains("the alarm threshold is 60"),
         "{line}"
     );
-    // Nobody is deactivated twice, and reactivating is none.
+    // Who is inactive already does not count again, nor does a reactivation.
     bulk(&mut talk, &first);
     talk.server.cli(&["user", "reactivate", &ids[0]]);
     assert!((Scrape::of(&talk).get("deactivations_last_hour") - 61.0).abs() < 0.1);
@@ -125,7 +125,7 @@ fn the_alarm_can_be_set_while_serving() {
     std::fs::write(&path, "alarm_deactivations = 2\n").expect("written");
     kill_process(talk.server.pid(), Signal::HUP).expect("it runs");
     talk.server.log_with("3 deactivations within an hour");
-    // As many as are many are not very many.
+    // As many as the threshold do not raise the alarm.
     std::fs::write(&path, "alarm_deactivations = 3\n").expect("written");
     kill_process(talk.server.pid(), Signal::HUP).expect("it runs");
     let log = talk
@@ -138,7 +138,7 @@ fn the_alarm_can_be_set_while_serving() {
     assert!(Scrape::of(&talk).get("mass_deactivation_alarm") < 0.5);
 }
 
-/// What a server that waits for a body says to whoever asks.
+/// What the server says to a client that waits to be asked for its body.
 const GO_ON: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 #[test]
@@ -151,14 +151,14 @@ fn a_server_that_stops_is_not_ready() {
         (ready.status, text.as_str()),
         (200, "{\"status\":\"ready\"}")
     );
-    // A request that is being read holds the server open for its answer.
+    // While a request is being read, the server does not end, so that it can answer.
     let door = Door::to(server);
     let mut tls = door.connect();
     let head = "POST /scim/v2/Users HTTP/1.1\r\nHOST\r\nContent-Length: 2\r\n\
         Expect: 100-continue\r\n\r\n";
     tls.write_all(&door.with_token(head)).expect("sent");
     tls.flush().expect("sent");
-    // The head was looked at by then.
+    // By then the server has read the head.
     let mut interim = [0; GO_ON.len()];
     tls.read_exact(&mut interim).expect("told to go on");
     assert_eq!(interim, *GO_ON);

@@ -53,8 +53,8 @@ fn requests_commits_and_users_are_counted() {
         let grown = after.count(&series) - before.count(&series);
         assert!((grown - wanted).abs() < 0.1, "{series}: {grown}");
     }
-    // Two users, a patch, the end of the first scrape's token, the second's; and when tokens
-    // were last used may have been written meanwhile.
+    // Two users, a patch, the revocation of the first scrape's token, the second scrape's token;
+    // and the times when tokens were last used may have been written meanwhile.
     let grown = |series: &str| after.get(series) - before.get(series);
     let commits = grown("commits_total");
     assert!((5.0..=6.0).contains(&commits), "{commits}");
@@ -82,7 +82,7 @@ fn requests_commits_and_users_are_counted() {
         "build_info{{version=\"{}\"}}",
         env!("CARGO_PKG_VERSION")
     ));
-    // Nothing that a caller has sent is a label.
+    // No label has anything that a client has sent.
     let token = talk.authorization.trim_start_matches("Bearer ");
     for series in after.values.keys() {
         for sent in ["jane", "john", &id, "Nothing", "nobody", token] {
@@ -115,7 +115,7 @@ fn refusals_are_counted_by_their_reason() {
         talk.use_token(token);
         assert_eq!(talk.send("GET", "/Users", None).status, 401);
     }
-    // Twenty failures of an address are told 401.
+    // The first twenty failures of an address are answered with 401.
     for number in 6..30 {
         let wanted = if number < 20 { 401 } else { 429 };
         let answered = talk.send("GET", "/Users", None).status;
@@ -186,10 +186,10 @@ fn tokens_tell_when_they_end_and_when_they_last_spoke() {
         check.contains("warn     tokens          the token short ends at"),
         "{check}"
     );
-    // The old one of a rotation need not be rotated again.
+    // The old token of a rotation is not warned of.
     talk.server
         .cli(&["token", "rotate", "short", "--overlap", "1d"]);
-    // Each has its series: an alert takes the best of the name.
+    // Each token has its own series: an alert takes the best one of a name.
     let scrape = Scrape::of(&talk);
     let series = |metric: &str| {
         let begins = format!("{metric}{{");
@@ -205,7 +205,7 @@ fn tokens_tell_when_they_end_and_when_they_last_spoke() {
     for alert in [
         "`max by (instance, name) (golinks_scim_token_days_left) <",
         "`min by (instance, name) (golinks_scim_token_idle_seconds{",
-        // Both have the same labels.
+        // Both metrics have the same labels, as `and` needs.
         "`golinks_scim_token_days_left < 3 and golinks_scim_token_idle_seconds < 86400`",
     ] {
         assert!(page.text.contains(alert), "{alert}");
@@ -224,7 +224,7 @@ fn the_manual_names_every_metric_and_no_other() {
     let mut pages = golinks_scim::manual::PAGES.iter();
     let page = pages.find(|page| page.name == "metrics");
     let page = page.expect("a page").text;
-    // Two tables: the product's own, and what is usual of a process.
+    // Two tables: the product's own metrics, and the usual ones of a process.
     let tables = page.split("| type |").skip(1);
     let tables = tables.map(|table| table.split_once("\n\n").expect("its end").0);
     let named: BTreeMap<String, String> = tables
@@ -249,7 +249,8 @@ fn the_process_is_told_of_as_by_any_program() {
     let files = limits.find_map(|line| line.strip_prefix("Max open files"));
     let files = files.and_then(|values| values.split_whitespace().next());
     let files: f64 = files.expect("a limit").parse().expect("a number");
-    // Memory may grow and shrink between the two looks, but it is neither KiB nor pages.
+    // The memory may change between the two readings, but not so much that KiB or pages would pass
+    // for bytes.
     let resident = scrape.get("process_resident_memory_bytes");
     let ratio = resident / f64::from(u32::try_from(resident_kib).expect("small")) / 1024.0;
     assert!((0.5..2.0).contains(&ratio), "{resident} {resident_kib}");
@@ -268,10 +269,10 @@ fn the_process_is_told_of_as_by_any_program() {
 fn who_does_not_know_openmetrics_reads_the_same_in_the_older_format() {
     let mut talk = Talk::start(&[]);
     talk.create("jane@example.com");
-    // What Telegraf's `inputs.prometheus` has long sent, and curl.
+    // What Telegraf's `inputs.prometheus` has sent for long; below, what curl sends.
     let telegraf = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;\
         encoding=delimited;q=0.7,text/plain;version=0.0.4;q=0.3";
-    // Each look is counted as a request: the second finds the series of the first.
+    // Each scrape is counted as a request: the second has the series of the first.
     Scrape::of(&talk);
     let open = Scrape::of(&talk);
     for accept in [telegraf, "*/*"] {
@@ -282,7 +283,7 @@ fn who_does_not_know_openmetrics_reads_the_same_in_the_older_format() {
         };
         assert_eq!(series(&open), series(&classic));
         let mut named = open.named();
-        // The type `info` came with OpenMetrics.
+        // The older format has no type `info`.
         named.insert("build_info".to_owned(), "gauge".to_owned());
         assert_eq!(named, classic.types);
         for name in ["ready", "users{status=\"active\"}", "start_time_seconds"] {
