@@ -104,7 +104,7 @@ fn the_default_file_can_be_used_as_it_is() {
     let path = config_path(&again);
     let shown = again.cli(&["--config", path.to_str().expect("UTF-8"), "config", "show"]);
     assert_eq!(shown.status, Some(0), "{shown:?}");
-    // All but the data directory, which every command of the tests is told.
+    // Everything is a default but the data directory, which each command of the tests is given.
     let set = shown
         .stdout
         .lines()
@@ -113,7 +113,7 @@ fn the_default_file_can_be_used_as_it_is() {
     assert_eq!(set.count(), 1, "{}", shown.stdout);
 }
 
-/// What collects logs reads each line, whatever a client puts into it.
+/// A log collector can read each line, whatever a client puts into it.
 #[test]
 fn a_log_of_json_has_the_parts_of_a_request_as_members() {
     let mut talk = Talk::with(with_file("log_format = \"json\"\n", &["-v"]));
@@ -149,7 +149,7 @@ fn a_log_of_json_has_the_parts_of_a_request_as_members() {
         clock::Instant::parse(line["time"].as_str().expect("a time")).is_some(),
         "{line}"
     );
-    // Who shows no token is told of without what there is not.
+    // The line of a request without a token leaves out what there is not.
     let mut stranger = talk.server.client();
     let sent = golinks_scim::http1::client::Request {
         method: "GET",
@@ -171,7 +171,7 @@ fn a_log_of_json_has_the_parts_of_a_request_as_members() {
         (Some(401), None, None),
         "{last}"
     );
-    // Commands speak to people.
+    // What commands print stays readable for people.
     let told = talk.server.cli(&["user", "show", "nobody"]);
     assert!(!told.stderr.contains('{'), "{told:?}");
 }
@@ -199,7 +199,7 @@ fn a_hangup_changes_what_can_be_changed_and_tells_the_rest() {
         kill_process(server.pid(), Signal::HUP).expect("it runs");
     };
     hang_up("rate_limit = 1\nlog_level = \"debug\"\nbase_url = \"https://h.example\"\n");
-    // The last of them: the log is read while it is written.
+    // The last line to be written: the log is read while it grows.
     let log = server.log_with("log_level is debug now (");
     assert!(
         log.contains("base_url was changed to https://h.example"),
@@ -223,7 +223,7 @@ fn a_hangup_changes_what_can_be_changed_and_tells_the_rest() {
     assert!(statuses[5..].contains(&429), "{statuses:?}");
 }
 
-/// Where a service manager listens.
+/// A service manager, which listens for what the server says.
 struct Manager {
     socket: UnixDatagram,
     folder: tempfile::TempDir,
@@ -292,8 +292,8 @@ fn a_service_manager_hears_that_the_server_is_alive() {
     }
 }
 
-/// Whoever has used up its descriptors is alive, and has to be able to say so; and a manager that
-/// was begun anew is told too.
+/// A server that has used up its descriptors is alive, and must be able to say so; also to a
+/// manager that was restarted meanwhile.
 #[test]
 fn a_server_without_descriptors_is_alive() {
     let (mut manager, server) = Manager::supervise(&[("WATCHDOG_USEC", "200000")]);
@@ -306,13 +306,13 @@ fn a_server_without_descriptors_is_alive() {
         maximum: Some(0),
     };
     prlimit(Some(server.pid()), Resource::Nofile, none).expect("it is ours");
-    // One or two may have been on their way.
+    // One or two messages may have been on their way.
     for _ in 0..4 {
         manager.hears_of("WATCHDOG=1");
     }
 }
 
-/// tiny_http accepts nobody any more once there was no descriptor for a connection.
+/// After tiny_http once had no descriptor for a connection, it accepts no other.
 #[test]
 fn the_local_door_opens_again_when_there_are_descriptors() {
     let server = Server::start();
@@ -380,7 +380,7 @@ fn a_socket_of_the_service_manager_is_taken() {
     assert_eq!(talk.send("GET", "/Users", None).status, 200);
 }
 
-/// The command with this socket as its first of `sd_listen_fds(3)`. The socket travels as
+/// The command with this socket as the first of `sd_listen_fds(3)`. The socket is passed as
 /// standard input, so that no other child of these tests can inherit it.
 fn hand_over(command: &Command, listener: TcpListener) -> Command {
     let script = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"";
@@ -393,7 +393,7 @@ fn hand_over(command: &Command, listener: TcpListener) -> Command {
     shell
 }
 
-/// The README has scripts keep their token in a variable that is named like a setting.
+/// In the README, scripts keep their token in a variable with a name like that of a setting.
 #[test]
 fn a_token_in_the_environment_is_no_setting() {
     let folder = tempfile::TempDir::new().expect("a folder");

@@ -1,5 +1,5 @@
-//! What the manual, the README and the guides name is there: pages, commands, flags, settings;
-//! and the page on errors has every text that a client can be answered with.
+//! What the manual, the README and the guides name exists: pages, guides, commands, flags; and the
+//! page on errors has every text that clients can get as an error.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::Command;
 
 use golinks_scim::manual::PAGES;
 
-/// Where answers, and what is said of a file of users, get their texts from.
+/// Sources with texts of answers, or of what is said about a file of users.
 const SOURCES: [&str; 15] = [
     "src/api/problem.rs",
     "src/api/bulk.rs",
@@ -27,10 +27,10 @@ const SOURCES: [&str; 15] = [
     "src/http1/target.rs",
 ];
 
-/// Files that hold names of attributes, or what is only for tests.
+/// Files with names of attributes, or with code for tests.
 const TABLES: [&str; 5] = ["schema.rs", "shape.rs", "names.rs", "cells.rs", "laws.rs"];
 
-/// Code behind which a text is not for a client, or says itself what to do.
+/// Where one of these stands before a text, it is not for clients, or says itself what to do.
 const OTHERS: [&str; 4] = ["expect(", "reason=", "hint(", "hint=format!("];
 
 /// Texts that clients get in headers, in documents or in hints, or not at all.
@@ -44,7 +44,7 @@ const NO_DETAILS: [&str; 7] = [
     "User account",
 ];
 
-/// What is shorter is in many texts.
+/// Shorter parts are in many texts anyway.
 const PART_BYTES_MIN: usize = 12;
 
 fn root() -> PathBuf {
@@ -59,9 +59,9 @@ fn complain(complaints: &[String]) {
     assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
 }
 
-/// The literals of a source file before its tests, each with what stands before it.
+/// The string literals of a source file, except those of its tests, each with the code before it.
 fn literals(text: &str) -> Vec<(String, String)> {
-    // What follows these is for tests, or for the command line.
+    // What comes after these is for tests, or for the command line.
     let code = text.split("#[cfg(test)]").next().unwrap_or_default();
     let code = code
         .split("impl From<IssueError>")
@@ -104,7 +104,7 @@ fn literals(text: &str) -> Vec<(String, String)> {
     found
 }
 
-/// What a text says, without what differs from request to request.
+/// The parts of a text that are the same for all requests.
 fn parts(text: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     let mut depth = 0;
@@ -199,7 +199,7 @@ fn texts() -> Vec<(String, String)> {
     for entry in fs::read_dir(root().join("src/cli/guide")).expect("the guides") {
         let path = entry.expect("an entry").path();
         if path.extension().is_some_and(|ending| ending == "txt") {
-            // In a guide each command stands in a line of its own.
+            // In a guide, each command has a line of its own.
             let text = read(&path).replace("{program}", "golinks-scim");
             let text = format!("```sh\n{text}```\n");
             texts.push((path.display().to_string(), text));
@@ -208,7 +208,7 @@ fn texts() -> Vec<(String, String)> {
     texts
 }
 
-/// The commands in blocks of a shell and in backticks, without the program's name.
+/// The commands in shell blocks and in backticks, without the program's name.
 fn commands(text: &str) -> Vec<String> {
     const NAME: &str = "golinks-scim ";
     let mut found = Vec::new();
@@ -238,7 +238,7 @@ fn commands(text: &str) -> Vec<String> {
     found
 }
 
-/// What `--help` says of a command; nothing where there is no such command.
+/// What `--help` says about a command; `None` if there is no such command.
 fn help(path: &[String]) -> Option<String> {
     let output = Command::new(env!("CARGO_BIN_EXE_golinks-scim"))
         .args(path)
@@ -249,7 +249,7 @@ fn help(path: &[String]) -> Option<String> {
     output.status.success().then_some(text)
 }
 
-/// Each command that a text shows, and each flag behind it, is in the help of that command.
+/// Each command that a text shows exists, and its help has each flag that the text gives it.
 #[test]
 fn commands_and_flags_that_are_named_exist() {
     let top = help(&[]).expect("help");
@@ -269,7 +269,7 @@ fn commands_and_flags_that_are_named_exist() {
             let Some(at) = words.iter().position(|word| is_command(word)) else {
                 continue;
             };
-            // Before it stand the flags that every command has, and their values.
+            // Only flags that every command has may stand before it, with their values.
             if words[..at]
                 .iter()
                 .step_by(2)
@@ -310,7 +310,7 @@ fn commands_and_flags_that_are_named_exist() {
     complain(&complaints);
 }
 
-/// `golinks-scim manual NAME` and `guide NAME`, wherever they are named, in the program too.
+/// `golinks-scim manual NAME` and `guide NAME`, wherever they are named, even in the program.
 #[test]
 fn pages_and_guides_that_are_named_exist() {
     let mut complaints = Vec::new();
@@ -344,14 +344,14 @@ fn pages_and_guides_that_are_named_exist() {
     complain(&complaints);
 }
 
-/// With the service alone stopped, the next connection to an enabled socket starts it again; and a
-/// start of the service alone has to find that socket.
+/// If the service alone is stopped, the next connection to an enabled socket starts it again; and
+/// if the service alone is started, it must get that socket.
 #[test]
 fn whoever_stops_the_service_stops_its_socket() {
     let lines = PAGES.iter().flat_map(|page| page.text.lines());
     let stops = lines.filter(|line| line.contains("systemctl stop"));
     let alone = stops.filter(|line| !line.contains("golinks-scim.socket golinks-scim"));
-    // Before the socket is enabled there is none.
+    // The exception is a time when the socket is not enabled yet.
     let alone: Vec<&str> = alone.collect();
     assert!(alone.len() == 1 && alone[0].contains('#'), "{alone:#?}");
     let socket = include_str!("../packaging/systemd/golinks-scim.socket");

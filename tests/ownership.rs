@@ -1,5 +1,6 @@
-//! A server of a user of its own, and an administrator who is root: what the commands make in
-//! the data directory is the server's, what the server makes for them is theirs. Needs root.
+//! A server that runs as a user of its own, and an administrator who is root: what commands make in
+//! the data directory belongs to the server's user, what the server makes for them belongs to root.
+//! Needs root.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -31,7 +32,8 @@ fn is_root() -> bool {
     is_root
 }
 
-/// `command` as the server's user, with a binary that that user may look at.
+/// `command` with its arguments alone, run by the server's user, with a copy of the program that
+/// this user may run.
 fn as_user(command: &Command, folder: &Path) -> Command {
     let binary = folder.join("golinks-scim");
     if !binary.exists() {
@@ -55,7 +57,7 @@ fn start(directory: TempDir) -> Server {
     )
 }
 
-/// Every file in the data directory, and that all of them are the server's alone.
+/// All that is in the data directory has the server's user and group.
 fn assert_owned(data: &Path) {
     let mut folders = vec![data.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -79,7 +81,7 @@ fn assert_done(output: &Output) {
     assert_eq!(output.status, Some(0), "{output:?}");
 }
 
-/// A folder that root alone may look into, on another file system if there is one.
+/// A folder that only root may look into; elsewhere is on another file system, if there is one.
 fn of_root(is_elsewhere: bool) -> TempDir {
     let elsewhere = Path::new("/dev/shm");
     let folder = if is_elsewhere && elsewhere.is_dir() {
@@ -127,7 +129,7 @@ fn what_root_writes_the_server_reads() {
     assert_owned(&data);
 
     let directory = server.stop_and_keep();
-    // `cert request` without anything there makes the directory too.
+    // Where there is no directory for it, `cert request` makes that too.
     fs::remove_dir_all(data.join("tls")).expect("removed");
     assert_done(&cli_in(
         &directory,
@@ -172,7 +174,7 @@ fn a_backup_reaches_where_only_root_may_write_and_comes_back() {
     let directory = server.stop_and_keep();
     for (_, file) in &files {
         assert_done(&cli_in(&directory, &["user", "deactivate", "jane"]));
-        // Without a server too.
+        // Also without a server.
         let offline = file.with_extension("offline");
         assert_done(&cli_in(&directory, &["backup", "create", text(&offline)]));
         assert_eq!(fs::metadata(&offline).expect("there").uid(), 0);
@@ -204,7 +206,7 @@ fn what_an_upgrade_keeps_is_the_servers() {
     start(directory).stop();
 }
 
-/// As the keys of Debian's `ssl-cert` and of Kubernetes' secrets are.
+/// Such as the keys of Debian's `ssl-cert` and of Kubernetes' secrets.
 #[test]
 fn a_key_of_roots_that_its_group_may_read_is_served() {
     if !is_root() {
@@ -240,7 +242,8 @@ fn a_key_of_roots_that_its_group_may_read_is_served() {
     server.stop();
 }
 
-/// The server's own keys have no group that reads them, whoever owns them: what is advised is enough.
+/// No group may read the server's own keys, whoever owns them: the advice is to take that right
+/// away.
 #[test]
 fn a_key_of_the_authority_that_a_group_may_read_is_taken_from_it() {
     if !is_root() {
@@ -258,7 +261,7 @@ fn a_key_of_the_authority_that_a_group_may_read_is_taken_from_it() {
     assert!(refused.stderr.contains(&advice), "{refused:?}");
 }
 
-/// A script tells by the exit status what only another user's rights would fix.
+/// By the exit status, a script knows that only another user's rights are missing.
 #[test]
 fn a_file_that_only_root_may_read_is_no_fault_of_its_content() {
     if !is_root() {
@@ -296,7 +299,7 @@ fn a_file_that_only_root_may_read_is_no_fault_of_its_content() {
     server.stop();
 }
 
-/// The data directory is another user's, who may have become somebody else's.
+/// The data directory belongs to another user, whose account somebody may have broken into.
 #[test]
 fn root_takes_nothing_but_a_copy_from_the_data_directory() {
     if !is_root() {
@@ -353,11 +356,11 @@ fn root_makes_no_keys_where_a_link_of_the_servers_user_leads() {
         "{refused:?}"
     );
     assert_eq!(fs::read_dir(&elsewhere).expect("there").count(), 0);
-    // An administrator may have put it elsewhere.
+    // Root's link is followed: an administrator may have moved the directory.
     std::os::unix::fs::lchown(&tls, Some(0), Some(0)).expect("root may do that");
     assert_done(&request());
     assert_eq!(fs::read_dir(&elsewhere).expect("there").count(), 1);
-    // What is there already is no reason to write more there.
+    // That files are there already is no reason to write more there.
     let source = Source::DataDirectory {
         directory: tls.clone(),
         names: Names::new("machine", None),
@@ -381,7 +384,7 @@ fn root_makes_no_keys_where_a_link_of_the_servers_user_leads() {
     assert_eq!(fs::read_dir(&elsewhere).expect("there").count(), before);
 }
 
-/// Answers at the socket as a server that was broken into might.
+/// Answers at the socket as a server might that was broken into.
 struct Impostor(std::thread::JoinHandle<()>, PathBuf);
 
 impl Impostor {

@@ -1,6 +1,6 @@
-//! A start that serves before everything in the store was looked at: what it answers meanwhile is
-//! right or waits, what is damaged is found behind it, and what is kept of the users in the file is
-//! believed only while it is right.
+//! A start that serves before the whole store has been checked: until then, answers are right or
+//! have to wait; damage is found by the check behind the start; and the index that was saved in the
+//! file is used only while it is right.
 
 use std::fs;
 use std::path::Path;
@@ -25,15 +25,15 @@ const NAMES: TableDefinition<'_, &[u8], u32> = TableDefinition::new("names");
 const CHUNKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("chunks");
 const CHAIN: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("chain");
 
-/// As many as fill a chunk of the index and begin another.
+/// So many that they fill one chunk of the index and begin another.
 const MANY: u32 = 600;
 
-/// Where the look behind a start is held: a test has one of its own, since whoever reads rows
-/// knows no more than its type.
+/// Holds back the check behind a start. Each test has its own gate, by its number: the function
+/// that reads rows is a plain one, so the number is part of its type.
 struct Gate {
     is_open: Mutex<bool>,
     opened: Condvar,
-    /// Rows that the look has read.
+    /// The number of rows that the check has read.
     rows: AtomicU32,
 }
 
@@ -57,7 +57,7 @@ impl Gate {
         self.opened.notify_all();
     }
 
-    /// Not for ever: a test that fails ends its store, which waits for the look.
+    /// Waits, but not for ever: a test that fails drops its store, which waits for the check.
     fn wait(&self) {
         let is_open = self.is_open.lock().expect("whole");
         let waited =
@@ -67,7 +67,7 @@ impl Gate {
     }
 }
 
-/// Reads rows, and in the look behind a start only once this gate is open.
+/// Reads rows; in the check behind a start, only once this gate is open.
 fn describe_at<const GATE: usize>(row: &[u8]) -> Result<(Keys, Facts), String> {
     if thread::current().name() == Some("store-check") {
         GATES[GATE].wait();
@@ -76,13 +76,13 @@ fn describe_at<const GATE: usize>(row: &[u8]) -> Result<(Keys, Facts), String> {
     describe(row)
 }
 
-/// A store that is being looked at, until this gate is opened; whether damage was told.
+/// A store that is being checked until this gate is opened, and whether it has reported damage.
 fn open_at<const GATE: usize>(folder: &Path) -> (Store, Arc<AtomicBool>, &'static Gate) {
     let (store, is_told) = open_soon(folder, describe_at::<GATE>);
     (store, is_told, &GATES[GATE])
 }
 
-/// Nobody has waited until the patience with the look was over.
+/// Nobody has waited as long as the check may be waited for.
 fn assert_at_once(began: Instant) {
     let took = began.elapsed();
     assert!(took < limits::CHECK_WAIT_MAX / 2, "{took:?}");
@@ -119,7 +119,7 @@ fn edit(folder: &Path, edit: impl Fn(&WriteTransaction)) {
     txn.commit().expect("committed");
 }
 
-/// Opened to be looked at behind the start; whether damage was told.
+/// A store that is checked behind the start, and whether it has reported damage.
 fn open_soon(folder: &Path, describe: Describe) -> (Store, Arc<AtomicBool>) {
     let is_told = Arc::new(AtomicBool::new(false));
     let telling = Arc::clone(&is_told);
@@ -149,7 +149,7 @@ fn who_is_there_is_served_at_once_and_that_nobody_is_there_is_waited_for() {
     assert!(!gate.is_open(), "it was looked at first");
     thread::scope(|scope| {
         scope.spawn(|| {
-            // Whoever does not wait has answered by then.
+            // An answer that does not wait has come by then.
             thread::sleep(Duration::from_millis(50));
             gate.open();
         });
@@ -183,7 +183,7 @@ fn what_is_damaged_is_found_behind_the_start_and_not_answered_from() {
     assert!(is_told.load(Ordering::SeqCst) && store.damage().is_some());
 }
 
-/// All who write would wait with whoever waits in the writer.
+/// If one waited in the writer, all who write would wait.
 #[test]
 fn the_writer_does_not_wait_for_the_look() {
     let folder = closed();
@@ -197,7 +197,7 @@ fn the_writer_does_not_wait_for_the_look() {
     assert_eq!(asked, Ok(Err("not yet")));
     assert_at_once(began);
     gate.open();
-    // Whoever creates somebody waits before, and then it is known.
+    // Who creates a user waits for the check beforehand, and then the answer is known.
     store.await_check().expect("it ends");
     let asked =
         store.write(|view| Ok(Ok::<_, ()>((Change::none(), view.user_by_name(b"nobody")?))));
@@ -230,7 +230,7 @@ fn a_store_is_closed_while_it_is_looked_at() {
     let began = Instant::now();
     thread::scope(|scope| {
         let waiting = scope.spawn(|| snapshot.user_by_name(b"nobody"));
-        // It waits by then; if it does not yet, it need not any more.
+        // By then it waits; if it has not begun, it will not have to wait.
         thread::sleep(Duration::from_millis(50));
         let closing = scope.spawn(|| store.close());
         let outcome = waiting.join().expect("no panic");
@@ -261,7 +261,7 @@ fn the_saved_index_is_believed_only_while_it_is_right() {
     let folder = closed();
     let path = folder.path().join("users.redb");
     let good = fs::read(&path).expect("the store");
-    // One that says something else of user 590, as if it had been written so.
+    // A piece that says something else about user 590, with a checksum that is right for it.
     let change = |txn: &WriteTransaction| {
         let (key, mut bytes) = piece(txn);
         bytes.truncate(bytes.len() - 4);
@@ -276,14 +276,15 @@ fn the_saved_index_is_believed_only_while_it_is_right() {
     assert_eq!(found(&store, "spoiled"), [590], "it is read at a start");
     let snapshot = store.snapshot().expect("open");
     assert_eq!(snapshot.user_by_name(b"nobody").expect("read"), None);
-    // The look has found it; whoever writes next makes it anew.
+    // The check has found it, and the next one who writes rebuilds the index.
     store.note("{}".to_owned());
     store.flush_notes().expect("written");
     assert_eq!(found(&store, "spoiled"), [] as [u32; 0]);
     assert_eq!(found(&store, "user590"), [590]);
     store.close();
 
-    // One whose checksum is wrong, and one beside which a program has written that does not know it.
+    // A piece with a wrong checksum; and one in a store to which a program has written that knows
+    // no index.
     let spoil = |txn: &WriteTransaction| {
         let (key, mut bytes) = piece(txn);
         bytes[300] ^= 1;
@@ -354,7 +355,7 @@ fn chunks_leave_the_file_when_they_change_and_come_back() {
     assert_eq!(found(&open(folder.path()), "newcomer"), [MANY + 1]);
 }
 
-/// Of a small store the end of the look is waited for, so that the server does not even start.
+/// A start waits for the check of a small store, so that the server does not even begin to serve.
 #[test]
 fn a_server_ends_over_a_damaged_store() {
     let mut talk = Talk::start(&[]);

@@ -1,10 +1,11 @@
-//! The house rules that a machine can check, with the remedy in each message: layers, the homes of
-//! foreign crates, how files begin, and what must be neither left behind nor left out.
+//! The house rules that a machine can check: layers, which modules may name which foreign crates,
+//! how files begin, what must not be left behind, and what must not be left out. Each message says
+//! what to do.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The layers, from the top down. Each may use everything below it; modules of one layer do not use
+/// The layers, from the top down. Each may use all layers below it; modules of one layer do not use
 /// each other.
 const LAYERS: &[&[&str]] = &[
     &["main"],
@@ -20,15 +21,15 @@ const LAYERS: &[&[&str]] = &[
     ],
 ];
 
-/// Siblings that may be used all the same, as (user, used), and why.
+/// Exceptions within a layer, as (user, used), and why.
 const SIBLINGS: &[(&str, &str)] = &[
-    // The log is bounded by named limits, and its lines tell the time.
+    // The log has named limits, and its lines have a time.
     ("logging", "limits"),
     ("logging", "clock"),
     ("config", "limits"),
-    // A token in the wrong place must not be shown.
+    // A token that was put in the wrong place must not be shown.
     ("config", "secret"),
-    // Names of drafts are random.
+    // The names of drafts are random.
     ("files", "secret"),
     // A turn is a lock with a queue.
     ("turns", "locks"),
@@ -62,7 +63,7 @@ struct Source {
 }
 
 impl Source {
-    /// The code without comments and literals, line by line, counted from 1.
+    /// The code without comments and literals, line by line, with line numbers from 1.
     fn code(&self) -> Vec<(usize, String)> {
         let code = code(&self.text);
         let lines = code.lines().map(str::to_owned).enumerate();
@@ -70,7 +71,7 @@ impl Source {
     }
 }
 
-/// A source text with blanks in place of comments, strings and characters; lines stay lines.
+/// A source text with blanks in place of comments, strings and characters, but with all line ends.
 fn code(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -89,7 +90,7 @@ fn code(text: &str) -> String {
     out
 }
 
-/// The length of the comment or literal with which a text begins, if it does.
+/// The length of the comment or literal at the beginning of a text, if there is one.
 fn foreign(text: &str, is_in_a_word: bool) -> Option<usize> {
     if text.starts_with("//") {
         return Some(text.find('\n').unwrap_or(text.len()));
@@ -182,7 +183,7 @@ fn modules_use_only_the_layers_below_them() {
     complain(&complaints);
 }
 
-/// The modules after `crate::` or `golinks_scim::` in a source text, each with its line.
+/// The modules that a source text names after `crate::` or `golinks_scim::`, each with its line.
 fn used_modules(text: &str) -> Vec<(usize, String)> {
     let code = code(text);
     let mut used = Vec::new();
@@ -212,7 +213,7 @@ fn used_modules(text: &str) -> Vec<(usize, String)> {
     used
 }
 
-/// Names, braces and commas in code, each with what follows it.
+/// The names, braces and commas in code, each with the code after it.
 fn words(code: &str) -> impl Iterator<Item = (&str, &str)> {
     let mut rest = code;
     std::iter::from_fn(move || {
@@ -225,7 +226,7 @@ fn words(code: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// An import is seen however rustfmt breaks its line; a mere mention is not.
+/// An import is seen however rustfmt breaks its lines; a mention in a comment or a literal is not.
 #[test]
 fn modules_are_seen_in_every_form_of_import() {
     for (text, wanted) in [
@@ -379,7 +380,7 @@ fn variants(text: &str, name: &str) -> Option<usize> {
     Some(body.lines().filter(is_variant).count())
 }
 
-/// What is missing in such a list is missing wherever all are shown, such as in `/metrics`.
+/// What is missing in such a list is missing wherever all are shown, as in `/metrics`.
 #[test]
 fn lists_of_all_variants_have_all() {
     let (mut complaints, mut lists) = (Vec::new(), 0);
