@@ -1,189 +1,24 @@
 //! A commit that is synced while the next plans are run: nobody is answered and nobody reads
 //! before the sync, nothing is written during it, and when it fails nobody is told a lie.
+//!
+//! - `disk`: a disk whose syncs wait to be let go.
 
-use std::io;
-use std::ops::Bound;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+mod disk;
+
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use golinks_scim::clock::SystemClock;
-use golinks_scim::directory::{Caller, Directory, describe};
+use golinks_scim::directory::{Caller, Directory};
 use golinks_scim::limits;
 use golinks_scim::scim::{Leniency, User};
-use golinks_scim::store::{Change, Opener, StorageFault, Store, View, WriteError};
-use redb::{BackendError, StorageBackend};
+use golinks_scim::store::{Change, StorageFault, Store, View, WriteError};
 use serde_json::json;
 
 use crate::crash::{self, inspect};
 use crate::support::{wait_until, waiting};
-
-/// A disk whose syncs wait to be let go.
-#[derive(Clone, Debug)]
-struct Gated {
-    disk: crash::Disk,
-    gate: Arc<Gate>,
-}
-
-#[derive(Debug, Default)]
-struct Gate {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-#[derive(Debug)]
-#[allow(
-    clippy::struct_excessive_bools,
-    reason = "switches of a disk that is played"
-)]
-struct State {
-    /// Whether every sync passes.
-    is_open: bool,
-    /// How many syncs may pass, and what becomes of them.
-    passes: usize,
-    ends: Ends,
-    is_syncing: bool,
-    /// Whether writes wait until it is not so any more, and whether one does.
-    holds_writes: bool,
-    is_writing: bool,
-    /// What was acknowledged, in this order.
-    acknowledged: Vec<String>,
-    /// What power cuts during syncs have left, and how much was acknowledged by then.
-    cuts: Vec<(Vec<u8>, usize)>,
-}
-
-/// How a sync ends.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Ends {
-    Well,
-    /// The system goes on showing what the disk does not have, and never will.
-    Failed,
-    /// What was not synced is gone.
-    Lost,
-    Full,
-    Panicked,
-}
-
-impl Default for State {
-    fn default() -> Self {
-        Self {
-            is_open: true,
-            passes: 0,
-            ends: Ends::Well,
-            is_syncing: false,
-            holds_writes: false,
-            is_writing: false,
-            acknowledged: Vec::new(),
-            cuts: Vec::new(),
-        }
-    }
-}
-
-impl Gate {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("not poisoned")
-    }
-
-    fn set(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.state());
-        self.changed.notify_all();
-    }
-
-    /// Lets one sync go and waits until it has.
-    fn pass(&self, ends: Ends) {
-        self.set(|state| (state.passes, state.ends) = (1, ends));
-        wait_until("a sync passes", || self.state().passes == 0);
-    }
-}
-
-impl Gated {
-    fn new(images_each: usize) -> Self {
-        Self {
-            disk: crash::Disk::new(images_each, 7),
-            gate: Arc::default(),
-        }
-    }
-
-    fn open(&self) -> Arc<Store> {
-        let disk = self.clone();
-        let opener: Opener = Box::new(move || Ok(Box::new(disk.clone())));
-        Arc::new(Store::open_with(opener, describe).expect("a store"))
-    }
-}
-
-impl StorageBackend for Gated {
-    fn len(&self) -> io::Result<u64> {
-        self.disk.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.disk.read(offset, out)
-    }
-
-    fn set_len(&self, length: u64) -> io::Result<()> {
-        assert!(!self.gate.state().is_syncing, "resized during a sync");
-        self.disk.set_len(length)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        let mut state = self.gate.state();
-        state.is_syncing = true;
-        while !state.is_open && state.passes == 0 {
-            state = self.gate.changed.wait(state).expect("not poisoned");
-        }
-        let acknowledged = state.acknowledged.len();
-        let (is_open, ends) = (state.is_open, state.ends);
-        drop(state);
-        // Whoever would write meanwhile has some time to do so.
-        thread::sleep(Duration::from_millis(1));
-        let synced = match ends {
-            Ends::Well => self.disk.sync_data(),
-            Ends::Panicked => Err(io::Error::other("the disk was pulled out")),
-            Ends::Failed => {
-                self.disk.forget(0);
-                Err(io::Error::other("the disk was pulled out"))
-            }
-            Ends::Full => {
-                self.disk.forget(0);
-                Err(io::ErrorKind::StorageFull.into())
-            }
-            Ends::Lost => {
-                self.disk.lose();
-                Err(io::Error::other("the disk was pulled out"))
-            }
-        };
-        let images = self.disk.take_images();
-        self.gate.set(|state| {
-            let cuts = images.into_iter().map(|image| (image, acknowledged));
-            state.cuts.extend(cuts);
-            state.is_syncing = false;
-            if !is_open {
-                state.passes -= 1;
-            }
-        });
-        assert!(ends != Ends::Panicked, "a bug in the storage");
-        synced
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let mut state = self.gate.state();
-        assert!(!state.is_syncing, "written during a sync");
-        while state.holds_writes {
-            state.is_writing = true;
-            state = self.gate.changed.wait(state).expect("not poisoned");
-        }
-        drop(state);
-        self.disk.write(offset, data)
-    }
-
-    fn try_lock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<bool, BackendError> {
-        Ok(true)
-    }
-
-    fn unlock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<(), BackendError> {
-        Ok(())
-    }
-}
+use disk::{Ends, Gate, Gated, State};
 
 /// What a write does.
 #[derive(Clone, Copy, PartialEq)]

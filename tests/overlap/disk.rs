@@ -1,0 +1,181 @@
+//! A disk whose syncs wait to be let go, and end as a test wants.
+
+use std::io;
+use std::ops::Bound;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread;
+use std::time::Duration;
+
+use golinks_scim::directory::describe;
+use golinks_scim::store::{Opener, Store};
+use redb::{BackendError, StorageBackend};
+
+use crate::crash;
+use crate::support::wait_until;
+
+/// A disk whose syncs wait to be let go.
+#[derive(Clone, Debug)]
+pub(super) struct Gated {
+    disk: crash::Disk,
+    pub(super) gate: Arc<Gate>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "switches of a disk that is played"
+)]
+pub(super) struct State {
+    /// Whether every sync passes.
+    pub(super) is_open: bool,
+    /// How many syncs may pass, and what becomes of them.
+    pub(super) passes: usize,
+    pub(super) ends: Ends,
+    pub(super) is_syncing: bool,
+    /// Whether writes wait until it is not so any more, and whether one does.
+    pub(super) holds_writes: bool,
+    pub(super) is_writing: bool,
+    /// What was acknowledged, in this order.
+    pub(super) acknowledged: Vec<String>,
+    /// What power cuts during syncs have left, and how much was acknowledged by then.
+    pub(super) cuts: Vec<(Vec<u8>, usize)>,
+}
+
+/// How a sync ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Ends {
+    Well,
+    /// The system goes on showing what the disk does not have, and never will.
+    Failed,
+    /// What was not synced is gone.
+    Lost,
+    Full,
+    Panicked,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            is_open: true,
+            passes: 0,
+            ends: Ends::Well,
+            is_syncing: false,
+            holds_writes: false,
+            is_writing: false,
+            acknowledged: Vec::new(),
+            cuts: Vec::new(),
+        }
+    }
+}
+
+impl Gate {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("not poisoned")
+    }
+
+    pub(super) fn set(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state());
+        self.changed.notify_all();
+    }
+
+    /// Lets one sync go and waits until it has.
+    pub(super) fn pass(&self, ends: Ends) {
+        self.set(|state| (state.passes, state.ends) = (1, ends));
+        wait_until("a sync passes", || self.state().passes == 0);
+    }
+}
+
+impl Gated {
+    pub(super) fn new(images_each: usize) -> Self {
+        Self {
+            disk: crash::Disk::new(images_each, 7),
+            gate: Arc::default(),
+        }
+    }
+
+    pub(super) fn open(&self) -> Arc<Store> {
+        let disk = self.clone();
+        let opener: Opener = Box::new(move || Ok(Box::new(disk.clone())));
+        Arc::new(Store::open_with(opener, describe).expect("a store"))
+    }
+}
+
+impl StorageBackend for Gated {
+    fn len(&self) -> io::Result<u64> {
+        self.disk.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.disk.read(offset, out)
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        assert!(!self.gate.state().is_syncing, "resized during a sync");
+        self.disk.set_len(length)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut state = self.gate.state();
+        state.is_syncing = true;
+        while !state.is_open && state.passes == 0 {
+            state = self.gate.changed.wait(state).expect("not poisoned");
+        }
+        let acknowledged = state.acknowledged.len();
+        let (is_open, ends) = (state.is_open, state.ends);
+        drop(state);
+        // Whoever would write meanwhile has some time to do so.
+        thread::sleep(Duration::from_millis(1));
+        let synced = match ends {
+            Ends::Well => self.disk.sync_data(),
+            Ends::Panicked => Err(io::Error::other("the disk was pulled out")),
+            Ends::Failed => {
+                self.disk.forget(0);
+                Err(io::Error::other("the disk was pulled out"))
+            }
+            Ends::Full => {
+                self.disk.forget(0);
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            Ends::Lost => {
+                self.disk.lose();
+                Err(io::Error::other("the disk was pulled out"))
+            }
+        };
+        let images = self.disk.take_images();
+        self.gate.set(|state| {
+            let cuts = images.into_iter().map(|image| (image, acknowledged));
+            state.cuts.extend(cuts);
+            state.is_syncing = false;
+            if !is_open {
+                state.passes -= 1;
+            }
+        });
+        assert!(ends != Ends::Panicked, "a bug in the storage");
+        synced
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut state = self.gate.state();
+        assert!(!state.is_syncing, "written during a sync");
+        while state.holds_writes {
+            state.is_writing = true;
+            state = self.gate.changed.wait(state).expect("not poisoned");
+        }
+        drop(state);
+        self.disk.write(offset, data)
+    }
+
+    fn try_lock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<bool, BackendError> {
+        Ok(true)
+    }
+
+    fn unlock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<(), BackendError> {
+        Ok(())
+    }
+}
