@@ -1,5 +1,5 @@
-//! The HTTPS client of the product against the real binary: a connection is kept while it
-//! lasts and replaced when it is gone, and nobody is trusted who was not named.
+//! The HTTPS client of the product against the real binary: it keeps a connection while it lasts,
+//! replaces it when it is gone, and trusts only the authority that it was given.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use golinks_scim::secret::Secret;
 
 use crate::support::Server;
 
-/// Stands between client and server, counts the connections, and cuts them when told to.
+/// Stands between client and server, counts the connections, and cuts them on demand.
 struct Relay {
     address: SocketAddr,
     streams: Arc<Mutex<Vec<TcpStream>>>,
@@ -87,7 +87,7 @@ fn a_connection_is_kept_and_replaced_when_it_is_gone() {
     }
     assert_eq!(relay.connections(), 1);
     relay.cut();
-    // A create is never sent twice, so a dead connection must be seen before it is used.
+    // A create is never sent twice, so the client must notice a dead connection before it uses it.
     assert_eq!(ask(&mut client, &token, Some(b"{}")).ok(), Some(400));
     assert_eq!(relay.connections(), 2);
     server.stop();

@@ -1,6 +1,6 @@
-//! The time of day, when it is wrong: the directory, the tokens, the cursors and the door
-//! under a clock that jumps, and the private authority's leaf, renewed while it is served.
-//! The door, the store and TLS are the real ones; only the clock is the test's.
+//! A wrong time of day: the directory, the tokens, the cursors and the door under a clock that
+//! jumps. And the private authority's leaf, renewed while it is served. The door, the store and TLS
+//! are the real ones; only the clock is the test's.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -22,7 +22,7 @@ use tempfile::TempDir;
 
 use crate::support::{body, cli_in, send};
 
-/// The machine's clock, wrong by so many milliseconds.
+/// The machine's clock, off by this many milliseconds.
 #[derive(Default)]
 struct Jumping(AtomicI64);
 
@@ -33,7 +33,7 @@ impl Clock for Jumping {
     }
 }
 
-/// A server inside the test.
+/// A server in the process of the test.
 struct Here {
     folder: TempDir,
     authorization: String,
@@ -44,7 +44,7 @@ struct Here {
 }
 
 impl Here {
-    /// A server whose leaf was made when `leaf_made` says.
+    /// Opens a server whose leaf was issued at `leaf_made`.
     fn open(leaf_made: Instant) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let data_dir = folder.path().join("data");
@@ -142,7 +142,7 @@ fn moment(value: &Value) -> Instant {
 #[test]
 fn a_clock_that_jumps_harms_nobody() {
     const DAY: i64 = 24 * 60 * 60 * 1000;
-    /// Of a `Date`, `Sun, 06 Nov 1994`.
+    /// The length of the day in a `Date`: `Sun, 06 Nov 1994`.
     const DAY_CHARS: usize = 16;
     let here = Here::open(SystemClock.now());
     let mut client = here.client();
@@ -160,7 +160,7 @@ fn a_clock_that_jumps_harms_nobody() {
         0,
     ];
     for (number, jump) in jumps.into_iter().enumerate() {
-        // The cursor is made before the clock jumps, and used after.
+        // The cursor is made before the clock jumps and used afterwards.
         let page = json_of(&here.ask(&mut client, "GET", "/Users?cursor&count=1", None));
         here.clock.0.store(jump, Ordering::SeqCst);
         let day = || here.clock.now().imf_fixdate()[..DAY_CHARS].to_owned();
@@ -204,7 +204,7 @@ fn a_clock_that_jumps_harms_nobody() {
                 next.status
             );
         }
-        // Deadlines do not look at this clock: kept connections and new ones are served.
+        // Deadlines do not use this clock: new connections are served like the kept one.
         assert_eq!(
             here.ask(&mut here.client(), "GET", &target, None).status,
             200,

@@ -1,6 +1,6 @@
-//! The console blocks of README and manual are what happens: each page's commands are typed in
-//! their order, in a folder of its own, beside a server of its own, and what they print is
-//! compared. `…` stands for any text of a line, a line of it alone for any lines.
+//! The console blocks of README and manual show what happens: each page's commands are typed in
+//! order, in a folder of their own beside a server of their own, and their output is compared. `…`
+//! stands for any text in a line, and alone on a line for any lines.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -14,10 +14,10 @@ use tempfile::TempDir;
 use crate::support::place::free_address;
 use crate::support::without_settings;
 
-/// What a fenced block may be: one that is typed here, or one of these.
+/// The kinds of fenced blocks beside `console`, which is typed here.
 const OTHERS: [&str; 6] = ["sh", "text", "toml", "yaml", "ini", "json"];
 
-/// Stands in for the service manager, so that a page reads as it is typed on a real machine.
+/// Stands in for the service manager, so that pages can have what is typed on a real machine.
 const SYSTEMCTL: &str = r#"#!/bin/bash
 stop() { kill -TERM "$(cat "$HERE/pid")"; while kill -0 "$(cat "$HERE/pid")" 2>/dev/null; do sleep 0.02; done; }
 start() {
@@ -60,7 +60,7 @@ impl Desk {
         desk
     }
 
-    /// What a terminal would show of it.
+    /// What a terminal would show after this line.
     fn type_line(&self, line: &str) -> String {
         let binary = Path::new(env!("CARGO_BIN_EXE_golinks-scim"));
         let here = self.folder.path();
@@ -91,7 +91,7 @@ impl Drop for Desk {
     }
 }
 
-/// A command and what is expected of it, with the line where its output begins.
+/// A command, the output that the page has for it, and the line where that begins.
 struct Typed {
     line: usize,
     command: String,
@@ -138,7 +138,7 @@ fn commands(name: &str, text: &str) -> Vec<Typed> {
     typed
 }
 
-/// Whether lines are as expected.
+/// Whether the lines are as expected.
 fn are_as(expected: &[String], found: &[&str]) -> bool {
     match expected.split_first() {
         None => found.is_empty(),
@@ -151,7 +151,7 @@ fn are_as(expected: &[String], found: &[&str]) -> bool {
     }
 }
 
-/// However wide the columns are.
+/// Whether a line is as expected, however wide its columns are.
 fn is_as(expected: &str, found: &str) -> bool {
     let narrow = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let (expected, found) = (narrow(expected), narrow(found));
@@ -191,7 +191,8 @@ fn run(name: &str, text: &str) -> usize {
     typed.len()
 }
 
-/// Where the output leaves what was expected, and both from there on.
+/// The line where the output leaves what was expected, the expected lines, and all that was
+/// printed.
 fn difference(name: &str, typed: &Typed, found: &[&str]) -> String {
     let any = "…".to_owned();
     let held = (0..=typed.expected.len()).rev().find(|count| {

@@ -1,5 +1,5 @@
-//! Bits that flip in the file: what is read is what was written, or the command says that
-//! the store is damaged and what to do. Never a wrong answer.
+//! Bits that flip in the file: a command gives the right answer, or says that the store is damaged
+//! and what to do, but never gives a wrong answer.
 
 use std::fs;
 
@@ -8,11 +8,11 @@ use redb::{Database, MultimapTableDefinition, ReadableTable, TableDefinition, Wr
 
 use crate::support::{Talk, cli_in, number, stored_number};
 
-/// Redb's header: which of two roots counts, and both of them.
+/// The header of redb: two roots, and which of them counts.
 const HEADER_BYTES: usize = 320;
 
-/// Flips `count` bits, one after the other: a third in the header, the rest spread over
-/// what is not empty. How many were told.
+/// Flips `count` bits, each alone in a good file: a third of them in the header, the rest spread
+/// over what is not empty. Returns how many were reported.
 fn flip(count: usize) -> usize {
     let mut talk = Talk::start(&["--rate-limit", "off"]);
     for number in 0..200 {
@@ -65,7 +65,7 @@ fn flip(count: usize) -> usize {
     told
 }
 
-/// What a flipped bit cannot do, but a fault of the store itself or somebody with a tool can.
+/// What no flipped bit can do, but a fault of the store or somebody with a tool can.
 #[test]
 fn tables_that_disagree_are_told() {
     const USERS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("users");
@@ -141,8 +141,7 @@ fn tables_that_disagree_are_told() {
     }
 }
 
-/// What the trail tells is written into users by an undo alone, which believes no row that was
-/// changed.
+/// Only an undo writes what the trail says into users, so it trusts no row that was altered.
 #[test]
 fn an_undo_believes_no_audit_row_that_was_changed() {
     const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit");
@@ -176,7 +175,7 @@ fn an_undo_believes_no_audit_row_that_was_changed() {
     let output = cli_in(&directory, &undo);
     assert_ne!(output.status, Some(0), "{output:?}");
     assert!(output.stderr.contains("nothing is undone"), "{output:?}");
-    // What lies behind it holds.
+    // Later changes can still be undone.
     let since = SystemClock.now().to_string();
     let activated = cli_in(&directory, &["user", "reactivate", "jane"]);
     assert_eq!(activated.status, Some(0), "{activated:?}");

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::support::{Server, Talk, scim_error, without_settings};
 
-/// A client of everything that the server has, not of the SCIM API alone.
+/// A client of the whole server, not only of the SCIM API.
 fn client(server: &Server) -> Client {
     let pem = fs::read(server.data_dir().join("tls/ca.pem")).expect("the CA");
     Client::new(&format!("https://{}", server.address()), &pem).expect("a client")
@@ -170,7 +170,7 @@ fn off_is_no_page_and_no_way_to_it() {
     assert_eq!(send(&mut client, "GET", "/", &[]).status, 302);
 }
 
-/// What is asked for each second second costs nothing while nothing changes.
+/// What pages request every two seconds costs little while nothing changes.
 #[test]
 fn a_list_that_has_not_changed_is_not_made_again() {
     let mut talk = Talk::start(&["--rate-limit", "off"]);
@@ -196,7 +196,7 @@ fn a_list_that_has_not_changed_is_not_made_again() {
     let (status, changed) = conditional(&mut talk, &tag);
     assert_eq!(status, 200);
     assert_ne!(changed, tag);
-    // A change that changes nothing is none.
+    // A patch that changes nothing leaves the list unchanged.
     talk.json("PATCH", &target_of, Some(&patch(false)), 200);
     assert_eq!(conditional(&mut talk, &changed).0, 304);
     talk.json("DELETE", &target_of, None, 204);
@@ -204,7 +204,7 @@ fn a_list_that_has_not_changed_is_not_made_again() {
     talk.server.restart();
     talk.reconnect();
     assert_eq!(conditional(&mut talk, &changed).0, 200, "another process");
-    // A page by index is remembered by the server, so it is always made.
+    // A page by index is always made, since the server remembers where it ended.
     assert_eq!(talk.send("GET", "/Users", None).header("etag"), None);
     let bad = talk.send_bytes("GET", "/Users?cursor=x", ("If-None-Match", "*"), None);
     assert_eq!(bad.status, 400);
@@ -218,7 +218,7 @@ fn all_of_the_page_is_small() {
     assert!(bytes < 60_000, "{bytes} bytes");
 }
 
-/// What somebody else chose gets into the page as text, and nothing comes from elsewhere.
+/// The site's files put values into the page only as text, and load nothing from elsewhere.
 #[test]
 fn nothing_inline_nothing_foreign_and_no_markup_from_values() {
     let site = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/page/site");
@@ -254,7 +254,7 @@ fn nothing_inline_nothing_foreign_and_no_markup_from_values() {
         .iter()
         .filter(|file| file.media_type.starts_with("text/javascript"));
     for module in modules {
-        // At once, not one after the other.
+        // The page names all modules, so that they load at once and not one after the other.
         let reference = format!("\"/directory/{}\"", module.name);
         assert!(index.contains(&reference), "{reference}");
     }

@@ -1,6 +1,6 @@
-//! The Team Directory as people meet it: chromium against the real binary over TLS. These need
-//! `chromium` and `chromedriver`, so they are run by name: `cargo test --test main --
-//! --ignored directory_browser`.
+//! The Team Directory as people meet it: chromium against the real binary over TLS. These tests
+//! need `chromium` and `chromedriver`, so they are run by name:
+//! `cargo test --test main -- --ignored directory_browser`.
 
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ fn somebody_is_found_opened_and_seen_to_change() {
         "00"
     );
 
-    // Whoever changed last comes first; values are text.
+    // Whoever was changed last comes first. Values are shown as text.
     assert_eq!(
         browser.text_of(".row .name"),
         "<b>Bold</b> <script>1</script>"
@@ -76,7 +76,7 @@ fn somebody_is_found_opened_and_seen_to_change() {
     browser.wait(&settled(Some("42 people")));
     assert_eq!(browser.text("document.title"), "Team Directory");
 
-    // Who is open is deleted.
+    // The person who is open is deleted.
     visit.open(&format!("/directory/#/person/{id}"));
     visit.sign_in();
     browser.wait("document.querySelector('#panel h2').textContent === 'Jane Doe'");
@@ -117,10 +117,11 @@ fn what_the_server_says_is_shown() {
         "document.getElementById('token').select(), document.getElementById('token').focus()",
     );
     browser.keys(&[visit.token.reveal(), key::ENTER]);
-    // Nobody is there yet.
+    // There are no users yet.
     browser.wait("!document.getElementById('nobody').hidden");
     assert!(browser.text_of("#nobody").contains("Nobody is here yet"));
-    // Kept for this tab; a token that is revoked ends it with the server's words.
+    // The token is kept for this tab. When it is revoked, the page signs out with the server's
+    // words.
     browser.value("location.reload()");
     browser.wait("!document.getElementById('people').hidden");
     assert_eq!(browser.value("sessionStorage.length"), 1);
@@ -185,7 +186,7 @@ fn five_thousand_people_are_scrolled_a_page_at_a_time() {
     }
     browser.wait("!document.querySelector('.row.waiting')");
     let first = "document.querySelector('.row[aria-posinset=\"5000\"] .email')?.textContent";
-    // In the order of change, descending, the first that was created is last.
+    // The order is by last change, descending: the first users to be created are the last.
     let last = browser.text(first);
     assert!(last.starts_with("person.000"), "{last}");
     let targets = visit.assert_own_host();
@@ -229,7 +230,7 @@ fn everything_can_be_done_with_keys() {
     browser.keys(&[key::ENTER]);
     browser.wait("document.activeElement.tagName === 'H2'");
     browser.wait("document.querySelector('#panel .facts')");
-    // The copy button of the email is reached and pressed.
+    // To the email's copy button, and press it.
     browser.allow_copying();
     browser.keys(&[key::TAB, key::TAB, key::SPACE]);
     browser.wait("document.activeElement.textContent === 'Copied'");
@@ -241,7 +242,7 @@ fn everything_can_be_done_with_keys() {
     browser.wait("document.activeElement.id === 'search'");
     browser.keys(&[key::ESCAPE]);
     browser.wait(&settled(Some("300 people")));
-    // On to the filter, the order, the list.
+    // On to the filter, the attribute to sort by, the order, and the list.
     browser.keys(&[key::TAB, key::RIGHT, key::RIGHT]);
     browser.wait(&settled(Some("27 of 300 people")));
     assert!(!browser.text_of("#rows").contains("\nActive"));
@@ -269,10 +270,10 @@ fn keys_that_are_meant_for_something_else_do_nothing_else() {
     browser.keys(&["/"]);
     browser.keys(&["rosa"]);
     browser.wait("/^[12] of 300/.test(document.getElementById('totals').textContent)");
-    // Of an input method, which has not ended yet.
+    // Keys of an input method that has not ended yet.
     browser.value(
         "for (const key of ['Enter', 'Escape']) {
-            // As Safari tells of its end, the latter.
+            // The latter is what Safari sends at its end.
             for (const how of [{isComposing: true}, {keyCode: 229}]) {
                 document.activeElement.dispatchEvent(
                     new KeyboardEvent('keydown', {key, bubbles: true, ...how}));
@@ -288,7 +289,8 @@ fn keys_that_are_meant_for_something_else_do_nothing_else() {
     visit.assert_clean();
 }
 
-/// However many are opened and closed, there is one step back, and nobody comes back by it.
+/// However many people are opened and closed, the history has one step more, and going back opens
+/// nobody.
 #[test]
 #[ignore = "needs chromium and chromedriver"]
 fn back_closes_whoever_is_open_and_opens_nobody() {
@@ -318,7 +320,7 @@ fn back_closes_whoever_is_open_and_opens_nobody() {
         browser.wait("document.activeElement.id === 'list'");
         browser.wait(closed);
     }
-    // From one to the other without closing; a click while the browser is still going back.
+    // A click while the browser is still going back, and then another person without closing.
     choose(1);
     browser.value("document.querySelector('#panel .close').click()");
     choose(2);
@@ -329,7 +331,7 @@ fn back_closes_whoever_is_open_and_opens_nobody() {
     browser.wait(closed);
     assert_eq!(browser.text("document.title"), "Team Directory");
     visit.assert_clean();
-    // What is before a link is not the page's own.
+    // What comes before a link in the history is not the page's own.
     visit.open(&format!("/directory/?from=mail{link}"));
     visit.sign_in();
     browser.wait("document.querySelector('#panel .facts')");
@@ -337,7 +339,8 @@ fn back_closes_whoever_is_open_and_opens_nobody() {
     browser.keys(&[key::ESCAPE]);
     browser.wait(closed);
     assert_eq!(length(), before);
-    // Whoever is chosen in the place of whom a link names is closed by going back, like any other.
+    // A person chosen in place of the one whom a link names is closed by going back, like any
+    // other.
     browser.value(&format!("location.replace('{link}')"));
     browser.wait("document.querySelector('#panel .facts')");
     choose(1);
@@ -357,7 +360,7 @@ fn a_person_is_copied_and_the_link_opens_the_same_person_again() {
     grace["externalId"] = json!("00u1a2b3c4D5e6F7g8h9");
     grace["title"] = json!("Staff Engineer");
     let grace = add(&mut talk, &grace);
-    // Somebody who is not on the page that is loaded first.
+    // So many that the person is not on the page that is loaded first.
     populate_more(&mut talk);
     let id = grace["id"].as_str().expect("an id");
     let visit = Visit::begin(talk, 1280, 800);
@@ -424,7 +427,7 @@ fn people_are_sorted_by_name_email_and_change_and_selected_by_status() {
     ] {
         let mut user = person(email, given, family);
         user["active"] = json!(active);
-        // In an order of its own.
+        // The userNames have an order of their own.
         user["userName"] = json!(given);
         add(&mut talk, &user);
     }

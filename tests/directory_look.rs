@@ -1,6 +1,7 @@
-//! How the Team Directory looks and how fast it is: light, dark and narrow, to whoever listens
-//! to it, and among a hundred thousand people. Run by name like `directory_browser`. `AXE_CORE`
-//! names the file of axe-core, pictures are left in `target/directory/`.
+//! How the Team Directory looks and how fast it is: light, dark, narrow, enlarged and on paper, for
+//! a screen reader, and among a hundred thousand people. Run by name like `directory_browser`.
+//! `AXE_CORE` names the file of axe-core if it is elsewhere than `tests/axe_core/install` puts it;
+//! pictures are left in `target/directory/`.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -57,7 +58,7 @@ fn everybody_can_use_it_light_dark_and_narrow() {
     let dark = browser.text(ground);
     browser.prefer("light");
     assert_ne!(browser.text(ground), dark);
-    // As many rows as there can be, beside the person with the most lines.
+    // Many rows beside the person with the most lines: `assert_clean` counts the nodes.
     browser.resize(2400, 2600);
     browser.wait("document.querySelectorAll('.row').length > 24");
     browser.resize(360, 740);
@@ -80,7 +81,7 @@ fn everybody_can_use_it_light_dark_and_narrow() {
     visit.assert_clean();
 }
 
-/// Long names are cut and make nothing wider; a name reads in its own direction, at the same edge.
+/// Long names are cut and make nothing wider. Names run in their own direction from the same edge.
 fn names_are_handled(browser: &Browser) {
     let name = |begins: &str| {
         browser.value(&format!(
@@ -103,7 +104,8 @@ fn names_are_handled(browser: &Browser) {
     assert_eq!(name("Елена"), handled("ltr", false));
 }
 
-/// What is copied, printed or pointed at is all of a value and no more, and says when it was.
+/// What is copied, printed or pointed at shows the whole value and nothing else, and moments as
+/// they are stored.
 #[test]
 #[ignore = "needs chromium and chromedriver"]
 fn a_person_is_whole_on_paper_and_in_what_is_copied() {
@@ -162,7 +164,7 @@ fn a_person_is_whole_on_paper_and_in_what_is_copied() {
     browser.wait(&format!("{rows} === '1,2,3,4,5'"));
 }
 
-/// How names and moments are written, asked of the page's own module.
+/// The page's own module writes names and moments as it should.
 #[test]
 #[ignore = "needs chromium and chromedriver"]
 fn names_and_moments_are_written_as_people_write_them() {
@@ -182,7 +184,7 @@ fn names_and_moments_are_written_as_people_write_them() {
     assert_eq!(name("displayName: '  ', name: {givenName: ' Ada '}"), "Ada");
     assert_eq!(name("displayName: ' Ada L. '"), "Ada L.");
     assert_eq!(name("displayName: ' ', name: {formatted: ' '}"), "u");
-    // Friday at three in the morning, over there.
+    // It is three o'clock on Friday morning in that zone.
     let ago = |moment: &str| {
         told(&format!(
             "ago('{moment}', Date.parse('2026-11-27T11:00:00Z'))"
@@ -192,14 +194,14 @@ fn names_and_moments_are_written_as_people_write_them() {
     assert_eq!(ago("2026-11-26T10:00:00Z"), "yesterday");
     assert_eq!(ago("2026-11-26T07:00:00Z"), "2 days ago");
     assert_eq!(ago("2026-11-20T12:00:00Z"), "20 Nov 2026");
-    // From ten past midnight to ten to midnight, and an hour twice between.
+    // From ten past midnight to ten to midnight, on a day that has an hour twice.
     let long = "ago('2026-11-01T07:10:00Z', Date.parse('2026-11-02T07:50:00Z'))";
     assert_eq!(told(long), "24 h ago");
     let moment = told("moment('2026-11-27T11:00:00Z')");
     assert!(moment.starts_with("27 Nov 2026, 03:00:00 "), "{moment}");
 }
 
-/// A person with more attributes than the panel has lines for.
+/// A person with more attributes than fit into the panel.
 fn rich() -> Value {
     let mut user = person("grace.okafor@example.com", "Grace", "Okafor");
     user["externalId"] = json!("00u1a2b3c4D5e6F7g8h9");
@@ -219,7 +221,7 @@ fn rich() -> Value {
     user
 }
 
-/// No violation of any rule that axe-core knows, best practices included.
+/// Asserts that no rule is violated that axe-core applies by default, best practices included.
 fn axe(browser: &Browser, what: &str) {
     let path = std::env::var_os("AXE_CORE").map_or_else(
         || {
@@ -239,11 +241,11 @@ fn axe(browser: &Browser, what: &str) {
     assert_eq!(found, json!([]), "{what}: {found:#}");
 }
 
-/// From the request that a search makes to its rows on the screen, beside the server's own time
-/// for it: what a bare client waits for the same answer, over TLS from the same machine. What the
-/// browser adds does not depend on the server (4 ms with chromium: its processes hand the request
-/// and the answer to each other), and a screen shows nothing between two frames; so one frame is
-/// allowed beside the five times. The debounce is before all that.
+/// The time from a search's request to its rows on the screen may be five times the server's own,
+/// and one frame. The server's own time is what a bare client waits for the same answer, over TLS
+/// on the same machine. What the browser adds does not depend on the server (4 ms with chromium,
+/// whose processes hand the request and the answer to each other), and a screen shows nothing
+/// between two frames: hence the frame. The debounce comes before all that.
 #[test]
 #[ignore = "100,000 users; a minute with --release"]
 fn a_search_among_a_hundred_thousand_is_on_the_screen_at_once() {
@@ -273,8 +275,8 @@ fn a_search_among_a_hundred_thousand_is_on_the_screen_at_once() {
     visit.assert_clean();
 }
 
-/// Types a search; tells how many milliseconds after its request began its rows were in the
-/// page, and on the screen.
+/// Types a search, and returns how many milliseconds after its request began the rows were in the
+/// page and on the screen.
 fn search(browser: &Browser, text: &str) -> [f64; 2] {
     const MEASURE: &str = "(typed) => new Promise((done) => {
         performance.clearResourceTimings();
@@ -303,7 +305,7 @@ fn search(browser: &Browser, text: &str) -> [f64; 2] {
          document.getElementById('search').dispatchEvent(new Event('input'))",
     );
     browser.wait("!document.getElementById('totals').textContent.includes(' of ')");
-    // Whatever that has set going is over.
+    // Wait until everything that this has started is over.
     browser.value("new Promise((done) => requestIdleCallback(done))");
     let took = browser.value(&format!("({MEASURE})({})", json!(text)));
     [0, 1].map(|at| took[at].as_f64().expect("a time"))
@@ -323,8 +325,7 @@ fn bare(talk: &mut Talk, text: &str) -> f64 {
     took.as_secs_f64() * 1000.0
 }
 
-/// A small screen, or a large one at 400 % (WCAG 2.2, 1.4.10), and colours that are not the
-/// page's own.
+/// On a small screen, or a large one at 400 % (WCAG 2.2, 1.4.10), and with forced colours.
 #[test]
 #[ignore = "needs chromium and chromedriver"]
 fn what_is_chosen_and_some_rows_are_seen_enlarged_and_in_few_colours() {
@@ -348,7 +349,7 @@ fn what_is_chosen_and_some_rows_are_seen_enlarged_and_in_few_colours() {
     let panel = "document.getElementById('panel').clientHeight";
     assert_eq!(browser.value(panel), 256);
     picture(browser, "enlarged-person");
-    // Wide and low: the list is no longer for the person beside it.
+    // Wide and low: the person beside the list makes it no higher.
     browser.resize(1280, 400);
     browser.wait(&format!("{list} > 180 && {list} < 300"));
 
@@ -370,7 +371,7 @@ fn what_is_chosen_and_some_rows_are_seen_enlarged_and_in_few_colours() {
     visit.assert_clean();
 }
 
-/// What is told of a failure has the width for its words and not the height of the window.
+/// A notice is wide enough for its words and at most half as high as the window.
 fn a_notice_is_read_and_leaves_some_rows(browser: &Browser) {
     let told = "too many requests for this token (request 0123456789abcdef)";
     browser.value(&format!(

@@ -1,6 +1,6 @@
-//! What means to be something else: targets that would like to be other paths, values that
-//! carry heads, log lines and terminal sequences. Nobody is found, nothing is let out as it
-//! came.
+//! What pretends to be something else: targets that mean other paths, and values that carry heads,
+//! log lines and terminal sequences. Such a target finds nobody, and such a value leaves the server
+//! only as text.
 
 use serde_json::{Value, json};
 
@@ -9,14 +9,14 @@ use crate::support::{Talk, body, escaped, scim_error};
 const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 const BULK: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
 
-/// Nothing but an id is an id: no other path is reached through one, no file, no door.
+/// Only an id is an id: none leads to another path, to a file, or to the local door.
 #[test]
 #[allow(clippy::too_many_lines, reason = "it is one table")]
 fn targets_that_mean_to_be_others_are_nobody() {
     let mut talk = Talk::start(&["--rate-limit", "off"]);
     let jane = talk.create("jane");
     let id = jane["id"].as_str().expect("an id").to_owned();
-    // The same resource, written in the longest way (RFC 3986 section 6.2.2.2).
+    // The same id, spelled as long as can be (RFC 3986 section 6.2.2.2).
     let long = id
         .bytes()
         .fold(String::new(), |long, byte| long + &format!("%{byte:02x}"));
@@ -75,7 +75,7 @@ fn targets_that_mean_to_be_others_are_nobody() {
         "urn:uuid:ID",
     ] {
         let tail = tail.replace("UPPER", &id.to_uppercase()).replace("ID", &id);
-        // By chance there may be no letter in it.
+        // By chance the id may have no letter.
         if tail == id {
             continue;
         }
@@ -149,7 +149,7 @@ fn targets_that_mean_to_be_others_are_nobody() {
     talk.server.stop();
 }
 
-/// What would be a head, a log line or a colour, if it were let out as it came.
+/// A value that would be a head, a log line or a colour if it were sent as it came.
 const EVIL: &str =
     "evil\r\nSet-Cookie: a=b\r\n\r\n<html>\u{1b}[2J\u{1b}]0;t\u{7}\u{9b}31m\u{85}\u{2028}x";
 
@@ -176,7 +176,7 @@ fn values_never_become_heads_or_log_lines() {
         format!("/Users?attributes={}", escaped(EVIL)),
     ] {
         let odd = ("User-Agent", "evil \t\u{9b}31m");
-        // An answer that was split would be read as two, or not at all.
+        // A split answer would be read as two, or not at all.
         let response = talk.send_bytes("GET", &target, odd, None);
         assert!([200, 400, 404].contains(&response.status), "{target}");
         for (name, value) in &response.headers {

@@ -1,5 +1,5 @@
-//! What a 2xx says is on disk: the server is killed with SIGKILL while 50 writers are at
-//! work, started again, and asked for every write that it had acknowledged.
+//! A 2xx means that the change is on disk: the server is killed with SIGKILL while 50 writers are
+//! at work, started again, and asked for everything that it had acknowledged.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,13 +18,13 @@ use crate::support::{Server, number};
 
 const WRITERS: usize = 50;
 
-/// What one writer was told about its user.
+/// What one writer knows about its user.
 struct Told {
     id: String,
     user_name: String,
-    /// The last title that was acknowledged.
+    /// The last acknowledged title.
     title: u64,
-    /// The title of the request that nobody answered, if there was one.
+    /// The title of the request that got no answer, if there was one.
     in_flight: Option<u64>,
 }
 
@@ -46,7 +46,7 @@ fn an_ordinary_restart_loses_nothing_either() {
     let acknowledged = Arc::default();
     let writers = start_writers(&server, &token, "restart", &acknowledged);
     await_writes(&acknowledged, 2 * WRITERS);
-    // SIGTERM: requests that were read are answered, and the exit status is 0.
+    // By SIGTERM: requests that were read are answered, and the exit status is 0.
     server.restart();
     let told = join(writers);
     assert!(!told.is_empty(), "nothing was written before the restart");
@@ -86,7 +86,7 @@ fn kill_rounds(rounds: usize) {
     println!("{rounds} rounds: {acknowledged} acknowledged writes to {users} users, 0 lost");
 }
 
-/// Waits until so many writes were acknowledged.
+/// Waits until `count` writes were acknowledged.
 fn await_writes(acknowledged: &AtomicUsize, count: usize) {
     let until = Instant::now() + PATIENCE;
     while acknowledged.load(Ordering::SeqCst) < count {
@@ -95,7 +95,7 @@ fn await_writes(acknowledged: &AtomicUsize, count: usize) {
     }
 }
 
-/// Some time between 50 and 250 ms.
+/// A random time between 50 and 250 ms.
 fn moment() -> Duration {
     let [byte] = secret::random();
     Duration::from_millis(50 + u64::from(byte) * 200 / 255)
@@ -126,8 +126,8 @@ fn join(writers: Writers) -> Vec<Told> {
         .collect()
 }
 
-/// Creates a user and counts in its title, by PATCH and PUT in turn, until the server is
-/// gone. `None` when not even the creation was acknowledged.
+/// Creates a user and counts up in its title, by PATCH and PUT in turn, until the server is gone.
+/// `None` if not even the create was acknowledged.
 fn write_until_cut(
     mut client: Client,
     token: &Secret,
@@ -184,7 +184,7 @@ fn body(user_name: &str, title: u64) -> Value {
     })
 }
 
-/// Asks; `None` when no answer came, or one that says the server is going away.
+/// Sends a request; `None` if no answer came, or one that says that the server is going away.
 fn send(
     client: &mut Client,
     token: &Secret,
@@ -206,8 +206,8 @@ fn send(
     Some(serde_json::from_str(&text).expect("JSON"))
 }
 
-/// Every user that was acknowledged is there once, as it was last acknowledged, or as the
-/// one request that nobody answered would have left it.
+/// Asserts that every acknowledged user is there once, as last acknowledged or as the one request
+/// without an answer would have left it.
 fn check(server: &Server, token: &Secret, told: &[Told]) {
     let mut client = server.client();
     for told in told {
@@ -232,8 +232,8 @@ fn check(server: &Server, token: &Secret, told: &[Told]) {
     }
 }
 
-/// How many creations and changes the audit trail holds; its chain must be whole and agree
-/// with the users' versions.
+/// How many creates and changes the audit trail holds. Asserts that its chain is whole and that the
+/// last row of each user has the version that the number of its rows gives.
 fn audited_changes(server: Server) -> u64 {
     let directory = server.stop_and_keep();
     let path = directory.path().join("data/users.redb");

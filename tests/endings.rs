@@ -1,5 +1,5 @@
-//! SIGTERM under load: a request whose last byte was read gets its answer. Whatever the store
-//! holds afterwards was acknowledged, and whatever was acknowledged is there.
+//! SIGTERM under load: a request whose last byte was read gets its answer. So afterwards the store
+//! holds what was acknowledged, no less and no more.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use crate::support::{Server, body, cli_in, number, send};
 
 const CLIENTS: usize = 16;
 
-/// Creates users until the server is gone; the names of those that were acknowledged.
+/// Creates users until the server is gone. Returns the names of those that were acknowledged.
 fn create_until_the_end(
     server: &Server,
     authorization: &str,
@@ -23,7 +23,7 @@ fn create_until_the_end(
     let mut client = server.client();
     let mut names = Vec::new();
     for turn in 0.. {
-        // A quarter of the clients makes a connection for each request.
+        // A quarter of the clients opens a connection for each request.
         if which.is_multiple_of(4) {
             client = server.client();
         }
@@ -41,7 +41,7 @@ fn create_until_the_end(
     names
 }
 
-/// Ends a server so many times; how many requests were answered.
+/// Ends a server under load `rounds` times. Returns how many requests were answered.
 fn end_under_load(rounds: usize) -> usize {
     let mut answered = 0;
     for round in 0..rounds {

@@ -1,5 +1,5 @@
-//! The guides: each is filled in for its installation, says first what is in the way, and the
-//! commands in it do what it says.
+//! The guides: each is filled in for its installation and says first what is in the way, and its
+//! commands do what it says.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +12,7 @@ const GUIDES: [&str; 6] = ["okta", "entra", "onelogin", "jumpcloud", "other", "a
 
 const BEFORE: &str = "BEFORE YOU BEGIN";
 
-/// The guide of a running server, which must have all of `wanted`.
+/// The guide that a running server gives, which must have all of `wanted`.
 fn guide_with(server: &Server, which: &str, wanted: &[&str]) -> String {
     let output = server.cli(&["guide", which]);
     assert_eq!(output.status, Some(0), "{output:?}");
@@ -28,7 +28,7 @@ fn has_all(guide: &str, which: &str, wanted: &[&str]) {
     assert_eq!(guide.find(['{', '}']), None, "{which}:\n{guide}");
 }
 
-/// Each guide's first advice, for an installation as it comes out of the box.
+/// What each guide says first to an installation fresh out of the box.
 #[test]
 fn each_guide_has_what_this_installation_has() {
     let server = Server::start_with(&["--rate-limit", "7"]);
@@ -91,7 +91,7 @@ fn what_is_in_the_way_comes_before_the_first_step() {
     guide_with(&server, "agent", &[health]);
 }
 
-/// The values of the last start, or of the configuration where that says more.
+/// A guide shows the values of the last start, or of the configuration where that has them.
 #[test]
 fn a_guide_needs_no_running_server() {
     let folder = TempDir::new().expect("a folder");
@@ -129,7 +129,7 @@ fn a_guide_needs_no_running_server() {
     has_all(&guide, "okta", &[&format!("say so in {file}, and restart")]);
 }
 
-/// What each guide says of its token, typed into a shell.
+/// The commands that each guide has for its tokens, typed into a shell.
 #[test]
 fn the_commands_for_tokens_issue_what_the_guide_says() {
     let server = Server::start();
@@ -158,11 +158,11 @@ fn the_commands_for_tokens_issue_what_the_guide_says() {
                 shown.contains(&format!("\"scope\":\"{scope}\"")),
                 "{command}: {shown}"
             );
-            // The guide's way to let it delete later.
+            // The guide's command that lets the token delete later.
             let change = guide.lines().find(|line| line.contains(" token change "));
             let changed = change.map(|command| typed(command.trim()));
             assert!(changed.is_none_or(|told| told.contains("full")), "{guide}");
-            // The next one may have the same name: they are one or the other.
+            // The next one may have the same name, since the reader issues one or the other.
             server.cli(&["token", "revoke", name]);
         }
     }

@@ -1,6 +1,6 @@
-//! Tokens that take more than there is for them: every place, with bodies that never arrive, and
-//! the memory, with those and with answers that nobody takes. Others are served beside them, and
-//! the server stays small. And strangers that take all that there is: more of that is in `slow`.
+//! Tokens that take more than their share: every connection, with bodies that never arrive, and the
+//! memory, with such bodies and with answers that nobody takes. Others are served all the while,
+//! and the server stays small. Also a crowd of strangers; more of those is in `slow`.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -15,7 +15,7 @@ use crate::slow::{Kept, populate, size};
 use crate::support::wire::{BOTH, Door, PATIENCE, Tls, assert_closed, read};
 use crate::support::{Server, number, scim_error, status, wait_until};
 
-/// Connections that the servers of these tests have place for.
+/// How many connections a server of these tests has room for.
 const PLACES: usize = 40;
 
 /// A server with [`PLACES`] places.
@@ -38,7 +38,7 @@ fn small() -> Door {
     Door::to(server)
 }
 
-/// A request whose body does not arrive.
+/// Begins a request whose body never arrives.
 fn begin(door: &Door, token: &Secret, request: &str) -> std::io::Result<Tls> {
     let mut tls = door.connect_with(BOTH, &[])?;
     let head = format!(
@@ -50,8 +50,8 @@ fn begin(door: &Door, token: &Secret, request: &str) -> std::io::Result<Tls> {
     Ok(tls)
 }
 
-/// Takes every place, again and again: whoever was cut off comes back at once. Newcomers with
-/// another token are served all the while.
+/// Takes every place, and one more each time a newcomer comes. Newcomers with another token are
+/// served all the while.
 fn assert_nobody_is_locked_out(door: &Door, mut next: impl FnMut() -> std::io::Result<Tls>) {
     let mut taken: Vec<Tls> = (0..PLACES).filter_map(|_| next().ok()).collect();
     assert!(taken.len() > PLACES / 2, "{} came in", taken.len());
@@ -67,7 +67,7 @@ fn assert_nobody_is_locked_out(door: &Door, mut next: impl FnMut() -> std::io::R
 fn a_token_of_the_least_scope_that_keeps_every_place_waiting_locks_nobody_out() {
     let door = small();
     let hoarder = door.server.token_with("hoarder", &["--scope", "metrics"]);
-    // Somebody else's body is on its way meanwhile.
+    // Meanwhile somebody else's body is on its way.
     let user = "{\"schemas\":[\"urn:ietf:params:scim:schemas:core:2.0:User\"],\"userName\":\"u\"}";
     let head = format!(
         "POST /scim/v2/Users HTTP/1.1\r\nHOST\r\nContent-Length: {}\r\n\r\n",
@@ -81,14 +81,14 @@ fn a_token_of_the_least_scope_that_keeps_every_place_waiting_locks_nobody_out() 
     door.server.stop();
 }
 
-/// What a refused caller still sends is awaited for as long as it comes, unless its place is needed.
+/// The server reads on as long as a refused caller sends, unless its place is needed.
 #[test]
 fn whoever_is_refused_and_goes_on_sending_locks_nobody_out() {
     let door = small();
     let strange = Secret::new("wrong".to_owned());
     assert_nobody_is_locked_out(&door, || begin(&door, &strange, "POST /scim/v2/Users"));
     let hoarder = door.server.token_with("hoarder", &["--scope", "read"]);
-    // The scope does not suffice, and the body is too long to be skipped.
+    // The scope does not allow it, and the body is too long to be read and dropped.
     let refused = |_| {
         let mut tls = door.connect_with(BOTH, &[]).ok()?;
         let head = format!(
@@ -103,7 +103,7 @@ fn whoever_is_refused_and_goes_on_sending_locks_nobody_out() {
     let mut taken: Vec<Tls> = (0..PLACES).filter_map(refused).collect();
     let authorization = format!("Bearer {}", door.token);
     for _ in 0..PLACES / 2 {
-        // Each has the time to take its answer.
+        // Each refused client has some time to take its answer first.
         wait_until("a newcomer is served", || {
             for tls in &mut taken {
                 let _ = tls.write_all(b" ");
@@ -114,7 +114,7 @@ fn whoever_is_refused_and_goes_on_sending_locks_nobody_out() {
     door.server.stop();
 }
 
-/// Each of them has less than its share.
+/// Each token has less than its share.
 #[test]
 fn many_tokens_that_keep_every_place_waiting_together_lock_nobody_out() {
     let door = small();
@@ -128,7 +128,7 @@ fn many_tokens_that_keep_every_place_waiting_together_lock_nobody_out() {
     door.server.stop();
 }
 
-/// As many as leave strangers more than a quarter of the places.
+/// The token has so many connections that strangers still have more than a quarter of the places.
 #[test]
 fn strangers_close_no_connection_of_who_has_shown_a_token() {
     let door = small();
@@ -136,7 +136,7 @@ fn strangers_close_no_connection_of_who_has_shown_a_token() {
     assert!(kept.iter_mut().all(|kept| kept.ask() == 200));
     let connect = |_| TcpStream::connect(door.server.address()).expect("connected");
     let crowd: Vec<TcpStream> = (0..5 * PLACES).map(connect).collect();
-    // Who is let in after all of them.
+    // Somebody who comes after all of them is let in.
     let authorization = format!("Bearer {}", door.token);
     let served = status(&mut door.server.client(), &authorization);
     assert_eq!(served, Ok(200), "{}", door.server.log());
@@ -145,7 +145,7 @@ fn strangers_close_no_connection_of_who_has_shown_a_token() {
     door.server.stop();
 }
 
-/// A request with a body so large that it is worked on in turns.
+/// A request with a body so large that its work needs a turn.
 fn bulky(token: &str) -> String {
     let list = vec!["{\"\":0}"; 20_000].join(",");
     let search = "urn:ietf:params:scim:api:messages:2.0:SearchRequest";
@@ -157,7 +157,7 @@ fn bulky(token: &str) -> String {
     )
 }
 
-/// Whoever waits for its turn has to make room.
+/// A connection that waits for its turn makes room too.
 #[test]
 fn a_token_that_keeps_every_place_with_large_bodies_locks_nobody_out() {
     let door = small();
@@ -193,8 +193,8 @@ fn what_a_revoked_token_has_open_is_ended_soon() {
     door.server.stop();
 }
 
-/// Two of a token's costly queries are worked on, some wait, and the others are told at once to come
-/// back; who has another token does not wait for all of those.
+/// Two of a token's costly queries are worked on, some wait, and the others get 503 at once.
+/// Another token need not wait for all of them.
 #[test]
 fn a_token_that_asks_what_no_index_answers_leaves_others_their_turn() {
     const QUERIES: usize = limits::SCANS_OF_ONE_MAX + limits::SCANS_WAITING_MAX + 12;
@@ -233,7 +233,7 @@ fn a_token_that_asks_what_no_index_answers_leaves_others_their_turn() {
     door.server.stop();
 }
 
-/// A connection that takes hardly anything, and has asked for a large page. Its answer has begun.
+/// A connection that has asked for a large page and takes hardly any of it. The answer has begun.
 fn reader(door: &Door) -> Tls {
     let socket = TcpStream::connect(door.server.address()).expect("connected");
     SockRef::from(&socket)
@@ -247,7 +247,7 @@ fn reader(door: &Door) -> Tls {
     tls
 }
 
-/// A connection whose body lacks its end.
+/// A connection that has sent all of its body but the last byte.
 fn sender(door: &Door) -> Tls {
     let mut tls = door.connect();
     let head = format!(
@@ -260,7 +260,7 @@ fn sender(door: &Door) -> Tls {
     tls
 }
 
-/// With 512 of them the server would stay below the `MemoryMax` of its unit, 1 GiB.
+/// With 512 such connections the server would stay below the `MemoryMax` of its unit, 1 GiB.
 #[test]
 fn answers_that_nobody_takes_take_little_memory() {
     let door = Door::open();
@@ -269,13 +269,13 @@ fn answers_that_nobody_takes_take_little_memory() {
     assert_small(&door, reader, 1200);
 }
 
-/// The same.
+/// So it would with 512 of these.
 #[test]
 fn bodies_without_an_end_take_little_memory() {
     assert_small(&Door::open(), sender, 1700);
 }
 
-/// A connection that has had an answer to a large body, and stays.
+/// A connection that has had the answer to a large body and stays open.
 fn stayer(door: &Door) -> Tls {
     let mut tls = door.connect();
     tls.write_all(bulky(&door.token).as_bytes()).expect("taken");
@@ -283,8 +283,8 @@ fn stayer(door: &Door) -> Tls {
     tls
 }
 
-/// What has been read is not kept for as long as the connection is, by a server that runs as its
-/// unit has it.
+/// A server with the environment of its unit does not keep a body as long as the connection is
+/// open.
 #[test]
 fn large_bodies_that_were_answered_take_no_memory() {
     let unit = include_str!("../packaging/systemd/golinks-scim.service");
@@ -298,12 +298,12 @@ fn large_bodies_that_were_answered_take_no_memory() {
             command
         },
     ));
-    // What any of them takes once.
+    // What only the first one costs.
     drop(stayer(&door));
     assert_small(&door, stayer, 600);
 }
 
-/// Each of many such connections takes less than so many KiB of the server's memory.
+/// Asserts that each of many such connections takes less than `most` KiB of the server's memory.
 fn assert_small(door: &Door, begin: fn(&Door) -> Tls, most: u64) {
     let count = number("HOLDERS", 60);
     let start = Instant::now();

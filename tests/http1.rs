@@ -1,7 +1,7 @@
-//! The parser of requests beside a second one: hundred thousands of requests, mutated from good
-//! ones, and whatever is accepted here is written down for h11 to read, in Python
-//! (`tests/http1_differential/run`). A request that two parsers read differently is how
-//! requests are smuggled; one that is refused here is nobody's.
+//! The parser of requests beside a second one: hundreds of thousands of requests are mutated from
+//! good ones, and those accepted here are written down for h11, in Python, to read
+//! (`tests/http1_differential/run`). Requests are smuggled where two parsers read the same bytes
+//! differently; one that is refused here reaches nobody.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -27,10 +27,10 @@ const GOOD: &[&str] = &[
     "OPTIONS /x HTTP/1.1\r\nHost: h\r\nX:\t a \t b\u{e9} \t\r\nY:\r\nContent-Length: 1\r\n\r\nz",
 ];
 
-/// Bytes that parsers disagree about.
+/// Bytes that parsers may disagree about.
 const ODD: &[u8] = b"\r\n\t :;,\"\\\0\x0b\x0c\x1f\x7f\x80\xa0\xff+-_0129afAFxX/?#%*()<>[]{}=.";
 
-/// Numbers that look random and are the same in each run (xorshift64*, Vigna 2016).
+/// Numbers that look random but are the same in each run (xorshift64*, Vigna 2016).
 struct Dice(u64);
 
 impl Dice {
@@ -59,7 +59,7 @@ fn mutated(dice: &mut Dice) -> Vec<u8> {
             2 if at < bytes.len() => drop(bytes.remove(at)),
             3 if at < bytes.len() => bytes[at] ^= 0x20,
             4 => {
-                // A line of another request, or one of its own again.
+                // A line of one of the good requests, perhaps the same one.
                 let other = latin(GOOD[dice.roll(GOOD.len())]);
                 let lines: Vec<&[u8]> = other.split_inclusive(|byte| *byte == b'\n').collect();
                 let line = lines[dice.roll(lines.len())];
@@ -88,7 +88,7 @@ fn mutated(dice: &mut Dice) -> Vec<u8> {
     bytes
 }
 
-/// A request that was accepted: its head, its body, and how many bytes it took.
+/// The head, the body and the length in bytes of a request, if it is accepted.
 fn accepted(bytes: &[u8]) -> Option<(Head, Vec<u8>, usize)> {
     let (head, length) = Head::parse(bytes).ok()??;
     let framing = Framing::of(&head).ok()?;

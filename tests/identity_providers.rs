@@ -1,5 +1,5 @@
-//! The suites of the providers other than Okta, over TLS against the real binary. The tables
-//! and their expected values stand in `golinks_scim::idp`.
+//! The suites of the providers other than Okta, over TLS against the real binary. Their requests
+//! and the expected answers are in `golinks_scim::idp`.
 
 use golinks_scim::idp::authentik::authentik;
 use golinks_scim::idp::jumpcloud::jumpcloud;
@@ -10,7 +10,7 @@ use golinks_scim::secret::Secret;
 
 use crate::support::{Server, person};
 
-/// Plays a suite on an empty directory, with a token of the scope that it needs.
+/// Plays a suite against an empty directory, with a token of the scope that it needs.
 fn check(suite: &Suite, scope: &str) {
     let server = Server::start();
     let output = server.cli(&["token", "issue", "provider", "--scope", scope]);

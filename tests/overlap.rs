@@ -1,7 +1,7 @@
-//! A commit that is synced while the next plans are run: nobody is answered and nobody reads
-//! before the sync, nothing is written during it, and when it fails nobody is told a lie.
+//! A commit that is synced while the next plans run: before the sync nobody is answered and nobody
+//! reads the change, during it nothing is written, and when it fails nobody is told a lie.
 //!
-//! - `disk`: a disk whose syncs wait to be let go.
+//! - `disk`: a disk whose syncs wait until a test lets them pass.
 
 mod disk;
 
@@ -23,13 +23,13 @@ use disk::{Ends, Gate, Gated, State};
 /// What a write does.
 #[derive(Clone, Copy, PartialEq)]
 enum Does {
-    /// So many rows for the audit trail.
+    /// Adds this many rows to the audit trail.
     Write(usize),
     Nothing,
     Panic,
 }
 
-/// Writes; `has_run` is told when the plans have run.
+/// Writes in a thread of its own; `has_run` counts the plans that have run.
 fn write(
     store: &Arc<Store>,
     does: Does,
@@ -59,8 +59,8 @@ fn write(
     })
 }
 
-/// Three writes: the first is at its sync, the second waits for its own, which the syncer makes,
-/// and the plans of the third have been run.
+/// Three writes: the first is answered, the syncer is syncing the second, and the plan of the third
+/// has run.
 struct Three {
     disk: Gated,
     store: Arc<Store>,
@@ -70,7 +70,7 @@ struct Three {
 }
 
 const SECOND: usize = limits::BATCH_CHANGES_MAX;
-/// Rows that the second writes: its own, and one that waited for somebody's commit.
+/// Rows that the second commit writes: its own, and the note that waited for a commit.
 const SECOND_ROWS: u64 = SECOND as u64 + 1;
 
 fn three(third: Does) -> Three {
@@ -81,7 +81,7 @@ fn three(third: Does) -> Three {
     let first = write(&store, Does::Write(1), &run);
     wait_until("the first is at its sync", || disk.gate.state().is_syncing);
     store.note(json!({"kind": "note"}).to_string());
-    // So many that nothing else joins them.
+    // So many that no other change joins the commit.
     let second = write(&store, Does::Write(SECOND), &run);
     wait_until("the second waits", || waiting(&store) == 1);
     let third = write(&store, third, &last_run);
@@ -112,8 +112,8 @@ impl Three {
 fn what_is_not_synced_is_neither_answered_nor_shown() {
     for third in [Does::Write(1), Does::Nothing] {
         let it = three(third);
-        // That nobody is answered has no event to wait for. Where this is too short for whoever
-        // answers too early, nothing is found; nothing fails without a reason.
+        // No event says that nobody is answered. If this is too short, an answer that comes too
+        // early may go unnoticed, but nothing fails without a reason.
         thread::sleep(Duration::from_millis(20));
         assert!(!it.second.is_finished() && !it.third.is_finished());
         assert_eq!(it.read(), it.state, "what is not synced is shown");
@@ -137,7 +137,7 @@ fn what_is_not_synced_is_neither_answered_nor_shown() {
     }
 }
 
-/// Whose changes are synced waits a little for the next ones to be written, and no longer.
+/// The caller of a synced change waits a little while the next ones are written, and no longer.
 #[test]
 fn nobody_waits_for_a_write_of_somebody_else_that_takes_long() {
     let it = three(Does::Write(1));
@@ -156,7 +156,7 @@ fn nobody_waits_for_a_write_of_somebody_else_that_takes_long() {
     }
 }
 
-/// Three, of which the third is at its sync, which the syncer makes, and nothing else waits.
+/// Three writes, of which the syncer is syncing the third, and nothing else waits.
 fn the_last_of_three() -> Three {
     let it = three(Does::Write(1));
     it.disk.gate.pass(Ends::Well);
@@ -167,7 +167,7 @@ fn the_last_of_three() -> Three {
     it
 }
 
-/// Those who are answered come back: the writer is there for them while the next commit is synced.
+/// Callers who are answered come back with more, and the writer serves them during the next sync.
 #[test]
 fn plans_of_those_who_come_back_are_run_during_a_sync() {
     let it = the_last_of_three();
@@ -184,7 +184,7 @@ fn plans_of_those_who_come_back_are_run_during_a_sync() {
     }
 }
 
-/// A sync that fails while nothing else is to be written, or while the store is being closed.
+/// A sync fails while nothing else is to be written, or while the store is being closed.
 #[test]
 fn when_the_last_sync_fails_its_caller_is_told_what_became_of_it() {
     for ends in [Ends::Failed, Ends::Lost, Ends::Panicked] {
@@ -192,7 +192,7 @@ fn when_the_last_sync_fails_its_caller_is_told_what_became_of_it() {
             let it = the_last_of_three();
             let store = Arc::clone(&it.store);
             let closing = closes.then(|| thread::spawn(move || store.close()));
-            // It is told the same whenever that begins.
+            // The caller is told the same, whenever the closing begins.
             thread::sleep(Duration::from_millis(20));
             it.disk.gate.pass(ends);
             let open = |state: &mut State| (state.is_open, state.ends) = (true, Ends::Well);
@@ -232,7 +232,7 @@ fn when_a_sync_fails_nothing_that_came_of_it_is_told() {
             let run = Arc::default();
             let more = write(&it.store, Does::Write(1), &run);
             more.join().expect("no panic").expect("written");
-            // What waited for the second's commit is there once: with it, or with this one.
+            // The note is there once: from the second commit, or from this one.
             let before = it.state + if is_lost { 1 } else { SECOND_ROWS };
             let snapshot = it.store.snapshot().expect("open");
             assert_eq!(snapshot.state(), before + 1, "{ends:?}");
@@ -322,7 +322,7 @@ fn no_power_cut_takes_what_eight_writers_were_told() {
         acknowledged, cuts, ..
     } = std::mem::take(&mut *disk.gate.state());
     assert_eq!(acknowledged.len(), 160);
-    // Whoever is alone with the disk makes a commit of each.
+    // Each of the eight waits for its answer, so no commit holds more than eight of the 160.
     assert!(cuts.len() > 20, "{} images", cuts.len());
     for (image, told) in cuts {
         let image = crash::Disk::holding(image);

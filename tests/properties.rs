@@ -1,6 +1,6 @@
-//! Laws that hold for all values: a filter reads what it writes, a patch does what it says
-//! and nothing else. Pure values, thousands of cases; and a query, whose keys and indexes say of a
-//! directory what its filter says of each user.
+//! Laws that hold for all values, tried on thousands of random ones: a filter reads what it writes,
+//! a patch does what it says and nothing else, and a query, with its keys and indexes, selects from
+//! a directory the users whom its filter matches one by one.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::model::ids;
 const CORE: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 const BASE_URL: &str = "https://h/scim/v2";
-/// What filters compare dates with.
+/// A moment that filters compare dates with; the users are created around it.
 const NOON: &str = "2026-01-31T12:00:00Z";
 
 fn path(name: &str) -> AttributePath {
@@ -42,7 +42,7 @@ fn any_op() -> impl Strategy<Value = CompareOp> {
     prop::sample::select([&EQUALITY[..], &ORDER, &PART].concat())
 }
 
-/// Texts with everything that a JSON string must escape, and some that users have.
+/// Texts with characters that a JSON string must escape, and some that users have.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         "\\PC{0,12}",
@@ -61,7 +61,7 @@ fn number() -> impl Strategy<Value = CompValue> {
     .prop_map(|spelling| CompValue::Number(spelling.into()))
 }
 
-/// What can be said of one attribute.
+/// A filter of one attribute.
 fn clause(paths: Vec<AttributePath>, flags: Vec<AttributePath>) -> impl Strategy<Value = Filter> {
     let any_path = prop::sample::select([paths.clone(), flags.clone()].concat());
     let compared = (prop::sample::select(paths.clone()), any_op(), text())
@@ -128,7 +128,7 @@ fn filter() -> impl Strategy<Value = Filter> {
     combined(prop_oneof![4 => whole, 1 => dated, 2 => value_path])
 }
 
-/// A user as an identity provider might have left it.
+/// A user as identity providers leave them.
 fn user() -> impl Strategy<Value = User> {
     let email = (0..6u8, any::<bool>(), prop::option::of("work|home")).prop_map(
         |(number, primary, kind)| {
@@ -173,7 +173,7 @@ fn assignment() -> impl Strategy<Value = (String, Value)> {
     prop_oneof![2 => plain, 1 => element_assignment()]
 }
 
-/// A value path, and a value for the elements that it selects, or for a part of them.
+/// A value path, and a value for the selected elements or for one of their sub-attributes.
 fn element_assignment() -> impl Strategy<Value = (String, Value)> {
     let filter = prop::sample::select(vec![
         "type eq \"work\"",
@@ -203,7 +203,7 @@ fn patched(user: &User, operations: &Value) -> User {
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 2000,
-        // A failure prints its smallest case; nothing is left in the tree.
+        // A failure prints its smallest case and leaves no file in the tree.
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
@@ -219,7 +219,7 @@ proptest! {
 
     #[test]
     fn to_add_and_then_remove_changes_nothing(user in user(), (name, value) in assignment()) {
-        // Whoever was primary before is not any more.
+        // To add a primary value changes which one was primary before.
         prop_assume!(!name.contains("primary"));
         let cleared = patched(&user, &json!([{"op": "remove", "path": name}]));
         let both = patched(&cleared, &json!([
@@ -271,12 +271,12 @@ proptest! {
     }
 }
 
-/// A directory of these users, each with a name of its own, and how they are shown, in order of
-/// creation.
+/// A directory of these users, each with a userName of its own, and the users as they are shown, in
+/// order of creation.
 fn directory_of(users: &[User]) -> (Directory, Vec<Map<String, Value>>) {
     let opener: Opener = Box::new(|| Ok(Box::new(redb::backends::InMemoryBackend::new())));
     let store = Store::open_with(opener, describe).expect("a store in memory");
-    // It goes on by a millisecond with each look: some come before noon, and some after.
+    // It advances by a millisecond whenever it is read: some are created before noon, some after.
     let noon = Instant::parse(NOON).expect("a date");
     let clock = Ticking(AtomicI64::new(noon.millis() - 10));
     let directory = Directory::new(Arc::new(store), Arc::new(clock));
@@ -288,7 +288,7 @@ fn directory_of(users: &[User]) -> (Directory, Vec<Map<String, Value>>) {
     let mut shown = Vec::new();
     for (number, user) in users.iter().enumerate() {
         let mut body = Value::Object(user.attributes().clone());
-        // Names and addresses are looked up in one place: some of either are the other's.
+        // Some userNames are other users' addresses: neither may be found as the other.
         body["userName"] = json!(format!("{number}@x"));
         body["externalId"] = json!(format!("{}@x", number % 5));
         let user = User::parse(body, &mut Leniency::compatible()).expect("a user");
@@ -340,6 +340,6 @@ fn a_query_selects_whom_its_filter_matches_and_its_negation_the_others() {
         Ok(())
     });
     tried.unwrap_or_else(|failed| panic!("{failed}\n{shown:#?}"));
-    // Most say the same of everybody; were it all of them, little would have been tried.
+    // Most filters say the same of everybody. If all of them did, this would prove little.
     assert!(divided.get() > CASES / 20, "{} filters", divided.get());
 }

@@ -1,5 +1,5 @@
-//! What the protocol promises beside the identity providers' own walks: discovery, paging,
-//! projections, deletion, groups, and pages too large to be held.
+//! What the protocol promises beyond what identity providers use: discovery, paging, projections,
+//! deletion, groups, and pages too large to be held in memory.
 
 use golinks_scim::limits;
 use serde_json::{Value, json};
@@ -111,7 +111,7 @@ fn pages_are_exact_at_their_edges() {
         ("?count=-1", 1, 0..0),
         ("?count=100000", 1, 0..7),
         ("?aadOptscim062020&unknown=x&unknown=y", 1, 0..7),
-        // Blank is as good as absent, and what is said twice the same way is said once.
+        // A blank parameter counts as absent, and one that is repeated with the same value as one.
         ("?startIndex=&count=%20&filter=&sortBy=", 1, 0..7),
         ("?startIndex=2&count=1&startindex=2", 2, 1..2),
         ("/?startIndex=2&count=1", 2, 1..2),
@@ -223,7 +223,7 @@ fn a_page_too_large_to_be_held_is_streamed_whole() {
         );
     }
     assert_eq!(users.len(), 40);
-    // The connection goes on after it, and the command line reads it too.
+    // The connection can still be used, and the command line reads such a page too.
     talk.json("GET", "/Users?count=1", None, 200);
     let listed = talk.server.cli(&["user", "list", "-o", "jsonl"]);
     assert_eq!(

@@ -1,6 +1,6 @@
-//! RFC 7643, clause by clause, against the real binary: what a User is and what the service
-//! provider says of it. `DIFFERENCE` marks a deviation; the manual's page on the
-//! protocol collects them.
+//! RFC 7643, clause by clause, against the real binary: what a User is, and what the service
+//! provider says about it. `DIFFERENCE` marks a deviation; the manual's page on the protocol lists
+//! them all.
 
 use golinks_scim::scim::schema::{self, Kind, Returned};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::support::{CORE, Talk, body};
 
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 
-/// Every attribute of sections 4.1 and 4.3 that a client may set and everybody may see.
+/// A user with every attribute of sections 4.1 and 4.3 that clients may set and read.
 fn complete() -> Value {
     json!({
         "schemas": [CORE, ENTERPRISE],
@@ -68,7 +68,7 @@ fn section_4_every_attribute_is_kept_as_it_was_sent() {
     for (name, value) in sent.as_object().expect("members") {
         assert_eq!(shown[name], *value, "{name}");
     }
-    // Section 3: nothing else but what the service provider adds.
+    // Section 3: the service provider adds its own attributes and no others.
     let names: Vec<&String> = shown.as_object().expect("a user").keys().collect();
     let added: Vec<&&String> = names
         .iter()
@@ -100,7 +100,7 @@ fn section_2_5_null_and_empty_lists_are_unassigned() {
         ("emails", json!([])),
         ("addresses", json!(null)),
         ("name", json!({"givenName": null, "familyName": "F"})),
-        // DIFFERENCE(empty-text): an empty text too, which RFC 7643 has for a value.
+        // DIFFERENCE(empty-text): an empty text too, which is a value in RFC 7643.
         ("nickName", json!("")),
     ] {
         sent[name] = value;
@@ -133,9 +133,9 @@ fn section_3_1_common_attributes_are_the_service_providers() {
     );
     assert_eq!(meta["created"], meta["lastModified"]);
     assert_ne!(meta["created"], "2001-01-01T00:00:00Z");
-    // The id is case-sensitive, and nothing else is found under it.
+    // The id is case-sensitive.
     let other = id.to_uppercase();
-    // By chance there may be no letter in it.
+    // By chance it may have no letter.
     if other != id {
         talk.json("GET", &format!("/Users/{other}"), None, 404);
     }
@@ -162,12 +162,12 @@ fn section_7_the_password_is_taken_and_never_shown() {
     });
     let patched = talk.json("PATCH", &target, Some(&patch), 200);
     assert!(patched.get("password").is_none(), "{patched}");
-    // Nothing was changed by it, since nothing of it is kept.
+    // It changed nothing, since no password is kept.
     assert_eq!(patched["meta"]["version"], "W/\"1\"");
 }
 
-/// What `/Schemas` says, what filters take and what bodies may hold come from one table;
-/// this looks from outside whether they agree.
+/// What `/Schemas` says, filters take and bodies may hold comes from one table. This checks from
+/// outside that they agree.
 #[test]
 fn section_7_schemas_say_what_filters_and_bodies_take() {
     let mut talk = Talk::start(&["--rate-limit", "off"]);
@@ -182,7 +182,7 @@ fn section_7_schemas_say_what_filters_and_bodies_take() {
             let hidden = attribute["returned"] == "never";
             let status = if hidden { 403 } else { 200 };
             let found = talk.json("GET", &format!("/Users?filter={filter}"), None, status);
-            // The complete user has all of them but the groups.
+            // The complete user has every attribute that is shown, except `groups`.
             let has_it = usize::from(name != "groups");
             if !hidden {
                 assert_eq!(found["totalResults"], has_it, "{name}");

@@ -14,7 +14,7 @@ use crate::support::{CORE, Talk};
 
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 
-/// Three people in whom the filters of this file find differences.
+/// Three people who differ in what the filters and parameters of these tests ask about.
 fn directory() -> Talk {
     let mut talk = Talk::start(&["--rate-limit", "off"]);
     for user in [

@@ -1,5 +1,5 @@
-//! API throttling as Okta lives with it: many jobs at once, each obeys `Retry-After`, waits
-//! twice as long each further time and gives up after ten tries. Everybody must arrive.
+//! API throttling as Okta meets it: there are many jobs at once, and each obeys `Retry-After`,
+//! waits twice as long each further time, and gives up after ten tries. Every user must arrive.
 //!
 //! ```text
 //! cargo test --release --test main -- --ignored --exact --nocapture throttle::five_thousand_users_arrive_through_twenty_a_second
@@ -24,16 +24,16 @@ const RATE: u32 = 20;
 /// A user on its way: when it is due, which one, how often it was tried.
 type Task = Reverse<(Instant, usize, u32)>;
 
-/// How long Okta waits after a refusal: what it was told, twice as long each further time.
+/// How long Okta waits after a refusal: `Retry-After`, and twice as long each further time.
 fn wait(retry_after: u32, tries: u32) -> Duration {
     Duration::from_secs(u64::from(retry_after) << (tries - 1).min(20))
 }
 
-/// Sends users through the limit in simulated time; how many gave up.
+/// Sends users through the limit in simulated time. Returns how many gave up.
 fn simulated(users: usize, told: impl Fn(u32) -> u32) -> usize {
     let start = Instant::now();
     let limiter = Limiter::new(start);
-    // Fifty jobs that need 10 ms for a request send 5,000 a second.
+    // Fifty jobs that need 10 ms for each request send 5,000 a second.
     let first = |user: usize| start + Duration::from_millis(user as u64 / 5);
     let mut tasks: BinaryHeap<Task> = (0..users)
         .map(|user| Reverse((first(user), user, 1)))
@@ -59,14 +59,14 @@ fn a_growing_retry_after_brings_everybody_through_and_a_fixed_one_does_not() {
     assert!(gave_up > 0, "a fixed wait would do as well");
 }
 
-/// The jobs' common queue.
+/// The queue that all jobs share.
 struct Queue {
     tasks: Mutex<(BinaryHeap<Task>, usize)>,
     changed: Condvar,
 }
 
 impl Queue {
-    /// The next task that is due; `None` when all users have arrived or given up.
+    /// Waits for the next task that is due; `None` once all users have arrived.
     fn next(&self) -> Option<(usize, u32)> {
         let mut tasks = self.tasks.lock().expect("not poisoned");
         loop {
@@ -103,7 +103,7 @@ impl Queue {
     }
 }
 
-/// Creates users over TLS as fifty jobs of Okta do; the most tries that one needed.
+/// Creates users over TLS as fifty jobs of Okta do. Returns the most tries that a user needed.
 fn push(users: usize) -> u32 {
     let server = Server::start_with(&["--rate-limit", &RATE.to_string()]);
     let authorization = format!("Bearer {}", server.token("okta").reveal());
@@ -154,12 +154,12 @@ fn push(users: usize) -> u32 {
     most
 }
 
-/// What anybody needed here is three; one more is for a busy machine.
+/// Nobody needed more than three when this was measured; one more is for a busy machine.
 const TRIES_SEEN_MAX: u32 = 4;
 
 #[test]
 fn a_hundred_and_sixty_users_arrive_through_twenty_a_second() {
-    // The burst of this rate is 100: the others have to wait.
+    // A burst of 100 passes at this rate: the others have to wait.
     assert!(push(160) <= TRIES_SEEN_MAX);
 }
 
@@ -169,7 +169,7 @@ fn five_thousand_users_arrive_through_twenty_a_second() {
     assert!(push(5000) <= TRIES_SEEN_MAX);
 }
 
-/// Those that are let pass before any of them is counted do not all come through.
+/// All are admitted before the operations of any are counted, and yet only one is done.
 #[test]
 fn bulk_requests_that_come_at_once_pass_the_rate_no_more_than_one_after_the_other() {
     const AT_ONCE: usize = 10;
@@ -193,7 +193,7 @@ fn bulk_requests_that_come_at_once_pass_the_rate_no_more_than_one_after_the_othe
     let mut all: Vec<_> = (0..AT_ONCE).map(|_| door.connect()).collect();
     for tls in &mut all {
         tls.write_all(&door.with_token(&head)).expect("taken");
-        // Whoever is told to go on was let pass.
+        // A client that is told to continue was admitted.
         let mut interim = [0; 25];
         tls.read_exact(&mut interim).expect("an answer");
         assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");

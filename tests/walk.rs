@@ -1,7 +1,7 @@
-//! What pages promise while others write: 2,000 users walked by cursor and by index, in order
-//! of creation, sorted and filtered, while a user is changed every millisecond and every
-//! tenth change touches what the walk sorts and filters by. Whoever stays as it was in that
-//! respect is listed exactly once.
+//! What pages promise while others write: 2,000 users are walked by cursor and by index, in order
+//! of creation, sorted and filtered. Meanwhile a user is changed every millisecond, and about one
+//! change in eight touches what walks sort and filter by. Whoever stays the same in that respect is
+//! listed exactly once.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -15,14 +15,14 @@ use crate::support;
 use crate::support::{CORE, Server, Talk};
 
 const USERS: usize = 2000;
-/// Users whose keys are changed: every tenth.
+/// Every tenth user has the attributes changed that walks sort and filter by.
 const MOVER_EVERY: usize = 10;
-/// Users that are deleted meanwhile: every fortieth, none of them a mover.
+/// Every fortieth user, none of them a mover, may be deleted meanwhile.
 const VICTIM_EVERY: usize = 40;
 const WRITERS: usize = 4;
 const PAGE: usize = 100;
 
-/// Sorted by an attribute that movers change, and filtered by another one.
+/// Walks sort by one attribute that movers change, and filter by the other.
 const SORTED: &str = "sortBy=title&sortOrder=descending";
 const FILTERED: &str = "filter=userType%20eq%20%22In%22";
 
@@ -53,7 +53,7 @@ impl Caller {
         (response.status, json)
     }
 
-    /// Walks to the end and gives the ids as they were listed.
+    /// Walks to the end and returns the ids in the order in which they were listed.
     fn walk(&mut self, paging: Paging, query: &str) -> Vec<String> {
         let mut listed = Vec::new();
         let mut cursor = String::new();
@@ -77,7 +77,7 @@ impl Caller {
     }
 }
 
-/// Who of `stable` was listed not exactly once, and how often.
+/// Who of `stable` was not listed exactly once, and how often they were.
 fn broken_promises<'a>(listed: &[String], stable: &[&'a String]) -> Vec<(&'a String, usize)> {
     let mut times: HashMap<&str, usize> = HashMap::new();
     for id in listed {
@@ -94,7 +94,7 @@ fn broken_promises<'a>(listed: &[String], stable: &[&'a String]) -> Vec<(&'a Str
 fn user(index: usize) -> Value {
     json!({
         "schemas": [CORE], "userName": format!("user{index:04}"),
-        // Many share a title: then the order of creation decides.
+        // Many share a title: among them the order of creation decides.
         "title": format!("title {:02}", (index * 7) % 40),
         "userType": if index.is_multiple_of(3) { "Out" } else { "In" },
     })
@@ -137,8 +137,7 @@ struct Churn<'a> {
 }
 
 impl Churn<'_> {
-    /// Changes a user each time `WRITERS` milliseconds have passed: with all writers, one
-    /// for each millisecond.
+    /// Changes a user every `WRITERS` milliseconds: all writers together, one every millisecond.
     fn write(&self, mut caller: Caller, writer: usize) {
         let start = Instant::now();
         let mut turn = writer;
@@ -190,7 +189,7 @@ impl Churn<'_> {
     }
 }
 
-/// Ends the writers however the walker ends.
+/// Ends the writers, however the walker ends.
 struct EndOf<'a>(&'a AtomicBool);
 
 impl Drop for EndOf<'_> {
@@ -257,7 +256,7 @@ fn whoever_stays_is_listed_exactly_once_whatever_others_change() {
             }
         }
     });
-    // Not in each walk: on a busy machine one may be over before anybody has moved.
+    // Not asserted of each walk: on a busy machine one may end before anybody has moved.
     assert!(churn.moves.load(Ordering::SeqCst) > 0, "nobody moved");
     assert!(
         churn.deleted.load(Ordering::SeqCst) > 0,
@@ -265,7 +264,7 @@ fn whoever_stays_is_listed_exactly_once_whatever_others_change() {
     );
 }
 
-/// The names on a page, three on each; `order` begins with `&` where there is one.
+/// The userNames on a page of three; an `order` begins with `&`.
 fn page(talk: &mut Talk, start: usize, order: &str) -> Vec<String> {
     let target = format!("/Users?count=3&startIndex={start}{order}");
     names(&talk.json("GET", &target, None, 200))
@@ -295,7 +294,7 @@ fn delete(talk: &mut Talk, ids: &[String]) {
     }
 }
 
-/// A list that shrinks by a page, and then to one page, between a walk and the next.
+/// Between the walks the list shrinks by a page, and then to a single page.
 #[test]
 fn a_walk_begun_again_does_not_go_on_from_where_the_last_one_was() {
     let mut talk = Talk::start(&["--rate-limit", "off"]);
@@ -315,7 +314,7 @@ fn a_walk_begun_again_does_not_go_on_from_where_the_last_one_was() {
     }
 }
 
-/// Goes on until as many are listed as there are, as Okta does.
+/// Walks on until it has listed as many as `totalResults` says, as Okta does.
 fn walk_to_the_total(talk: &mut Talk, mut listed: Vec<String>) -> Vec<String> {
     loop {
         let target = format!("/Users?count=3&startIndex={}", listed.len() + 1);
@@ -327,7 +326,8 @@ fn walk_to_the_total(talk: &mut Talk, mut listed: Vec<String>) -> Vec<String> {
     }
 }
 
-/// Who changes those whom it is shown has them ahead again, and comes to an end all the same.
+/// A client that changes each user that it is shown moves them to the end of the list, and the walk
+/// ends all the same.
 #[test]
 fn a_sorted_walk_that_changes_whom_it_shows_ends() {
     let mut talk = Talk::start(&["--rate-limit", "off"]);
@@ -349,7 +349,7 @@ fn a_sorted_walk_that_changes_whom_it_shows_ends() {
     }
 }
 
-/// Some are deleted behind a walk, that goes on or that is given up and begun again.
+/// Users whom a walk has passed are deleted; then it goes on, or is begun again.
 #[test]
 fn who_reads_until_the_total_is_reached_misses_nobody() {
     for goes_on in [true, false] {
@@ -388,9 +388,9 @@ fn of_two_walks_with_one_token_neither_misses_anybody() {
     }
 }
 
-/// The look at a walk notices a user missed and a user listed twice; and walks do break
-/// where nothing is remembered of them: here the pages of one walk are asked for with two
-/// tokens in turn, so that the place where the one before ended is another's.
+/// The check of a walk notices a user who is missed or listed twice. And walks do break where
+/// nothing is remembered of them: when the second page is requested with another token, the server
+/// does not know where the first one ended.
 #[test]
 fn a_broken_promise_would_be_noticed() {
     let server = Server::start_with(&["--rate-limit", "off"]);
@@ -420,7 +420,7 @@ fn a_broken_promise_would_be_noticed() {
     };
     for (same, missed) in [(true, 0), (false, 1)] {
         let mut pages = listed(&one.send("GET", &target(1), None).1);
-        // Somebody of the first page leaves the list.
+        // Somebody on the first page leaves the list.
         let leave = json!({
             "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
             "Operations": [{"op": "replace", "path": "userType", "value": "Out"}]

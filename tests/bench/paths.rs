@@ -1,6 +1,6 @@
-//! One hot path at a time, so often as is asked, from the bytes of a request to those of its
-//! answer, without TLS: for `tests/bench/counts`, which counts instructions. They are the same
-//! in each run, which times never are.
+//! Takes one hot path as often as asked, from the bytes of a request to those of its answer,
+//! without TLS. `tests/bench/counts` counts its instructions, which hardly differ from run to run;
+//! times always do.
 //!
 //! ```text
 //! cargo bench --bench paths -- get 1000

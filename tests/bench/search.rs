@@ -1,6 +1,5 @@
-//! What the search index costs and gives: how long a directory takes to open, how much
-//! memory that takes, and how fast people are found in it, alone and while users are
-//! changed.
+//! What the search index costs and what it gains: how long a directory takes to open, how much
+//! memory it needs then, and how fast people are found in it, alone and while users are changed.
 //!
 //! ```text
 //! cargo bench --bench search -- 1000000
@@ -167,7 +166,7 @@ fn measure(directory: &Directory) {
     }
 }
 
-/// Changes one user after the other until it is over.
+/// Changes up to 500 users in turn until `is_over`.
 fn change(directory: &Directory, users: usize, is_over: &AtomicBool, changes: &AtomicUsize) {
     let page = directory
         .query(
@@ -212,7 +211,7 @@ fn change(directory: &Directory, users: usize, is_over: &AtomicBool, changes: &A
     }
 }
 
-/// The resident memory of this process; zero where there is no /proc.
+/// The resident memory of this process; zero without /proc.
 fn resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

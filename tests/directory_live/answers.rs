@@ -6,7 +6,7 @@ use super::MEDDLE;
 use crate::support::browser::key;
 use crate::support::visit::{Visit, add, person, settled, start};
 
-/// An error as the server tells it (RFC 7644 section 3.12).
+/// An error as the server sends it (RFC 7644 section 3.12).
 fn refusal(detail: &str) -> String {
     let urn = "urn:ietf:params:scim:api:messages:2.0:Error";
     json!({"schemas": [urn], "detail": detail}).to_string()
@@ -20,7 +20,8 @@ fn the_newest_answer_wins_and_enter_opens_what_was_typed() {
     let browser = &visit.browser;
     browser.wait(&settled(Some("200 people")));
     browser.value(MEDDLE);
-    // The answer to the first search comes after that to the second, though nobody wants it.
+    // The answer to the first search comes after that to the second, though the page has given it
+    // up.
     browser.value(
         "window.late = 0; meddle = async (path, options, go) => {
             if (!path.includes('search=rosa')) return go();
@@ -48,7 +49,7 @@ fn the_newest_answer_wins_and_enter_opens_what_was_typed() {
         "{names}"
     );
 
-    // Faster than the answer.
+    // Enter is pressed before the answer comes.
     browser.value("meddle = (path, options, go) => go(), 1");
     browser.value("document.getElementById('search').select()");
     browser.keys(&["person.000123", key::ENTER]);
@@ -58,14 +59,14 @@ fn the_newest_answer_wins_and_enter_opens_what_was_typed() {
     visit.assert_clean();
 }
 
-/// What did not come, comes by itself when it can.
+/// What could not be loaded is loaded as soon as the server can be reached again.
 #[test]
 #[ignore = "needs chromium and chromedriver"]
 fn failures_heal() {
     let visit = Visit::begin(start(400), 1280, 800);
     let browser = &visit.browser;
     browser.value(MEDDLE);
-    // A further page, and a person.
+    // A further page fails, and a person.
     browser.value(
         "window.refused = 0; meddle = (path, options, go) => {
             if (options.headers['If-None-Match'] || /cursor=&/.test(path)) return go();
@@ -85,7 +86,7 @@ fn failures_heal() {
     browser.wait("document.querySelector('#panel .facts')");
     browser.wait("document.getElementById('notice').hidden");
 
-    // A search that fails is made again.
+    // A search that failed is sent again by the button.
     browser.value("meddle = () => Promise.reject(new TypeError('away')), 1");
     browser.click("#search");
     browser.keys(&["rosa"]);
@@ -99,7 +100,8 @@ fn failures_heal() {
     visit.assert_clean();
 }
 
-/// No answer is none: neither to somebody in whose place another is opened, nor to a search.
+/// A notice stays until there is an answer. A request that is given up for another person is none,
+/// nor is a search that still waits.
 #[test]
 #[ignore = "needs chromium and chromedriver"]
 fn what_is_told_stays_until_somebody_answers() {
@@ -139,7 +141,8 @@ fn what_is_told_stays_until_somebody_answers() {
     browser.click("input[value=active]");
     browser.wait(notice);
 
-    // A look that takes long while something else fails: no seconds are left to count.
+    // While a check for changes hangs, something else fails: then there are no seconds to count
+    // down.
     browser.value(
         "window.hanging = 0, meddle = (path, options, go) => {
             if (path.includes('Users/')) return Promise.reject(new TypeError('away'));
@@ -158,8 +161,8 @@ fn what_is_told_stays_until_somebody_answers() {
     visit.assert_clean();
 }
 
-/// Under a new search nothing old can be opened, and the first one that succeeds ends what is
-/// told of those before it, whatever the server has asked for.
+/// After a new search no earlier result is shown. The first search that succeeds hides the notice
+/// of those that failed, however long the server has asked to wait.
 #[test]
 #[ignore = "needs chromium and chromedriver"]
 fn a_search_that_fails_shows_nobody_and_the_next_one_ends_the_waiting() {
@@ -233,7 +236,7 @@ fn a_search_that_fails_shows_nobody_and_the_next_one_ends_the_waiting() {
         let rows = "document.querySelectorAll('.row:not(.waiting)').length";
         assert_eq!(browser.value(rows), 0);
         if init["status"] == 400 {
-            // Nobody asks the same again.
+            // The page does not repeat a search that was refused.
             browser.value("new Promise((done) => setTimeout(done, 2500))");
             assert_eq!(browser.value("asked"), 1);
         }
@@ -252,7 +255,8 @@ fn a_search_that_fails_shows_nobody_and_the_next_one_ends_the_waiting() {
     visit.assert_clean();
 }
 
-/// A 400 is the last word on a search alone: people are seen to change behind any other.
+/// Only for a search is a 400 the last word: after any other request that gets one, changes still
+/// show.
 #[test]
 #[ignore = "needs chromium and chromedriver"]
 fn what_is_refused_once_does_not_end_the_looking_for_changes() {
@@ -277,7 +281,7 @@ fn what_is_refused_once_does_not_end_the_looking_for_changes() {
     let notice = "document.getElementById('notice').hidden";
     assert_eq!(browser.value(notice), true);
     browser.value("location.hash = ''");
-    // A look for changes.
+    // A check for changes is refused.
     refuse("asked < 1");
     browser.wait(&format!("!{notice}"));
     let told = browser.text_of("#notice");

@@ -29,7 +29,7 @@ fn a_tab_keeps_its_token_while_nobody_refuses_it() {
     browser.value("location.reload()");
     browser.wait(&settled(Some("5 people")));
     browser.log("browser"); // the browser itself tells of what was blocked
-    // The panel of whom the link names, in the same tab.
+    // A reload shows the person whom the address names, without signing in again.
     browser.click(".row");
     browser.wait("document.querySelector('#panel .facts')");
     let name = browser.text_of("#panel h2");
@@ -39,7 +39,7 @@ fn a_tab_keeps_its_token_while_nobody_refuses_it() {
          document.querySelector('#panel h2').textContent === {}",
         json!(name)
     ));
-    // Somebody else refuses it.
+    // Something between page and server refuses it.
     browser.value(MEDDLE);
     browser.value(
         "meddle = () => Promise.resolve(new Response('<p>Sign in first', {status: 403})), 1",
@@ -48,7 +48,7 @@ fn a_tab_keeps_its_token_while_nobody_refuses_it() {
     assert_eq!(browser.value("sessionStorage.length"), 1);
     browser.value("meddle = (path, options, go) => go(), 1");
     browser.wait("document.getElementById('notice').hidden");
-    // Signing out forgets it all.
+    // Signing out forgets everything.
     browser.click("#sign-out");
     browser.wait("!document.getElementById('sign-in').hidden");
     assert_eq!(browser.value("sessionStorage.length"), 0);
@@ -61,7 +61,7 @@ fn a_tab_keeps_its_token_while_nobody_refuses_it() {
     browser.value("location.reload()");
     browser.wait("document.activeElement?.id === 'token'");
 
-    // An expired one is told in the server's words.
+    // That a token has expired is said in the server's words.
     let short = visit.talk.server.token_with("short", &["--expires", "1s"]);
     std::thread::sleep(Duration::from_millis(1500));
     browser.keys(&[short.reveal(), key::ENTER]);
@@ -69,7 +69,7 @@ fn a_tab_keeps_its_token_while_nobody_refuses_it() {
     let told = browser.text_of("#sign-in-error");
     assert!(told.contains("the API token is not valid here"), "{told}");
 
-    // Nor does one that is kept outlive signing in with another.
+    // A token that was kept is forgotten when somebody signs in with another one.
     browser.value("sessionStorage.setItem('golinks-scim-token', 'other')");
     block(json!(["*/scim/v2/*"]));
     browser.value("location.reload()");
@@ -80,7 +80,7 @@ fn a_tab_keeps_its_token_while_nobody_refuses_it() {
     visit.assert_own_host();
 }
 
-/// The policy is kept by the browser, whatever the page's own code does.
+/// The browser enforces the policy, whatever the page's own code does.
 #[test]
 #[ignore = "needs chromium and chromedriver"]
 fn the_browser_runs_nothing_else_and_asks_nobody_else() {
@@ -128,7 +128,8 @@ fn the_browser_runs_nothing_else_and_asks_nobody_else() {
     assert!(complaints.len() >= 4, "the browser tells: {complaints:#?}");
 }
 
-/// Of three things the page can do without; of a browser that does not run it, it says so itself.
+/// The page can do without some things that a browser may lack. A browser that cannot run it is
+/// told so by the page itself.
 #[test]
 #[ignore = "needs chromium and chromedriver"]
 fn a_browser_that_lacks_something_has_the_page_or_is_told_why_not() {
@@ -160,7 +161,7 @@ fn a_browser_that_lacks_something_has_the_page_or_is_told_why_not() {
     let blocked = json!({"urls": ["*/directory/words.*"]});
     browser.debug("Network.setBlockedURLs", &blocked);
     browser.open("about:blank");
-    // Not before it is sure, where no motion is wanted either.
+    // The words appear only after a while, also for somebody who wants no motion.
     browser.prefer("light");
     browser.open(&visit.url("/directory/"));
     let waits = "getComputedStyle(document.getElementById('lacking')).animation";
@@ -171,7 +172,7 @@ fn a_browser_that_lacks_something_has_the_page_or_is_told_why_not() {
     );
     browser.wait("document.body.innerText.includes('newer browser')");
 
-    // One that loads everything and is older than what the sentence names.
+    // A browser that loads everything, but is older than those that the sentence names.
     browser.debug("Network.setBlockedURLs", &json!({"urls": []}));
     let older = json!({"source": "delete HTMLElement.prototype.inert"});
     browser.debug("Page.addScriptToEvaluateOnNewDocument", &older);

@@ -8,9 +8,9 @@ use super::MEDDLE;
 use crate::support::browser::{Browser, key};
 use crate::support::visit::{Visit, add, person, settled, start};
 
-/// Two seconds, and what it takes the driver to see it.
+/// Two seconds, and what the driver takes to notice.
 const LIVE_MAX: Duration = Duration::from_millis(2000 + 200);
-/// How often is looked: each two seconds, and a little more for what a request takes.
+/// From one check for changes to the next: the page begins one every 1.9 s.
 const PERIOD_SECONDS: std::ops::RangeInclusive<f64> = 1.8..=2.05;
 
 #[test]
@@ -25,7 +25,7 @@ fn changes_are_seen_within_two_seconds_and_asked_for_in_a_tab_that_is_seen() {
     browser.click(".row");
     browser.wait("document.querySelector('#panel dd.status')?.textContent === 'Active'");
 
-    // A busy machine may be late: what counts is the quickest.
+    // On a busy machine some may be late: the quickest is what counts.
     let mut times = Vec::new();
     for (command, status) in [
         ("deactivate", "Inactive"),
@@ -58,7 +58,7 @@ fn changes_are_seen_within_two_seconds_and_asked_for_in_a_tab_that_is_seen() {
     let pause = pauses.fold(f64::MAX, f64::min);
     assert!(PERIOD_SECONDS.contains(&pause), "{polls:?}");
 
-    // Behind another tab nothing is asked for; in front of it again, at once.
+    // A hidden tab requests nothing; as soon as it is visible again, it does.
     browser.minimize();
     browser.wait("document.hidden");
     requests(browser);
@@ -73,13 +73,13 @@ fn changes_are_seen_within_two_seconds_and_asked_for_in_a_tab_that_is_seen() {
     visit.assert_clean();
 }
 
-/// Waits until the list was looked for so often, and wants each to be a question whether
-/// anything has changed; tells when, in seconds.
+/// Waits for so many requests for the list, asserts that each asks only whether it has changed, and
+/// returns their times in seconds.
 fn await_polls(browser: &Browser, count: usize) -> Vec<f64> {
     let mut polls = Vec::new();
     for _ in 0..600 {
         let asked = requests(browser).into_iter();
-        // Not those for further pages.
+        // Without those for further pages.
         for request in asked.filter(|one| url(one).contains("cursor=&")) {
             let tag = &request["request"]["headers"]["If-None-Match"];
             assert!(tag.is_string(), "not conditional: {request:#}");
@@ -93,7 +93,7 @@ fn await_polls(browser: &Browser, count: usize) -> Vec<f64> {
     panic!("the list is not looked for: {polls:?}");
 }
 
-/// The requests to the API since they were asked for last.
+/// The requests to the API since the last call.
 fn requests(browser: &Browser) -> Vec<Value> {
     let all = browser.messages("Network.requestWillBeSent").into_iter();
     all.filter(|one| url(one).contains("/scim/v2/")).collect()
@@ -103,7 +103,7 @@ fn url(request: &Value) -> &str {
     request["request"]["url"].as_str().unwrap_or_default()
 }
 
-/// A search brings the news of a change before any look for changes does.
+/// Here a search brings the news, before any check for changes does.
 #[test]
 #[ignore = "needs chromium and chromedriver"]
 fn the_panel_follows_whatever_brought_the_news() {
@@ -134,7 +134,7 @@ fn the_panel_follows_whatever_brought_the_news() {
     visit.assert_clean();
 }
 
-/// While somebody is provisioned, who is about to be clicked stays under the pointer.
+/// While users are provisioned, the row that somebody is about to click stays under the pointer.
 #[test]
 #[ignore = "needs chromium and chromedriver"]
 fn rows_that_are_looked_at_stay_where_they_are() {
@@ -142,7 +142,7 @@ fn rows_that_are_looked_at_stay_where_they_are() {
     visit.sign_in();
     let browser = &visit.browser;
     let mut count = 160;
-    // In the first page, over its end, and in the second one.
+    // On the first page, across its end, and on the second one.
     for place in [10, 25, 60] {
         browser.wait(&settled(Some(&format!("{count} people"))));
         browser.value(&format!(
@@ -183,15 +183,15 @@ fn rows_that_are_looked_at_stay_where_they_are() {
     visit.assert_clean();
 }
 
-/// The addresses in sight, from above.
+/// The addresses in the rows, from top to bottom.
 const EMAILS: &str = "[...document.querySelectorAll('.row')].sort((one, other) => \
     one.ariaPosInSet - other.ariaPosInSet).map((row) => row.querySelector('.email').textContent)";
 
-/// Shows the end of the first page and the beginning of the second one, which does not come
-/// again until it is released.
+/// Shows the end of the first page and the beginning of the second one, which is not loaded again
+/// until it is released.
 fn hold_the_second_page(browser: &Browser) {
     browser.value("document.getElementById('list').scrollTop = 24 * 60 + 30");
-    // The first one that exists there: those who were seen before were further down.
+    // The first row that exists at this place: those before were further down.
     browser.wait("document.querySelector('.row[aria-posinset=\"23\"]')");
     browser.wait("!document.querySelector('.row.waiting')");
     browser.value(
@@ -202,7 +202,8 @@ fn hold_the_second_page(browser: &Browser) {
     );
 }
 
-/// Somebody of the second page who comes to the top pushes another over the end of the first one.
+/// When somebody on the second page moves to the top, somebody else moves from the first page to
+/// the second.
 fn who_is_changed_further_down_moves_nobody(visit: &Visit) {
     let browser = &visit.browser;
     hold_the_second_page(browser);
@@ -217,7 +218,7 @@ fn who_is_changed_further_down_moves_nobody(visit: &Visit) {
     assert_eq!(browser.value(EMAILS), expected);
 }
 
-/// Somebody near the end of the first page, while the second one is on its way.
+/// Somebody near the end of the first page is deleted while the second page is on its way.
 fn who_is_deleted_is_gone_at_once(visit: &mut Visit, count: usize) {
     let browser = &visit.browser;
     hold_the_second_page(browser);
@@ -243,7 +244,7 @@ fn who_is_deleted_is_gone_at_once(visit: &mut Visit, count: usize) {
     browser.wait("!document.querySelector('.row.waiting')");
 }
 
-/// Whoever uses keys or reads far down is not thrown elsewhere by what others do.
+/// What others do does not move the focus, or somebody who reads far down.
 #[test]
 #[ignore = "needs chromium and chromedriver"]
 fn the_focus_and_the_place_stay_while_things_change() {
@@ -255,7 +256,7 @@ fn the_focus_and_the_place_stay_while_things_change() {
     let id = id.as_str().expect("an id");
     let visit = Visit::begin(talk, 1280, 600);
     let browser = &visit.browser;
-    // With the key on the button, by a link: to the person.
+    // Somebody comes by a link and presses Enter on the button: the focus goes to the person.
     visit.open(&format!("/directory/#/person/{id}"));
     browser.keys(&[visit.token.reveal(), key::TAB, key::TAB, key::TAB]);
     assert_eq!(browser.text("document.activeElement.id"), "enter");
@@ -299,7 +300,7 @@ fn the_focus_and_the_place_stay_while_things_change() {
     let focused = "document.activeElement.textContent";
     assert_eq!(browser.text(focused), "Copy JSON");
 
-    // The button that helped is gone.
+    // The button that was pressed goes away, and the focus moves to the list.
     browser.value("meddle = () => Promise.reject(new TypeError('away')), 1");
     browser.wait("!document.getElementById('notice').hidden");
     browser.value("document.querySelector('#notice button').focus()");
@@ -307,10 +308,10 @@ fn the_focus_and_the_place_stay_while_things_change() {
     browser.keys(&[key::SPACE]);
     browser.wait("document.getElementById('notice').hidden");
     assert_eq!(browser.text("document.activeElement.id"), "list");
-    // Closed by going back, with the focus in it.
+    // The panel has the focus and is closed by going back.
     browser.value("document.querySelector('#panel h2').focus(), location.hash = ''");
     browser.wait("document.activeElement.id === 'list'");
-    // Far down, where no row was pointed at so far.
+    // Scrolled down, where no row was pointed at before.
     browser.click("#order");
     browser.wait("document.querySelector('.row .email').textContent.startsWith('person.000000')");
     browser.resize(1280, 400);

@@ -1,4 +1,4 @@
-//! A disk whose syncs wait to be let go, and end as a test wants.
+//! A disk whose syncs wait until a test lets them pass, and end as it wants.
 
 use std::io;
 use std::ops::Bound;
@@ -13,7 +13,7 @@ use redb::{BackendError, StorageBackend};
 use crate::crash;
 use crate::support::wait_until;
 
-/// A disk whose syncs wait to be let go.
+/// A disk whose syncs wait until a test lets them pass.
 #[derive(Clone, Debug)]
 pub(super) struct Gated {
     disk: crash::Disk,
@@ -34,16 +34,16 @@ pub(super) struct Gate {
 pub(super) struct State {
     /// Whether every sync passes.
     pub(super) is_open: bool,
-    /// How many syncs may pass, and what becomes of them.
+    /// How many syncs may pass while it is not open, and how any sync ends.
     pub(super) passes: usize,
     pub(super) ends: Ends,
     pub(super) is_syncing: bool,
-    /// Whether writes wait until it is not so any more, and whether one does.
+    /// Whether writes are held up, and whether one is.
     pub(super) holds_writes: bool,
     pub(super) is_writing: bool,
-    /// What was acknowledged, in this order.
+    /// What was acknowledged, in order.
     pub(super) acknowledged: Vec<String>,
-    /// What power cuts during syncs have left, and how much was acknowledged by then.
+    /// What power cuts during syncs leave, each with how much was acknowledged by then.
     pub(super) cuts: Vec<(Vec<u8>, usize)>,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct State {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Ends {
     Well,
-    /// The system goes on showing what the disk does not have, and never will.
+    /// The system still shows what the disk does not have and never will.
     Failed,
     /// What was not synced is gone.
     Lost,
@@ -84,7 +84,7 @@ impl Gate {
         self.changed.notify_all();
     }
 
-    /// Lets one sync go and waits until it has.
+    /// Lets one sync pass and waits until it has ended.
     pub(super) fn pass(&self, ends: Ends) {
         self.set(|state| (state.passes, state.ends) = (1, ends));
         wait_until("a sync passes", || self.state().passes == 0);
@@ -129,7 +129,7 @@ impl StorageBackend for Gated {
         let acknowledged = state.acknowledged.len();
         let (is_open, ends) = (state.is_open, state.ends);
         drop(state);
-        // Whoever would write meanwhile has some time to do so.
+        // Time for a write that would wrongly come now.
         thread::sleep(Duration::from_millis(1));
         let synced = match ends {
             Ends::Well => self.disk.sync_data(),

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use super::{PATCH, bulk, post, request, statuses};
 use crate::support::{CORE, Talk, body, scim_error};
 
-/// All patches of a request share what one may look at: they run while everybody waits. So do the
-/// users whose members are named by paths, which are looked for in the same way.
+/// All patches of a request share the comparisons that one may make, since they run while everybody
+/// waits. So do users in whose bodies members are named by paths, since these are matched in the
+/// same way.
 #[test]
 fn section_3_7_the_operations_of_a_request_share_their_work() {
     let mut talk = Talk::start(&[]);
@@ -15,29 +16,29 @@ fn section_3_7_the_operations_of_a_request_share_their_work() {
     let email = |number: usize| json!({"value": format!("{number}@x")});
     many["emails"] = (0..limits::VALUES_MAX).map(email).collect();
     let made = talk.json("POST", "/Users", Some(&many), 201);
-    // As many values and clauses as there may be: so few patches are all that there is work for.
+    // With as many values and clauses as there may be, a few patches use up all comparisons.
     let to_change = made.to_string().len() / limits::CHANGED_BYTES_PER_COMPARISON;
     let to_look = limits::VALUES_MAX * limits::FILTER_CLAUSES_MAX;
     let target = format!("/Users/{}", made["id"].as_str().expect("an id"));
-    // Counted whole, and decided by the first clause: what is tried is the counting.
+    // All clauses count, though the first one decides: this tests the counting.
     let clauses = vec!["value co \"y\""; limits::FILTER_CLAUSES_MAX].join(" and ");
     let patch = json!({"method": "PATCH", "path": target, "data": {"schemas": [PATCH], "Operations":
         [{"op": "remove", "path": format!("emails[{clauses}]")}]}});
     many[format!("emails[{clauses}].display")] = json!(null);
     let put = json!({"method": "PUT", "path": target, "data": many});
-    // A user is looked through while it is read, before anything is changed.
+    // The paths of a PUT are matched while it is read, before anything is changed.
     for (look, each) in [(patch, to_look + to_change), (put, to_look)] {
         let may_look = limits::PATCH_COMPARISONS_MAX / each;
         let results = bulk(&mut talk, &Value::Array(vec![look.clone(); may_look + 5]));
         let found = statuses(&results);
         assert_eq!(found[..may_look], vec!["200"; may_look], "{}", results[0]);
         assert_eq!(found[may_look..], ["400"; 5]);
-        // The next request has as much again.
+        // The next request has all its comparisons again.
         assert_eq!(statuses(&bulk(&mut talk, &json!([look]))), ["200"]);
     }
 }
 
-/// So it is for what it takes to read and write a large user again and again.
+/// Reading and writing a large user again and again counts too.
 #[test]
 fn section_3_7_a_large_user_is_changed_so_often_and_no_more() {
     let mut talk = Talk::start(&[]);
@@ -86,7 +87,7 @@ fn section_3_7_4_too_large_is_refused() {
     assert!(results.iter().all(|result| result["status"] == "201"));
     assert_eq!(talk.json("GET", "/Users", None, 200)["totalResults"], 1000);
 
-    // Refused by its declared length, before a byte of it is read.
+    // Refused for its declared length, before any of it is read.
     let mut large = request(&json!({"Operations": []})).to_string().into_bytes();
     large.resize(1024 * 1024 + 1, b' ');
     let json = ("Content-Type", "application/scim+json");

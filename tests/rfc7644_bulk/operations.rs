@@ -17,7 +17,7 @@ fn section_3_7_every_method_in_one_request() {
         &json!([
             post("new", "d"),
             {"method": "PUT", "path": format!("/Users/{a}"), "version": "W/\"1\"", "data": body("A2")},
-            // The data of a PATCH as a message, and as in the RFC's example.
+            // The data of a PATCH as a message, and as the bare list of the RFC's example.
             {"method": "PATCH", "path": format!("/Users/{b}"), "bulkId": "mine", "data": {
                 "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
                 "Operations": [{"op": "replace", "path": "title", "value": "T"}]}},
@@ -88,14 +88,14 @@ fn section_3_7_1_a_failed_operation_changes_nothing_and_undoes_no_other() {
         ]
     );
     assert_eq!(results[1]["response"]["scimType"], "uniqueness");
-    // The same as the endpoint itself.
+    // As the endpoint itself answers.
     let detail = results[6]["response"]["detail"].as_str().expect("a detail");
     assert!(detail.contains("untick Push Groups"), "{detail}");
     assert_eq!(talk.json("GET", &target, None, 200), old);
     assert_eq!(talk.json("GET", "/Users", None, 200)["totalResults"], 3);
 }
 
-/// "location" is required in every result but that of a creation that failed.
+/// Every result must have a `location`, except that of a create that failed.
 #[test]
 fn section_3_7_what_failed_names_its_user() {
     let mut talk = Talk::start(&[]);
@@ -140,7 +140,7 @@ fn section_3_7_3_fail_on_errors_ends_the_rest() {
         let all = talk.json("GET", "/Users", None, 200);
         assert_eq!(all["totalResults"], users, "{limit}");
     }
-    // Of a cycle the failure that the others fail for.
+    // Of a cycle, the failure that makes the others fail counts first.
     let operations = json!([
         managed("a", "a", "bulkId:b"),
         managed("b", "taken", "bulkId:a"),

@@ -11,7 +11,7 @@ fn section_3_7_2_bulk_ids_become_identifiers() {
     let results = bulk(
         &mut talk,
         &json!([
-            // Before what it refers to, behind it, to itself, to nobody, to a failure.
+            // References forward, to itself, back, to nobody, and to an operation that fails.
             managed("worker", "w", "bulkId:boss"),
             managed("boss", "b", "bulkId:boss"),
             managed("late", "l", "bulkId:worker"),
@@ -52,7 +52,7 @@ fn section_3_7_1_references_in_a_cycle() {
     }
 }
 
-/// Where the URI of a user belongs, it is one that leads to the user.
+/// Where a URI belongs, a reference becomes one that leads to the user.
 #[test]
 fn section_3_7_2_bulk_ids_in_a_uri_become_that_of_the_user() {
     let mut talk = Talk::start(&[]);
@@ -92,8 +92,7 @@ fn section_3_7_2_bulk_ids_in_a_uri_become_that_of_the_user() {
     }
 }
 
-/// Operations on a user who is created in the request, with and without a cycle, are done in the
-/// order in which they stand.
+/// Operations on a user whom the request creates are done in their order, in a cycle or not.
 #[test]
 fn section_3_7_2_what_refers_to_one_user_keeps_its_order() {
     let mut talk = Talk::start(&[]);
@@ -127,7 +126,8 @@ fn section_3_7_2_what_refers_to_one_user_keeps_its_order() {
     assert_eq!(statuses(&results), ["201", "200", "201", "204"]);
 }
 
-/// Each of a cycle holds the id of another: if one cannot be, none can, whatever the order.
+/// Each user of a cycle holds the id of another: if one cannot be created, none can, whatever their
+/// order.
 #[test]
 fn section_3_7_1_a_cycle_fails_as_a_whole() {
     let mut talk = Talk::start(&[]);
@@ -144,7 +144,7 @@ fn section_3_7_1_a_cycle_fails_as_a_whole() {
     unreadable["data"]["active"] = json!("maybe");
     for (failing, status) in [
         (managed("b", "taken", "bulkId:a"), "409"),
-        // The name of the other one.
+        // The same name as the other one's.
         (managed("b", "A", "bulkId:a"), "409"),
         (unreadable, "400"),
     ] {
@@ -156,7 +156,7 @@ fn section_3_7_1_a_cycle_fails_as_a_whole() {
             if results[failing]["response"]["scimType"] != "uniqueness" {
                 assert_eq!(results[failing]["status"], status, "{operations}");
             }
-            // Of two with one name the later fails, and the first with it.
+            // Of two users with one name the later fails, and the first because of it.
             let told: Vec<String> = results
                 .iter()
                 .filter(|result| result["response"].get("scimType").is_none())
@@ -166,7 +166,7 @@ fn section_3_7_1_a_cycle_fails_as_a_whole() {
             assert_eq!(talk.json("GET", "/Users", None, 200)["totalResults"], 1);
         }
     }
-    // What stands before the last of a cycle is done before it.
+    // An operation between two of a cycle is done before the last of them.
     let x = talk.create("x")["id"].as_str().expect("an id").to_owned();
     let operations = json!([
         managed("a", "a", "bulkId:b"),
@@ -180,7 +180,8 @@ fn section_3_7_1_a_cycle_fails_as_a_whole() {
         let id = location.rsplit('/').next().expect("an id");
         talk.json("DELETE", &format!("/Users/{id}"), None, 204);
     }
-    // Around a larger one, with somebody before it who refers to it, and two whom it spares.
+    // A larger cycle that fails, a user before it who refers to it, and another cycle that it
+    // leaves alone.
     let results = bulk(
         &mut talk,
         &json!([
@@ -206,7 +207,7 @@ fn section_3_7_1_a_cycle_fails_as_a_whole() {
     assert_eq!(talk.json("GET", "/Users", None, 200)["totalResults"], 3);
 }
 
-/// A refused operation that repeats a `bulkId` says nothing of the one that has it.
+/// An operation that is refused for repeating a `bulkId` does not affect the one that had it first.
 #[test]
 fn section_3_7_2_a_repeated_bulk_id_spoils_no_other() {
     let mut talk = Talk::start(&[]);
@@ -222,11 +223,11 @@ fn section_3_7_2_a_repeated_bulk_id_spoils_no_other() {
         ]),
     );
     assert_eq!(statuses(&results), ["201", "400", "201"]);
-    // An empty one is none: only a POST needs one.
+    // An empty `bulkId` is none at all: only a POST needs one.
     let deletion = json!({"method": "DELETE", "path": target, "bulkId": ""});
     let results = bulk(&mut talk, &json!([deletion, deletion]));
     assert_eq!(statuses(&results), ["204", "404"]);
-    // One that was to create somebody, and could not be read, has.
+    // A create that cannot be read still has its `bulkId`: what refers to it fails with it.
     let mut unreadable = post("c", "nobody");
     unreadable["data"]["active"] = json!("maybe");
     let results = bulk(

@@ -6,8 +6,8 @@ use super::{patch, target};
 use crate::support;
 use crate::support::{Talk, body};
 
-/// Only the target of an operation changes, and what is written is the value; a whole name that
-/// nobody writes follows its parts.
+/// An operation changes only its target, to exactly the value that it gives; `formatted`, if nobody
+/// writes it, follows its parts.
 #[test]
 fn section_3_5_2_a_formatted_name_is_as_written_or_follows_its_parts() {
     let mut talk = Talk::start(&[]);
@@ -56,10 +56,10 @@ fn section_3_5_2_a_formatted_name_is_as_written_or_follows_its_parts() {
         let ann = talk.json("POST", "/Users", Some(&ann), 201);
         let found = talk.json("PATCH", &target(&ann), Some(&patch(&operations)), 200);
         assert_eq!(found["name"], wanted, "{operations}");
-        // An echo changes nothing.
+        // A PUT of what was read changes nothing.
         let echoed = talk.json("PUT", &target(&ann), Some(&found), 200);
         assert_eq!(echoed, found, "{operations}");
-        // Nor does one that keeps the whole alone lose it.
+        // A PUT with nothing but `formatted` in its name keeps that.
         if wanted != Value::Null {
             let mut alone = found.clone();
             alone["name"] = json!({"formatted": wanted["formatted"]});
@@ -69,7 +69,7 @@ fn section_3_5_2_a_formatted_name_is_as_written_or_follows_its_parts() {
     }
 }
 
-/// A whole name that shows none of the parts is none of them, and says what its author wants.
+/// A `formatted` that does not show the part that changes stays: it says what its author wants.
 #[test]
 fn section_3_5_2_a_formatted_name_of_its_own_stays() {
     let mut talk = Talk::start(&[]);
@@ -80,8 +80,8 @@ fn section_3_5_2_a_formatted_name_of_its_own_stays() {
     let patched = talk.json("PATCH", &target(&boss), Some(&changed), 200);
     let wanted = json!({"givenName": "Bea", "familyName": "Lee", "formatted": "The Boss"});
     assert_eq!(patched["name"], wanted);
-    // Nor does a part that it does not show change it, by whichever request it goes, nor the same
-    // once more.
+    // Nor does removing a part that it does not show change it, whichever request removes it, nor
+    // the same request again.
     for (method, operation) in [
         ("PATCH", json!({"op": "remove", "path": "name.middleName"})),
         (
@@ -107,8 +107,8 @@ fn section_3_5_2_a_formatted_name_of_its_own_stays() {
     }
 }
 
-/// A whole name that was written on purpose is told from one that is merely echoed by the version
-/// that it was read with.
+/// The version that a client has read tells a `formatted` that it wrote on purpose from one that it
+/// merely sends back.
 #[test]
 fn section_3_5_1_a_whole_name_written_into_what_was_read_stays() {
     let mut talk = Talk::start(&[]);
@@ -119,10 +119,10 @@ fn section_3_5_1_a_whole_name_written_into_what_was_read_stays() {
     let compatible = talk.authorization.clone();
     let name = |given: &str, family: &str, whole: &str| json!({"formatted": whole, "familyName": family, "givenName": given});
     for (given, whole, followed) in [
-        // The whole alone, and with a part.
+        // `formatted` changed alone, and together with a part.
         ("Robert", "Bobby Jensen", "Bobby Jensen"),
         ("Ann", "Annie J.", "Annie J."),
-        // DIFFERENCE(whole-name-follows): the part alone, with the whole that was read.
+        // DIFFERENCE(whole-name-follows): only the part changed, with `formatted` as it was read.
         ("Bob", "Robert Jensen", "Bob Jensen"),
     ] {
         let sent = name(given, "Jensen", whole);
@@ -136,7 +136,7 @@ fn section_3_5_1_a_whole_name_written_into_what_was_read_stays() {
             read["name"] = sent.clone();
             let replaced = talk.json("PUT", &target(&robert), Some(&read), 200);
             assert_eq!(replaced["name"], name(given, "Jensen", wanted), "{sent}");
-            // Twice in a row is once.
+            // The same request again changes nothing.
             let again = talk.json("PUT", &target(&robert), Some(&read), 200);
             assert_eq!(again, replaced, "{sent}");
             talk.authorization.clone_from(&compatible);
@@ -159,7 +159,7 @@ fn section_3_5_2_2_a_whole_name_goes_with_the_parts_that_it_was_made_of() {
         ("Ann Lee", one_by_one.clone(), Value::Null),
         ("Lee, Ann", vec![json!(parts)], Value::Null),
         ("Lee Ann", one_by_one.clone(), Value::Null),
-        // It has something of its own, or is told in the same patch.
+        // It has more than its parts, or the same patch sets it.
         ("Dr Ann Lee", vec![json!(parts)], json!({"formatted": "Dr Ann Lee"})),
         ("Dr Ann Lee", one_by_one, json!({"formatted": "Dr Lee"})),
         ("Ann-Lee", vec![json!(parts)], json!({"formatted": "Ann-Lee"})),

@@ -28,7 +28,7 @@ fn section_3_5_2_a_patch_is_done_whole_or_not_at_all() {
     assert_eq!(patched["emails"][1]["primary"], true);
     assert_eq!(patched["name"], json!({"givenName": "G"}));
     assert_eq!(patched["meta"]["version"], "W/\"2\"");
-    // The same once more changes nothing, and says so.
+    // The same value again changes nothing, not even the version.
     let again = patch(&json!([{"op": "replace", "path": "title", "value": "T"}]));
     let same = talk.json("PATCH", &target(&user), Some(&again), 200);
     assert_eq!(same["meta"], patched["meta"]);
@@ -52,14 +52,15 @@ fn section_3_5_2_what_is_not_said_to_be_primary_is_not() {
     let remove = patch(&json!([{"op": "remove", "path": others}]));
     let one = talk.json("PATCH", &target(&user), Some(&remove), 200);
     assert_eq!(one["emails"], json!([{"value": "a@x", "primary": true}]));
-    // What cannot be is not made.
+    // No element is made for a filter that none can match.
     let both = "emails[type eq \"a\" and type eq \"b\"].value";
     let both = patch(&json!([{"op": "replace", "path": both, "value": "c@x"}]));
     let error = talk.json("PATCH", &target(&user), Some(&both), 400);
     assert_eq!(error["scimType"], "noTarget");
 }
 
-/// A value of nothing but cleared parts clears these, and leaves by what the element was found.
+/// A value whose parts are all empty clears these, but keeps the sub-attribute by which the filter
+/// found the element.
 #[test]
 fn section_3_5_2_3_a_part_that_is_cleared_takes_no_number_with_it() {
     let mut talk = Talk::start(&[]);
@@ -76,7 +77,7 @@ fn section_3_5_2_3_a_part_that_is_cleared_takes_no_number_with_it() {
             let path = format!("phoneNumbers[{filter}]");
             patch(&json!([{"op": "replace", "path": path, "value": value}]))
         };
-        // What would be hollow keeps the rest.
+        // An element that would be left without a value keeps its other parts.
         let by_type = change("type eq \"work\"", &value);
         let mut left = json!({"value": "+1 555", "type": "work", "display": "desk"});
         if value != json!({}) {
@@ -100,7 +101,7 @@ fn section_3_5_2_3_a_part_that_is_cleared_takes_no_number_with_it() {
             assert_eq!(user["phoneNumbers"], json!([{"value": "+1 555"}]));
         }
     }
-    // Of two that are to be primary the hollow one is not.
+    // Of two elements that are to be primary, the one without a value is not.
     let mut user = body("d");
     user["emails"] = json!([{"value": "z@x.test", "primary": true}]);
     let user = talk.json("POST", "/Users", Some(&user), 201);
@@ -127,19 +128,19 @@ fn section_3_5_2_2_active_can_be_removed_by_its_path_only() {
         let unassigned = patch(&json!([unassign]));
         let removed = talk.json("PATCH", &target(&user), Some(&unassigned), 200);
         assert!(removed.get("active").is_none(), "{removed}");
-        // Whoever may not be known to be active is not: neither filter finds the user.
+        // Nobody knows then whether the user is active, so neither filter finds it.
         for status in ["true", "false"] {
             let found = format!("/Users?filter=active%20eq%20{status}");
             let found = talk.json("GET", &found, None, 200);
             assert_eq!(found["totalResults"], 0, "{unassign}: {status}");
         }
-        // A replace without it leaves it so, and one with it sets it.
+        // A PUT without `active` leaves it unset, and a PATCH sets it again.
         let kept = talk.json("PUT", &target(&user), Some(&body("u")), 200);
         assert!(kept.get("active").is_none(), "{kept}");
         let again = talk.json("PATCH", &target(&user), Some(&set), 200);
         assert_eq!(again["active"], true, "{unassign}");
     }
-    // Of whom nothing is said something changes when they are said to be inactive.
+    // A user without `active` is listed as inactive, and to deactivate it is a change.
     talk.json("PATCH", &target(&user), Some(&remove), 200);
     let listed = talk
         .server

@@ -36,7 +36,7 @@ fn section_3_3_a_create_answers_with_the_user_and_where_it_is() {
         (again.status, &error["scimType"]),
         (409, &json!("uniqueness"))
     );
-    // They would look like the one that is there.
+    // A name is refused if it is too long or could look like one that exists.
     let (longest, too_long) = ("u".repeat(1024), "u".repeat(1025));
     talk.create(&longest);
     let filter = format!("/Users?filter=userName%20eq%20%22{longest}%22");
@@ -64,7 +64,7 @@ fn section_3_3_a_create_answers_with_the_user_and_where_it_is() {
         let error = talk.json("PUT", &target, Some(&body(name)), 400);
         assert_eq!(error["scimType"], "invalidValue", "{name:?}");
     }
-    // Names of people have joiners.
+    // But a non-joiner between letters that join, as in Persian names, is accepted.
     talk.create("\u{639}\u{644}\u{6cc}\u{200c}\u{631}");
 }
 
@@ -79,10 +79,10 @@ fn section_3_5_1_a_replace_takes_away_what_it_does_not_hold() {
     assert!(replaced.get("title").is_none(), "{replaced}");
     assert_eq!(replaced["userName"], "v");
     assert_eq!(replaced["id"], user["id"]);
-    // DIFFERENCE(active-stays): `active` stays when it is left out; identity providers that leave it out
-    // do not mean to reactivate.
+    // DIFFERENCE(active-stays): `active` stays when it is left out; identity providers that leave
+    // it out do not mean to reactivate.
     assert_eq!(replaced["active"], false);
-    // The conflict is found in a replace and in a patch too.
+    // A replace and a patch meet the same conflict.
     talk.create("other");
     let conflict = patch(&json!([{"op": "replace", "path": "userName", "value": "OTHER"}]));
     for (method, body) in [("PUT", body("Other")), ("PATCH", conflict)] {
@@ -93,7 +93,7 @@ fn section_3_5_1_a_replace_takes_away_what_it_does_not_hold() {
     nameless.as_object_mut().expect("a body").remove("userName");
     let error = talk.json("PUT", &target(&user), Some(&nameless), 400);
     assert_eq!(error["scimType"], "invalidValue");
-    // A body without a version of its own cannot create.
+    // A replace creates nobody.
     talk.json(
         "PUT",
         "/Users/00000000-0000-8000-8000-000000000000",
@@ -116,7 +116,7 @@ fn section_3_6_deleted_is_gone() {
 
 #[test]
 fn section_3_14_versions() {
-    // DIFFERENCE(weak-if-match): the tags are weak, and match all the same.
+    // DIFFERENCE(weak-if-match): the tags are weak, but match in If-Match too.
     let mut talk = Talk::start(&[]);
     let user = talk.create("u");
     let target = target(&user);
@@ -184,8 +184,8 @@ fn section_3_14_versions() {
     assert_eq!(nobody.status, 404);
 }
 
-/// Each adds one to what it read, and begins again on 412: nothing is lost only if reading
-/// the version and writing are one.
+/// Each writer adds one to what it has read, and begins again on 412. Nothing is lost only if the
+/// version is compared in the same step as the change is written.
 #[test]
 fn section_3_14_of_two_changes_at_once_none_is_lost() {
     const EACH: usize = 25;

@@ -8,13 +8,13 @@ use crate::support::{CORE, Talk, escaped, scim_error};
 /// The three, in order of creation.
 const ALL: [&str; 3] = ["Bjensen", "carl@example.com", "dora"];
 
-/// A filter, and whom it finds.
+/// A filter and the people it finds.
 type Row = (&'static str, Vec<&'static str>);
 
 fn examples_of_the_rfc() -> Vec<Row> {
     let [b, c, d] = ALL;
     vec![
-        // The examples of the RFC, with values of these people.
+        // The examples of the RFC, with these people's values, and some like them.
         (r#"userName eq "bjensen""#, vec![b]),
         (r#"name.familyName co "O'Malley""#, vec![b]),
         (r#"userName sw "B""#, vec![b]),
@@ -36,7 +36,7 @@ fn examples_of_the_rfc() -> Vec<Row> {
             r#"meta.lastModified le "2999-05-13T04:42:34+02:00""#,
             ALL.to_vec(),
         ),
-        // The end of the time that can be written, and of a day.
+        // The last moment that can be written, and the end of a day.
         (
             r#"meta.lastModified lt "9999-12-31T23:59:59Z""#,
             ALL.to_vec(),
@@ -91,7 +91,7 @@ fn grammar_and_comparisons() -> Vec<Row> {
             r#"not (active eq true) and userName pr or title eq "guide""#,
             vec![b, c, d],
         ),
-        // A value path followed by a sub-attribute: of the same element.
+        // A sub-attribute after a value path is one of the selected element.
         (
             r#"emails[type eq "work"].value eq "bjensen@example.com""#,
             vec![b],
@@ -117,7 +117,7 @@ fn grammar_and_comparisons() -> Vec<Row> {
             r#"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager.value sw "boss""#,
             vec![b],
         ),
-        // caseExact: externalId and id regard case, userName does not.
+        // caseExact: case matters in externalId and id, but not in userName.
         (r#"externalId eq "Ext-1""#, vec![b]),
         (r#"externalId eq "ext-1""#, vec![c]),
         (r#"EXTERNALID EQ "EXT-1""#, vec![]),
@@ -132,22 +132,22 @@ fn grammar_and_comparisons() -> Vec<Row> {
         ("title ne null", vec![b, d]),
         ("not (title pr)", vec![c]),
         ("emails[primary eq true]", vec![b]),
-        // RFC 7643 section 2.4: false is assumed where nothing is said.
+        // RFC 7643 section 2.4: `primary` is false where it is not given.
         ("emails[primary eq false]", vec![b, c, d]),
         ("emails.primary eq false", vec![b, c, d]),
         (r#"emails[type eq "work" and primary eq "False"]"#, vec![]),
         ("emails.primary ne true", vec![b, c, d]),
         ("emails[primary ne false]", vec![b]),
         ("emails.primary pr", vec![b]),
-        // What is assumed is not assigned.
+        // But a value that is only assumed is not present.
         ("emails.primary eq null", vec![c, d]),
         ("photos.primary eq false", vec![]),
-        // No text is equal to a boolean, neither by index nor by looking.
+        // No text equals a boolean, whether it is looked up in an index or compared.
         ("userName eq true", vec![]),
         ("not (userName eq true)", vec![b, c, d]),
         ("externalId eq false", vec![]),
         ("name.givenName pr", vec![b]),
-        // Order among texts.
+        // The order of texts.
         (r#"userName gt "bjensen" and userName lt "dora""#, vec![c]),
         (
             r#"userName ge "bjensen" and userName le "DORA""#,
@@ -171,7 +171,7 @@ fn section_3_4_2_2_filters_find_whom_they_describe() {
         let page = talk.json("GET", &target, None, 200);
         assert_eq!(names(&page), wanted, "{filter}");
         assert_eq!(page["totalResults"], wanted.len(), "{filter}");
-        // Pages are cut from what matches, not the other way round.
+        // Matches are selected first, and pages cut from them.
         let second = talk.json("GET", &format!("{target}&startIndex=2&count=1"), None, 200);
         let rest: Vec<&str> = wanted.iter().copied().skip(1).take(1).collect();
         assert_eq!(names(&second), rest, "{filter}");
@@ -179,7 +179,7 @@ fn section_3_4_2_2_filters_find_whom_they_describe() {
     }
 }
 
-/// What is stored are whole milliseconds; what it is compared with may be finer.
+/// Stored moments are whole milliseconds; a filter may give finer ones.
 #[test]
 fn section_3_4_2_2_moments_are_compared_with_what_lies_between_them() {
     let mut talk = Talk::start(&[]);
@@ -242,7 +242,7 @@ fn section_3_4_2_2_what_is_no_filter_is_an_error_that_says_where() {
     }
 }
 
-/// A text that looks like a number is found by how it is spelled, with quotes or without.
+/// A text that looks like a number is compared as it is spelled, in quotes or not.
 #[test]
 fn section_3_4_2_2_a_number_is_compared_as_it_was_spelled() {
     let mut talk = Talk::start(&[]);

@@ -26,10 +26,10 @@ fn section_3_4_2_3_sorting() {
     for (query, wanted) in [
         ("sortBy=userName", ["a", "B", "d", "É"]),
         ("sortBy=userName&sortOrder=descending", ["É", "d", "B", "a"]),
-        // The same title in another case: in order of creation, also when it descends.
+        // Titles that differ only in case stay in order of creation, also when descending.
         ("sortBy=title&sortOrder=ascending", ["É", "d", "a", "B"]),
         ("sortBy=title&sortOrder=Descending", ["B", "d", "a", "É"]),
-        // The primary value of a list.
+        // A list sorts by its primary value.
         ("sortBy=emails", ["a", "d", "É", "B"]),
         (
             "sortBy=emails.value&sortOrder=descending",
@@ -101,7 +101,7 @@ fn section_3_4_3_a_query_can_be_posted() {
     assert_eq!(page["totalResults"], 3);
     let page = talk.json("GET", "?filter=title%20pr", None, 200);
     assert_eq!(page["totalResults"], 2, "at the root");
-    // A whole number, however JSON has it.
+    // A whole number in any notation of JSON.
     for (start, count, shown) in [
         (json!(2.0), json!(1e0), (2, 1)),
         (json!(1e30), json!(10), (limits::START_INDEX_MAX, 0)),
@@ -122,7 +122,7 @@ fn section_3_4_3_a_query_can_be_posted() {
         (json!({"attributes": "userName"}), "invalidValue"),
         (json!({"sortBy": "shoeSize"}), "invalidValue"),
         (json!({"schemas": [CORE]}), "invalidSyntax"),
-        // In a body it is no secret in a URI, and still nothing to filter on.
+        // In a body this gives away no secret in a URI, but nobody may filter on a password.
         (json!({"filter": "password pr"}), "invalidFilter"),
     ] {
         let response = talk.send("POST", "/Users/.search", Some(&message(&members)));
@@ -162,7 +162,7 @@ fn section_3_9_projections_keep_what_is_always_returned() {
             "attributes=userName,externalId&excludedAttributes=externalId,urn:ietf:params:scim:schemas:extension:enterprise:2.0:User",
             vec!["schemas", "id", "userName"],
         ),
-        // A list may come in several pieces.
+        // A list may be given in several parameters.
         (
             "attributes=userName&attributes=title&Attributes=externalId&excludedAttributes=title&excludedAttributes=nothing",
             vec!["schemas", "id", "externalId", "userName"],
@@ -173,7 +173,7 @@ fn section_3_9_projections_keep_what_is_always_returned() {
     }
 }
 
-/// Whatever of the two were taken, the other was meant as well.
+/// Whichever value was taken, the client meant the other one too.
 #[test]
 fn section_3_4_2_a_parameter_that_says_two_things_is_refused() {
     let mut talk = Talk::start(&["--rate-limit", "off"]);
@@ -197,7 +197,7 @@ fn section_3_4_2_a_parameter_that_says_two_things_is_refused() {
             let detail = error["detail"].as_str().expect("a detail");
             assert!(detail.contains("is given twice"), "{query}: {detail}");
         }
-        // One that is blank alone is none; a cursor that is empty is the first page.
+        // A parameter that is only blank counts as absent; an empty cursor asks for the first page.
         let blank = "filter=+&search=+&sortBy=+&sortOrder=+&startIndex=+&count=+&count=+";
         let all = talk.json("GET", &format!("/Users?{blank}"), None, 200);
         assert_eq!(all["startIndex"], 1);
@@ -238,14 +238,14 @@ fn search_finds_people_by_words() {
         let listed = talk
             .server
             .cli(&["user", "list", "--search", search, "-o", "jsonl"]);
-        // A variable that is not set is no search for everybody.
+        // On the command line an empty text, perhaps an unset variable, does not list everybody.
         let lines = if search.is_empty() { 0 } else { wanted.len() };
         assert_eq!(listed.stdout.lines().count(), lines, "{search}");
     }
     let target =
         "/Users?search=example&filter=active%20eq%20true&sortBy=userName&sortOrder=descending";
     assert_eq!(names(&talk.json("GET", target, None, 200)), [d, b]);
-    // What changes is found by its new words and not by the old ones.
+    // A changed user is found by the new words and no longer by the old ones.
     let carl = talk.json("GET", "/Users?search=carl", None, 200)["Resources"][0].clone();
     let mut changed = carl.clone();
     changed["userName"] = json!("Søren");

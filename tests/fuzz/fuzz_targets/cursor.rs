@@ -1,4 +1,4 @@
-//! Cursors: nothing that was not sealed opens, and no content that opens is a panic.
+//! Cursors: only what was sealed can be opened, and no content makes its reader panic.
 
 #![no_main]
 

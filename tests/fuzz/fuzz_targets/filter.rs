@@ -1,4 +1,5 @@
-//! Filters: whatever is read prints as something that reads the same, and finds the same.
+//! Filters: whatever is read is printed as something that is read as the same filter, and no filter
+//! panics on a user.
 
 #![no_main]
 
@@ -11,7 +12,7 @@ fuzz_target!(|text: &str| {
         return;
     };
     let printed = filter.to_string();
-    // A short spelling may print longer than a filter may be.
+    // A short spelling may be printed as one that is longer than a filter may be.
     if let Ok(again) = Filter::parse(&printed, &mut Leniency::strict()) {
         assert_eq!(again, filter, "{printed}");
     } else {

@@ -1,5 +1,5 @@
-//! Requests as bytes: what arrives in pieces is read as what arrives at once, and nothing of
-//! what is read lies beyond what arrived.
+//! Requests as bytes: what arrives in pieces is read like what arrives at once, and no more is read
+//! than has arrived.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Messages: bulk requests and queries that are POSTed.
+//! Messages: bulk requests and posted queries. The order of a bulk request has each operation once.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Patches: applied to a user they leave a user, one that reads as what it is.
+//! Patches: what one makes of a user is a user, who is read back the same.
 
 #![no_main]
 
@@ -10,7 +10,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(body) = serde_json::from_slice::<Value>(bytes) else {
         return;
     };
-    // The envelope is always the same: the operations are what there is to find.
+    // An array stands for the operations alone, since what is around them is always the same.
     let body = if body.is_array() {
         json!({
             "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": body

@@ -1,5 +1,5 @@
-//! Resources: what is kept of a body is what is kept of it the second time, and nothing of
-//! it is forgiven twice.
+//! Resources: what is kept of a body is kept unchanged when it is read again, and then nothing
+//! needs to be forgiven.
 
 #![no_main]
 
