@@ -122,23 +122,32 @@ fn foreign(text: &str, is_in_a_word: bool) -> Option<usize> {
     None
 }
 
-fn sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+/// The files of Rust below a folder, however deep they are.
+fn rust_files(root: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let mut folders = vec![root.clone()];
+    let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).expect("src can be read") {
+        for entry in fs::read_dir(folder).expect("a folder can be read") {
             let path = entry.expect("an entry").path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|ending| ending == "rs") {
-                let inside = path.strip_prefix(&root).expect("it is below src");
-                let first = inside.components().next().expect("a name");
-                let module = first.as_os_str().to_string_lossy().replace(".rs", "");
-                let text = fs::read_to_string(&path).expect("a source file is text");
-                found.push(Source { path, module, text });
+                found.push(path);
             }
         }
+    }
+    found
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    for path in rust_files(&root) {
+        let inside = path.strip_prefix(&root).expect("it is below src");
+        let first = inside.components().next().expect("a name");
+        let module = first.as_os_str().to_string_lossy().replace(".rs", "");
+        let text = fs::read_to_string(&path).expect("a source file is text");
+        found.push(Source { path, module, text });
     }
     assert!(found.len() > 30, "the sources were not found");
     found
@@ -348,8 +357,7 @@ fn deviations_are_marked_and_collected() {
     let mark = "DIFFER".to_owned() + "ENCE(";
     let mut marked = std::collections::BTreeSet::new();
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    for entry in fs::read_dir(tests).expect("the tests") {
-        let path = entry.expect("an entry").path();
+    for path in rust_files(&tests) {
         let text = fs::read_to_string(path).unwrap_or_default();
         for (at, _) in text.match_indices(&mark) {
             let rest = &text[at + mark.len()..];
