@@ -1,0 +1,420 @@
+//! Whole users: what is kept of a body, what is ignored, and what each mode makes of what is not as
+//! the RFC has it.
+
+use golinks_scim::columns::{Empty, Row};
+use golinks_scim::scim::user::Echo;
+use golinks_scim::scim::{Budget, ErrorType, Leniency, Patch, Tolerance, User};
+use serde_json::{Value, json};
+
+use super::{
+    CORE, ENTERPRISE, PATCH_OP, check_parse, check_patch, has_used, operation, patched, user,
+};
+
+#[test]
+fn values_are_kept_as_sent_and_in_order() {
+    let members = json!({
+        "externalId": "00u1", "displayName": " Bob  Ünal ", "title": "Äx",
+        "emails": [{"value": "Z@x", "type": "WORK"}, {"value": "a@x", "primary": true, "display": "A"}],
+        "addresses": [{"country": "DE", "postalCode": "01234"}],
+        "active": false
+    });
+    check_parse(&members, &members, None);
+    // Another order of members is the same user, shown in the schema's order.
+    let shuffled = user(&json!({"active": false, "title": "Äx", "externalId": "00u1"}));
+    let names: Vec<&String> = shuffled.attributes().keys().collect();
+    assert_eq!(names, ["externalId", "userName", "title", "active"]);
+}
+
+#[test]
+fn what_the_service_provider_sets_is_ignored_and_a_password_dropped() {
+    for members in [
+        json!({"id": "x", "meta": {"version": "1"}, "groups": []}),
+        json!({"groups": [{"value": "g"}], "ID": "y", "Meta": null}),
+        json!({"password": "secret"}),
+        json!({"middleName": null, "name": {"middleName": ""}, "emails": [], "roles": null}),
+    ] {
+        let mut leniency = Leniency::compatible();
+        let mut body = json!({"schemas": [CORE], "userName": "bob"});
+        for (name, value) in members.as_object().expect("members") {
+            body[name] = value.clone();
+        }
+        let user = User::parse(body, &mut leniency).expect("ignored");
+        assert_eq!(user, self::user(&json!({})), "{members}");
+    }
+}
+
+#[test]
+fn a_password_is_dropped_whatever_it_is() {
+    for password in [
+        json!("secret"),
+        json!(12_345_678),
+        json!(1.5),
+        json!(null),
+        json!(""),
+    ] {
+        let body = json!({"schemas": [CORE], "userName": "bob", "password": password});
+        if let Ok(user) = User::parse(body, &mut Leniency::compatible()) {
+            assert_eq!(user, self::user(&json!({})), "{password}");
+        }
+        let operations = json!([{"op": "replace", "path": "password", "value": password}]);
+        if let Ok(user) = patched(&user(&json!({})), &operations, Leniency::compatible()) {
+            assert_eq!(user, self::user(&json!({})), "{password}");
+        }
+    }
+}
+
+#[test]
+fn names_are_read_in_any_case() {
+    let members = json!({"DISPLAYNAME": "B", "Name": {"GIVENNAME": "B"}, "Emails": [{"Value": "b@x", "Primary": true}]});
+    let kept = json!({"name": {"givenName": "B"}, "displayName": "B", "emails": [{"value": "b@x", "primary": true}]});
+    check_parse(&members, &kept, None);
+}
+
+#[test]
+fn each_tolerance_of_a_body_is_strict_modes_error() {
+    for (members, kept, tolerance) in [
+        // Entra: section 3 of the wire facts.
+        (
+            json!({"active": "False"}),
+            json!({"active": false}),
+            Tolerance::BooleanAsText,
+        ),
+        (
+            json!({"title": 7}),
+            json!({"title": "7"}),
+            Tolerance::ScalarAsText,
+        ),
+        (
+            json!({"shoeSize": 7}),
+            json!({}),
+            Tolerance::UnknownAttribute,
+        ),
+        (
+            json!({"urn:x:y": {"a": 1}}),
+            json!({}),
+            Tolerance::UnknownSchema,
+        ),
+        // OneLogin: section 4.
+        (
+            json!({"emails": {"value": "b@x"}}),
+            json!({"emails": [{"value": "b@x"}]}),
+            Tolerance::SingleValueForList,
+        ),
+        (
+            json!({"emails": ["b@x"]}),
+            json!({"emails": [{"value": "b@x"}]}),
+            Tolerance::PlainValueForComplex,
+        ),
+        (
+            json!({"name": [{"givenName": "B"}]}),
+            json!({"name": {"givenName": "B"}}),
+            Tolerance::ListForSingleValue,
+        ),
+        (
+            json!({"title": []}),
+            json!({}),
+            Tolerance::ListForSingleValue,
+        ),
+        (
+            json!({ENTERPRISE: []}),
+            json!({}),
+            Tolerance::ListForSingleValue,
+        ),
+        (json!({ENTERPRISE: ""}), json!({}), Tolerance::EmptyText),
+        (json!({"schemas": []}), json!({}), Tolerance::MissingSchemas),
+        (
+            json!({"schemas": null}),
+            json!({}),
+            Tolerance::MissingSchemas,
+        ),
+        (
+            json!({"schemas": CORE}),
+            json!({}),
+            Tolerance::SingleValueForList,
+        ),
+        (
+            json!({"emails": [{"value": "a", "primary": true}, {"value": "b", "primary": true}]}),
+            json!({"emails": [{"value": "a", "primary": true}, {"value": "b", "primary": false}]}),
+            Tolerance::SeveralPrimaries,
+        ),
+    ] {
+        check_parse(&members, &kept, Some(tolerance));
+    }
+}
+
+#[test]
+fn members_may_have_paths_as_names() {
+    for (members, kept) in [
+        (
+            json!({"name.givenName": "A", "name": {"givenName": "X", "familyName": "B"}}),
+            json!({"name": {"familyName": "B", "givenName": "A"}}),
+        ),
+        (
+            json!({format!("{ENTERPRISE}:department"): "D", ENTERPRISE: {"division": "E"}}),
+            json!({ENTERPRISE: {"department": "D", "division": "E"}}),
+        ),
+        (
+            json!({"emails[type eq \"work\"].value": "w", "emails": [{"value": "o", "type": "work"}]}),
+            json!({"emails": [{"value": "w", "type": "work"}]}),
+        ),
+        (
+            json!({CORE: {"title": "T", "externalId": "x", "id": "y"}}),
+            json!({"title": "T", "externalId": "x"}),
+        ),
+        (json!({"meta.version": "1"}), json!({})),
+    ] {
+        check_parse(&members, &kept, Some(Tolerance::PathAsMember));
+    }
+    let nested = json!({ENTERPRISE: {"manager.value": "m", "department": "D"}});
+    let kept = json!({ENTERPRISE: {"department": "D", "manager": {"value": "m"}}});
+    check_parse(&nested, &kept, Some(Tolerance::PathAsMember));
+    for patch in [
+        json!({"op": "add", "path": ENTERPRISE, "value": nested[ENTERPRISE]}),
+        json!({"op": "add", "value": nested}),
+    ] {
+        check_patch(&json!({}), &json!([patch]), &kept, false);
+    }
+    let unknown = json!({ENTERPRISE: {"manager.nosuch": "m", "title.x": "T"}});
+    check_parse(&unknown, &json!({}), Some(Tolerance::UnknownAttribute));
+    let unreadable = json!({"emails[type eq].value": "x", "title[0]": "x"});
+    check_parse(&unreadable, &json!({}), Some(Tolerance::UnknownAttribute));
+    let body = json!({"schemas": [CORE], CORE: {"userName": "bob"}});
+    let named = User::parse(body, &mut Leniency::compatible()).expect("a user");
+    assert_eq!(named.user_name(), "bob");
+}
+
+#[test]
+fn bodies_that_nobody_can_mean() {
+    for (body, kind) in [
+        (
+            json!({"schemas": ["urn:x"], "userName": "b"}),
+            ErrorType::InvalidSyntax,
+        ),
+        (
+            json!({"schemas": "x", "userName": "b"}),
+            ErrorType::InvalidSyntax,
+        ),
+        (json!({"schemas": [CORE]}), ErrorType::InvalidValue),
+        (
+            json!({"schemas": [CORE], "name.givenName": "B"}),
+            ErrorType::InvalidValue,
+        ),
+        (
+            json!({"schemas": [CORE], "userName": ""}),
+            ErrorType::InvalidValue,
+        ),
+        (
+            json!({"schemas": [CORE], "userName": null}),
+            ErrorType::InvalidValue,
+        ),
+        (
+            json!({"schemas": [CORE], "userName": " \t\u{a0}"}),
+            ErrorType::InvalidValue,
+        ),
+        (
+            json!({"schemas": [CORE], "userName": "b", "title": [{"display": "x"}]}),
+            ErrorType::InvalidValue,
+        ),
+        (
+            json!({"schemas": [CORE], "userName": "b", "title": [["x"]]}),
+            ErrorType::InvalidValue,
+        ),
+        (
+            json!({"schemas": [CORE], "userName": ["b", "c"]}),
+            ErrorType::InvalidValue,
+        ),
+        (
+            json!({"schemas": [CORE], "userName": "b", "active": "yes"}),
+            ErrorType::InvalidValue,
+        ),
+        (
+            json!({"schemas": [CORE], "userName": "b", "name": 1}),
+            ErrorType::InvalidValue,
+        ),
+        (
+            json!({"schemas": [CORE], "userName": "b", "name": [[{}]]}),
+            ErrorType::InvalidValue,
+        ),
+        (
+            json!({"schemas": [CORE], "userName": "b", "password": {}}),
+            ErrorType::InvalidValue,
+        ),
+        (
+            json!({"schemas": [CORE], "userName": "b", ENTERPRISE: 1}),
+            ErrorType::InvalidValue,
+        ),
+    ] {
+        let error = User::parse(body.clone(), &mut Leniency::compatible()).expect_err("refused");
+        assert_eq!(error.kind, kind, "{body}: {error}");
+    }
+}
+
+#[test]
+fn numbers_come_back_as_they_were_sent_or_are_refused() {
+    for (number, kept) in [
+        ("7", true),
+        ("-7", true),
+        ("18446744073709551615", true),
+        ("1.10", false),
+        ("12345678901234567890123", false),
+        ("1e3", false),
+        ("1001.0", false),
+        ("18446744073709551616", false),
+    ] {
+        let body = format!("{{\"schemas\":[\"{CORE}\"],\"userName\":\"bob\",\"title\":{number}}}");
+        let body: Value = serde_json::from_str(&body).expect("JSON");
+        let found = User::parse(body, &mut Leniency::compatible());
+        assert_eq!(found.is_ok(), kept, "{number}");
+        if let Ok(user) = found {
+            assert_eq!(user.attributes()["title"], number);
+        }
+    }
+}
+
+#[test]
+fn a_list_of_one_stands_for_it_where_one_value_belongs() {
+    let members = json!({"title": [{"$ref": null, "value": "T"}], "active": ["False"],
+        "nickName": [7], "name": {"givenName": ["G"]}});
+    let body = json!({"schemas": [CORE], "userName": ["bob"]});
+    let mut body = body.as_object().cloned().expect("a body");
+    body.extend(members.as_object().cloned().expect("members"));
+    let mut leniency = Leniency::compatible();
+    let read = User::parse(Value::Object(body), &mut leniency).expect("a user");
+    let wanted = json!({"userName": "bob", "name": {"givenName": "G"}, "nickName": "7",
+        "title": "T", "active": false});
+    assert_eq!(json!(read.attributes()), wanted);
+    assert!(has_used(&leniency, Tolerance::ListForSingleValue));
+    let operations = json!([{"op": "Replace", "path": "active", "value": ["False"]}]);
+    let after = json!({"active": false});
+    check_patch(&json!({"active": true}), &operations, &after, false);
+}
+
+#[test]
+fn a_list_without_a_value_is_unassigned_where_one_value_belongs() {
+    for nothing in [json!([]), json!([null]), json!([{"value": null}])] {
+        for attribute in ["title", "active"] {
+            check_parse(
+                &json!({ attribute: nothing }),
+                &json!({}),
+                Some(Tolerance::ListForSingleValue),
+            );
+        }
+        let operations = json!({"schemas": [PATCH_OP], "Operations": [
+            {"op": "replace", "path": "active", "value": nothing}]});
+        let patch = Patch::parse(operations, &mut Leniency::compatible()).expect("a patch");
+        assert!(patch.unassigns_active(), "{nothing}");
+        let before = user(&json!({"active": true}));
+        let after = patch.apply(&before, &mut Leniency::compatible(), &mut Budget::default());
+        assert_eq!(after, Ok(user(&json!({}))), "{nothing}");
+    }
+    let name = json!({"name": [null]});
+    check_parse(&name, &json!({}), Some(Tolerance::ListForSingleValue));
+    // What no mode takes is not said to be a matter of the mode.
+    for (attribute, value) in [
+        ("title", json!([true])),
+        ("title", json!([1.5])),
+        ("title", json!([{}])),
+        ("active", json!(["yes"])),
+        ("name", json!([7])),
+    ] {
+        let body = json!({"schemas": [CORE], "userName": "u", attribute: value});
+        let errors = [Leniency::compatible(), Leniency::strict()]
+            .map(|mut leniency| User::parse(body.clone(), &mut leniency).expect_err("no value"));
+        assert_eq!(errors[0].detail, errors[1].detail, "{attribute}: {value}");
+    }
+}
+
+#[test]
+fn a_stale_formatted_name_does_not_outlive_its_parts() {
+    let before =
+        user(&json!({"name": {"formatted": "Ann Old", "givenName": "Ann", "familyName": "Old"}}));
+    for (formatted, family, outdated, sent) in [
+        (json!("Ann Old"), "New", json!("Ann New"), json!("Ann New")),
+        (json!("Ann Old"), "Old", json!("Ann Old"), json!("Ann Old")),
+        (
+            json!("Ms. Ann B. New"),
+            "New",
+            json!("Ms. Ann B. New"),
+            json!("Ms. Ann B. New"),
+        ),
+        // Neither stored nor of these parts: in an outdated echo it is an old one.
+        (
+            json!("Ann Older"),
+            "New",
+            json!("Ann New"),
+            json!("Ann Older"),
+        ),
+        (json!(null), "New", json!(null), json!(null)),
+    ] {
+        for (is_outdated, wanted) in [(true, outdated), (false, sent)] {
+            let name = json!({"formatted": formatted, "givenName": "Ann", "familyName": family});
+            let mut after = user(&json!({"name": name}));
+            after.refresh_formatted_name(&before, is_outdated);
+            let found = after.attributes()["name"].get("formatted").cloned();
+            assert_eq!(found.unwrap_or_default(), wanted, "{name} {is_outdated}");
+            // The same body once more gives the same user.
+            let mut again = user(&json!({"name": name}));
+            again.refresh_formatted_name(&after, is_outdated);
+            assert!(!is_outdated || again == after, "{name}: {again:?}");
+        }
+    }
+}
+
+#[test]
+fn an_echo_is_outdated_unless_it_tells_the_version_that_is_stored() {
+    for (body, is_outdated) in [
+        (json!({"userName": "1"}), None),
+        (json!("id"), None),
+        (json!({"ID": "1"}), Some(true)),
+        (json!({"meta": "W/\"3\""}), Some(true)),
+        (json!({"meta": {"version": 3}}), Some(true)),
+        (
+            json!({"id": "1", "meta": {"version": "W/\"2\""}}),
+            Some(true),
+        ),
+        (json!({"Meta": {"Version": "W/\"3\""}}), Some(false)),
+    ] {
+        let found = Echo::of(&body, &Leniency::compatible());
+        let found = found.map(|echo| echo.is_outdated("W/\"3\""));
+        assert_eq!(found, is_outdated, "{body}");
+        assert_eq!(Echo::of(&body, &Leniency::strict()), None, "{body}");
+    }
+}
+
+/// What a newer release has stored must be there when it comes back.
+#[test]
+fn what_is_stored_under_a_name_that_nobody_knows_stays() {
+    let stored = json!({"schemas": [CORE], "id": "x", "shoeSize": {"value": 7}, "userName": "bob",
+        "title": "T", "active": true});
+    let stored = User::from_stored(&stored.to_string()).expect("a user");
+    let operations = json!([
+        operation("replace", "title", "U"),
+        operation("add", "nickName", "N")
+    ]);
+    for leniency in [Leniency::compatible(), Leniency::strict()] {
+        let after = patched(&stored, &operations, leniency).expect("a user");
+        let names: Vec<&String> = after.attributes().keys().collect();
+        assert_eq!(
+            names,
+            ["userName", "nickName", "title", "active", "shoeSize"]
+        );
+        assert_eq!(after.attributes()["shoeSize"], json!({"value": 7}));
+    }
+    let row = |members: Value| {
+        let row = Row::from_resource(members.as_object().cloned().expect("members"));
+        row.expect("a row").apply(Some(&stored), Empty::Clear)
+    };
+    let after = row(json!({"userName": "bob", "title": null})).expect("a user");
+    assert_eq!(after.attributes()["shoeSize"], json!({"value": 7}));
+    assert!(after.attributes().get("title").is_none());
+    let mut sent = user(&json!({"title": "U"}));
+    sent.keep_unknown(&stored);
+    assert_eq!(sent.attributes()["shoeSize"], json!({"value": 7}));
+    // From outside it does not come in.
+    assert!(row(json!({"userName": "bob", "shoeSize": 8})).is_err());
+    let sent = json!([operation("replace", "shoeSize", 8)]);
+    assert_eq!(
+        patched(&stored, &sent, Leniency::compatible()).as_ref(),
+        Ok(&stored)
+    );
+}

@@ -1,0 +1,372 @@
+//! Patches of the elements of lists: which one is added once, found by a value or selected by a
+//! filter, and when one is created.
+
+use golinks_scim::scim::{Budget, ErrorType, Leniency, Patch, Tolerance};
+use serde_json::json;
+
+use super::{PATCH_OP, check_patch, has_used, operation, patched, user};
+
+#[test]
+fn a_value_is_added_once() {
+    let two = json!({"emails": [{"value": "w", "type": "work", "primary": true}, {"value": "h", "type": "home"}]});
+    for (before, operation, after) in [
+        // Values that differ in case are two where case counts.
+        (
+            json!({"photos": [{"value": "https://x/a", "type": "photo"}]}),
+            json!({"op": "add", "path": "photos", "value": [{"value": "https://x/A", "type": "photo"}]}),
+            json!({"photos": [{"value": "https://x/a", "type": "photo"}, {"value": "https://x/A", "type": "photo"}]}),
+        ),
+        // The same value and type: only what is new of it is taken over.
+        (
+            two.clone(),
+            json!({"op": "add", "path": "emails", "value": [
+                {"value": "W", "type": "Work"}, {"value": "H", "type": "home", "display": "H", "primary": true}]}),
+            json!({"emails": [{"value": "w", "type": "work", "primary": false},
+                {"value": "h", "display": "H", "type": "home", "primary": true}]}),
+        ),
+        (
+            two.clone(),
+            json!({"op": "add", "path": "emails", "value": [
+                {"value": "w", "type": "work"}, {"value": "n", "primary": true}]}),
+            json!({"emails": [{"value": "w", "type": "work", "primary": false},
+                {"value": "h", "type": "home"}, {"value": "n", "primary": true}]}),
+        ),
+        // One that is not primary takes nothing from the others.
+        (
+            two.clone(),
+            json!({"op": "add", "path": "emails", "value": [{"value": "w", "type": "work", "primary": false}]}),
+            json!({"emails": [{"value": "w", "type": "work", "primary": false}, {"value": "h", "type": "home"}]}),
+        ),
+        // Those without a value are the same if they differ in what is primary alone.
+        (
+            json!({"addresses": [{"locality": "A", "type": "work", "primary": true}]}),
+            json!({"op": "add", "path": "addresses", "value": [{"locality": "A", "type": "work"}]}),
+            json!({"addresses": [{"locality": "A", "type": "work", "primary": true}]}),
+        ),
+        (
+            json!({"addresses": [{"locality": "A", "primary": false}, {"locality": "B", "primary": true}]}),
+            json!({"op": "add", "path": "addresses", "value": [{"locality": "A", "primary": true}]}),
+            json!({"addresses": [{"locality": "A", "primary": true}, {"locality": "B", "primary": false}]}),
+        ),
+        (
+            json!({"emails": [{"display": "x"}]}),
+            json!({"op": "add", "path": "emails", "value": [{"display": "x", "primary": true}]}),
+            json!({"emails": [{"display": "x", "primary": true}]}),
+        ),
+        (
+            json!({"addresses": [{"locality": "A", "type": "work"}]}),
+            json!({"op": "add", "path": "addresses", "value": [{"locality": "A"}]}),
+            json!({"addresses": [{"locality": "A", "type": "work"}, {"locality": "A"}]}),
+        ),
+    ] {
+        check_patch(&before, &json!([operation]), &after, true);
+    }
+}
+
+/// One that is named twice is primary if it was once.
+#[test]
+fn a_value_that_is_added_twice_is_one() {
+    let before = user(&json!({"emails": [{"value": "h", "type": "home", "primary": true}]}));
+    let work = json!({"value": "w", "type": "work", "primary": true});
+    let operations = json!([{"op": "add", "path": "emails", "value": [work, work]}]);
+    let after = patched(&before, &operations, Leniency::compatible()).expect("a user");
+    assert_eq!(
+        after.attributes()["emails"],
+        json!([{"value": "h", "type": "home", "primary": false}, work])
+    );
+}
+
+/// What an identity provider was told is gone must be.
+#[test]
+fn values_to_remove_are_found_as_values_to_add_are() {
+    let roles =
+        json!([{"value": "admin", "display": "Administrator", "type": "work", "primary": true}]);
+    let addresses = json!([{"locality": "A", "type": "work", "primary": true}, {"locality": "B"}]);
+    let certificates = json!([{"value": "YWJj"}]);
+    let shared = json!([{"value": "admin", "type": "home", "display": "A"},
+                        {"value": "admin", "type": "work", "display": "B"}]);
+    for (attribute, held, unwanted, left) in [
+        ("roles", &roles, json!([{"value": "Admin"}]), json!([])),
+        ("roles", &roles, json!(["admin"]), json!([])),
+        (
+            "roles",
+            &roles,
+            json!([{"value": "admin", "display": "Admin"}]),
+            json!([]),
+        ),
+        (
+            "roles",
+            &roles,
+            json!([{"value": "admin", "type": "Work", "primary": false}]),
+            json!([]),
+        ),
+        (
+            "roles",
+            &roles,
+            json!([{"value": "admin", "type": "home"}]),
+            roles.clone(),
+        ),
+        (
+            "roles",
+            &roles,
+            json!([{"value": "user"}, {"display": "Admin"}]),
+            roles.clone(),
+        ),
+        (
+            "roles",
+            &roles,
+            json!([{"display": "administrator"}]),
+            json!([]),
+        ),
+        ("roles", &roles, json!([{"primary": true}]), json!([])),
+        ("roles", &roles, json!([{"primary": false}]), roles.clone()),
+        (
+            "addresses",
+            &addresses,
+            json!([{"primary": false}]),
+            json!([{"locality": "A", "type": "work", "primary": true}]),
+        ),
+        // Of two that might be meant, the one that all is true of.
+        (
+            "roles",
+            &shared,
+            json!([{"value": "admin", "display": "B"}]),
+            json!([{"value": "admin", "type": "home", "display": "A"}]),
+        ),
+        (
+            "roles",
+            &shared,
+            json!([{"value": "admin", "display": "B"}, {"value": "admin", "display": "B"}]),
+            json!([{"value": "admin", "type": "home", "display": "A"}]),
+        ),
+        (
+            "roles",
+            &shared,
+            json!([{"value": "admin", "display": "C"}]),
+            json!([]),
+        ),
+        (
+            "addresses",
+            &json!([{"locality": "A", "type": "work", "primary": true},
+                    {"locality": "B", "type": "work"}]),
+            json!([{"type": "work", "primary": true}]),
+            json!([{"locality": "B", "type": "work"}]),
+        ),
+        ("roles", &json!([]), json!([{"value": "admin"}]), json!([])),
+        (
+            "x509Certificates",
+            &certificates,
+            json!([{"value": "YWJJ"}]),
+            certificates.clone(),
+        ),
+        (
+            "addresses",
+            &addresses,
+            json!([{"locality": "a", "type": "WORK", "primary": false}]),
+            json!([{"locality": "B"}]),
+        ),
+    ] {
+        let body = json!({"schemas": [PATCH_OP], "Operations": [
+            {"op": "remove", "path": attribute, "value": unwanted}]});
+        let mut leniency = Leniency::compatible();
+        let patch = Patch::parse(body, &mut leniency).expect("a patch");
+        let before = user(&json!({attribute: held}));
+        let after = patch.apply(&before, &mut leniency, &mut Budget::default());
+        assert_eq!(
+            after,
+            Ok(user(&json!({attribute: left}))),
+            "{attribute}: {unwanted}"
+        );
+        let says_so = has_used(&leniency, Tolerance::RemoveSelectsNothing);
+        assert_eq!(says_so, *held == left, "{attribute}: {unwanted}");
+    }
+}
+
+/// RFC 7644 section 3.5.2.3 and erratum 8097: a value path without a sub-attribute.
+#[test]
+fn an_element_is_exchanged_by_replace_and_added_to_by_add() {
+    let before = json!({"emails": [
+        {"value": "old", "display": "O", "type": "work", "primary": true}, {"value": "h", "type": "home"}
+    ]});
+    let path = "emails[type eq \"work\"]";
+    let new = json!({"value": "new", "type": "work", "display": null});
+    let home = json!({"value": "h", "type": "home"});
+    for (op, element) in [
+        ("replace", json!({"value": "new", "type": "work"})),
+        (
+            "add",
+            json!({"value": "new", "type": "work", "primary": true}),
+        ),
+    ] {
+        let operations = json!([{"op": op, "path": path, "value": new}]);
+        let after = json!({"emails": [element, home]});
+        check_patch(&before, &operations, &after, true);
+    }
+}
+
+/// A text stands for its `value`, and a list of one for that one, here as elsewhere.
+#[test]
+fn an_element_may_be_given_as_a_text_or_a_list_of_one() {
+    let path = "emails[type eq \"work\"]";
+    let there = json!({"emails": [{"value": "w", "type": "work", "primary": true}]});
+    let added = json!({"emails": [{"value": "n", "type": "work", "primary": true}]});
+    let found = json!({"emails": [{"value": "n", "type": "work"}]});
+    for value in [json!("n"), json!([{"value": "n"}]), json!({"value": "n"})] {
+        let add = json!([{"op": "add", "path": path, "value": value}]);
+        check_patch(&there, &add, &added, value.is_object());
+        let replace = json!([{"op": "replace", "path": path, "value": value}]);
+        let after = patched(&user(&there), &replace, Leniency::compatible());
+        assert_eq!(after, Ok(user(&found)), "{replace}");
+        // Where there is none, what the filter says stays.
+        for operations in [add, replace] {
+            check_patch(&json!({}), &operations, &found, false);
+        }
+    }
+    for nothing in [json!(null), json!(""), json!([]), json!([""])] {
+        let operations = json!([{"op": "add", "path": path, "value": nothing}]);
+        let found = patched(&user(&json!({})), &operations, Leniency::compatible());
+        assert_eq!(found, Ok(user(&json!({}))), "{operations}");
+        let operations = json!([{"op": "add", "path": path, "value": nothing}]);
+        let found = patched(&user(&there), &operations, Leniency::compatible());
+        assert_eq!(found, Ok(user(&there)), "{operations}");
+    }
+}
+
+/// DIFFERENCE(filter-stays): RFC 7644 section 3.5.2.3 replaces all of an element, also what it was
+/// selected by; then the same once more selects nothing, and makes a second one.
+#[test]
+fn a_replace_is_found_again_by_what_its_filter_says() {
+    let there = json!({"emails": [
+        {"value": "o", "type": "Work", "display": "O", "primary": true}, {"value": "h", "type": "home"}
+    ]});
+    for (filter, value, compatible, strict) in [
+        (
+            "type eq \"work\"",
+            json!({"value": "n"}),
+            json!({"value": "n", "type": "Work"}),
+            json!({"value": "n"}),
+        ),
+        (
+            "type eq \"work\" and primary eq true",
+            json!({"display": "N"}),
+            json!({"display": "N", "type": "Work", "primary": true}),
+            json!({"display": "N"}),
+        ),
+        (
+            "value eq \"O\" and (type eq \"work\" or type eq \"x\")",
+            json!({"type": "other", "display": null}),
+            json!({"value": "o", "type": "other"}),
+            json!({"type": "other"}),
+        ),
+        // No more than what it is used for: it would be hollow without the rest.
+        (
+            "type eq \"work\"",
+            json!({"type": "other"}),
+            json!({"value": "o", "type": "other", "display": "O", "primary": true}),
+            json!({"type": "other"}),
+        ),
+        (
+            "value eq \"o\"",
+            json!({"Primary": false}),
+            json!({"value": "o", "type": "Work", "display": "O", "primary": false}),
+            json!({"primary": false}),
+        ),
+        (
+            "type eq \"work\" or type eq \"other\"",
+            json!({"value": "n"}),
+            json!({"value": "n"}),
+            json!({"value": "n"}),
+        ),
+        // What the value says is done.
+        (
+            "type eq \"work\"",
+            json!({"value": "n", "TYPE": "other"}),
+            json!({"value": "n", "type": "other"}),
+            json!({"value": "n", "type": "other"}),
+        ),
+        (
+            "type eq \"work\"",
+            json!({"value": "n", "type": null}),
+            json!({"value": "n"}),
+            json!({"value": "n"}),
+        ),
+    ] {
+        let path = format!("emails[{filter}]");
+        let operations = json!([{"op": "replace", "path": path, "value": value}]);
+        for (leniency, element) in [
+            (Leniency::compatible(), compatible),
+            (Leniency::strict(), strict),
+        ] {
+            let after = patched(&user(&there), &operations, leniency).expect("a user");
+            let emails = json!([element, {"value": "h", "type": "home"}]);
+            assert_eq!(after.attributes()["emails"], emails, "{operations}");
+        }
+    }
+}
+
+#[test]
+fn an_element_is_created_only_from_what_a_filter_says_it_is() {
+    let before = json!({"emails": [{"value": "a", "type": "home", "primary": true}]});
+    let path = "emails[type eq \"work\" and primary eq \"true\"].value";
+    let operations = json!([{"op": "add", "path": path, "value": "w"}]);
+    let after = json!({"emails": [
+        {"value": "a", "type": "home", "primary": false},
+        {"value": "w", "type": "work", "primary": true}
+    ]});
+    check_patch(&before, &operations, &after, false);
+    for path in [
+        "emails[value ew \"@old\"].value",
+        "emails[type ne \"home\"].value",
+        "emails[not (type eq \"home\")].value",
+        "emails[type eq \"x\" or type eq \"y\"].value",
+        // Whoever tells the value, or what is to be changed, means one that is there.
+        "emails[value eq \"old\"].value",
+        "emails[value eq \"old\"].display",
+        "emails[type eq \"x\" and value eq \"old\"]",
+        "emails[type eq \"x\"].type",
+    ] {
+        let operations = json!([{"op": "replace", "path": path, "value": "w"}]);
+        for leniency in [Leniency::compatible(), Leniency::strict()] {
+            let found = patched(&user(&json!({})), &operations, leniency);
+            assert_eq!(found, Err(ErrorType::NoTarget), "{path}");
+        }
+    }
+}
+
+/// Sent again it would make a second one, and so on.
+#[test]
+fn an_element_is_not_created_against_what_its_filter_says() {
+    let before = user(&json!({"emails": [{"value": "n", "type": "home"}]}));
+    for (op, filter, value) in [
+        (
+            "replace",
+            "type eq \"work\"",
+            json!({"value": "n", "type": "home"}),
+        ),
+        (
+            "add",
+            "type eq \"work\"",
+            json!({"value": "n", "type": null}),
+        ),
+        (
+            "add",
+            "primary eq true",
+            json!({"value": "n", "primary": false}),
+        ),
+        (
+            "add",
+            "type eq \"work\" and display eq \"N\"",
+            json!({"value": "n", "display": "M"}),
+        ),
+    ] {
+        let operations = json!([operation(op, &format!("emails[{filter}]"), value)]);
+        let found = patched(&before, &operations, Leniency::compatible());
+        assert_eq!(found, Err(ErrorType::NoTarget), "{operations}");
+    }
+    let same = json!([operation(
+        "add",
+        "emails[type eq \"work\"]",
+        json!({"value": "n", "type": "WORK"})
+    )]);
+    assert!(patched(&before, &same, Leniency::compatible()).is_ok());
+}

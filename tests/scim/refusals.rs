@@ -1,0 +1,251 @@
+//! Patches that are refused: for their operations, their paths or their schemas, or because they ask
+//! for too much work.
+
+use golinks_scim::scim::{Budget, ErrorType, Leniency, Patch};
+use serde_json::{Value, json};
+
+use super::{CORE, ENTERPRISE, patched, user};
+
+#[test]
+fn patches_that_are_refused_whole() {
+    let before = user(&json!({"title": "T"}));
+    for (operations, kind) in [
+        (
+            json!([{"op": "move", "path": "title"}]),
+            ErrorType::InvalidSyntax,
+        ),
+        (json!([{"op": "remove"}]), ErrorType::NoTarget),
+        (
+            json!([{"op": "replace", "path": "id", "value": "x"}]),
+            ErrorType::Mutability,
+        ),
+        (
+            json!([{"op": "replace", "path": "meta.version", "value": "x"}]),
+            ErrorType::Mutability,
+        ),
+        (
+            json!([{"op": "replace", "path": "emails[", "value": "x"}]),
+            ErrorType::InvalidPath,
+        ),
+        (
+            json!([{"op": "replace", "path": "title[value eq 1]", "value": "x"}]),
+            ErrorType::InvalidFilter,
+        ),
+        // What is wrong inside of the brackets is wrong with the filter (RFC 7644 table 9).
+        (
+            json!([{"op": "replace", "path": "emails[]", "value": "x"}]),
+            ErrorType::InvalidFilter,
+        ),
+        (
+            json!([{"op": "remove", "path": "emails[foo eq \"x\"]"}]),
+            ErrorType::InvalidFilter,
+        ),
+        (
+            json!([{"op": "replace", "path": "emails[type eq].value", "value": "x"}]),
+            ErrorType::InvalidFilter,
+        ),
+        (
+            json!([{"op": "replace", "path": "emails[type eq \"work\"].", "value": "x"}]),
+            ErrorType::InvalidPath,
+        ),
+        (
+            json!([{"op": "replace", "path": "emails[type eq \"work\"].value.x", "value": "x"}]),
+            ErrorType::InvalidPath,
+        ),
+        (
+            json!([{"op": "replace", "path": 7, "value": "x"}]),
+            ErrorType::InvalidPath,
+        ),
+        (
+            json!([{"op": "remove", "path": "schemas"}]),
+            ErrorType::Mutability,
+        ),
+        (
+            json!([{"op": "replace", "path": "schemas", "value": []}]),
+            ErrorType::Mutability,
+        ),
+        (
+            json!([{"op": "replace", "path": "active", "value": "maybe"}]),
+            ErrorType::InvalidValue,
+        ),
+        (
+            json!([{"op": "remove", "path": "userName"}]),
+            ErrorType::Mutability,
+        ),
+        (
+            json!([{"op": "replace", "path": "userName", "value": "  "}]),
+            ErrorType::InvalidValue,
+        ),
+        (
+            json!([{"op": "replace", "path": "title", "value": "U"}, {"op": "add", "path": "active", "value": [[]]}]),
+            ErrorType::InvalidValue,
+        ),
+        (
+            json!([{"op": "replace", "value": "x"}]),
+            ErrorType::InvalidSyntax,
+        ),
+        (json!(["x"]), ErrorType::InvalidSyntax),
+    ] {
+        let found = patched(&before, &operations, Leniency::compatible());
+        assert_eq!(found, Err(kind), "{operations}");
+    }
+}
+
+#[test]
+fn what_is_no_path_is_not_taken_for_an_unknown_attribute() {
+    for path in [
+        "emails [type eq \"work\"].value",
+        "/name/givenName",
+        "$.title",
+        "user name",
+        "a..b",
+        "a.b.c",
+        "title ",
+    ] {
+        let operations = json!([{"op": "replace", "path": path, "value": "x"}]);
+        let found = patched(&user(&json!({})), &operations, Leniency::compatible());
+        let wanted = if path.trim() == "title" {
+            Ok(user(&json!({"title": "x"})))
+        } else {
+            Err(ErrorType::InvalidPath)
+        };
+        assert_eq!(found, wanted, "{path:?}");
+    }
+}
+
+/// RFC 7644 section 3.12: a path that leads nowhere is a bad path, not a bad body.
+#[test]
+fn paths_and_schemas_that_nobody_knows_are_refused_in_strict_mode() {
+    let before = user(&json!({}));
+    for path in [
+        "nosuch",
+        "name.nosuch",
+        &format!("{CORE}:nosuch"),
+        "urn:x:y:z",
+        "emails[type eq \"work\"].nosuch",
+        "emails[type eq \"work\"].",
+        "manager",
+    ] {
+        let operations = json!([{"op": "replace", "path": path, "value": "x"}]);
+        let found = patched(&before, &operations, Leniency::strict());
+        assert_eq!(found, Err(ErrorType::InvalidPath), "{path}");
+    }
+    for (value, wanted) in [
+        (json!([ENTERPRISE]), Ok(before.clone())),
+        (json!([CORE, "urn:x"]), Err(ErrorType::InvalidSyntax)),
+        (json!([7]), Err(ErrorType::InvalidSyntax)),
+        (json!(CORE), Err(ErrorType::InvalidValue)),
+    ] {
+        let operations = json!([{"op": "add", "path": "schemas", "value": value}]);
+        let found = patched(&before, &operations, Leniency::strict());
+        assert_eq!(found, wanted, "{value}");
+        let found = patched(&before, &operations, Leniency::compatible());
+        assert_eq!(found, Ok(before.clone()), "{value}");
+    }
+}
+
+#[test]
+fn whoever_is_strict_removes_no_schema() {
+    let operations = json!([{"op": "remove", "path": "schemas",
+        "value": ["urn:ietf:params:scim:schemas:core:2.0:User"]}]);
+    let found = patched(&user(&json!({})), &operations, Leniency::strict());
+    assert_eq!(found, Err(ErrorType::Mutability));
+}
+
+#[test]
+fn patches_that_ask_for_too_much_work() {
+    let before = user(&json!({}));
+    let members: serde_json::Map<String, Value> = (0..1_001)
+        .map(|index| (format!("emails[type eq \"{index}\"].value"), json!("x")))
+        .collect();
+    // One attribute, whose name may be written in so many ways.
+    let spelling = |index: usize| -> String {
+        let letters = "displayName".chars().enumerate();
+        let spelt = letters.map(|(at, letter)| match index >> at & 1 {
+            0 => letter.to_ascii_lowercase(),
+            _ => letter.to_ascii_uppercase(),
+        });
+        spelt.collect()
+    };
+    let spellings: serde_json::Map<String, Value> = (0..1_001)
+        .map(|index| (spelling(index), json!("x")))
+        .collect();
+    let values = |start: usize| -> Vec<Value> {
+        (start..start + 600)
+            .map(|index| json!({"value": index.to_string()}))
+            .collect()
+    };
+    let thousand: Vec<Value> = (0..1000)
+        .map(|index| json!({"value": index.to_string()}))
+        .collect();
+    let many = |operation: &Value, times: usize| -> Value {
+        let first = json!({"op": "add", "path": "emails", "value": thousand});
+        std::iter::once(first)
+            .chain(vec![operation.clone(); times])
+            .collect()
+    };
+    for operations in [
+        // One long value for each of a thousand elements.
+        many(
+            &json!({"op": "replace", "path": "emails.display", "value": "x".repeat(1000)}),
+            1,
+        ),
+        // Comparisons by the million: by a filter, by adding, by removing.
+        many(
+            &json!({"op": "remove", "path": "emails[value co \"é\" and type eq \"x\" and display pr]"}),
+            900,
+        ),
+        many(
+            &json!({"op": "add", "path": "emails", "value": thousand}),
+            3,
+        ),
+        many(
+            &json!({"op": "remove", "path": "emails", "value": thousand[..900]}),
+            20,
+        ),
+        json!([{"op": "add", "value": members}]),
+        json!([{"op": "add", "value": spellings}]),
+        json!([
+            {"op": "add", "path": "emails", "value": values(0)},
+            {"op": "add", "path": "emails", "value": values(600)}
+        ]),
+    ] {
+        let found = patched(&before, &operations, Leniency::compatible());
+        assert_eq!(found, Err(ErrorType::InvalidValue));
+    }
+}
+
+/// What is compared is paid for by its length: each look folds the whole text.
+#[test]
+fn long_texts_cost_a_patch_more_than_short_ones() {
+    let clauses = vec!["value co \"x\""; 100].join(" or ");
+    let look = json!({"op": "remove", "path": format!("emails[{clauses}]")});
+    for (text, is_done) in [("\u{e9}", true), (&*"\u{e9}".repeat(25_000), false)] {
+        let before = user(&json!({"emails": [{"value": text}]}));
+        let operations = Value::Array(vec![look.clone(); 30]);
+        let found = patched(&before, &operations, Leniency::compatible());
+        assert_eq!(found.is_ok(), is_done, "{}", text.len());
+    }
+}
+
+/// Patches that share a budget have that much together.
+#[test]
+fn a_patch_spends_what_it_is_lent() {
+    let clauses = vec!["value co \"x\""; 100].join(" or ");
+    let look = json!({"op": "remove", "path": format!("emails[{clauses}]")});
+    let body = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": vec![look; 15]});
+    let before = user(&json!({"emails": [{"value": "e".repeat(50_000)}]}));
+    let patch = Patch::parse(body, &mut Leniency::compatible()).expect("a patch");
+    let mut budget = Budget::default();
+    let done = [(); 2].map(|()| {
+        let after = patch.apply(&before, &mut Leniency::compatible(), &mut budget);
+        after.is_ok()
+    });
+    assert_eq!(done, [true, false]);
+    // What takes longer to compare costs more.
+    let before = user(&json!({"emails": [{"value": "\u{e9}".repeat(1_400)}]}));
+    let (mut budget, mut leniency) = (Budget::default(), Leniency::compatible());
+    assert!(patch.apply(&before, &mut leniency, &mut budget).is_ok());
+    assert!(patch.apply(&before, &mut leniency, &mut budget).is_err());
+}
