@@ -1,0 +1,221 @@
+//! Calls that fail while users are written: nothing acknowledged is lost, whoever reads goes on
+//! reading, and what could not be written is written later.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use golinks_scim::api::{Api, Options, StartError, Tuning};
+use golinks_scim::clock::{Instant as Moment, SystemClock};
+use golinks_scim::directory::{Error, Manner, ToUndo};
+use golinks_scim::limits;
+use golinks_scim::store::{Change, StorageFault, WriteError};
+use redb::{ReadableDatabase as _, ReadableTableMetadata as _, TableDefinition};
+
+use super::{Disk, audit_rows, caller, directory, session, user};
+use crate::crash::inspect;
+use crate::support::{Server, wait_until};
+
+#[test]
+fn an_error_at_any_call_loses_nothing_acknowledged() {
+    let calls = session(0, Disk::default());
+    assert!(calls > 50, "{calls} calls are too few to be a session");
+    for call in 1..=calls {
+        for (does_it_anyway, evicted) in [(false, call % 3), (true, 0)] {
+            let kind = Disk {
+                does_it_anyway,
+                evicted,
+                ..Disk::default()
+            };
+            session(call, kind);
+        }
+    }
+    println!("an error at each of {calls} calls, done or not done: nothing lost");
+}
+
+#[test]
+fn whoever_reads_goes_on_while_the_disk_takes_no_writes() {
+    let disk = Disk::default();
+    let store = disk.open();
+    let directory = directory(&store);
+    let kept = directory
+        .create(user("kept"), &caller())
+        .expect("created")
+        .record;
+    disk.is_broken.store(true, Ordering::SeqCst);
+    // Which it is depends on whether the file had to grow before the commit.
+    let refused = directory.create(user("new"), &caller());
+    assert!(
+        matches!(
+            refused,
+            Err(Error::Write(WriteError::Unknown | WriteError::Unavailable))
+        ),
+        "{refused:?}"
+    );
+    let id = kept.id().to_string();
+    let mut waits = Vec::new();
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(3) {
+        waits.push(wait_until("a read", || {
+            directory.retrieve(&id, |_| Ok(())).is_ok()
+        }));
+        let refused = directory.create(user("newer"), &caller());
+        assert!(refused.is_err(), "{refused:?}");
+    }
+    waits.sort_unstable();
+    let (usual, worst) = (waits[waits.len() / 2], waits[waits.len() - 1]);
+    assert!(
+        usual < Duration::from_secs(1),
+        "nobody could read for {usual:?}"
+    );
+    // As long as whoever writes, no reader ever waits.
+    assert!(
+        worst < limits::DISK_FULL_WAIT_MAX / 2,
+        "nobody could read for {worst:?}"
+    );
+    assert_eq!(store.fault(), Some(StorageFault::Failing));
+    disk.is_broken.store(false, Ordering::SeqCst);
+    let took = wait_until("it comes back", || {
+        directory.create(user("newest"), &caller()).is_ok()
+    });
+    println!("read again after {worst:?} at most, written again after {took:?}");
+    assert_eq!(store.fault(), None);
+    inspect(&store).expect("sound");
+}
+
+/// What it was to bring to the disk is written again beside the readers.
+#[test]
+fn nobody_waits_to_read_while_syncs_take_their_time_to_fail() {
+    let disk = Disk::default();
+    let store = disk.open();
+    let directory = directory(&store);
+    let kept = directory.create(user("kept"), &caller());
+    let id = kept.expect("created").record.id().to_string();
+    disk.fails_slowly.store(true, Ordering::SeqCst);
+    let refused = directory.create(user("new"), &caller());
+    assert!(refused.is_err(), "{refused:?}");
+    wait_until("it is read", || {
+        store.fault().is_some() && directory.retrieve(&id, |_| Ok(())).is_ok()
+    });
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(1) {
+        // Who reads through the directory would wait a second for it.
+        assert!(store.snapshot().is_ok(), "after {:?}", start.elapsed());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    disk.fails_slowly.store(false, Ordering::SeqCst);
+    wait_until("it comes back", || {
+        directory.create(user("newest"), &caller()).is_ok()
+    });
+    let left = disk.platter.after_a_cut().open().expect("a store");
+    let left = inspect(&Arc::new(left)).expect("sound");
+    assert_eq!(left, inspect(&store).expect("sound"));
+}
+
+/// The next start is quick again, whether or not anything was written meanwhile.
+#[test]
+fn the_index_is_put_back_after_the_file_was_reopened() {
+    const CHUNKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("chunks");
+    let disk = Disk::default();
+    let store = disk.open();
+    let directory = directory(&store);
+    directory.create(user("kept"), &caller()).expect("created");
+    disk.is_broken.store(true, Ordering::SeqCst);
+    assert!(directory.create(user("new"), &caller()).is_err());
+    wait_until("it is told", || {
+        store.fault() == Some(StorageFault::Failing)
+    });
+    disk.is_broken.store(false, Ordering::SeqCst);
+    wait_until("it comes back", || store.fault().is_none());
+    store.close();
+    let database = redb::Builder::new().create_with_backend(disk);
+    let database = database.expect("a file");
+    let txn = database.begin_read().expect("a state");
+    let chunks = txn.open_table(CHUNKS).expect("the table");
+    assert!(!chunks.is_empty().expect("read"), "it was not put back");
+}
+
+/// The server ended between a failed sync and the writing of what it left: its mark is found.
+#[test]
+fn what_a_failed_sync_has_left_is_written_again_by_the_next_server() {
+    let server = Server::start();
+    let added = server.cli(&["user", "add", "jane@example.com", "--given", "Jane"]);
+    assert_eq!(added.status, Some(0), "{}", added.stderr);
+    let mark = server.data_dir().join("users.unsynced");
+    let directory = server.stop_and_keep();
+    std::fs::write(&mark, "").expect("a mark");
+    let server = Server::start_on(directory);
+    server.log_with("that failed has been written to disk again");
+    let shown = server.cli(&["user", "show", "jane@example.com"]);
+    assert_eq!(shown.status, Some(0), "{}", shown.stderr);
+    assert!(!mark.exists());
+}
+
+#[test]
+fn what_was_undone_before_the_disk_failed_is_told() {
+    let disk = Disk::default();
+    let store = disk.open();
+    let directory = directory(&store);
+    let users = limits::UNDO_BATCH_USERS + 1;
+    for number in 0..users {
+        let created = directory.create(user(&number.to_string()), &caller());
+        created.expect("created");
+    }
+    let selection = ToUndo::Since {
+        since: Moment::from_millis(0),
+        token: None,
+    };
+    let manner = Manner {
+        is_forced: true,
+        is_rehearsed: false,
+    };
+    let undo = |after| directory.undo(&selection, manner, after, &caller());
+    // The first batch is so large that the file grows, which is synced before.
+    disk.breaks_after_sync.store(2, Ordering::SeqCst);
+    let page = undo(None).expect("some were undone");
+    let next = page.next.expect("one is left");
+    assert_eq!(page.undone.len(), limits::UNDO_BATCH_USERS);
+    disk.is_broken.store(false, Ordering::SeqCst);
+    let mut left = None;
+    wait_until("the last one is undone", || {
+        left = undo(Some(next)).ok();
+        left.is_some()
+    });
+    let left = left.expect("undone");
+    assert_eq!((left.undone.len(), left.next), (1, None));
+}
+
+/// Rows that wait for a commit go on waiting if it cannot be made.
+#[test]
+fn rows_that_wait_are_not_lost_with_a_commit() {
+    let disk = Disk::default();
+    let store = disk.open();
+    // So large that the file grows, which fails before the commit begins.
+    for number in 0..limits::AUDIT_NOTES_MAX {
+        store.note(format!("{number} {}", "x".repeat(8000)));
+    }
+    let next = disk.calls.load(Ordering::SeqCst) + 1;
+    disk.fails_at.store(next, Ordering::SeqCst);
+    let commit = || store.commit(Change::none().audit("{}".to_owned()));
+    assert_eq!(commit(), Err(WriteError::Unavailable));
+    wait_until("it comes back", || commit().is_ok());
+    assert_eq!(audit_rows(&store), limits::AUDIT_NOTES_MAX as u64 + 1);
+}
+
+/// It passes, and a service manager is to try again.
+#[test]
+fn a_start_on_a_disk_that_takes_nothing_does_not_blame_the_content() {
+    let disk = Disk::default();
+    let store = disk.store();
+    disk.is_broken.store(true, Ordering::SeqCst);
+    let options = Options {
+        base_url: Some("https://localhost/scim/v2".to_owned()),
+        address: None,
+        tuning: Tuning::default(),
+        certificate: None,
+        data_dir: std::path::PathBuf::new(),
+        clock: Arc::new(SystemClock),
+    };
+    let refused = Api::new(store, options).err();
+    assert!(matches!(refused, Some(StartError::Write(_))), "{refused:?}");
+}
