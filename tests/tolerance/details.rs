@@ -1,0 +1,142 @@
+//! What one request for each tolerance does not show: what the log and `check` tell of it, and where
+//! else than in a create and a patch it is understood.
+
+use golinks_scim::scim::Tolerance;
+use serde_json::{Value, json};
+
+use super::{ENTERPRISE, PATCH_OP, at_the_root, count, token, user};
+use crate::support::{CORE, Talk};
+
+/// A value that does not arrive is looked for by the name of its attribute; the value is nobody's
+/// business.
+#[test]
+fn what_is_ignored_is_named_without_its_value() {
+    let mut talk = Talk::start(&["-v"]);
+    let mut sent = user("u");
+    sent["shoe\nSize"] = json!("secret-1");
+    sent["name"]["nosuch"] = json!("secret-2");
+    sent["urn:example:x"] = json!({"x": "secret-3"});
+    sent[ENTERPRISE]["shoeSize"] = json!("secret-4");
+    let created = talk.json("POST", "/Users", Some(&sent), 201);
+    let target = format!("/Users/{}", created["id"].as_str().expect("an id"));
+    let operations = json!([
+        {"op": "add", "path": "emails[value eq \"secret-5@x\"].nosuch", "value": "secret-6"},
+        {"op": "replace", "value": {"colour": "secret-7", "manager": {"displayName": "secret-8"}}},
+        {"op": "add", "path": format!("{ENTERPRISE}:manager.displayName"), "value": "secret-9"}]);
+    let patch = json!({"schemas": [PATCH_OP], "Operations": operations});
+    let patched = talk.send("PATCH", &target, Some(&patch));
+    assert_eq!(patched.status, 200);
+    let request = patched.header("x-request-id").expect("an id").to_owned();
+
+    let log = talk
+        .server
+        .log_with(&format!("{request} tolerated read-only-part"));
+    let attribute = format!("\"{ENTERPRISE}:shoeSize\"");
+    for named in [
+        "\"name.nosuch\" \"shoe Size\"",
+        &attribute,
+        "tolerated unknown-schema \"urn:example:x\"",
+        ".nosuch\" \"colour\"",
+        &format!("read-only-part \"{ENTERPRISE}:manager.displayName\""),
+    ] {
+        assert!(log.contains(named), "{named}: {log}");
+    }
+    let told = talk.server.cli(&["check"]).stdout;
+    let told = told
+        .lines()
+        .find(|line| line.starts_with("pass     ignored "));
+    let told = told.expect("what was ignored");
+    for named in [
+        "name.nosuch (unknown-attribute)",
+        "urn:example:x (unknown-schema)",
+        "since 20",
+    ] {
+        assert!(told.contains(named), "{named}: {told}");
+    }
+    for text in [&*log, told] {
+        assert!(!text.contains("secret-"), "{text}");
+    }
+}
+
+/// What is asked for is no error in strict mode, where it is a name that no schema has.
+#[test]
+fn an_extensions_attribute_is_shown_without_its_urn() {
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    let strict = token(&talk.server, &["strict", "--mode", "strict"]);
+    let reader = token(&talk.server, &["metrics", "--scope", "metrics"]);
+    let mut metrics = at_the_root(&talk.server);
+    let mut body = user("u");
+    body[ENTERPRISE]["department"] = json!("D");
+    let created = talk.json("POST", "/Users", Some(&body), 201);
+    let one = format!("/Users/{}", created["id"].as_str().expect("an id"));
+    let whole = &body[ENTERPRISE];
+    let cases = [
+        (
+            "attributes",
+            "DEPARTMENT",
+            json!({"department": "D"}),
+            Value::Null,
+        ),
+        (
+            "attributes",
+            "manager.value",
+            json!({"manager": whole["manager"]}),
+            Value::Null,
+        ),
+        (
+            "excludedAttributes",
+            "department,manager",
+            Value::Null,
+            whole.clone(),
+        ),
+    ];
+    for authorization in [talk.authorization.clone(), strict.clone()] {
+        let is_strict = authorization == strict;
+        talk.authorization = authorization;
+        for (parameter, names, compatible, strict) in &cases {
+            let wanted = if is_strict { strict } else { compatible };
+            let list: Vec<&str> = names.split(',').collect();
+            let message = json!({*parameter: list,
+                "schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"]});
+            let counted = count(&mut metrics, &reader, Tolerance::ExtensionWithoutUrn);
+            let shown = [
+                talk.json("GET", &format!("{one}?{parameter}={names}"), None, 200),
+                talk.json("GET", &format!("/Users?{parameter}={names}"), None, 200)["Resources"][0]
+                    .clone(),
+                talk.json("POST", "/Users/.search", Some(&message), 200)["Resources"][0].clone(),
+            ];
+            for user in &shown {
+                assert_eq!(&user[ENTERPRISE], wanted, "{is_strict} {parameter} {names}");
+            }
+            let now = count(&mut metrics, &reader, Tolerance::ExtensionWithoutUrn);
+            assert_eq!(
+                now - counted,
+                if is_strict { 0 } else { 3 },
+                "{parameter} {names}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_replace_and_a_bulk_request_know_paths_as_members_too() {
+    let mut talk = Talk::start(&[]);
+    let department = format!("{ENTERPRISE}:department");
+    let mut body =
+        json!({"schemas": [CORE], "userName": "u", "name.givenName": "A", department: "D"});
+    let bulk = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
+        "Operations": [{"method": "POST", "path": "/Users", "bulkId": "u", "data": body}]});
+    let made = talk.json("POST", "/Bulk", Some(&bulk), 200);
+    let location = made["Operations"][0]["location"]
+        .as_str()
+        .expect("a location");
+    let (_, id) = location.rsplit_once('/').expect("an id");
+    let target = format!("/Users/{id}");
+    let created = talk.json("GET", &target, None, 200);
+    assert_eq!(created["name"]["givenName"], "A");
+    assert_eq!(created[ENTERPRISE]["department"], "D");
+    body["name.givenName"] = json!("B");
+    let replaced = talk.json("PUT", &target, Some(&body), 200);
+    assert_eq!(replaced["name"]["givenName"], "B");
+    assert_eq!(replaced[ENTERPRISE], created[ENTERPRISE]);
+}
