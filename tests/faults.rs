@@ -1,9 +1,9 @@
-//! A disk that fails: at every single call of a session, for a moment or for long, and one
-//! that is full. What was acknowledged is there afterwards, what was refused is whole or not
-//! there, whoever reads goes on reading, and nothing has to be done for it to go on.
+//! A disk that fails, at every single call of a session, for a moment or for long; and one that is
+//! full. What was acknowledged is there afterwards, what was refused is there as a whole or not at
+//! all, reads go on, and writes resume without help.
 //!
-//! - `failing`: calls that fail while users are written, and the start on such a disk.
-//! - `full`: a disk without space, for the store, the server and commands without one.
+//! - `failing`: calls that fail while users or audit rows are written, and a start on such a disk.
+//! - `full`: a disk without space: the store, a server, and commands without a server.
 //! - `tokens`: changes of tokens on a disk that fails, hangs or is full.
 
 mod failing;
@@ -26,7 +26,8 @@ use serde_json::json;
 use crate::crash::{self, inspect};
 use crate::support::record_of;
 
-/// Whoever writes to a disk that stays full is sent away within this time, on a busy machine too.
+/// Within this time a caller has its answer from a disk that stays full or hangs, on a busy machine
+/// too.
 const SENT_AWAY_MAX: Duration = Duration::from_secs(15);
 
 /// A disk in memory that can be told to fail.
@@ -35,27 +36,29 @@ struct Disk {
     platter: crash::Disk,
     /// Writes, syncs and changes of length so far.
     calls: Arc<AtomicUsize>,
-    /// The call that fails once; none if it is zero.
+    /// The one call that fails, counted from 1; none if it is zero.
     fails_at: Arc<AtomicUsize>,
-    /// Whether it fails for want of space.
+    /// Whether that call fails for want of space.
     lacks_space: bool,
     /// Whether every call fails.
     is_broken: Arc<AtomicBool>,
-    /// The sync, counted from now, after which it breaks; none if it is zero.
+    /// The sync, counted from now, after which every call fails; none if it is zero.
     breaks_after_sync: Arc<AtomicUsize>,
     is_full: Arc<AtomicBool>,
     /// Whether every sync takes a while and fails.
     fails_slowly: Arc<AtomicBool>,
-    /// Whether every call waits until it is not so any more, or for a minute.
+    /// Whether every call waits until this is cleared, for a minute at most.
     hangs: Arc<AtomicBool>,
-    /// Whether what fails was done all the same, as a sync that failed may have been.
+    /// Whether a call that fails by `fails_at` or `is_broken`, but not for want of space, takes
+    /// effect all the same, as a failed sync may.
     does_it_anyway: bool,
-    /// Of how many pages that a failed sync has left one is not shown any more; none if zero.
+    /// After a failed sync, about one unsynced page in this many shows what the disk has instead of
+    /// what was written; none if it is zero.
     evicted: usize,
 }
 
 impl Disk {
-    /// An error, and whether the call is to be done.
+    /// The result of the next call, and whether the call takes effect.
     fn call(&self) -> (io::Result<()>, bool) {
         let number = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
         let begun = Instant::now();
@@ -88,7 +91,7 @@ impl Disk {
         Store::open_with(opener, describe).expect("a store in memory opens")
     }
 
-    /// The store, its tokens, and the moment at which they are changed.
+    /// The store, its tokens, and the moment at which the tests change them.
     fn open_with_tokens(&self) -> (Arc<Store>, Tokens, Moment) {
         let store = self.open();
         let tokens = Tokens::load(Arc::clone(&store)).expect("loaded");
@@ -163,7 +166,8 @@ fn user(name: &str) -> User {
     User::parse(body, &mut Leniency::strict()).expect("a user")
 }
 
-/// Ten users are created while one call of the disk fails; returns how many calls there were.
+/// Creates ten users while one call of the disk fails (none if `fails_at` is zero); returns the
+/// number of calls.
 fn session(fails_at: usize, kind: Disk) -> usize {
     let disk = kind;
     let store = disk.open();
@@ -189,7 +193,7 @@ fn session(fails_at: usize, kind: Disk) -> usize {
         let found = record_of(&directory, &record.id().to_string());
         assert_eq!(found.as_ref().ok(), Some(record), "call {fails_at}");
     }
-    // What was said not to be there can be made again.
+    // What was reported as not created can be created again.
     for name in &refused {
         directory.create(user(name), &caller()).expect("not there");
     }
@@ -198,14 +202,14 @@ fn session(fails_at: usize, kind: Disk) -> usize {
         "call {fails_at}: {} of 10",
         acknowledged.len()
     );
-    // If the power is cut, it is as it was.
+    // After a power cut, all of it is still there.
     let left = disk.platter.after_a_cut().open().map(Arc::new);
     let left = left.map_err(|error| error.to_string());
     let left = left.and_then(|store| inspect(&store));
     let left = left.unwrap_or_else(|how| panic!("call {fails_at}, then a power cut: {how}"));
     assert_eq!(left.users.len(), state.users.len() + refused.len());
     assert!(left.audit_rows >= acknowledged.len());
-    // After a restart it is the same.
+    // So it is after a restart.
     store.close();
     drop((directory, store));
     disk.fails_at.store(0, Ordering::SeqCst);

@@ -5,7 +5,7 @@
 /// House rules that a machine can check.
 mod tidy;
 
-/// The store: durability, conflicts, failing disks.
+/// The store: durability, conflicts, turns, its file.
 mod store;
 
 /// The HTTPS client of the product: connections kept and replaced, whom it trusts.

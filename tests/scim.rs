@@ -31,8 +31,8 @@ fn has_used(leniency: &Leniency, tolerance: Tolerance) -> bool {
     leniency.used().any(|used| used == tolerance)
 }
 
-/// Reads a body in both modes: what is kept in compatible mode, and the one tolerance that
-/// strict mode refuses, if there is one.
+/// Reads a body in both modes: compatible mode keeps `kept` and uses the one `tolerance`, for which
+/// strict mode refuses the body. Without a tolerance, both modes accept it.
 fn check_parse(members: &Value, kept: &Value, tolerance: Option<Tolerance>) {
     let mut body = json!({"schemas": [CORE], "userName": "bob"});
     for (name, value) in members.as_object().expect("members") {
@@ -59,7 +59,8 @@ fn patched(user: &User, operations: &Value, mut leniency: Leniency) -> Result<Us
     after.map_err(|error| error.kind)
 }
 
-/// Applies operations in compatible mode, and in strict mode if no tolerance is expected.
+/// Applies operations in both modes: compatible mode makes `after` of the user, and strict mode
+/// either does so too or refuses them.
 fn check_patch(before: &Value, operations: &Value, after: &Value, strict_too: bool) {
     let (before, after) = (user(before), user(after));
     let found = patched(&before, operations, Leniency::compatible());

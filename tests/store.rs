@@ -1,10 +1,10 @@
-//! The store's promises: an answer to a write never leaves before the sync that makes it
-//! durable, writes that conflict leave exactly the right state, a failed disk makes us
-//! refuse and not lie, a damaged file is left alone.
+//! The store's promises: an answer to a write never leaves before the sync that makes it durable,
+//! writes that conflict leave exactly the right state, a damaged file is left alone. Disks that
+//! fail are the subject of `faults`.
 //!
 //! - `writes`: syncs, conflicts, the queue of the writes, a plan that panics.
 //! - `reads`: what is found in each state, and which queries take a turn.
-//! - `file`: the file as it is made, opened, refused, upgraded, checked and opened again.
+//! - `file`: the file when it is new, damaged, of an older format, checked, opened again.
 
 mod file;
 mod reads;
@@ -23,14 +23,14 @@ use golinks_scim::store::{Opener, Store};
 use redb::{BackendError, StorageBackend};
 use serde_json::json;
 
-/// Storage in memory that counts its syncs and fails when told to. What was written is
-/// kept across a close, as a disk keeps it.
+/// Storage in memory that counts its writes and syncs. What was written is kept when the store is
+/// closed, as a disk keeps it.
 #[derive(Clone, Debug, Default)]
 struct Disk {
     bytes: Arc<Mutex<Vec<u8>>>,
     writes: Arc<AtomicU64>,
     syncs: Arc<AtomicU64>,
-    /// Writes counted when the last sync had returned.
+    /// The number of writes that the last sync covers, once it has returned.
     synced_writes: Arc<AtomicU64>,
     failing: Arc<AtomicBool>,
     sync_takes: Duration,

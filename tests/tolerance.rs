@@ -1,9 +1,8 @@
-//! What identity providers send that no RFC asks for: each tolerance by name, with where it
-//! was seen, understood and counted in compatible mode, and a 400 in strict mode that changes
-//! nothing. Sources are those of the page on identity providers in the manual.
+//! What identity providers send that no RFC asks for. Compatible mode understands and counts each
+//! tolerance; strict mode answers 400 and changes nothing.
 //!
-//! - `catalogue`: a request for each tolerance, sent in both modes.
-//! - `details`: what one such request does not show: log, projections, PUT and bulk.
+//! - `catalogue`: requests for each tolerance, with where they were seen, sent in both modes.
+//! - `details`: what those requests do not show: log and `check`, projections, PUT and bulk.
 
 mod catalogue;
 mod details;
@@ -26,14 +25,14 @@ fn user(name: &str) -> Value {
     })
 }
 
-/// Metrics are not below `/scim/v2`.
+/// A client for `/metrics`, which is not below `/scim/v2`.
 fn at_the_root(server: &Server) -> Client {
     let pem = std::fs::read(server.data_dir().join("tls/ca.pem")).expect("a certificate");
     let base = format!("https://{}", server.address());
     Client::new(&base, &pem).expect("a client")
 }
 
-/// What the counter of a tolerance says.
+/// The counter of a tolerance.
 fn count(metrics: &mut Client, authorization: &str, tolerance: Tolerance) -> u64 {
     let answer = send(metrics, authorization, "GET", "/metrics", None);
     let response = answer.expect("an answer");

@@ -1,8 +1,7 @@
-//! The audit trail as it is kept: flipped bytes and users changed behind its back named;
-//! retention; a power cut while rows are removed.
+//! The audit trail as it is stored: damage is named, and old rows are removed.
 //!
 //! - `verification`: what a verification finds, and how long each of its steps takes.
-//! - `retention`: what is removed by age and by size, and what is left.
+//! - `retention`: what is removed by age and by size, also when the power is cut meanwhile.
 
 mod retention;
 mod verification;
@@ -22,12 +21,12 @@ use tempfile::TempDir;
 
 use crate::support::body;
 
-/// The path of the store's file in what a server has left.
+/// The path of the store's file in the directory that a server has left.
 fn store_file(directory: &TempDir) -> PathBuf {
     directory.path().join("data/users.redb")
 }
 
-/// The machine's clock, wrong by so many milliseconds.
+/// The machine's clock, off by this many milliseconds.
 #[derive(Default)]
 struct Jumping(AtomicI64);
 
@@ -52,7 +51,7 @@ fn create(directory: &Directory, name: &str) -> Written {
     directory.create(user, &caller()).expect("created")
 }
 
-/// A directory of 100 users, one a day, beginning 100 days ago.
+/// A directory of 100 users, created one a day, the last one today.
 fn of_hundred_days(folder: &TempDir) -> (Arc<Store>, Directory, Arc<Jumping>) {
     by_a_clock(folder, |day| day - 99)
 }
@@ -67,7 +66,7 @@ fn empty(folder: &TempDir) -> (Arc<Store>, Directory, Arc<Jumping>) {
     (store, directory, clock)
 }
 
-/// A directory of 100 users, each created when the clock was off by so many days.
+/// A directory of 100 users; `days_off` says by how many days the clock was off for each.
 fn by_a_clock(
     folder: &TempDir,
     days_off: impl Fn(i64) -> i64,

@@ -1,5 +1,5 @@
-//! Calls that fail while users are written: nothing acknowledged is lost, whoever reads goes on
-//! reading, and what could not be written is written later.
+//! Calls that fail while users or audit rows are written: nothing acknowledged is lost, reads go
+//! on, and writes resume without help.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -43,7 +43,7 @@ fn whoever_reads_goes_on_while_the_disk_takes_no_writes() {
         .expect("created")
         .record;
     disk.is_broken.store(true, Ordering::SeqCst);
-    // Which it is depends on whether the file had to grow before the commit.
+    // Which of the two depends on whether the file had to grow before the commit.
     let refused = directory.create(user("new"), &caller());
     assert!(
         matches!(
@@ -68,7 +68,7 @@ fn whoever_reads_goes_on_while_the_disk_takes_no_writes() {
         usual < Duration::from_secs(1),
         "nobody could read for {usual:?}"
     );
-    // As long as whoever writes, no reader ever waits.
+    // No read ever takes half as long as a write may wait for the disk.
     assert!(
         worst < limits::DISK_FULL_WAIT_MAX / 2,
         "nobody could read for {worst:?}"
@@ -83,7 +83,7 @@ fn whoever_reads_goes_on_while_the_disk_takes_no_writes() {
     inspect(&store).expect("sound");
 }
 
-/// What it was to bring to the disk is written again beside the readers.
+/// What a failed sync should have brought to the disk is written again while reads go on.
 #[test]
 fn nobody_waits_to_read_while_syncs_take_their_time_to_fail() {
     let disk = Disk::default();
@@ -99,7 +99,7 @@ fn nobody_waits_to_read_while_syncs_take_their_time_to_fail() {
     });
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(1) {
-        // Who reads through the directory would wait a second for it.
+        // Not through the directory: this must be open at every moment.
         assert!(store.snapshot().is_ok(), "after {:?}", start.elapsed());
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -112,7 +112,7 @@ fn nobody_waits_to_read_while_syncs_take_their_time_to_fail() {
     assert_eq!(left, inspect(&store).expect("sound"));
 }
 
-/// The next start is quick again, whether or not anything was written meanwhile.
+/// So the next start is quick, although nothing was written after the file was reopened.
 #[test]
 fn the_index_is_put_back_after_the_file_was_reopened() {
     const CHUNKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("chunks");
@@ -135,7 +135,8 @@ fn the_index_is_put_back_after_the_file_was_reopened() {
     assert!(!chunks.is_empty().expect("read"), "it was not put back");
 }
 
-/// The server ended between a failed sync and the writing of what it left: its mark is found.
+/// A mark beside the store says that a server ended between a failed sync and the rewriting of what
+/// that sync left: the next server rewrites it.
 #[test]
 fn what_a_failed_sync_has_left_is_written_again_by_the_next_server() {
     let server = Server::start();
@@ -170,7 +171,7 @@ fn what_was_undone_before_the_disk_failed_is_told() {
         is_rehearsed: false,
     };
     let undo = |after| directory.undo(&selection, manner, after, &caller());
-    // The first batch is so large that the file grows, which is synced before.
+    // The first batch makes the file grow, which takes a sync before that of the commit.
     disk.breaks_after_sync.store(2, Ordering::SeqCst);
     let page = undo(None).expect("some were undone");
     let next = page.next.expect("one is left");
@@ -185,12 +186,12 @@ fn what_was_undone_before_the_disk_failed_is_told() {
     assert_eq!((left.undone.len(), left.next), (1, None));
 }
 
-/// Rows that wait for a commit go on waiting if it cannot be made.
+/// Audit rows that wait for a commit keep waiting if that commit fails.
 #[test]
 fn rows_that_wait_are_not_lost_with_a_commit() {
     let disk = Disk::default();
     let store = disk.open();
-    // So large that the file grows, which fails before the commit begins.
+    // The rows are so large that the file must grow, which fails before the commit begins.
     for number in 0..limits::AUDIT_NOTES_MAX {
         store.note(format!("{number} {}", "x".repeat(8000)));
     }
@@ -202,7 +203,7 @@ fn rows_that_wait_are_not_lost_with_a_commit() {
     assert_eq!(audit_rows(&store), limits::AUDIT_NOTES_MAX as u64 + 1);
 }
 
-/// It passes, and a service manager is to try again.
+/// Such a failure passes, so that a service manager should try again.
 #[test]
 fn a_start_on_a_disk_that_takes_nothing_does_not_blame_the_content() {
     let disk = Disk::default();

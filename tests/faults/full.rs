@@ -1,5 +1,4 @@
-//! A disk without space: writes wait for it or are refused, and go on by themselves once there is
-//! some.
+//! A disk without space: writes wait or are refused, and resume without help once there is space.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -22,11 +21,12 @@ use crate::support::{
     without_settings,
 };
 
-/// A write that wants space is tried again until there is some: nobody is refused for it.
+/// A write that lacks space is tried again until there is some; the caller of a sync that failed is
+/// told that the outcome is unknown.
 #[test]
 fn no_space_at_any_call_loses_nothing() {
     let calls = session(0, Disk::default());
-    // Each waits for a quarter of a second: they wait beside each other.
+    // Each session waits a quarter of a second for space, so that many run at once.
     std::thread::scope(|scope| {
         for first in 1..=16 {
             scope.spawn(move || {
@@ -54,7 +54,7 @@ fn a_full_disk_is_waited_for_and_nothing_is_lost() {
         .record;
     disk.is_full.store(true, Ordering::SeqCst);
     std::thread::scope(|scope| {
-        // This one was begun, and is done when there is space.
+        // This write has begun, and is finished once there is space.
         let waiting = scope.spawn(|| directory.create(user("waiting"), &caller()));
         wait_until("it is noticed", || {
             store.fault() == Some(StorageFault::Full)
@@ -88,7 +88,8 @@ fn a_full_disk_is_waited_for_and_nothing_is_lost() {
     inspect(&store).expect("sound");
 }
 
-/// Long enough without space the caller is told that nobody knows; closing does not wait.
+/// After long enough without space, the caller is told that the outcome is unknown. Closing the
+/// store does not wait for space.
 #[test]
 #[ignore = "the long form: ten seconds without space"]
 fn a_disk_that_stays_full_keeps_nobody_for_ever() {
@@ -116,9 +117,9 @@ fn a_disk_that_stays_full_keeps_nobody_for_ever() {
     );
 }
 
-/// The real binary on files that may not grow any more, as on a disk that is full: refused
-/// with 429 in compatible mode and 503 in strict, nobody kept for ever, read all the while, red in
-/// `/readyz`, and by itself again once there is space.
+/// The real binary with files that may not grow any more, as on a full disk: writes get 429 in
+/// compatible mode and 503 in strict mode, nobody waits for ever, reads go on, `/readyz` answers
+/// 503, and writes resume without help once there is space.
 #[test]
 fn a_server_whose_disk_is_full_says_so_and_goes_on_by_itself() {
     use rustix::process::{Resource, Rlimit, prlimit};
@@ -160,10 +161,10 @@ fn a_server_whose_disk_is_full_says_so_and_goes_on_by_itself() {
     assert_eq!(refused.header("retry-after"), Some("30"));
     let detail = scim_error(&refused, "full")["detail"].to_string();
     assert!(detail.contains("full"), "{detail}");
-    // Whatever status its caller understands, whoever watches hears of it.
+    // Whatever status the caller gets, the metrics count a server error.
     assert_eq!(errors_of(&talk.server, &reader), 1);
     talk.authorization = strict;
-    // By now it is known: nobody else waits for space.
+    // By now the disk is known to be full, so that no other write waits for long.
     let begun = Instant::now();
     assert_eq!(talk.send("POST", "/Users", Some(&body("s"))).status, 503);
     let took = begun.elapsed();
@@ -199,8 +200,8 @@ fn a_server_whose_disk_is_full_says_so_and_goes_on_by_itself() {
     );
 }
 
-/// Commands without a server, on a store whose file may not grow: what is written is refused in
-/// words, what is read is read, and nothing that was there is lost.
+/// Commands without a server, on a store whose file may not grow: changes are refused with the
+/// reason, reads work, and nothing that was there is lost.
 #[test]
 fn commands_on_a_full_disk_say_so_and_lose_nothing() {
     let mut talk = Talk::start(&[]);
@@ -209,7 +210,7 @@ fn commands_on_a_full_disk_say_so_and_lose_nothing() {
     assert_eq!(issued.status, Some(0), "{issued:?}");
     let folder = talk.server.stop_and_keep();
     let listed = cli_in(&folder, &["user", "list", "-o", "jsonl"]);
-    // Each waits for space, beside the others.
+    // They wait for space side by side.
     std::thread::scope(|scope| {
         for (arguments, status, words) in [
             (&["user", "reactivate", "kept"][..], 0, ["", ""]),
@@ -249,7 +250,7 @@ fn commands_on_a_full_disk_say_so_and_lose_nothing() {
     });
 }
 
-/// Another server's directory with the same in it.
+/// A copy of a server's directory.
 fn copy_of(folder: &TempDir) -> TempDir {
     let copy = TempDir::new().expect("a folder");
     let mut command = Command::new("cp");
@@ -261,7 +262,7 @@ fn copy_of(folder: &TempDir) -> TempDir {
     copy
 }
 
-/// Runs a command whose files may not grow beyond half of the store.
+/// Runs a command that can write nothing beyond half the size of the store in any file.
 fn limited(folder: &TempDir, arguments: &[&str]) -> Output {
     let size = std::fs::metadata(folder.path().join("data/users.redb")).expect("the store");
     let command = command(folder);
@@ -275,12 +276,12 @@ fn limited(folder: &TempDir, arguments: &[&str]) -> Output {
     limited.output().expect("prlimit is there").into()
 }
 
-/// What `/readyz` answers.
+/// The status of `/readyz`.
 fn ready(server: &Server, authorization: &str) -> u16 {
     asked(server, authorization, "/readyz").status
 }
 
-/// Asks beside whoever else is connected.
+/// Sends a request on a connection of its own.
 fn asked(server: &Server, authorization: &str, target: &str) -> Response {
     let pem = std::fs::read(server.data_dir().join("tls/ca.pem")).expect("a certificate");
     let base = format!("https://{}", server.address());
@@ -289,7 +290,7 @@ fn asked(server: &Server, authorization: &str, target: &str) -> Response {
     answer.expect("an answer")
 }
 
-/// The requests that the server says it has failed.
+/// The number of server errors that `/metrics` counts.
 fn errors_of(server: &Server, authorization: &str) -> u32 {
     let answer = asked(server, authorization, "/metrics");
     let text = String::from_utf8(answer.body).expect("text");

@@ -1,5 +1,5 @@
-//! Changes of tokens on a disk that fails, hangs or is full: who is let in, what is told, and what is
-//! in the store afterwards.
+//! Changes of tokens on a disk that fails, hangs or is full: which tokens are let in, what callers
+//! are told, and what is in the store afterwards.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,12 +25,13 @@ fn wanted(name: &str) -> Issue {
     }
 }
 
-/// An audit row, whatever is in it.
+/// An audit row; nothing in it matters.
 fn row(_: &Token) -> String {
     "{}".to_owned()
 }
 
-/// What memory and store must agree on of each token: id, when it ends, whether it is revoked.
+/// What memory and store must agree on for each token: its id, its end, its rate, and whether it is
+/// revoked.
 fn known(tokens: &Tokens, now: Moment) -> Vec<(String, Option<Moment>, Option<u32>, bool)> {
     let all = tokens.list(now).into_iter();
     let known = all.map(|token| {
@@ -47,12 +48,12 @@ fn known(tokens: &Tokens, now: Moment) -> Vec<(String, Option<Moment>, Option<u3
     known
 }
 
-/// Waits until the store is open for writing again; nothing is settled by it.
+/// Waits until the store takes writes again, without settling what is in doubt.
 fn await_writes(store: &Store) {
     wait_until("it comes back", || store.commit(Change::none()).is_ok());
 }
 
-/// Leaves an issue of which nobody knows whether it was made, on a disk that works again.
+/// Leaves a token of which nobody knows whether it was stored, on a disk that works again.
 fn leave_in_doubt(disk: &Disk, store: &Store, tokens: &Tokens, now: Moment) {
     disk.is_broken.store(true, Ordering::SeqCst);
     let issued = tokens.issue(wanted("spare"), now, row);
@@ -67,8 +68,8 @@ fn is_unknown<T>(outcome: &Result<T, IssueError>) -> bool {
 
 type Deed = fn(&Tokens, Moment) -> Result<(), IssueError>;
 
-/// Changes tokens while one call of the disk fails; how many calls there were. What is in memory
-/// afterwards is what is in the store, now and after a restart.
+/// Changes tokens while one call of the disk fails (none if `fails_at` is zero); returns the number
+/// of calls. Afterwards memory and store agree, now and after a restart.
 fn deed(name: &str, deed: Deed, fails_at: usize, disk: &Disk) -> usize {
     let what = format!("{name}, a failure at call {fails_at}");
     let (store, tokens, now) = disk.open_with_tokens();
@@ -85,7 +86,7 @@ fn deed(name: &str, deed: Deed, fails_at: usize, disk: &Disk) -> usize {
         outcome.is_ok() || is_refused || is_pending || is_unknown(&outcome),
         "{what}: {outcome:?}"
     );
-    // By who was let in before.
+    // A request that was let in before the change.
     okta.note_use(now, [127, 0, 0, 1].into(), None);
     let is_revoked = |tokens: &Tokens| tokens.find(&okta.id, now)[0].revoked.is_some();
     let was_revoked = is_revoked(&tokens);
@@ -94,7 +95,7 @@ fn deed(name: &str, deed: Deed, fails_at: usize, disk: &Disk) -> usize {
     let stored = Tokens::load(Arc::clone(&store)).expect("loaded");
     let left = known(&tokens, now);
     assert_eq!(left, known(&stored, now), "{what}");
-    // One row for each that was issued, changed or revoked.
+    // One row for each token that was issued, changed or revoked.
     let changed = left.iter().filter(|(_, _, rate, _)| rate.is_some());
     let revoked = left.iter().filter(|(.., is_revoked)| *is_revoked);
     let rows = left.len() + changed.count() + revoked.count();
@@ -124,7 +125,7 @@ fn a_use_that_could_not_be_kept_is_kept_later() {
     assert_eq!(kept[0].last_used().map(|last| last.at), Some(now));
 }
 
-/// Who is let in is who is on disk, a token that was refused once is not let in again, and its last
+/// The tokens in memory are those on disk, one that was refused is not let in again, and the last
 /// use is not lost.
 #[test]
 fn after_an_error_at_any_call_tokens_are_those_of_the_store() {
@@ -163,8 +164,9 @@ fn after_an_error_at_any_call_tokens_are_those_of_the_store() {
     }
 }
 
-/// While the disk takes nothing nobody can know. Who was refused stays so, though the revocation
-/// was not made; and what may have been issued is seen, can be revoked, and is not issued twice.
+/// While the disk takes nothing, nobody can know what is stored. A token that was refused stays
+/// refused, though its revocation was not stored; one that may have been issued is listed, and its
+/// name is not issued again.
 #[test]
 fn what_may_be_of_tokens_is_seen_until_the_store_can_tell() {
     let disk = Disk::default();
@@ -200,8 +202,8 @@ fn what_may_be_of_tokens_is_seen_until_the_store_can_tell() {
     assert!(is_seen());
 }
 
-/// A token that was taken back is good for nobody from then on, whoever else waits for the disk, and
-/// so is the one that a rotation makes meanwhile.
+/// A revoked token is refused at once, whoever else waits for the disk; and a rotation that is
+/// waiting leaves no valid token either.
 #[test]
 fn a_revoked_token_is_refused_while_the_disk_hangs() {
     let deeds: [(Deed, bool); 3] = [
@@ -252,7 +254,8 @@ fn a_revoked_token_is_refused_while_the_disk_hangs() {
     }
 }
 
-/// Nor do the stored tokens let it in, when they are read again before its revocation is written.
+/// The token stays refused even if the stored tokens are read again before its revocation is
+/// written.
 #[test]
 fn a_revocation_that_is_to_be_written_outlives_a_look_at_the_store() {
     let disk = Disk::default();
@@ -279,8 +282,8 @@ fn a_revocation_that_is_to_be_written_outlives_a_look_at_the_store() {
     });
 }
 
-/// What was not confirmed before the end is named, and may be undone by it; who is told so at every
-/// try takes it back once more.
+/// A revocation that was not confirmed before the end is named: the token may be valid again
+/// afterwards, and can then be revoked again.
 #[test]
 fn a_revocation_that_was_not_kept_before_the_end_is_named_and_made_again() {
     let disk = Disk::default();
@@ -305,7 +308,7 @@ fn a_revocation_that_was_not_kept_before_the_end_is_named_and_made_again() {
     assert!(again.revocations_in_doubt().is_empty());
 }
 
-/// That nobody knows is said of what the caller wanted, not of a revocation before it.
+/// The outcome that is called unknown is that of the caller's change, not of an earlier revocation.
 #[test]
 fn what_was_in_doubt_before_is_not_told_as_the_callers() {
     let mut told = [0; 3];
@@ -340,7 +343,7 @@ fn what_was_in_doubt_before_is_not_told_as_the_callers() {
     assert!(told.iter().all(|count| *count > 0), "{told:?}");
 }
 
-/// What cannot be known of a change keeps nobody from writing down who came.
+/// A change whose outcome is unknown does not keep last uses from being stored.
 #[test]
 fn last_uses_are_kept_while_a_change_stays_in_doubt() {
     let disk = Disk::default();
@@ -358,7 +361,7 @@ fn last_uses_are_kept_while_a_change_stays_in_doubt() {
     assert_eq!(seen[0].0, okta.id);
 }
 
-/// Whoever asks for a token hears of it before a command gives up, or it is not made.
+/// Every caller is answered before its command gives up, and no token is issued after that.
 #[test]
 #[ignore = "a disk that hangs for a minute"]
 fn a_change_of_tokens_on_a_disk_that_hangs_is_answered_in_time() {
@@ -391,7 +394,7 @@ fn a_change_of_tokens_on_a_disk_that_hangs_is_answered_in_time() {
         assert!(is_unknown(&outcome), "{outcome:?}");
         let outcome = revoking.join().expect("no panic");
         assert!(matches!(outcome, Err(IssueError::NotKept)), "{outcome:?}");
-        // It is known too late.
+        // The disk answers too late for this one to begin.
         let issuing =
             scope.spawn(move || timed(|tokens, now| tokens.issue(wanted("c"), now, row).map(drop)));
         std::thread::sleep(limits::TOKEN_CHANGE_WAIT_MAX + Duration::from_secs(2));
@@ -409,7 +412,8 @@ fn a_change_of_tokens_on_a_disk_that_hangs_is_answered_in_time() {
     assert!(tokens.revocations_in_doubt().is_empty());
 }
 
-/// What waits for space may be made long after its caller was told that nobody knows.
+/// A token that waits for space may be stored long after its caller was told that the outcome is
+/// unknown.
 #[test]
 #[ignore = "ten seconds without space"]
 fn a_token_that_waits_for_space_is_seen_all_the_while() {

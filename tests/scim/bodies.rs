@@ -1,5 +1,5 @@
-//! Whole users: what is kept of a body, what is ignored, and what each mode makes of what is not as
-//! the RFC has it.
+//! Whole users: what is kept of a body, what is ignored, and what each mode makes of a body that
+//! departs from the RFC.
 
 use golinks_scim::columns::{Empty, Row};
 use golinks_scim::scim::user::Echo;
@@ -19,7 +19,7 @@ fn values_are_kept_as_sent_and_in_order() {
         "active": false
     });
     check_parse(&members, &members, None);
-    // Another order of members is the same user, shown in the schema's order.
+    // Members in another order give the same user, shown in the order of the schema.
     let shuffled = user(&json!({"active": false, "title": "Äx", "externalId": "00u1"}));
     let names: Vec<&String> = shuffled.attributes().keys().collect();
     assert_eq!(names, ["externalId", "userName", "title", "active"]);
@@ -70,10 +70,10 @@ fn names_are_read_in_any_case() {
     check_parse(&members, &kept, None);
 }
 
+/// The manual's page on identity providers says who sends them.
 #[test]
 fn each_tolerance_of_a_body_is_strict_modes_error() {
     for (members, kept, tolerance) in [
-        // Entra: section 3 of the wire facts.
         (
             json!({"active": "False"}),
             json!({"active": false}),
@@ -94,7 +94,6 @@ fn each_tolerance_of_a_body_is_strict_modes_error() {
             json!({}),
             Tolerance::UnknownSchema,
         ),
-        // OneLogin: section 4.
         (
             json!({"emails": {"value": "b@x"}}),
             json!({"emails": [{"value": "b@x"}]}),
@@ -309,7 +308,7 @@ fn a_list_without_a_value_is_unassigned_where_one_value_belongs() {
     }
     let name = json!({"name": [null]});
     check_parse(&name, &json!({}), Some(Tolerance::ListForSingleValue));
-    // What no mode takes is not said to be a matter of the mode.
+    // What neither mode accepts has the same error in both.
     for (attribute, value) in [
         ("title", json!([true])),
         ("title", json!([1.5])),
@@ -337,7 +336,7 @@ fn a_stale_formatted_name_does_not_outlive_its_parts() {
             json!("Ms. Ann B. New"),
             json!("Ms. Ann B. New"),
         ),
-        // Neither stored nor of these parts: in an outdated echo it is an old one.
+        // Neither the stored one nor made of these parts: in an outdated echo it is an older one.
         (
             json!("Ann Older"),
             "New",
@@ -352,7 +351,7 @@ fn a_stale_formatted_name_does_not_outlive_its_parts() {
             after.refresh_formatted_name(&before, is_outdated);
             let found = after.attributes()["name"].get("formatted").cloned();
             assert_eq!(found.unwrap_or_default(), wanted, "{name} {is_outdated}");
-            // The same body once more gives the same user.
+            // If the echo is outdated, the same body sent again gives the same user.
             let mut again = user(&json!({"name": name}));
             again.refresh_formatted_name(&after, is_outdated);
             assert!(!is_outdated || again == after, "{name}: {again:?}");
@@ -381,7 +380,7 @@ fn an_echo_is_outdated_unless_it_tells_the_version_that_is_stored() {
     }
 }
 
-/// What a newer release has stored must be there when it comes back.
+/// What a newer release has stored must still be there when that release runs again.
 #[test]
 fn what_is_stored_under_a_name_that_nobody_knows_stays() {
     let stored = json!({"schemas": [CORE], "id": "x", "shoeSize": {"value": 7}, "userName": "bob",
@@ -410,7 +409,7 @@ fn what_is_stored_under_a_name_that_nobody_knows_stays() {
     let mut sent = user(&json!({"title": "U"}));
     sent.keep_unknown(&stored);
     assert_eq!(sent.attributes()["shoeSize"], json!({"value": 7}));
-    // From outside it does not come in.
+    // It cannot be set from outside.
     assert!(row(json!({"userName": "bob", "shoeSize": 8})).is_err());
     let sent = json!([operation("replace", "shoeSize", 8)]);
     assert_eq!(

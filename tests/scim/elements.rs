@@ -1,5 +1,5 @@
-//! Patches of the elements of lists: which one is added once, found by a value or selected by a
-//! filter, and when one is created.
+//! Patches of the elements of lists: when an element is added, created or removed, and which one a
+//! value or a filter means.
 
 use golinks_scim::scim::{Budget, ErrorType, Leniency, Patch, Tolerance};
 use serde_json::json;
@@ -10,13 +10,13 @@ use super::{PATCH_OP, check_patch, has_used, operation, patched, user};
 fn a_value_is_added_once() {
     let two = json!({"emails": [{"value": "w", "type": "work", "primary": true}, {"value": "h", "type": "home"}]});
     for (before, operation, after) in [
-        // Values that differ in case are two where case counts.
+        // Where case counts, values that differ in case are two values.
         (
             json!({"photos": [{"value": "https://x/a", "type": "photo"}]}),
             json!({"op": "add", "path": "photos", "value": [{"value": "https://x/A", "type": "photo"}]}),
             json!({"photos": [{"value": "https://x/a", "type": "photo"}, {"value": "https://x/A", "type": "photo"}]}),
         ),
-        // The same value and type: only what is new of it is taken over.
+        // The same value and type: only what is new is taken over.
         (
             two.clone(),
             json!({"op": "add", "path": "emails", "value": [
@@ -31,13 +31,13 @@ fn a_value_is_added_once() {
             json!({"emails": [{"value": "w", "type": "work", "primary": false},
                 {"value": "h", "type": "home"}, {"value": "n", "primary": true}]}),
         ),
-        // One that is not primary takes nothing from the others.
+        // A value that is added as not primary changes no other one.
         (
             two.clone(),
             json!({"op": "add", "path": "emails", "value": [{"value": "w", "type": "work", "primary": false}]}),
             json!({"emails": [{"value": "w", "type": "work", "primary": false}, {"value": "h", "type": "home"}]}),
         ),
-        // Those without a value are the same if they differ in what is primary alone.
+        // Elements without a `value` are the same if they differ in `primary` at most.
         (
             json!({"addresses": [{"locality": "A", "type": "work", "primary": true}]}),
             json!({"op": "add", "path": "addresses", "value": [{"locality": "A", "type": "work"}]}),
@@ -63,7 +63,7 @@ fn a_value_is_added_once() {
     }
 }
 
-/// One that is named twice is primary if it was once.
+/// A value that is named twice in one operation is primary if either occurrence is.
 #[test]
 fn a_value_that_is_added_twice_is_one() {
     let before = user(&json!({"emails": [{"value": "h", "type": "home", "primary": true}]}));
@@ -76,7 +76,7 @@ fn a_value_that_is_added_twice_is_one() {
     );
 }
 
-/// What an identity provider was told is gone must be.
+/// What an identity provider was told is gone must be gone.
 #[test]
 fn values_to_remove_are_found_as_values_to_add_are() {
     let roles =
@@ -126,7 +126,7 @@ fn values_to_remove_are_found_as_values_to_add_are() {
             json!([{"primary": false}]),
             json!([{"locality": "A", "type": "work", "primary": true}]),
         ),
-        // Of two that might be meant, the one that all is true of.
+        // Of two that may be meant, it is the one that agrees in everything.
         (
             "roles",
             &shared,
@@ -204,7 +204,7 @@ fn an_element_is_exchanged_by_replace_and_added_to_by_add() {
     }
 }
 
-/// A text stands for its `value`, and a list of one for that one, here as elsewhere.
+/// A text stands for the element's `value`, and a list of one for its element, as elsewhere.
 #[test]
 fn an_element_may_be_given_as_a_text_or_a_list_of_one() {
     let path = "emails[type eq \"work\"]";
@@ -217,7 +217,7 @@ fn an_element_may_be_given_as_a_text_or_a_list_of_one() {
         let replace = json!([{"op": "replace", "path": path, "value": value}]);
         let after = patched(&user(&there), &replace, Leniency::compatible());
         assert_eq!(after, Ok(user(&found)), "{replace}");
-        // Where there is none, what the filter says stays.
+        // Where no element matches, the one that is created has what the filter says.
         for operations in [add, replace] {
             check_patch(&json!({}), &operations, &found, false);
         }
@@ -232,8 +232,8 @@ fn an_element_may_be_given_as_a_text_or_a_list_of_one() {
     }
 }
 
-/// DIFFERENCE(filter-stays): RFC 7644 section 3.5.2.3 replaces all of an element, also what it was
-/// selected by; then the same once more selects nothing, and makes a second one.
+/// DIFFERENCE(filter-stays): RFC 7644 section 3.5.2.3 replaces the whole element, including what it
+/// was selected by. The same request sent again would then select nothing and create a second one.
 #[test]
 fn a_replace_is_found_again_by_what_its_filter_says() {
     let there = json!({"emails": [
@@ -258,7 +258,7 @@ fn a_replace_is_found_again_by_what_its_filter_says() {
             json!({"value": "o", "type": "other"}),
             json!({"type": "other"}),
         ),
-        // No more than what it is used for: it would be hollow without the rest.
+        // The value says only what the element is used for: without the rest it would be hollow.
         (
             "type eq \"work\"",
             json!({"type": "other"}),
@@ -277,7 +277,7 @@ fn a_replace_is_found_again_by_what_its_filter_says() {
             json!({"value": "n"}),
             json!({"value": "n"}),
         ),
-        // What the value says is done.
+        // What the value sets does not stay as the filter found it.
         (
             "type eq \"work\"",
             json!({"value": "n", "TYPE": "other"}),
@@ -319,7 +319,7 @@ fn an_element_is_created_only_from_what_a_filter_says_it_is() {
         "emails[type ne \"home\"].value",
         "emails[not (type eq \"home\")].value",
         "emails[type eq \"x\" or type eq \"y\"].value",
-        // Whoever tells the value, or what is to be changed, means one that is there.
+        // A filter on the value, or on the part to be set, means an element that is there.
         "emails[value eq \"old\"].value",
         "emails[value eq \"old\"].display",
         "emails[type eq \"x\" and value eq \"old\"]",
@@ -333,7 +333,7 @@ fn an_element_is_created_only_from_what_a_filter_says_it_is() {
     }
 }
 
-/// Sent again it would make a second one, and so on.
+/// Otherwise the same request sent again would create a second one, and so on.
 #[test]
 fn an_element_is_not_created_against_what_its_filter_says() {
     let before = user(&json!({"emails": [{"value": "n", "type": "home"}]}));

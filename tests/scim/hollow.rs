@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{CORE, check_parse, operation, patched, user};
 
-/// A `home` email that is primary, alone and with one for `work`.
+/// A primary `home` email; members with it and one for `work`; members with it alone.
 fn home_and_work() -> (Value, Value, Value) {
     let home = json!({"value": "h", "type": "home", "primary": true});
     let both = json!({"emails": [home, {"value": "w", "type": "work"}]});
@@ -17,7 +17,7 @@ fn of_work(part: &str) -> String {
     format!("emails[type eq \"work\"].{part}")
 }
 
-/// DIFFERENCE(hollow-values): RFC 7643 section 2.4 leaves each sub-attribute to its element.
+/// DIFFERENCE(hollow-values): RFC 7643 section 2.4 lets an element have any of its sub-attributes.
 #[test]
 fn an_element_that_only_says_what_it_is_used_for_is_none_in_the_end() {
     let (_, both, one) = home_and_work();
@@ -61,7 +61,7 @@ fn an_element_that_only_says_what_it_is_used_for_is_none_in_the_end() {
     }
 }
 
-/// What is said of one element in several operations is said of one.
+/// Several operations of one request may speak of one element, which is hollow in between.
 #[test]
 fn a_hollow_element_is_primary_for_as_long_as_its_request() {
     let (home, both, one) = home_and_work();
@@ -83,7 +83,7 @@ fn a_hollow_element_is_primary_for_as_long_as_its_request() {
             ]),
             &json!({"roles": [{"value": "V", "display": "D", "primary": true}]}),
         ),
-        // For what comes between it is the primary one.
+        // A value that says only what the element is used for is merged.
         (
             &both,
             json!([operation(
@@ -94,6 +94,7 @@ fn a_hollow_element_is_primary_for_as_long_as_its_request() {
             &json!({"emails": [{"value": "h", "type": "home", "primary": false},
                 {"value": "w", "type": "work", "primary": true}]}),
         ),
+        // To the operations in between, the hollow element is the primary one.
         (
             &both,
             json!([
@@ -134,7 +135,7 @@ fn a_hollow_element_is_primary_for_as_long_as_its_request() {
             ]),
             &json!({"emails": [{"value": "h", "type": "home", "primary": false}]}),
         ),
-        // The last that was said to be primary is it.
+        // The last one that was made primary is the primary one.
         (
             &both,
             json!([
@@ -174,8 +175,7 @@ fn a_hollow_element_that_took_nothing_has_nothing_to_give_back() {
     assert_eq!(found, Ok(user(&wanted)));
 }
 
-/// In two requests it is two elements, and only the first was primary.
-/// Others may have the same type, or the same value.
+/// Another element may have the same type, or the same value.
 #[test]
 fn what_a_hollow_element_took_goes_back_to_the_very_element_that_had_it() {
     let hollow = json!([{"type": "other", "primary": true}]);
@@ -196,6 +196,7 @@ fn what_a_hollow_element_took_goes_back_to_the_very_element_that_had_it() {
     }
 }
 
+/// In two requests these are two elements, and only the first was primary.
 #[test]
 fn what_is_cleared_is_not_primary_any_more() {
     let mut cleared = user(&json!({"emails": [{"value": "w", "type": "work", "primary": true}]}));
@@ -210,7 +211,7 @@ fn what_is_cleared_is_not_primary_any_more() {
 #[test]
 fn a_whole_user_is_read_without_hollow_elements_in_compatible_mode() {
     let (home, both, _) = home_and_work();
-    // Members whose names are paths say more of it.
+    // A member whose name is a path completes the element.
     check_parse(
         &json!({"emails": [{"type": "work", "primary": true}, home],
             "emails[type eq \"work\"].value": "n"}),
@@ -218,7 +219,7 @@ fn a_whole_user_is_read_without_hollow_elements_in_compatible_mode() {
             {"value": "h", "type": "home", "primary": false}]}),
         Some(Tolerance::PathAsMember),
     );
-    // Strict mode takes it as it is.
+    // Compatible mode drops it.
     let sent = json!([{"type": "work", "primary": true, "value": null}, home]);
     let body = json!({"schemas": [CORE], "userName": "u", "emails": sent});
     let read = User::parse(body, &mut Leniency::compatible()).expect("a user");
@@ -230,6 +231,7 @@ fn a_whole_user_is_read_without_hollow_elements_in_compatible_mode() {
     assert_eq!(json!(read.attributes()), json!({"userName": "u"}));
     let noted = [Tolerance::EmptyText, Tolerance::HollowValue];
     assert!(leniency.used().eq(noted), "{leniency:?}");
+    // Strict mode keeps it.
     let body =
         json!({"schemas": [CORE], "userName": "u", "emails": [{"type": "work", "value": null}]});
     let read = User::parse(body, &mut Leniency::strict()).expect("a user");

@@ -1,5 +1,5 @@
-//! What the operations of a patch do to attributes: those of the RFC, and those that only compatible
-//! mode understands.
+//! What the operations of a patch do to attributes: those of the RFC, and those that only
+//! compatible mode understands.
 
 use golinks_scim::scim::{ErrorType, Leniency, Patch, User};
 use serde_json::{Value, json};
@@ -103,7 +103,7 @@ fn patches_of_the_rfc() {
             json!({"op": "add", "path": format!("{ENTERPRISE}:manager"), "value": {"value": "m"}}),
             json!({ENTERPRISE: {"manager": {"value": "m"}}}),
         ),
-        // A reference does not outlive the value that it belonged to.
+        // A `$ref` does not outlive the value that it belonged to.
         (
             json!({ENTERPRISE: {"manager": {"value": "m", "$ref": "../Users/m"}}}),
             json!({"op": "replace", "path": format!("{ENTERPRISE}:manager"), "value": {"value": "n"}}),
@@ -129,8 +129,7 @@ fn patches_of_the_rfc() {
     }
 }
 
-/// A reference that a patch does not name goes with the value that it belonged to: it would point
-/// at somebody else.
+/// A `$ref` that a patch does not name goes with its `value`: it would point to somebody else.
 #[test]
 fn a_reference_does_not_outlive_its_value() {
     let manager = |manager: Value| json!({ENTERPRISE: {"manager": manager}});
@@ -161,13 +160,13 @@ fn a_reference_does_not_outlive_its_value() {
             json!([operation("replace", &of_value, Value::Null)]),
             json!({}),
         ),
-        // One that was left alone belongs to nobody.
+        // A `$ref` without a `value` belongs to nobody.
         (
             json!({"$ref": "../Users/m"}),
             json!([operation("replace", &whole, json!({"value": "n"}))]),
             json!({"value": "n"}),
         ),
-        // One that came with a value goes with it, one that was sent for itself stays.
+        // A `$ref` that came with a value goes with it; one that was set without a value stays.
         (
             json!({}),
             json!([
@@ -202,13 +201,13 @@ fn patches_that_only_compatible_mode_understands() {
     let manager = json!({ENTERPRISE: {"manager": {"value": "m"}}});
     let manager_path = format!("{ENTERPRISE}:manager");
     for (before, operation, after) in [
-        // Okta, section 1.7: without a path.
+        // Okta: without a path.
         (
             json!({"active": true}),
             json!({"op": "replace", "value": {"active": false}}),
             json!({"active": false}),
         ),
-        // Entra, section 3.
+        // Entra.
         (
             json!({"active": true}),
             json!({"op": "Replace", "path": "active", "value": false}),
@@ -262,7 +261,7 @@ fn patches_that_only_compatible_mode_understands() {
     ] {
         check_patch(&before, &json!([operation]), &after, false);
     }
-    // Entra clears an attribute with null, which no mode minds, or with "".
+    // Entra clears an attribute with null, which both modes accept, or with "".
     let cleared = json!([{"op": "replace", "path": manager_path, "value": ""}, {"op": "replace", "path": "title", "value": null}]);
     check_patch(
         &json!({"title": "T", ENTERPRISE: {"manager": {"value": "m"}}}),
@@ -302,7 +301,7 @@ fn an_extension_is_cleared_by_null() {
     }
 }
 
-/// A stored name that would not be taken today must not keep anybody from being deactivated.
+/// A stored name that would be refused today must not keep anybody from being deactivated.
 #[test]
 fn a_patch_minds_the_name_that_it_changes_alone() {
     let mut attributes = user(&json!({})).attributes().clone();
@@ -313,7 +312,7 @@ fn a_patch_minds_the_name_that_it_changes_alone() {
     assert_eq!(after.active(), Some(false));
 }
 
-/// What a compatible client has stored is no matter of a strict one that adds to it.
+/// What a compatible client has stored does not concern a strict one that adds to it.
 #[test]
 fn a_patch_answers_for_its_own_texts_alone() {
     let photo = |value: &str| json!([{"value": value}]);

@@ -1,5 +1,5 @@
-//! Patches that are refused: for their operations, their paths or their schemas, or because they ask
-//! for too much work.
+//! Patches that are refused: for their operations, their paths or their schemas, or because they
+//! ask for too much work.
 
 use golinks_scim::scim::{Budget, ErrorType, Leniency, Patch};
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ fn patches_that_are_refused_whole() {
             json!([{"op": "replace", "path": "title[value eq 1]", "value": "x"}]),
             ErrorType::InvalidFilter,
         ),
-        // What is wrong inside of the brackets is wrong with the filter (RFC 7644 table 9).
+        // What is wrong inside the brackets is an error of the filter (RFC 7644 table 9).
         (
             json!([{"op": "replace", "path": "emails[]", "value": "x"}]),
             ErrorType::InvalidFilter,
@@ -113,7 +113,7 @@ fn what_is_no_path_is_not_taken_for_an_unknown_attribute() {
     }
 }
 
-/// RFC 7644 section 3.12: a path that leads nowhere is a bad path, not a bad body.
+/// RFC 7644 section 3.12: a path that leads nowhere is an invalid path, not invalid syntax.
 #[test]
 fn paths_and_schemas_that_nobody_knows_are_refused_in_strict_mode() {
     let before = user(&json!({}));
@@ -158,7 +158,7 @@ fn patches_that_ask_for_too_much_work() {
     let members: serde_json::Map<String, Value> = (0..1_001)
         .map(|index| (format!("emails[type eq \"{index}\"].value"), json!("x")))
         .collect();
-    // One attribute, whose name may be written in so many ways.
+    // One attribute whose name is written in this many ways.
     let spelling = |index: usize| -> String {
         let letters = "displayName".chars().enumerate();
         let spelt = letters.map(|(at, letter)| match index >> at & 1 {
@@ -215,7 +215,7 @@ fn patches_that_ask_for_too_much_work() {
     }
 }
 
-/// What is compared is paid for by its length: each look folds the whole text.
+/// A comparison is paid for by the length of the text: each one folds all of it.
 #[test]
 fn long_texts_cost_a_patch_more_than_short_ones() {
     let clauses = vec!["value co \"x\""; 100].join(" or ");
@@ -228,7 +228,7 @@ fn long_texts_cost_a_patch_more_than_short_ones() {
     }
 }
 
-/// Patches that share a budget have that much together.
+/// Patches that share a budget cannot spend more than that together.
 #[test]
 fn a_patch_spends_what_it_is_lent() {
     let clauses = vec!["value co \"x\""; 100].join(" or ");
@@ -243,7 +243,7 @@ fn a_patch_spends_what_it_is_lent() {
         after.is_ok()
     });
     assert_eq!(done, [true, false]);
-    // What takes longer to compare costs more.
+    // Text that is not ASCII takes longer to compare, and costs more.
     let before = user(&json!({"emails": [{"value": "\u{e9}".repeat(1_400)}]}));
     let (mut budget, mut leniency) = (Budget::default(), Leniency::compatible());
     assert!(patch.apply(&before, &mut leniency, &mut budget).is_ok());

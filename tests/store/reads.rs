@@ -1,4 +1,4 @@
-//! Reads: a name is found as it was at each moment, and a query that is much work takes a turn.
+//! Reads: a name is found as it was at each moment, and a query that is much work waits its turn.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{Disk, caller, directory, everybody, user};
 
-/// Whether a query waited for its turn among those that are much work.
+/// Whether a query took a turn, as those do that are much work.
 fn takes_a_turn(directory: &Directory, query: &Query<'_>) -> bool {
     let was_looked_at = AtomicBool::new(false);
     let asker = Asker {
@@ -23,8 +23,8 @@ fn takes_a_turn(directory: &Directory, query: &Query<'_>) -> bool {
     was_looked_at.into_inner()
 }
 
-/// A hundred conditions that each find everybody are as much work as a hundred comparisons; a page
-/// that is not counted needs none of those behind it.
+/// A hundred conditions that each find everybody are as much work as a hundred comparisons. A page
+/// that is not counted needs no look at the users behind it.
 #[test]
 fn what_is_much_work_takes_a_turn() {
     let directory = directory(&Arc::new(Disk::default().open()));
@@ -57,8 +57,8 @@ fn what_is_much_work_takes_a_turn() {
     }
 }
 
-/// A name that goes from one user to another, looked up in the state of each moment, again and
-/// again: what was found in one must lead nobody astray in another.
+/// A name passes from one user to another and is looked up in the state of each moment, again and
+/// again: what was found in one state must not be taken for the truth of another.
 #[test]
 fn a_name_that_changes_hands_is_found_as_it_was_at_each_moment() {
     let store = Arc::new(Disk::default().open());

@@ -1,5 +1,5 @@
 //! Writes: each is synced before its answer, those that conflict leave the right state, and a plan
-//! that panics ends nothing.
+//! that panics does not end the store.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -51,8 +51,8 @@ fn no_answer_to_a_write_leaves_before_its_sync_returned() {
     }
 }
 
-/// How many writes there were when none had come for longer than the store waits before it
-/// makes a checkpoint.
+/// The number of writes, once none has come for longer than the store idles before it makes a
+/// checkpoint.
 fn writes_at_rest(disk: &Disk) -> u64 {
     const REST: Duration = Duration::from_millis(1500);
     let (mut writes, mut since) = (disk.writes.load(Ordering::SeqCst), Instant::now());
@@ -103,7 +103,7 @@ fn sixty_four_writers_half_of_them_in_conflict_leave_exactly_the_right_state() {
         .map(|writer: usize| {
             let directory = Arc::clone(&directory);
             std::thread::spawn(move || {
-                // Two writers want each name, in different spellings.
+                // Two writers want each name, in upper and in lower case.
                 let name = format!("user{}@example.com", writer / 2);
                 let name = if writer.is_multiple_of(2) {
                     name
@@ -139,7 +139,7 @@ fn sixty_four_writers_half_of_them_in_conflict_leave_exactly_the_right_state() {
     assert_eq!(rows, 32, "a refusal left an audit row");
 }
 
-/// That nothing is to be changed is only true behind what was asked for before.
+/// Whether a request changes anything is decided only after the requests before it.
 #[test]
 fn a_request_that_changes_nothing_yet_keeps_its_place_in_the_queue() {
     let store = Arc::new(Disk::default().open());

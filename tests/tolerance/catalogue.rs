@@ -1,4 +1,5 @@
-//! A request for each tolerance, sent in both modes: a new tolerance has its row here.
+//! Requests for each tolerance, sent in both modes; a new tolerance gets its row here. The modules
+//! `okta` and `entra` of `golinks_scim::idp` explain most short names of sources.
 
 use std::collections::BTreeSet;
 
@@ -9,16 +10,16 @@ use serde_json::{Value, json};
 use super::{ENTERPRISE, PATCH_OP, at_the_root, count, token, user};
 use crate::support::{CORE, Talk, scim_error};
 
-/// One thing that is forgiven: a request about a user with two emails and a manager, and a
-/// pointer into the answer with what must stand there.
+/// One thing that is forgiven: a request, most of them about a user with two emails and a manager,
+/// and what the answer must hold at `pointer`.
 struct Forgiven {
     tolerance: Tolerance,
-    /// Who sends it, and where that is written.
+    /// Who sends it, and where that is documented.
     source: &'static str,
     request: Sent,
     pointer: &'static str,
     wanted: Value,
-    /// What strict mode answers.
+    /// The `scimType` with which strict mode refuses it.
     scim_type: &'static str,
 }
 
@@ -194,8 +195,8 @@ fn patches() -> Vec<Forgiven> {
             ("/title", json!("T")),
             "invalidSyntax",
         ),
-        // DIFFERENCE(path-less-in-strict): RFC 7644 allows it, the interoperability profile
-        // that strict mode follows does not.
+        // DIFFERENCE(path-less-in-strict): RFC 7644 allows it; the interoperability profile that
+        // strict mode follows does not.
         row(
             OperationWithoutPath,
             "Okta: REF, deactivation by an OIN app",
@@ -203,7 +204,7 @@ fn patches() -> Vec<Forgiven> {
             ("/active", json!(false)),
             "invalidSyntax",
         ),
-        // DIFFERENCE(empty-operations): RFC 7644 section 3.5.2 has one or more.
+        // DIFFERENCE(empty-operations): RFC 7644 section 3.5.2 demands one or more.
         row(
             EmptyOperations,
             "Microsoft's SCIM Validator: AzureAD/SCIMReferenceCode issue 112",
@@ -359,8 +360,8 @@ fn request(
     }
 }
 
-/// A hollow value is no departure from the RFC, so that strict mode keeps it: it is what compatible
-/// mode drops, and tells.
+/// A hollow value is no departure from the RFC, so strict mode keeps it; compatible mode drops and
+/// counts it.
 fn dropped(talk: &mut Talk, metrics: &mut Client, [compatible, strict, reader]: [&String; 3]) {
     let mut sent = user("hollow");
     sent["emails"] = json!([{"type": "work", "primary": true}]);
@@ -372,7 +373,7 @@ fn dropped(talk: &mut Talk, metrics: &mut Client, [compatible, strict, reader]: 
     let target = format!("/Users/{}", kept["id"].as_str().expect("an id"));
     let clear =
         |path: &str| json!({"schemas": [PATCH_OP], "Operations": [{"op": "remove", "path": path}]});
-    // It is no matter of a patch of something else.
+    // A patch of something else leaves it alone.
     let same = talk.json("PATCH", &target, Some(&clear("title")), 200);
     assert_eq!(same["emails"], sent["emails"]);
     sent["emails"] = json!([{"type": "work"}, {"value": "h@x"}]);
@@ -380,7 +381,7 @@ fn dropped(talk: &mut Talk, metrics: &mut Client, [compatible, strict, reader]: 
     assert_eq!(put["emails"], json!([{"value": "h@x"}]));
     let cleared = talk.json("PATCH", &target, Some(&clear("emails.value")), 200);
     assert!(cleared.get("emails").is_none(), "{cleared}");
-    // Nothing is left that could be hollow.
+    // The last patch left no element that could be hollow: only the PUT counts.
     let now = count(metrics, reader, Tolerance::HollowValue);
     assert_eq!(now, counted + 1, "the counter");
     talk.json("DELETE", &target, None, 204);
@@ -416,7 +417,7 @@ fn each_is_understood_and_counted_or_refused_as_the_mode_says() {
             (400, &json!(forgiven.scim_type)),
             "{what}: {error}"
         );
-        // What comes without a path is refused for that before its members are looked at.
+        // An operation without a path is refused for that before its members are looked at.
         let first = match (forgiven.tolerance, &forgiven.request) {
             (Tolerance::PathAsMember, Patch(_)) => Tolerance::OperationWithoutPath,
             (other, _) => other,

@@ -1,5 +1,5 @@
-//! What one request for each tolerance does not show: what the log and `check` tell of it, and where
-//! else than in a create and a patch it is understood.
+//! What the requests of the catalogue do not show: what the log and `check` say about a tolerance,
+//! and projections, PUT and bulk requests that need one.
 
 use golinks_scim::scim::Tolerance;
 use serde_json::{Value, json};
@@ -7,8 +7,7 @@ use serde_json::{Value, json};
 use super::{ENTERPRISE, PATCH_OP, at_the_root, count, token, user};
 use crate::support::{CORE, Talk};
 
-/// A value that does not arrive is looked for by the name of its attribute; the value is nobody's
-/// business.
+/// Whoever misses a value looks for the name of its attribute; the value itself is never shown.
 #[test]
 fn what_is_ignored_is_named_without_its_value() {
     let mut talk = Talk::start(&["-v"]);
@@ -58,7 +57,7 @@ fn what_is_ignored_is_named_without_its_value() {
     }
 }
 
-/// What is asked for is no error in strict mode, where it is a name that no schema has.
+/// In strict mode such a name is no error, but selects nothing, since no schema has it.
 #[test]
 fn an_extensions_attribute_is_shown_without_its_urn() {
     let mut talk = Talk::start(&["--rate-limit", "off"]);

@@ -1,5 +1,5 @@
-//! Rows that are removed by age and by size, by a clock that is right or wrong, and the trail that is
-//! left.
+//! Rows that are removed by age and by size, by a clock that is right or wrong, and the trail that
+//! is left.
 
 use std::fs;
 use std::sync::Mutex;
@@ -110,7 +110,7 @@ fn the_last_few_rows_are_not_kept_for_ever() {
     assert_eq!(first, 4, "the rows of the removals are new");
 }
 
-/// They would be kept until then, and all behind them.
+/// Otherwise they, and all rows behind them, would be kept until that time has come.
 #[test]
 fn rows_of_a_clock_that_was_ahead_go_with_those_around_them() {
     let folder = TempDir::new().expect("a folder");
@@ -132,7 +132,7 @@ fn rows_of_a_clock_that_was_ahead_go_with_those_around_them() {
     assert_eq!(directory.trim(keep, later).expect("done"), 5);
     assert_eq!(verified(&directory), Vec::<Value>::new());
 
-    // A clock that is behind now takes an eighth of them, too, for some that are older still.
+    // A clock that is behind now removes an eighth as well, since the last rows are older still.
     let folder = TempDir::new().expect("a folder");
     let (_store, directory, clock) = by_a_clock(&folder, |day| if day < 90 { 0 } else { -9000 });
     clock.0.store(-5000 * DAY_MS, Ordering::SeqCst);
@@ -188,7 +188,7 @@ fn retention_by_size_leaves_a_trail_that_is_verified_backed_up_and_restored() {
     assert_eq!(output.status, Some(0), "{output:?}");
 }
 
-/// However many commits it takes.
+/// A removal has one row in the trail, however many commits it takes.
 #[test]
 fn a_removal_is_told_of_once() {
     let folder = TempDir::new().expect("a folder");
@@ -212,7 +212,7 @@ fn a_removal_is_told_of_once() {
     assert_eq!(told, 1);
 }
 
-/// The server itself, while it runs.
+/// A running server removes rows by itself.
 #[test]
 fn a_server_trims_its_trail_while_it_serves() {
     let server = Server::start_by(&["--rate-limit", "off"], |mut command, _| {
@@ -235,7 +235,7 @@ fn a_server_trims_its_trail_while_it_serves() {
         .log_with("of the audit trail are being removed by size");
     let verified = talk.server.cli(&["audit", "verify"]);
     assert_eq!(verified.status, Some(0), "{verified:?}");
-    // It is told when it begins.
+    // The row about a removal is written when it begins.
     wait_until("all of it is removed", || {
         let all = listed(&talk.server, &[]);
         let trims = of_kind(&all, "audit.trim");

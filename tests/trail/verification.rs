@@ -1,5 +1,5 @@
-//! What `audit verify` finds: a byte that was flipped, a user or a row that does not agree with the
-//! rest; and how long a verification takes.
+//! What a verification finds, such as a flipped byte, or a user or a row that does not agree with
+//! the rest; and how long it takes.
 
 use std::fs;
 use std::time::{Duration, Instant as Monotonic};
@@ -17,7 +17,7 @@ use super::{caller, create, empty, of_hundred_days, store_file, verified};
 use crate::audit::left_behind;
 use crate::support::{Talk, body, cli_in, number};
 
-/// A store with users in every state, stopped.
+/// The directory of a stopped server, with users in every state.
 fn populated() -> TempDir {
     let mut talk = Talk::start(&[]);
     let mut ids = Vec::new();
@@ -68,7 +68,7 @@ fn one_flipped_byte_is_found_and_its_row_named() {
         );
         let text = format!("{{\"time\":\"{time}\",\"requestId\":\"{request}\",\"principal\":\"");
         let mut bad = good.clone();
-        // Pages that are no longer used may hold it too.
+        // Pages that are no longer in use may contain the row too.
         let mut places = 0;
         let finder = memchr::memmem::Finder::new(text.as_bytes());
         let found: Vec<usize> = finder.find_iter(&fresh).collect();
@@ -92,7 +92,7 @@ fn one_flipped_byte_is_found_and_its_row_named() {
 
 const USERS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("users");
 
-/// Changes the row of a user with a tool, checksum and all.
+/// Changes the row of a user with a tool, checksum included, and returns the user's id.
 fn edit_user(directory: &TempDir, sequence: u32, edit: impl Fn(&mut Vec<u8>)) -> String {
     let database = Database::open(store_file(directory)).expect("a redb file");
     let txn = database.begin_write().expect("a transaction");
@@ -134,7 +134,7 @@ fn a_user_changed_behind_the_trails_back_is_named() {
     let directory = populated();
     let good = fs::read(store_file(&directory)).expect("the store");
     let edits: [(u32, &str, Edit); 4] = [
-        // Of an attribute that the newest row does not name.
+        // An attribute that the newest row about the user does not name.
         (3, "name is not what the row says it became", |row| {
             replace(row, "\"familyName\":\"F\"", "\"familyName\":\"G\"");
         }),
@@ -142,7 +142,7 @@ fn a_user_changed_behind_the_trails_back_is_named() {
             replace(row, "user19@example.com", "evil19@example.com");
         }),
         (12, "who has version 7", |row| row[33] = 7),
-        // An attribute that no row names.
+        // An attribute that no row about the user names.
         (25, "no row mentions the user's title", |row| {
             row.pop();
             row.extend_from_slice(b",\"title\":\"T\"}");
@@ -151,8 +151,8 @@ fn a_user_changed_behind_the_trails_back_is_named() {
     for (sequence, what, edit) in edits {
         fs::write(store_file(&directory), &good).expect("written");
         let id = edit_user(&directory, sequence, edit);
-        // Keys that do not agree are told when the store is opened; these are no keys, or are put
-        // right by hand too.
+        // Keys that do not agree are reported when the store is opened. These edits change no key,
+        // or the key is corrected by hand as well.
         if sequence == 20 {
             const EMAILS: redb::MultimapTableDefinition<'_, &[u8], u32> =
                 redb::MultimapTableDefinition::new("emails");
@@ -179,7 +179,7 @@ fn a_user_changed_behind_the_trails_back_is_named() {
     }
 }
 
-/// A row that was put in or taken out after the trail was trimmed breaks the chain as before.
+/// A row that is inserted or removed by hand after a removal by size breaks the chain as before.
 #[test]
 fn a_trimmed_trail_still_names_what_is_wrong() {
     const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit");
@@ -222,7 +222,7 @@ fn a_trimmed_trail_still_names_what_is_wrong() {
     }
 }
 
-/// Rows that agree with the chain, but not with each other or with who is there.
+/// Rows that agree with the chain, but not with each other or with the users.
 #[test]
 fn a_row_of_a_change_that_was_none_is_named() {
     let here = "it deletes a user who exists";
@@ -254,7 +254,8 @@ fn a_row_of_a_change_that_was_none_is_named() {
     }
 }
 
-/// How long a verification takes, and each step of it; what a client waits for is a step.
+/// How long a verification takes, and each step of it, for which a client waits; then how long it
+/// takes to remove most of the rows.
 #[test]
 #[ignore = "the long form: AUDIT_ROWS rows, 1,000,000 if it is not set"]
 fn a_large_trail_is_verified_in_short_steps() {
@@ -292,7 +293,7 @@ fn a_large_trail_is_verified_in_short_steps() {
         "{rows} rows verified in {:?}, the longest of {steps} steps {longest:?}",
         began.elapsed()
     );
-    // So says the manual of `audit verify`; a step looks at the clock after each few rows.
+    // The manual's page on the audit trail says so; a step looks at the clock now and then.
     assert_eq!(limits::VERIFICATION_STEP_DURATION, Duration::from_secs(5));
     assert!(
         longest < limits::VERIFICATION_STEP_DURATION + Duration::from_secs(1),
