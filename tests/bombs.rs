@@ -1,5 +1,5 @@
-//! Small requests that mean to cost much: JSON, filters, patches and bulks made to exhaust.
-//! Each is refused, or done within its bounds; the server serves on.
+//! Small requests meant to cost a lot: JSON, filters, patches and bulk requests. Each is refused or
+//! handled within bounds, and the server goes on serving.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -15,12 +15,12 @@ const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 const BULK: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
 const JSON: (&str, &str) = ("Content-Type", "application/scim+json");
 
-/// A user whose members are this text.
+/// A user with these further members, given as text that begins with a comma.
 fn user(members: &str) -> String {
     format!("{{\"schemas\":[\"{CORE}\"],\"userName\":\"bomb\"{members}}}")
 }
 
-/// Nothing may take longer, on a machine however busy: what a bomb costs is bounded by the
+/// No request may take longer, however busy the machine is: what a bomb costs is bounded by the
 /// size of its request.
 const LONGEST: Duration = Duration::from_secs(10);
 
@@ -253,7 +253,7 @@ fn filters_and_searches_that_mean_to_exhaust_are_refused() {
         );
         assert_eq!(posted.status, *status, "{what}");
         let target = format!("/Users?count=1&filter={}", escaped(filter));
-        // A line of more than 8 KiB is refused by the door.
+        // The door refuses a line of more than 8 KiB.
         let wanted: &[u16] = if target.len() > 8000 {
             &[400, 414]
         } else {
@@ -407,7 +407,7 @@ fn manager(name: &str, of: &str) -> Value {
     user
 }
 
-/// As text a value may be two bytes, in memory it is many: what is read at one time is bounded,
+/// A value may take two bytes as text, but takes many in memory: what is read at a time is bounded,
 /// however many connections there are.
 #[test]
 fn large_bodies_at_once_stay_within_memory() {
@@ -432,7 +432,7 @@ fn large_bodies_at_once_stay_within_memory() {
             tls.write_all(&door.with_token(&head)).expect("taken");
             tls.write_all(most.as_bytes()).expect("taken");
         }
-        // Read, all of them, at the same moment.
+        // Now the server can handle all of them at the same moment.
         for tls in &mut all {
             tls.write_all(last.as_bytes()).expect("taken");
         }

@@ -1,5 +1,5 @@
-//! The network door, byte by byte over real TLS: early refusals that are read whole, odd
-//! requests that work, faults that are answered and closed, versions and names of TLS.
+//! The network door, byte by byte over real TLS: early refusals that arrive whole, odd requests
+//! that work, faults that are answered before the connection ends, versions of TLS and of HTTP.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -30,7 +30,7 @@ fn a_refusal_before_a_large_body_is_read_whole() {
         );
         tls.write_all(head.as_bytes()).expect("the head is taken");
         if !expect {
-            // A client that writes everything before it reads, as many do.
+            // This client writes everything before it reads, as many do.
             tls.write_all(&vec![b' '; length])
                 .expect("all of it is taken");
         }
@@ -42,7 +42,7 @@ fn a_refusal_before_a_large_body_is_read_whole() {
     }
 }
 
-/// A byte of a body now and then, for some seconds; nothing is read meanwhile, as by the many
+/// Bytes of a body that takes some seconds to send. Nothing is read meanwhile, as with the many
 /// clients that write everything first.
 const SLOW_BYTES: usize = 125;
 
@@ -76,13 +76,13 @@ fn no_reset_overtakes_a_refusal_however_slowly_the_body_comes() {
             let refused = move || answered(who, "/scim/v2/Users", length);
             scope.spawn(move || assert_eq!(refused(), (status, false)));
         }
-        // To a machine that is busy a pause between two bytes may seem to be the end of them.
+        // On a busy machine, a pause between two bytes may be so long that the server gives up.
         let skipped = || answered("HOST", "/scim/v2/Nothing", SLOW_BYTES) == (404, true);
         assert!((0..5).any(|_| skipped()), "the connection is not kept");
     });
 }
 
-/// Whoever goes on sending after its refusal holds up no end of the server.
+/// A client that keeps sending after its refusal does not delay the end of the server.
 #[test]
 fn a_server_that_ends_waits_for_nobody_who_was_refused() {
     let door = Door::open();
@@ -99,7 +99,8 @@ fn a_server_that_ends_waits_for_nobody_who_was_refused() {
     door.server.await_end_and_keep();
 }
 
-/// It is known who sends it, however long it says that it is, and nobody is asked to go on.
+/// However large the length is, log and audit trail name the token, and the client is not asked to
+/// send the body.
 #[test]
 fn a_body_whose_length_is_too_large_is_refused_by_name() {
     let door = Door::open();
@@ -146,7 +147,7 @@ fn odd_requests_that_work() {
         ("POST /scim/v2/Users HTTP/1.1\r\nHOST\r\n\r\n".to_owned(), 400),
     ] {
         let mut tls = door.connect();
-        // One byte per record, so that every place of a break is met.
+        // One byte per record, so that the request is broken at every place.
         for byte in door.with_token(&request) {
             tls.write_all(&[byte]).expect("taken");
             tls.flush().expect("sent");
@@ -154,7 +155,7 @@ fn odd_requests_that_work() {
         let response = read(&mut tls, false);
         let text = String::from_utf8_lossy(&response.body).into_owned();
         assert_eq!(response.status, status, "{request:?}: {text}");
-        // The connection is still good.
+        // The connection can still be used.
         tls.write_all(&door.with_token("GET /scim/v2/Users HTTP/1.1\r\nHOST\r\n\r\n"))
             .expect("taken");
         assert_eq!(read(&mut tls, false).status, 200, "{request:?}");
@@ -173,7 +174,7 @@ fn pipelined_requests_are_answered_in_order() {
     assert_eq!(read(&mut tls, false).status, 404);
     let head = read(&mut tls, true);
     assert_eq!((head.status, head.body.len()), (200, 0));
-    // Refused before its body was looked at, the body skipped, the connection kept.
+    // This one is refused before its body is looked at; the body is skipped, the connection kept.
     assert_eq!(read(&mut tls, false).status, 404);
     let last = read(&mut tls, false);
     assert_eq!(
@@ -184,7 +185,7 @@ fn pipelined_requests_are_answered_in_order() {
     assert_closed(&mut tls, "after Connection: close");
 }
 
-/// As from behind a reverse proxy that keeps none: who is connected shows a token only then.
+/// As behind a reverse proxy: all of them are open before the first one shows a token.
 #[test]
 fn a_hundred_connections_from_one_address_are_all_served() {
     let door = Door::open();
@@ -214,7 +215,7 @@ fn an_expectation_is_met_only_after_admission() {
     assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
     tls.write_all(body.as_bytes()).expect("taken");
     assert_eq!(read(&mut tls, false).status, 201);
-    // HTTP/1.0 gets its answer and the end.
+    // HTTP/1.0 gets its answer, and the connection ends.
     let mut old = door.connect();
     old.write_all(&door.with_token("GET /scim/v2/Users HTTP/1.0\r\nHOST\r\n\r\n"))
         .expect("taken");
@@ -222,8 +223,8 @@ fn an_expectation_is_met_only_after_admission() {
     assert_closed(&mut old, "HTTP/1.0");
 }
 
-/// The body of a refused request is skipped, and the connection kept, if it is no longer than so
-/// many bytes and nobody holds it back until it is asked for.
+/// The body of a refused request is skipped, and the connection kept, if it has at most
+/// [`limits::DISCARD_BYTES_MAX`] bytes and the client does not wait to be asked for it.
 #[test]
 fn a_body_that_is_long_or_held_back_is_not_skipped() {
     let door = Door::open();
@@ -270,7 +271,7 @@ fn a_token_that_is_taken_back_while_a_body_is_awaited_writes_nothing() {
     assert_eq!((listed.status, listed.stdout.as_str()), (Some(0), ""));
 }
 
-/// Whoever goes on sending reads the answer, and no write fails meanwhile.
+/// A client that keeps sending can read the answer, and none of its writes fails.
 #[test]
 fn a_token_that_is_taken_back_in_the_middle_of_a_body_is_told_of_without_a_reset() {
     let door = Door::open();
@@ -288,7 +289,7 @@ fn a_token_that_is_taken_back_in_the_middle_of_a_body_is_told_of_without_a_reset
     assert_eq!(read(&mut tls, false).status, 401);
 }
 
-/// RFC 9110 section 9.3.2: an answer to HEAD has no content, whatever it says.
+/// RFC 9110 section 9.3.2: an answer to HEAD has no content, whatever its fields say.
 #[test]
 fn a_refused_head_gets_no_content() {
     let door = Door::open();
@@ -306,7 +307,8 @@ fn a_refused_head_gets_no_content() {
     }
 }
 
-/// Some clients end a body with a line too many. Nobody is awaited for that, and nothing refused.
+/// Some clients send an empty line too many after a request. It is not refused, and the server does
+/// not wait for a request behind it when it ends.
 #[test]
 fn an_empty_line_after_a_request_begins_no_other() {
     let mut door = Door::open();
@@ -415,7 +417,7 @@ fn faults_are_answered_and_nothing_is_smuggled_behind_them() {
     }
 }
 
-/// A client that sees TLS end knows that what it sends then has gone nowhere, and connects again.
+/// A client that sees TLS end knows that what it sends afterwards is lost, and connects again.
 #[test]
 fn whoever_sends_nothing_more_gets_a_goodbye() {
     let door = Door::open();

@@ -1,14 +1,14 @@
-//! Hostile bytes: malformed and odd requests over TLS against the real binary, in the classes
-//! that smuggling and parser faults of other servers come from. With a valid token each has
-//! its own error, the connection ends where it must, and what stands behind the request is
-//! never served; without one nothing is served at all. After each a new connection is.
+//! Hostile bytes: malformed and odd requests over TLS against the real binary, of the kinds that
+//! have led to request smuggling and parser faults in other servers. With a valid token, each gets
+//! its own error; where the connection must end, what stands behind the request is not served, and
+//! a new connection is. Without a token nothing is served at all.
 
 use std::io::Write;
 
 use crate::support::scim_error;
 use crate::support::wire::{Door, assert_closed, bytes, read};
 
-/// A request, and the statuses that are right for it.
+/// A request, and the statuses that are right answers to it.
 type Row = (String, &'static [u16]);
 
 const BAD: &[u16] = &[400];
@@ -303,7 +303,7 @@ fn all_rows() -> Vec<Row> {
     [request_lines(), fields(), lengths(), codings(), chunks()].concat()
 }
 
-/// What stands behind each request and must never be served.
+/// What stands behind each request: not to be served where the connection must end.
 const SMUGGLED: &str = "GET /healthz HTTP/1.1\r\nHOST\r\n\r\n";
 
 fn assert_served(door: &Door, after: &str) {
@@ -337,7 +337,7 @@ fn each_malformed_request_has_its_error_and_ends_its_connection() {
         let is_framed =
             [405, 417, 501].contains(&response.status) && response.header("connection").is_none();
         if is_framed {
-            // A request like any other, only refused: the one behind it is one of its own.
+            // It is clear where such a request ends, so the one behind it is served.
             assert_eq!(read(&mut tls, false).status, 200, "{request:?}");
             continue;
         }
@@ -358,7 +358,7 @@ fn without_a_token_none_of_them_is_served_and_nothing_behind_them() {
         let mut tls = door.connect();
         let _ = tls.write_all(&bytes(&request));
         let response = read(&mut tls, false);
-        // 429 instead of 401, for an address that has failed so often.
+        // An address that has failed so often gets 429 instead of 401.
         let is_refused =
             [401, 429].contains(&response.status) || statuses.contains(&response.status);
         assert!(is_refused, "{request:?}: {}", response.status);
@@ -419,7 +419,7 @@ fn unusual_requests_that_are_good_work() {
         }
         let text = String::from_utf8_lossy(&response.body).into_owned();
         assert_eq!(response.status, status, "{request:?}: {text}");
-        // And the connection goes on.
+        // The connection can still be used.
         tls.write_all(&door.with_token(SMUGGLED)).expect("taken");
         assert_eq!(read(&mut tls, false).status, 200, "{request:?}");
     }

@@ -1,5 +1,5 @@
-//! Okta's published suites and the lives of its users, over TLS against the real binary. The
-//! tables and their expected values stand in `golinks_scim::idp::okta`.
+//! Okta's published suites and the lives of its users, over TLS against the real binary. The tables
+//! and their expected values are in `golinks_scim::idp::okta`.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -84,7 +84,7 @@ fn users_and_tokens_outlive_a_kill_and_a_restart() {
     server.stop();
 }
 
-/// Users of the import, and connections that create them.
+/// Users for the import, and connections that create them.
 const USERS: usize = 2500;
 const CREATORS: usize = 8;
 
@@ -100,18 +100,18 @@ fn an_import_lists_everybody_once_while_others_write() {
     thread::scope(|scope| {
         let _end = RaiseAtEnd(&is_over);
         let writer = scope.spawn(|| write_until(&is_over, &written, &server, &token, &ids));
-        // The writer has begun, and goes on from the first page to the last.
+        // The imports begin once the writer has begun, and it must not end before them.
         while written.load(Ordering::SeqCst) == 0 && !writer.is_finished() {
             thread::yield_now();
         }
         let mut beside = 0;
-        // On a busy disk an import may be over before anything is written.
+        // On a busy disk, an import may be over before anything is written: it does not count.
         while beside < 3 {
             assert!(!writer.is_finished(), "the writer has ended");
             let before = written.load(Ordering::SeqCst);
             let import = server.import(&token);
             let during = written.load(Ordering::SeqCst) - before;
-            // That nobody is listed twice was seen to by the import.
+            // The import itself makes sure that nobody is listed twice.
             let listed: HashSet<_> = import.users.iter().map(|user| &user.id).collect();
             let missed: Vec<_> = ids.iter().filter(|id| !listed.contains(id)).collect();
             assert!(missed.is_empty(), "{missed:?} missed\n{}", server.log());
@@ -122,7 +122,7 @@ fn an_import_lists_everybody_once_while_others_write() {
     server.stop();
 }
 
-/// Ends the writer however the importer ends, so that a failure is told and not waited for.
+/// Ends the writer however the imports end, so that a failure is reported and not waited for.
 struct RaiseAtEnd<'a>(&'a AtomicBool);
 
 impl Drop for RaiseAtEnd<'_> {
@@ -131,7 +131,7 @@ impl Drop for RaiseAtEnd<'_> {
     }
 }
 
-/// Creates everybody on several connections at once, and gives the ids.
+/// Creates all users on several connections at once, and returns their ids.
 fn create_many(server: &Server, token: &Secret) -> Vec<String> {
     thread::scope(|scope| {
         let creator = |creator: usize| {
@@ -149,7 +149,7 @@ fn create_many(server: &Server, token: &Secret) -> Vec<String> {
     })
 }
 
-/// Creates new users and changes old ones, in turns, until the importer has finished.
+/// Creates new users and changes old ones in turn, until `is_over`.
 fn write_until(
     is_over: &AtomicBool,
     written: &AtomicUsize,
@@ -158,7 +158,7 @@ fn write_until(
     ids: &[String],
 ) {
     let mut client = server.client();
-    // The seventh of the users each time, so that all pages are touched.
+    // Every seventh user, round and round, so that all pages are touched.
     for (turn, id) in ids.iter().cycle().step_by(7).enumerate() {
         if is_over.load(Ordering::SeqCst) {
             return;

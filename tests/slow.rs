@@ -1,6 +1,7 @@
-//! Slow attacks, with a valid client measured beside them: heads and bodies byte by byte,
-//! answers that are not read, handshakes that never end, connections that say nothing. Many
-//! addresses take part, so that the bound for each is not all that holds.
+//! Slow attacks, with a valid client measured beside them: heads and bodies sent byte by byte,
+//! answers read byte by byte or not at all, handshakes that never end, connections that say
+//! nothing; and servers without descriptors or threads. Attackers have many addresses, so that the
+//! bound for one address is not what holds them off.
 //!
 //! ```text
 //! SLOW_CONNECTIONS=2000 SLOW_SECONDS=60 cargo test --release --test main -- --exact --nocapture \
@@ -23,26 +24,26 @@ use crate::support::{Server, body, number, scim_error, send, status};
 enum Attack {
     /// A head, byte by byte.
     Head,
-    /// A body, byte by byte; some with a valid token, whose bodies are waited for.
+    /// A body, byte by byte; the server waits for those that come with a valid token.
     Body,
     /// Large answers, for those with a valid token, read byte by byte.
     Reading,
-    /// A handshake that is begun and never ended.
+    /// A handshake that never ends.
     Handshake,
     /// A connection that says nothing.
     Silence,
 }
 
-/// Attackers who come back each second, of those who were sent away.
+/// How many of the attackers who were sent away come back each second, at most.
 const AGAIN_MAX: usize = 50;
-/// Attackers who have a valid token: not so many that they could take every place.
+/// Attackers who have a valid token: too few to take every place.
 const WITH_TOKEN: usize = 200;
 
 /// A connection from one of forty addresses of this machine.
 fn from_address(number: usize, to: SocketAddr) -> std::io::Result<TcpStream> {
     let last = u8::try_from(number % 40 + 2).expect("small");
     let from = SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0));
-    // Closed in the servers that other tests start meanwhile: they would keep it open.
+    // Closed on exec: servers that other tests start meanwhile would keep it open.
     let socket = socket_with(
         AddressFamily::INET,
         SocketType::STREAM,
@@ -63,7 +64,7 @@ enum Attacker {
 }
 
 impl Attacker {
-    /// Whoever is sent away at once is no attacker any more.
+    /// `None` for one who is sent away at once.
     fn new(door: &Door, attack: Attack, number: usize) -> Option<Self> {
         let stream = from_address(number, door.server.address()).ok()?;
         match attack {
@@ -102,7 +103,7 @@ impl Attacker {
         }
     }
 
-    /// One more byte; false once the server has had enough.
+    /// Sends or reads one more byte; false once the server has ended the connection.
     fn drip(&mut self, attack: Attack) -> bool {
         let read = |stream: &mut TcpStream| match stream.read(&mut [0])? {
             0 => Err(ErrorKind::UnexpectedEof.into()),
@@ -118,7 +119,7 @@ impl Attacker {
     }
 }
 
-/// A connection of a valid client that is kept: nothing opens it anew when it goes away.
+/// A connection that a valid client keeps: it is not opened anew if it ends.
 pub(crate) struct Kept<'a>(&'a Door, Tls);
 
 impl<'a> Kept<'a> {
@@ -134,8 +135,8 @@ impl<'a> Kept<'a> {
     }
 }
 
-/// How long a valid client's requests take, for so long, half of them on new connections: in
-/// order.
+/// How long a valid client's requests take, measured for some `time`, half of them on new
+/// connections; sorted.
 fn times(
     door: &Door,
     authorization: &str,
@@ -163,8 +164,8 @@ fn times(
     times
 }
 
-/// What a bound is set for: of few requests the slowest are those that the machine had no time
-/// for, so that the 99th percentile is for the long form.
+/// The time that must stay within a bound: the 99th percentile in the long form, otherwise the
+/// median, because the slowest of few requests are those that the machine had no time for.
 fn typical(times: &[Duration]) -> Duration {
     let is_long = std::env::var_os("SLOW_SECONDS").is_some();
     percentile(times, if is_long { 99 } else { 50 })
@@ -190,7 +191,7 @@ pub(crate) fn size(server: &Server) -> (u64, u64) {
     (of("Threads:"), of("VmRSS:"))
 }
 
-/// So many users with titles of so many bytes, of which pages become large.
+/// Creates `count` users with titles of `bytes` bytes, so that pages become large.
 pub(crate) fn populate(client: &mut Client, authorization: &str, count: usize, bytes: usize) {
     for number in 0..count {
         let mut user = body(&format!("user{number}"));
@@ -269,8 +270,8 @@ fn a_valid_client_is_served_beside_slow_ones() {
     door.server.stop();
 }
 
-/// No descriptor left: whoever is connected with a token is answered further, and newcomers
-/// are accepted as soon as some are free again.
+/// Without free descriptors, clients that are connected with a token go on being answered, and
+/// newcomers are accepted soon after some are free again.
 #[test]
 fn without_descriptors_established_clients_go_on() {
     use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
@@ -332,7 +333,7 @@ fn a_head_that_does_not_arrive_in_time_is_told_so() {
     door.server.stop();
 }
 
-/// A byte now and then, until a second before it is enough.
+/// Sends a byte now and then, until a second before the limit.
 fn drip_until(to: &mut impl Write, begun: Instant, limit: Duration) {
     while begun.elapsed() + Duration::from_secs(1) < limit {
         to.write_all(b"x").expect("taken");
@@ -340,8 +341,8 @@ fn drip_until(to: &mut impl Write, begun: Instant, limit: Duration) {
     }
 }
 
-/// What has just been ended was not ended before its time, nor much later. `begun` is from before
-/// the server could begin to count.
+/// Asserts that what has just ended did so neither before its time nor much later. `begun` must be
+/// from before the server could begin to count.
 fn assert_in_time(what: &str, begun: Instant, limit: Duration) {
     let took = begun.elapsed();
     let most = limit + Duration::from_secs(5);
@@ -351,7 +352,7 @@ fn assert_in_time(what: &str, begun: Instant, limit: Duration) {
 /// The first bytes of a record of 512 bytes with a `ClientHello` in it.
 const HELLO: [u8; 11] = [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
 
-/// All that drips are bytes of the greeting's random.
+/// What drips never completes the `ClientHello`.
 fn a_handshake_that_drips_is_ended(door: &Door) {
     let begun = Instant::now();
     let mut stream = TcpStream::connect(door.server.address()).expect("connected");
@@ -362,7 +363,7 @@ fn a_handshake_that_drips_is_ended(door: &Door) {
     assert_in_time("a slow handshake", begun, limits::HANDSHAKE_DURATION_MAX);
 }
 
-/// A reset is an end as well; that we lose patience is none.
+/// Asserts that the connection ended: a reset is an end as well, a timeout of this client is not.
 fn assert_ended(what: &str, read: &std::io::Result<usize>) {
     let is_ended = match read {
         Ok(count) => *count == 0,
@@ -371,7 +372,7 @@ fn assert_ended(what: &str, read: &std::io::Result<usize>) {
     assert!(is_ended, "{what}: {read:?}");
 }
 
-/// The deadlines that are longer than an ordinary test may take, side by side.
+/// The deadlines that take too long for an ordinary test, side by side.
 #[test]
 #[ignore = "75 seconds, nearly all of them idle"]
 fn bodies_answers_and_silence_have_their_deadlines() {
@@ -397,9 +398,9 @@ fn a_body_that_drips_is_refused(door: &Door) {
     assert_in_time("a slow body", begun, limits::BODY_DURATION_MAX);
 }
 
-/// The server's writing fills what lies between the two, and then waits. Each answer has its own
-/// deadline and room comes in drops, so that an answer must be large. Whoever does not read cannot
-/// see its end either: the log tells.
+/// The server's writes fill the buffers between the two, and then wait. Each answer has its own
+/// deadline, so one answer alone must be larger than what the buffers still take. A client that
+/// does not read cannot see the end either: the log shows it.
 fn an_answer_that_nobody_reads_is_given_up(door: &Door) {
     const GIVEN_UP: &str = "an answer was not taken";
     let authorization = format!("Bearer {}", door.token);
@@ -426,8 +427,8 @@ fn a_connection_that_says_nothing_is_ended(door: &Door) {
     assert_in_time("silence", begun, limits::IDLE_DURATION_MAX);
 }
 
-/// No thread to be had: whoever is connected with a token is answered further, strangers make
-/// room for newcomers, nothing ends.
+/// Without free threads, clients that are connected with a token go on being answered, strangers
+/// make room for newcomers, and the server does not end.
 #[test]
 fn without_threads_strangers_make_room_and_nothing_aborts() {
     const THREADS_MAX: u64 = 24;
@@ -436,7 +437,7 @@ fn without_threads_strangers_make_room_and_nothing_aborts() {
         return;
     }
     raise_descriptor_limit();
-    // Nobody else's, not even another run's, so that only the server's threads are counted.
+    // Not the user of anybody else, nor of another run, so that only this server's threads count.
     let user = 60_000 + std::process::id() % 5_000;
     let door = Door::to(Server::start_as(
         user,
