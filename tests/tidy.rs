@@ -431,7 +431,7 @@ fn files_say_what_they_are_for_and_leave_nothing_behind() {
             ));
         }
         let lines = source.text.lines().count();
-        if lines > 600 {
+        if lines > 500 {
             complaints.push(format!(
                 "{path}: {lines} lines; divide it where a reader would"
             ));

@@ -92,7 +92,7 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
             ("is a file", "a_data_directory_that_is_a_file"),
             ("{shown}: {error}", "a_data_directory_of_somebody_else"),
             (
-                "can look into",
+                "can access",
                 "files_that_others_can_read_or_that_are_anothers",
             ),
             (

@@ -20,7 +20,7 @@ fn in_use() -> Place {
     let rows = "userName,givenName,familyName,email,active\n\
                 jane@example.com,Jane,Doe,jane@example.com,true\n\
                 bare@example.com,,,,true\ngone@example.com,Gone,Away,,false\n";
-    std::fs::write(&people, rows).expect("written");
+    fs::write(&people, rows).expect("written");
     place.run(&format!("golinks-scim user import {}", people.display()));
     place
 }
@@ -33,7 +33,7 @@ fn everybody(place: &Place) -> String {
 /// The content of the answer to a request with a token of this scope.
 fn asked(place: &Place, scope: &str, what: (&str, &str), body: Option<&str>) -> String {
     let token = place.run(&format!("golinks-scim token issue asking --scope {scope}"));
-    let authority = std::fs::read(place.data_dir().join("tls/ca.pem")).expect("the CA");
+    let authority = fs::read(place.data_dir().join("tls/ca.pem")).expect("the CA");
     let base = format!("https://localhost:{}", place.port());
     let mut client = Client::new(&base, &authority).expect("a client");
     let request = Request {
@@ -170,7 +170,7 @@ fn a_directory_may_be_empty_and_leftovers_go() {
     let leftovers = (0..150).map(|n| format!("manager.{n}.golinks-scim-check@invalid\n"));
     let rows: String = leftovers.collect();
     let file = place.folder.path().join("leftovers.csv");
-    std::fs::write(&file, format!("userName\n{rows}")).expect("written");
+    fs::write(&file, format!("userName\n{rows}")).expect("written");
     place.run(&format!("golinks-scim user import {}", file.display()));
     let told = place.run("golinks-scim check --write --like okta");
     // Several runs within a minute do not send more wrong tokens than one address may.

@@ -150,7 +150,7 @@ fn tokens_have_a_life_on_the_command_line() {
     );
     let rotated = server.cli(&["token", "rotate", "okta", "--overlap", "1h"]);
     check(&rotated, 0, "the old one stays valid until 20");
-    assert!(!rotated.stderr.contains("own end"), "{rotated:?}");
+    assert!(!rotated.stderr.contains("own expiry"), "{rotated:?}");
     assert_ne!(rotated.stdout.trim(), token.reveal());
     let list = server.cli(&["token", "list"]).stdout;
     assert_eq!(list.matches(" live").count(), 2, "{list}");

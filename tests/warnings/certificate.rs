@@ -38,11 +38,17 @@ fn a_certificate_that_is_not_ours_is_warned_of_before_its_end() {
     .start_again();
     let to_end = ends.millis() - here.clock.start.millis();
     // A certificate of ninety days is usually renewed when thirty are left.
-    for (left, is_warned) in [(30, false), (15, false), (14, true), (7, true), (1, true)] {
+    for (left, is_warned, told) in [
+        (30, false, ""),
+        (15, false, ""),
+        (14, true, "in 14 days"),
+        (7, true, "in 7 days"),
+        (1, true, "in 1 day"),
+    ] {
         here.move_to(to_end - left * DAY);
         let warned = here.warned("certificate");
         assert_eq!(warned.len(), usize::from(is_warned), "{left}: {warned:?}");
-        let wanted = format!("the certificate ends at {ends}, in {left} days; put a new chain");
+        let wanted = format!("the certificate ends at {ends}, {told}; put a new chain");
         assert!(
             warned.iter().all(|it| it.starts_with(&wanted)),
             "{warned:?}"
@@ -113,9 +119,14 @@ fn the_end_of_our_own_authority_is_warned_of_from_a_year_before_it() {
         cell.renew_if_due(here.clock.now()).expect("renewed");
     };
     let manual = "golinks-scim manual certificates";
-    for (left, is_warned) in [(366, false), (365, true), (90, true), (1, true)] {
+    for (left, is_warned, told) in [
+        (366, false, ""),
+        (365, true, "in 365 days"),
+        (90, true, "in 90 days"),
+        (1, true, "in 1 day"),
+    ] {
         reach(left);
-        let wanted = format!("the private CA ends at {ends}, in {left} days; {manual}");
+        let wanted = format!("the private CA ends at {ends}, {told}; {manual}");
         let wanted: &[String] = if is_warned { &[wanted] } else { &[] };
         assert_eq!(here.warned("certificate"), wanted, "{left}");
         assert_eq!(here.logs().len(), wanted.len(), "{left}");

@@ -13,11 +13,17 @@ fn tokens_are_warned_of_from_sixty_days_on() {
     let wanted = json!({"name": "okta", "expires": ends.to_string()});
     here.json("POST", "/admin/tokens", &wanted);
     here.json("POST", "/admin/tokens", &json!({"name": "endless"}));
-    for (left, is_warned) in [(100, false), (61, false), (60, true), (30, true), (1, true)] {
+    for (left, is_warned, told) in [
+        (100, false, ""),
+        (61, false, ""),
+        (60, true, "in 60 days"),
+        (30, true, "in 30 days"),
+        (1, true, "in 1 day"),
+    ] {
         here.move_to((100 - left) * DAY);
         let wanted: &[String] = if is_warned {
             &[format!(
-                "the token okta ends at {ends}, in {left} days; golinks-scim token rotate okta"
+                "the token okta expires at {ends}, {told}; golinks-scim token rotate okta"
             )]
         } else {
             &[]
@@ -70,12 +76,17 @@ fn a_new_token_that_was_never_typed_in_is_warned_of() {
     here.move_to(4 * DAY + 2000);
     // Neither token has been used since the rotation.
     assert_eq!(here.warned("tokens"), [""; 0]);
-    for (days, left) in [(1, None), (3, None), (4, Some(2)), (6, Some(0))] {
+    for (days, left) in [
+        (1, None),
+        (3, None),
+        (4, Some("in 2 days")),
+        (6, Some("in less than a day")),
+    ] {
         here.move_to(days * DAY + 2000);
         assert_eq!(here.ask_with(old, "/scim/v2/Users"), 200);
         let wanted = left.map(|left| {
             format!(
-                "the old token okta expires at {ends}, in {left} days, and is still used; the new one \
+                "the old token okta expires at {ends}, {left}, and is still used; the new one \
                  was never used; type the new one into the identity provider; if it is lost: \
                  golinks-scim token rotate okta"
             )

@@ -175,15 +175,19 @@ fn tokens_tell_when_they_end_and_when_they_last_spoke() {
     assert_eq!(labelled("token_days_left", "short"), Some(1.0));
     assert_eq!(labelled("token_days_left", "endless"), None);
     assert!(labelled("token_idle_seconds", "endless").is_some_and(|idle| idle < 60.0));
-    let log = talk.server.log_with("the token short ends at");
-    assert_eq!(log.matches("the token short ends at").count(), 1, "{log}");
+    let log = talk.server.log_with("the token short expires at");
+    assert_eq!(
+        log.matches("the token short expires at").count(),
+        1,
+        "{log}"
+    );
     assert!(
         log.contains("fix: golinks-scim token rotate short"),
         "{log}"
     );
     let check = talk.server.cli(&["check"]).stdout;
     assert!(
-        check.contains("warn     tokens          the token short ends at"),
+        check.contains("warn     tokens          the token short expires at"),
         "{check}"
     );
     // The old token of a rotation is not warned of.
@@ -212,7 +216,7 @@ fn tokens_tell_when_they_end_and_when_they_last_spoke() {
     }
     let check = talk.server.cli(&["check"]).stdout;
     assert_eq!(
-        check.matches("the token short ends at").count(),
+        check.matches("the token short expires at").count(),
         1,
         "{check}"
     );

@@ -216,12 +216,12 @@ impl<'a> Import<'a> {
             (true, true) => " with another --rejects",
             (true, false) => " and name a file with --rejects",
         };
-        let again = if self.typed.dry_run {
-            "nothing was changed: run the same import again"
+        let harmless = if self.typed.dry_run {
+            "nothing was changed"
         } else {
-            "rows already applied change nothing: run the same import again"
+            "rows already applied change nothing"
         };
-        failure.hint(format!("{again}{another}"))
+        failure.hint(format!("run the same import again{another}: {harmless}"))
     }
 
     fn sum_up(&self) {
