@@ -213,6 +213,22 @@ fn a_request_becomes_a_certificate_that_is_served() {
             "{name}: {refused:?}"
         );
     }
+    let key = KeyPair::generate().expect("a key");
+    let nameless = CertificateParams::new(Vec::new()).expect("no names");
+    let nameless = nameless.self_signed(&key).expect("a certificate").pem();
+    let nameless = file("nameless.pem", &nameless);
+    put_as(PRIVATE, &customer.key(), &key.serialize_pem());
+    let key = customer.key();
+    let key = key.to_str().expect("text");
+    let refused = server.cli(&["cert", "install", &nameless, "--key", key]);
+    assert_eq!(refused.status, Some(1), "{refused:?}");
+    for words in [
+        "names no host",
+        "hint: set base_url",
+        "cert request --name NAME",
+    ] {
+        assert!(refused.stderr.contains(words), "{words}: {refused:?}");
+    }
     let foreign = server.cli(&["cert", "install", customer.chain().to_str().expect("text")]);
     assert_eq!(foreign.status, Some(1), "another key: {foreign:?}");
 

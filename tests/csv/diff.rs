@@ -160,6 +160,17 @@ fn what_an_import_would_refuse_is_no_difference() {
         assert!(!compared.stderr.contains("user deactivate"), "{compared:?}");
         check(&desk.import(name, &[]), 1, &["1 rejected", told]);
     }
+    // What is not refused can be applied, but the directory does not match then.
+    desk.write(
+        "partly.csv",
+        "userName,Title\njane\u{200b}@x,Cook\nbob@x,Chef\n",
+    );
+    let compared = desk.diff("partly.csv", &[]);
+    check(
+        &compared,
+        1,
+        &["to apply the rows that were not refused:\n", "user import"],
+    );
     // A name that an earlier row gives up is free, for comparison and rehearsal as for the import.
     let bob = desk.user("bob@x")["id"].as_str().expect("an id").to_owned();
     let rows = format!("id,userName\n{bob},rob@x\n{jane},bob@x\n");
