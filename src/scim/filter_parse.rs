@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::error::{Error, ErrorType, quoted};
 use super::filter::{CompValue, CompareOp, Filter};
-use super::path::{AttributePath, without_urn};
+use super::path::{AttributePath, tolerated};
 use super::schema::{Attribute, Kind, Returned};
 use super::tolerance::{Leniency, Tolerance};
 use crate::limits;
@@ -220,7 +220,7 @@ impl<'a> Parser<'a> {
             Some(parent) => parent.sub_attribute(name).map(AttributePath::whole),
             None => match AttributePath::parse(name) {
                 Some(path) => Some(path),
-                None => without_urn(name, self.leniency)
+                None => tolerated(name, self.leniency)
                     .map_err(|error| Error::new(ErrorType::InvalidFilter, error.detail))?,
             },
         };

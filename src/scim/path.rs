@@ -26,9 +26,25 @@ pub struct AttributePath {
 impl AttributePath {
     /// Reads `[URN:]name[.sub]`, with names in any case. `None` if no schema has it.
     pub fn parse(text: &str) -> Option<Self> {
-        let (extension, rest) = split_urn(text);
+        let (extension, rest) = split_urn(text, ':');
+        Self::of_schema(extension, rest)
+    }
+
+    /// Reads a path that only a tolerance explains, and names that tolerance. `None` if
+    /// [`AttributePath::parse`] can read it, or if no schema has the attribute.
+    pub(super) fn parse_tolerantly(text: &str) -> Option<(Self, Tolerance)> {
+        if let (Some(schema), rest) = split_urn(text, '.') {
+            let path = Self::of_schema(Some(schema), rest)?;
+            return Some((path, Tolerance::DotAfterUrn));
+        }
+        let path = Self::parse_without_urn(text)?;
+        Some((path, Tolerance::ExtensionWithoutUrn))
+    }
+
+    /// Reads `name[.sub]` behind a schema's URN, or without one.
+    fn of_schema(schema: Option<&'static Schema>, rest: &str) -> Option<Self> {
         // The common attributes also belong to the core schema (RFC 7643 section 3.1).
-        let extension = extension.filter(|schema| schema.urn != schema::USER_URN);
+        let extension = schema.filter(|schema| schema.urn != schema::USER_URN);
         Self::within(extension, rest)
     }
 
@@ -127,29 +143,27 @@ impl PartialEq for AttributePath {
     }
 }
 
-/// The path of an extension's attribute without its URN, if that is tolerated.
-pub(super) fn without_urn(
+/// [`AttributePath::parse_tolerantly`], if the tolerance is allowed.
+pub(super) fn tolerated(
     text: &str,
     leniency: &mut Leniency,
 ) -> Result<Option<AttributePath>, Error> {
-    let path = AttributePath::parse_without_urn(text);
-    if let Some(path) = path {
-        leniency.allow(
-            Tolerance::ExtensionWithoutUrn,
-            &format!("{} must be written {path}", quoted(text)),
-        )?;
-    }
-    Ok(path)
+    let Some((path, tolerance)) = AttributePath::parse_tolerantly(text) else {
+        return Ok(None);
+    };
+    let what = format!("{} must be written {path}", quoted(text));
+    leniency.allow(tolerance, &what)?;
+    Ok(Some(path))
 }
 
-/// Splits a known schema's URN and its colon off the front. URNs contain dots and colons
-/// themselves, so only comparison with the known ones shows where they end.
-fn split_urn(text: &str) -> (Option<&'static Schema>, &str) {
+/// Splits a known schema's URN and the separator after it off the front. URNs contain dots and
+/// colons themselves, so only comparison with the known ones shows where they end.
+fn split_urn(text: &str, separator: char) -> (Option<&'static Schema>, &str) {
     for schema in schema::SCHEMAS {
         let length = schema.urn.len();
         if let (Some(urn), Some(rest)) = (text.get(..length), text.get(length..))
             && urn.eq_ignore_ascii_case(schema.urn)
-            && let Some(rest) = rest.strip_prefix(':')
+            && let Some(rest) = rest.strip_prefix(separator)
         {
             return (Some(schema), rest);
         }
@@ -213,7 +227,7 @@ impl Target {
         let Some((before, rest)) = text.split_once('[') else {
             let path = match AttributePath::parse(text) {
                 Some(path) => Some(path),
-                None => without_urn(text, leniency)?,
+                None => tolerated(text, leniency)?,
             };
             return Ok(path.map(|path| Self::Attribute { path, filter: None }));
         };
@@ -223,7 +237,13 @@ impl Target {
                 format!("the path {} cannot be read", quoted(text)),
             )
         };
-        let Some(mut path) = AttributePath::parse(before) else {
+        let path = match AttributePath::parse(before) {
+            Some(path) => Some(path),
+            None if before.contains(':') => tolerated(before, leniency)?,
+            // No extension has a list.
+            None => None,
+        };
+        let Some(mut path) = path else {
             return Ok(None);
         };
         if path.sub_attribute.is_some() || !path.attribute.multi_valued {
@@ -279,6 +299,46 @@ mod tests {
             let found = AttributePath::parse(text).map(|path| path.to_string());
             assert_eq!(found.as_deref(), wanted, "{text}");
         }
+    }
+
+    #[test]
+    fn a_dot_stands_for_the_colon_after_a_known_urn() {
+        let core = "urn:ietf:params:scim:schemas:core:2.0:User";
+        let enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+        for (text, wanted) in [
+            (format!("{core}.active"), Some("active".to_owned())),
+            (
+                format!("{core}.name.givenName"),
+                Some("name.givenName".to_owned()),
+            ),
+            (
+                format!("{}.Department", enterprise.to_uppercase()),
+                Some(format!("{enterprise}:department")),
+            ),
+            (
+                format!("{enterprise}.manager.value"),
+                Some(format!("{enterprise}:manager.value")),
+            ),
+            (format!("{enterprise}.active"), None),
+            (format!("{core}.nosuch"), None),
+            (format!("{core}."), None),
+            ("urn:unknown:User.active".to_owned(), None),
+        ] {
+            assert_eq!(AttributePath::parse(&text), None, "{text}");
+            let found = AttributePath::parse_tolerantly(&text);
+            let found = found.map(|(path, tolerance)| (path.to_string(), tolerance));
+            let wanted = wanted.map(|path| (path, Tolerance::DotAfterUrn));
+            assert_eq!(found, wanted, "{text}");
+        }
+        let mut leniency = Leniency::compatible();
+        let text = format!("{core}.emails[type eq \"work\"].value");
+        let target = Target::parse(&text, &mut leniency);
+        let Ok(Some(Target::Attribute { path, filter })) = target else {
+            panic!("{target:?}");
+        };
+        assert_eq!(path.to_string(), "emails.value");
+        assert!(filter.is_some() && leniency.used().eq([Tolerance::DotAfterUrn]));
+        assert!(Target::parse(&text, &mut Leniency::strict()).is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::Object;
 use super::path::AttributePath;
 use super::schema::{self, Returned, USER_URN};
-use super::tolerance::{Leniency, Tolerance};
+use super::tolerance::Leniency;
 
 /// The attributes to show.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +32,7 @@ impl Selection {
                     once(&mut selection.extensions, schema.urn);
                 }
                 _ => {
-                    let path = AttributePath::parse(name).or_else(|| without_urn(name, leniency));
+                    let path = AttributePath::parse(name).or_else(|| tolerated(name, leniency));
                     if let Some(path) = path {
                         once(&mut selection.paths, path);
                     }
@@ -43,13 +43,13 @@ impl Selection {
     }
 }
 
-/// The path of an extension's attribute without its URN. In strict mode, no schema has such a name.
-fn without_urn(name: &str, leniency: &mut Leniency) -> Option<AttributePath> {
+/// A path that only a tolerance explains. In strict mode, no schema has such a name.
+fn tolerated(name: &str, leniency: &mut Leniency) -> Option<AttributePath> {
     if leniency.is_strict() {
         return None;
     }
-    let path = AttributePath::parse_without_urn(name)?;
-    leniency.note(Tolerance::ExtensionWithoutUrn);
+    let (path, tolerance) = AttributePath::parse_tolerantly(name)?;
+    leniency.note(tolerance);
     Some(path)
 }
 
@@ -219,6 +219,7 @@ fn remove_from(members: &mut Object, path: &AttributePath) {
 mod tests {
     use super::*;
     use crate::scim::schema::ENTERPRISE_URN;
+    use crate::scim::tolerance::Tolerance;
     use serde_json::json;
 
     fn check(attributes: Option<&str>, excluded: Option<&str>, wanted: &Value) {
@@ -243,6 +244,18 @@ mod tests {
         let names = format!("emails.type,EMAILS.TYPE,{ENTERPRISE_URN},x,").repeat(10_000);
         let selection = Selection::parse(&names, &mut Leniency::strict());
         assert_eq!((selection.paths.len(), selection.extensions.len()), (1, 1));
+    }
+
+    #[test]
+    fn a_dot_after_the_urn_selects_only_in_compatible_mode() {
+        let name = format!("{ENTERPRISE_URN}.Department");
+        let whole = format!("{ENTERPRISE_URN}:department");
+        let (mut compatible, mut strict) = (Leniency::compatible(), Leniency::strict());
+        let selected = Selection::parse(&name, &mut compatible).paths;
+        assert_eq!(selected, [AttributePath::parse(&whole).expect("a path")]);
+        assert!(compatible.used().eq([Tolerance::DotAfterUrn]));
+        assert_eq!(Selection::parse(&name, &mut strict).paths, []);
+        assert_eq!(strict.used().count(), 0);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::Object;
 use super::error::{Error, ErrorType, quoted};
 use super::fold::{fold, plain};
-use super::path::{AttributePath, without_urn};
+use super::path::{AttributePath, tolerated};
 use super::schema::{Kind, Returned};
 use super::search::beginning;
 use super::tolerance::Leniency;
@@ -39,7 +39,7 @@ impl Sort {
         let invalid = |detail: String| Error::new(ErrorType::InvalidValue, detail);
         let path = match AttributePath::parse(by.trim()) {
             Some(path) => Some(path),
-            None => without_urn(by.trim(), leniency).map_err(|error| invalid(error.detail))?,
+            None => tolerated(by.trim(), leniency).map_err(|error| invalid(error.detail))?,
         };
         let path = path
             .filter(|path| path.attribute.returned != Returned::Never)

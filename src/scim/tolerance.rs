@@ -52,6 +52,9 @@ pub enum Tolerance {
     /// `attributes` and `excludedAttributes`, strict mode does not refuse such a name but treats it
     /// as one that no schema has.
     ExtensionWithoutUrn,
+    /// A dot for the colon between a schema's URN and an attribute (ConnId). In `attributes` and
+    /// `excludedAttributes`, strict mode treats it as it does a name without its URN.
+    DotAfterUrn,
     /// A comparison value without quotes (Microsoft's collection).
     UnquotedText,
     /// A text that is not base64 or not a URI where one is expected (RFC 7643 sections 2.3.6 and
@@ -67,7 +70,7 @@ pub enum Tolerance {
 
 impl Tolerance {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::BooleanAsText,
         Self::ScalarAsText,
         Self::UnknownAttribute,
@@ -86,6 +89,7 @@ impl Tolerance {
         Self::RemoveSelectsNothing,
         Self::EmptyText,
         Self::ExtensionWithoutUrn,
+        Self::DotAfterUrn,
         Self::UnquotedText,
         Self::MalformedText,
         Self::ReadOnlyPart,
@@ -113,6 +117,7 @@ impl Tolerance {
             Self::RemoveSelectsNothing => "remove-selects-nothing",
             Self::EmptyText => "empty-text",
             Self::ExtensionWithoutUrn => "extension-without-urn",
+            Self::DotAfterUrn => "dot-after-urn",
             Self::UnquotedText => "unquoted-text",
             Self::MalformedText => "malformed-text",
             Self::ReadOnlyPart => "read-only-part",
@@ -142,6 +147,7 @@ impl Tolerance {
             | Self::PathAsMember
             | Self::RemoveWithValue
             | Self::ExtensionWithoutUrn
+            | Self::DotAfterUrn
             | Self::HollowValue => ErrorType::InvalidSyntax,
         }
     }
