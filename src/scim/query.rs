@@ -8,7 +8,7 @@ use super::filter::CompareOp;
 use super::message::{self, SEARCH_URN};
 use super::search::Search;
 use super::sort::Sort;
-use super::tolerance::Leniency;
+use super::tolerance::{Leniency, Tolerance};
 use super::{Filter, Object, Projection, member};
 use crate::limits;
 
@@ -83,13 +83,13 @@ impl SearchRequest {
             search: text_member(body, "search")?,
             sort_by: text_member(body, "sortBy")?,
             sort_order: text_member(body, "sortOrder")?,
-            start_index: number_member(body, "startIndex")?,
-            count: number_member(body, "count")?,
+            start_index: number_member(body, "startIndex", leniency)?,
+            count: number_member(body, "count", leniency)?,
             cursor: text_member(body, "cursor")?,
         };
         let projection = Projection::parse(
-            list_member(body, "attributes")?.as_deref(),
-            list_member(body, "excludedAttributes")?.as_deref(),
+            list_member(body, "attributes", leniency)?.as_deref(),
+            list_member(body, "excludedAttributes", leniency)?.as_deref(),
             leniency,
         );
         let request = parameters.read(projection, leniency);
@@ -173,8 +173,7 @@ fn number(text: Option<&str>, name: &str, kind: ErrorType) -> Result<Option<usiz
     let Some(text) = text else {
         return Ok(None);
     };
-    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+    let Some(digits) = digits_of(text) else {
         return Err(Error::new(
             kind,
             format!(
@@ -182,12 +181,19 @@ fn number(text: Option<&str>, name: &str, kind: ErrorType) -> Result<Option<usiz
                 limits::COUNT_MAX
             ),
         ));
-    }
+    };
     if text.starts_with('-') {
         return Ok(Some(0));
     }
     // A number too large to fit is beyond every page anyway.
     Ok(Some(digits.parse().unwrap_or(usize::MAX)))
+}
+
+/// The digits of a whole number, without its sign.
+fn digits_of(text: &str) -> Option<&str> {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let is_whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_whole.then_some(digits)
 }
 
 fn text_member(body: &Object, name: &str) -> Result<Option<String>, Error> {
@@ -198,7 +204,11 @@ fn text_member(body: &Object, name: &str) -> Result<Option<String>, Error> {
     }
 }
 
-fn number_member(body: &Object, name: &str) -> Result<Option<String>, Error> {
+fn number_member(
+    body: &Object,
+    name: &str,
+    leniency: &mut Leniency,
+) -> Result<Option<String>, Error> {
     match member(body, name) {
         None | Some(Value::Null) => Ok(None),
         // JSON may write a whole number as 1.0 or 1e30.
@@ -206,11 +216,21 @@ fn number_member(body: &Object, name: &str) -> Result<Option<String>, Error> {
             Some(whole) if number.is_f64() && whole.fract() == 0.0 => format!("{whole:.0}"),
             _ => number.to_string(),
         })),
+        Some(Value::String(text)) if digits_of(text).is_some() => {
+            let what = format!("{name} must be a number, without quotes");
+            leniency.allow(Tolerance::NumberAsText, &what)?;
+            Ok(Some(text.clone()))
+        }
         Some(_) => Err(wrong(name, "a number")),
     }
 }
 
-fn list_member(body: &Object, name: &str) -> Result<Option<String>, Error> {
+/// A list of names, separated by commas, as a GET has it.
+fn list_member(
+    body: &Object,
+    name: &str,
+    leniency: &mut Leniency,
+) -> Result<Option<String>, Error> {
     match member(body, name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Array(elements)) if elements.len() > limits::VALUES_MAX => {
@@ -223,6 +243,11 @@ fn list_member(body: &Object, name: &str) -> Result<Option<String>, Error> {
             .collect::<Option<Vec<_>>>()
             .map(|names| Some(names.join(",")))
             .ok_or_else(|| wrong(name, "a list of strings")),
+        Some(Value::String(text)) => {
+            let what = format!("{name} must be a list of strings");
+            leniency.allow(Tolerance::SingleValueForList, &what)?;
+            Ok(Some(text.clone()))
+        }
         Some(_) => Err(wrong(name, "a list of strings")),
     }
 }

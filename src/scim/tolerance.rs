@@ -15,6 +15,9 @@ use crate::limits;
 pub enum Tolerance {
     /// `"True"` for `true` (Entra, Add/Replace of `active` and `primary`).
     BooleanAsText,
+    /// A text of digits where a number is expected (SCIM-SDK's client, `startIndex` and `count` of
+    /// a query that is POSTed).
+    NumberAsText,
     /// A whole number where a string is expected.
     ScalarAsText,
     /// An attribute that no known schema has; ignored.
@@ -70,8 +73,9 @@ pub enum Tolerance {
 
 impl Tolerance {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::BooleanAsText,
+        Self::NumberAsText,
         Self::ScalarAsText,
         Self::UnknownAttribute,
         Self::UnknownSchema,
@@ -100,6 +104,7 @@ impl Tolerance {
     pub fn name(self) -> &'static str {
         match self {
             Self::BooleanAsText => "boolean-as-text",
+            Self::NumberAsText => "number-as-text",
             Self::ScalarAsText => "scalar-as-text",
             Self::UnknownAttribute => "unknown-attribute",
             Self::UnknownSchema => "unknown-schema",
@@ -128,6 +133,7 @@ impl Tolerance {
     fn error_type(self) -> ErrorType {
         match self {
             Self::BooleanAsText
+            | Self::NumberAsText
             | Self::ScalarAsText
             | Self::SeveralPrimaries
             | Self::SingleValueForList
