@@ -3,6 +3,7 @@
 
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::{Engine as _, alphabet};
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::error::{Error, ErrorType, quoted};
@@ -200,6 +201,16 @@ fn complex(
     let object = match value {
         Value::Object(object) => object,
         Value::String(text) if text.is_empty() => return empty_text(attribute, leniency),
+        Value::String(text) if is_encoded(&text) => {
+            return Err(Error::new(
+                ErrorType::InvalidValue,
+                format!(
+                    "{} must be an object, not JSON within a string: send it without the quotes \
+                     around it and the backslashes in it",
+                    attribute.name
+                ),
+            ));
+        }
         Value::String(_) if attribute.sub_attribute("value").is_some() => {
             leniency.allow(
                 Tolerance::PlainValueForComplex,
@@ -229,6 +240,12 @@ fn complex(
         &format!("{}.", attribute.name),
     )?;
     Ok((!parts.is_empty()).then(|| Value::Object(parts.into_iter().collect())))
+}
+
+/// Whether a text is itself a JSON object or list, which a client has encoded once too often. No
+/// mode takes it for a value: it would be stored as somebody's address.
+fn is_encoded(text: &str) -> bool {
+    text.trim_start().starts_with(['{', '[']) && serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
 /// The members of an object that are attributes of the table, under their canonical names and in
@@ -371,6 +388,24 @@ fn wrong_type(attribute: &Attribute, found: &Value) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_in_a_text_is_told_from_other_texts() {
+        for (text, is_one) in [
+            (r#"{"value":"b@x.example","type":"work"}"#, true),
+            (" [ ] ", true),
+            ("{}", true),
+            ("{b@x.example}", false),
+            ("[b@x.example", false),
+            ("\"b@x.example\"", false),
+            ("7", false),
+            ("null", false),
+            ("", false),
+        ] {
+            assert_eq!(is_encoded(text), is_one, "{text}");
+        }
+        assert!(is_encoded(&("[".repeat(100_000) + &"]".repeat(100_000))));
+    }
 
     #[test]
     fn texts_are_told_from_base64_and_uris() {
