@@ -329,11 +329,18 @@ fn read_whole(
     operations: &mut Vec<Operation>,
     leniency: &mut Leniency,
 ) -> Result<(), Error> {
-    let Value::Object(members) = value else {
-        return Err(Error::new(
-            ErrorType::InvalidSyntax,
-            "an operation on the whole User needs an object as its value",
-        ));
+    const WANTED: &str = "an operation on the whole User needs an object as its value";
+    let refused = || Error::new(ErrorType::InvalidSyntax, WANTED);
+    let members = match value {
+        Value::Object(members) => members,
+        Value::Array(elements) => {
+            let Ok([Value::Object(members)]) = <[Value; 1]>::try_from(elements) else {
+                return Err(refused());
+            };
+            leniency.allow(Tolerance::ListForSingleValue, WANTED)?;
+            members
+        }
+        _ => return Err(refused()),
     };
     read_members(op, members, operations, leniency)
 }
