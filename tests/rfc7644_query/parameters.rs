@@ -113,13 +113,27 @@ fn section_3_4_3_a_query_can_be_posted() {
         let found = [&page["startIndex"], &page["itemsPerPage"]];
         assert_eq!(found, [&json!(shown.0), &json!(shown.1)], "{query}");
     }
+    // As texts, which a GET has.
+    let texts = message(
+        &json!({"startIndex": "2", "count": "+1", "sortBy": "userName",
+        "attributes": "userName, name.familyName", "excludedAttributes": "name"}),
+    );
+    for target in ["/Users/.search", "/.search"] {
+        let page = talk.json("POST", target, Some(&texts), 200);
+        let found = [&page["startIndex"], &page["itemsPerPage"]];
+        assert_eq!(found, [&json!(2), &json!(1)], "{target}");
+        let user = page["Resources"][0].as_object().expect("a user");
+        let members: Vec<&String> = user.keys().collect();
+        assert_eq!(members, ["schemas", "id", "userName"], "{target}");
+    }
     for (members, scim_type) in [
         (json!({"filter": "shoeSize pr"}), "invalidFilter"),
         (json!({"filter": 7}), "invalidValue"),
         (json!({"count": "ten"}), "invalidValue"),
         (json!({"startIndex": 1.5}), "invalidValue"),
-        (json!({"startIndex": "1"}), "invalidValue"),
-        (json!({"attributes": "userName"}), "invalidValue"),
+        (json!({"startIndex": "1.5"}), "invalidValue"),
+        (json!({"count": ""}), "invalidValue"),
+        (json!({"attributes": 7}), "invalidValue"),
         (json!({"sortBy": "shoeSize"}), "invalidValue"),
         (json!({"schemas": [CORE]}), "invalidSyntax"),
         // In a body this gives away no secret in a URI, but nobody may filter on a password.

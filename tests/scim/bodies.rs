@@ -289,6 +289,30 @@ fn a_list_of_one_stands_for_it_where_one_value_belongs() {
 }
 
 #[test]
+fn a_list_of_one_user_stands_for_it_in_a_patch_without_a_path() {
+    let one = json!({"title": "T", "active": false});
+    for (value, is_read) in [
+        (json!([one]), true),
+        (json!([]), false),
+        (json!([one, one]), false),
+        (json!([[one]]), false),
+        (json!(["T"]), false),
+        (json!([null]), false),
+    ] {
+        let body = json!({"schemas": [PATCH_OP], "Operations": [{"op": "add", "value": value}]});
+        let mut leniency = Leniency::compatible();
+        let patch = Patch::parse(body, &mut leniency);
+        let tolerated = has_used(&leniency, Tolerance::ListForSingleValue);
+        assert_eq!((patch.is_ok(), tolerated), (is_read, is_read), "{value}");
+        if let Ok(patch) = patch {
+            let before = user(&json!({"active": true}));
+            let after = patch.apply(&before, &mut leniency, &mut Budget::default());
+            assert_eq!(after, Ok(user(&one)), "{value}");
+        }
+    }
+}
+
+#[test]
 fn a_list_without_a_value_is_unassigned_where_one_value_belongs() {
     for nothing in [json!([]), json!([null]), json!([{"value": null}])] {
         for attribute in ["title", "active"] {

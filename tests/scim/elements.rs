@@ -1,10 +1,12 @@
 //! Patches of the elements of lists: when an element is added, created or removed, and which one a
 //! value or a filter means.
 
-use golinks_scim::scim::{Budget, ErrorType, Leniency, Patch, Tolerance};
+use golinks_scim::scim::{Budget, ErrorType, Leniency, Patch, Tolerance, User};
 use serde_json::json;
 
-use super::{PATCH_OP, check_patch, has_used, operation, patched, user};
+use super::{
+    CORE, ENTERPRISE, PATCH_OP, check_parse, check_patch, has_used, operation, patched, user,
+};
 
 #[test]
 fn a_value_is_added_once() {
@@ -230,6 +232,37 @@ fn an_element_may_be_given_as_a_text_or_a_list_of_one() {
         let found = patched(&user(&there), &operations, Leniency::compatible());
         assert_eq!(found, Ok(user(&there)), "{operations}");
     }
+}
+
+/// An object that was encoded twice is nobody's address.
+#[test]
+fn json_in_a_text_is_not_stored_as_a_value() {
+    let before = user(&json!({"emails": [{"value": "w", "type": "work"}]}));
+    let encoded = r#"{"value":"b@x.example","type":"work"}"#;
+    let manager = format!("{ENTERPRISE}:manager");
+    for (path, value) in [
+        ("emails", json!(encoded)),
+        ("emails", json!([encoded])),
+        ("emails", json!(format!("[{encoded}]"))),
+        ("emails[type eq \"work\"]", json!(encoded)),
+        ("name", json!(r#"{"givenName":"B"}"#)),
+        (&manager, json!(r#"[{"value":"m"}]"#)),
+    ] {
+        for op in ["add", "replace"] {
+            let operations = json!([operation(op, path, value.clone())]);
+            let found = patched(&before, &operations, Leniency::compatible());
+            assert_eq!(found, Err(ErrorType::InvalidValue), "{operations}");
+        }
+        let body = json!({"schemas": [CORE], "userName": "u", "emails": encoded});
+        for mut leniency in [Leniency::compatible(), Leniency::strict()] {
+            let error = User::parse(body.clone(), &mut leniency).expect_err("no value");
+            let is_single = error.detail.contains("single-value-for-list");
+            assert_eq!(is_single, leniency.is_strict(), "{error}");
+        }
+    }
+    // Where a text belongs, it is one: Entra puts such texts into the value of a role.
+    let roles = json!({"roles": [{"value": encoded}]});
+    check_parse(&roles, &roles, None);
 }
 
 /// DIFFERENCE(filter-stays): RFC 7644 section 3.5.2.3 replaces the whole element, including what it

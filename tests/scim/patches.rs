@@ -207,6 +207,11 @@ fn patches_that_only_compatible_mode_understands() {
             json!({"op": "replace", "value": {"active": false}}),
             json!({"active": false}),
         ),
+        (
+            json!({"active": true}),
+            json!({"op": "replace", "value": [{"active": false}]}),
+            json!({"active": false}),
+        ),
         // Entra.
         (
             json!({"active": true}),
@@ -222,6 +227,12 @@ fn patches_that_only_compatible_mode_understands() {
             json!({}),
             json!({"op": "replace", "value": {"name.givenName": "A", format!("{ENTERPRISE}:department"): "R", "emails[type eq \"work\"].value": "w"}}),
             json!({"name": {"givenName": "A"}, ENTERPRISE: {"department": "R"}, "emails": [{"type": "work", "value": "w"}]}),
+        ),
+        // ConnId, SCIMAttributeUtils.
+        (
+            json!({"active": true}),
+            json!({"op": "replace", "value": {format!("{ENTERPRISE}.department"): "R", format!("{CORE}.active"): false}}),
+            json!({"active": false, ENTERPRISE: {"department": "R"}}),
         ),
         (
             json!({}),

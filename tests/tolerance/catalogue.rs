@@ -34,9 +34,11 @@ enum Sent {
     NoOperation,
     /// A query.
     Query(&'static str),
+    /// A query that is POSTed with these members.
+    Search(Value),
 }
 
-use Sent::{Bare, Create, NoOperation, Patch, Query};
+use Sent::{Bare, Create, NoOperation, Patch, Query, Search};
 
 fn row(
     tolerance: Tolerance,
@@ -287,8 +289,66 @@ fn patches() -> Vec<Forgiven> {
 }
 
 fn extensions() -> Vec<Forgiven> {
-    use Tolerance::{ExtensionWithoutUrn, ReadOnlyPart};
+    use Tolerance::{DotAfterUrn, ExtensionWithoutUrn, ReadOnlyPart};
     vec![
+        row(
+            DotAfterUrn,
+            "ConnId: SCIMAttributeUtils of ConnIdSCIMBundle, names of the enterprise extension",
+            Patch(json!({"op": "replace", "value": "D",
+                "path": "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User.department"})),
+            (
+                "/urn:ietf:params:scim:schemas:extension:enterprise:2.0:User/department",
+                json!("D"),
+            ),
+            "invalidPath",
+        ),
+        row(
+            DotAfterUrn,
+            "ConnId: the same of a part",
+            Patch(json!({"op": "replace", "value": "m-2",
+                "path": "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User.manager.value"})),
+            (
+                "/urn:ietf:params:scim:schemas:extension:enterprise:2.0:User/manager/value",
+                json!("m-2"),
+            ),
+            "invalidPath",
+        ),
+        row(
+            DotAfterUrn,
+            "whoever writes one schema so writes the other so: nobody must stay active",
+            Patch(json!({"op": "replace", "value": false,
+                "path": "urn:ietf:params:scim:schemas:core:2.0:User.active"})),
+            ("/active", json!(false)),
+            "invalidPath",
+        ),
+        row(
+            DotAfterUrn,
+            "whoever writes paths so writes members so",
+            Create(json!({"urn:ietf:params:scim:schemas:core:2.0:User.active": false})),
+            ("/active", json!(false)),
+            "invalidSyntax",
+        ),
+        row(
+            DotAfterUrn,
+            "whoever writes paths so writes filters so",
+            Query(
+                "filter=urn:ietf:params:scim:schemas:extension:enterprise:2.0:User.manager%20eq%20%22boss%22",
+            ),
+            ("/totalResults", json!(1)),
+            "invalidFilter",
+        ),
+        row(
+            DotAfterUrn,
+            "whoever writes paths so writes sortBy so",
+            Query(
+                "sortBy=urn:ietf:params:scim:schemas:extension:enterprise:2.0:User.manager.value&count=1&filter=userName%20sw%20%22user%22",
+            ),
+            (
+                "/Resources/0/urn:ietf:params:scim:schemas:extension:enterprise:2.0:User/manager/value",
+                json!("boss"),
+            ),
+            "invalidValue",
+        ),
         row(
             ExtensionWithoutUrn,
             "Entra: ENTRA, Add and Replace on the path manager",
@@ -330,6 +390,45 @@ fn extensions() -> Vec<Forgiven> {
     ]
 }
 
+fn searches() -> Vec<Forgiven> {
+    use Tolerance::{NumberAsText, SingleValueForList};
+    vec![
+        row(
+            NumberAsText,
+            "SCIM-SDK: ListBuilder.java, whose parameters are texts also when it POSTs them",
+            Search(json!({"startIndex": "1"})),
+            ("/startIndex", json!(1)),
+            "invalidValue",
+        ),
+        row(
+            NumberAsText,
+            "SCIM-SDK: the same",
+            Search(json!({"count": "0"})),
+            ("/itemsPerPage", json!(0)),
+            "invalidValue",
+        ),
+        row(
+            SingleValueForList,
+            "SCIM-SDK: ListBuilder.java joins the names with commas",
+            Search(
+                json!({"attributes": "name.givenName,emails.type", "filter": "userName sw \"user\""}),
+            ),
+            (
+                "/Resources/0/emails",
+                json!([{"type": "work"}, {"type": "home"}]),
+            ),
+            "invalidValue",
+        ),
+        row(
+            SingleValueForList,
+            "SCIM-SDK: the same",
+            Search(json!({"excludedAttributes": "emails, name", "filter": "userName sw \"user\""})),
+            ("/Resources/0/emails", Value::Null),
+            "invalidValue",
+        ),
+    ]
+}
+
 fn request(
     sent: &Sent,
     number: usize,
@@ -357,6 +456,14 @@ fn request(
             ("PATCH", one, Some(body), 200)
         }
         Query(query) => ("GET", format!("/Users?{query}"), None, 200),
+        Search(members) => {
+            let mut body =
+                json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"]});
+            for (name, value) in members.as_object().expect("members") {
+                body[name] = value.clone();
+            }
+            ("POST", "/Users/.search".to_owned(), Some(body), 200)
+        }
     }
 }
 
@@ -399,9 +506,15 @@ fn each_is_understood_and_counted_or_refused_as_the_mode_says() {
     let mut metrics = at_the_root(&talk.server);
 
     let mut seen = BTreeSet::new();
-    let all = [bodies(), lists(), malformed(), patches(), extensions()]
-        .into_iter()
-        .flatten();
+    let all = [
+        bodies(),
+        lists(),
+        malformed(),
+        patches(),
+        extensions(),
+        searches(),
+    ];
+    let all = all.into_iter().flatten();
     for (number, forgiven) in all.enumerate() {
         let what = format!("{}: {}", forgiven.tolerance.name(), forgiven.source);
         seen.insert(forgiven.tolerance.name());
