@@ -1,11 +1,13 @@
 //! What identity providers send that no RFC asks for. Compatible mode understands and counts each
 //! tolerance; strict mode answers 400 and changes nothing.
 //!
-//! - `catalogue`: requests for each tolerance, with where they were seen, sent in both modes.
+//! - `catalogue`: requests for each tolerance, with where they were seen.
+//! - `modes`: sends them in both modes.
 //! - `details`: what those requests do not show: log and `check`, projections, PUT and bulk.
 
 mod catalogue;
 mod details;
+mod modes;
 
 use golinks_scim::idp::client::Client;
 use golinks_scim::scim::Tolerance;
