@@ -3,8 +3,8 @@
 //!
 //! A hint is not an answer: [`super::Snapshot::user_named`] checks whether the user has that name,
 //! and otherwise asks the table. Hints may therefore be missing, old or wrong, and belong to no
-//! state of the store. They are made by the check of the whole store (`look.rs`), by each write,
-//! and whenever the table had to be asked.
+//! state of the store. They are made by the check of the whole store (`integrity.rs`), by each
+//! write, and whenever the table had to be asked.
 //!
 //! ```text
 //! hash of a name ──▶ a group of eight slots, a cache line: half of the hash and a sequence each

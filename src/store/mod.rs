@@ -5,7 +5,7 @@
 //! ```text
 //! write(plan) ──▶ bounded queue ──▶ writer thread: plan, plan, plan … one commit ─▶ sync ──▶ answers
 //!                                                                                    │
-//! snapshot() ◀────────────────── published: read transaction + positions ◀───────────┘
+//! snapshot() ◀────────────────── published: read transaction + index ◀───────────────┘
 //! ```
 //!
 //! - All writes go through one thread, which puts many into one commit. No caller is answered
@@ -20,7 +20,7 @@
 //!   The writer reopens it; the store can be read meanwhile. On a full disk, writes wait for space
 //!   (`backend.rs`).
 //! - Everything is checked before anything is served or, in a large store, the check goes
-//!   on in the background, and requests that depend on its outcome wait for it (`look.rs`,
+//!   on in the background, and requests that depend on its outcome wait for it (`integrity.rs`,
 //!   `trust.rs`).
 //! - A file of an older format is upgraded, and the old file is kept (`upgrade.rs`).
 
