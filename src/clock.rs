@@ -1,5 +1,7 @@
 //! The one place where the time of day is read. Everything else is given a [`Clock`] or an
-//! [`Instant`], so that a test can choose the time.
+//! [`Instant`], so that a test can choose the time. Deadlines are not times of day: they use std's
+//! monotonic clock, imported as `Monotonic` and read where each begins. Code that counts over time
+//! takes its reading as an argument.
 
 use std::borrow::Cow;
 use std::fmt;

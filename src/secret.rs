@@ -1,5 +1,5 @@
 //! Randomness, digests, and values that must not be printed. Only this module asks the
-//! cryptographic provider for randomness or digests.
+//! cryptographic provider for randomness or digests; only the seeds of hash tables come from std.
 
 use std::fmt;
 

@@ -4,7 +4,7 @@
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Instant as Monotonic;
 
 use rustls::{ServerConnection, Stream};
 
@@ -32,7 +32,7 @@ pub(super) struct Connection<'a> {
     socket: Deadline,
     tls: ServerConnection,
     peer: IpAddr,
-    opened: Instant,
+    opened: Monotonic,
     /// Bytes received and not used yet; a pipelined request may wait here.
     received: Vec<u8>,
 }
@@ -61,7 +61,7 @@ enum BodyError {
 impl<'a> Connection<'a> {
     /// Serves a connection until it ends.
     pub(super) fn serve(shared: &'a Shared, slot: &'a Slot, stream: Arc<TcpStream>, peer: IpAddr) {
-        let opened = Instant::now();
+        let opened = Monotonic::now();
         let mut socket =
             Deadline::new(Arc::clone(&stream), opened + limits::HANDSHAKE_DURATION_MAX);
         match socket.peek() {
@@ -104,7 +104,7 @@ impl<'a> Connection<'a> {
 
     /// One request and its answer.
     fn exchange(&mut self) -> Then {
-        let now = Instant::now();
+        let now = Monotonic::now();
         self.slot.set_idle(now);
         if self.is_last(now) && self.is_between() {
             return self.linger();
@@ -127,15 +127,15 @@ impl<'a> Connection<'a> {
     }
 
     /// Waits for a request and reads its head. Also returns when the first byte arrived.
-    fn next_request(&mut self, now: Instant) -> (Next, Instant) {
+    fn next_request(&mut self, now: Monotonic) -> (Next, Monotonic) {
         self.socket.set(now + limits::IDLE_DURATION_MAX);
         while self.is_between() {
             match self.receive() {
                 Ok(count) if count > 0 => {}
-                _ => return (Next::Nothing, Instant::now()),
+                _ => return (Next::Nothing, Monotonic::now()),
             }
         }
-        let began = Instant::now();
+        let began = Monotonic::now();
         self.socket.set(began + limits::HEAD_DURATION_MAX);
         // Parsing a head again for each byte that arrives would take quadratic time: only a new
         // line or many more bytes can change the result.
@@ -165,7 +165,7 @@ impl<'a> Connection<'a> {
     }
 
     /// Answers a request: frames it, admits it, reads its body and has it handled.
-    fn answer(&mut self, head: &Head, deadline: Instant) -> Then {
+    fn answer(&mut self, head: &Head, deadline: Monotonic) -> Then {
         let framed = Framing::of(head).and_then(|framing| Ok((framing, head.expects_continue()?)));
         let (framing, expects) = match framed {
             Ok(framed) => framed,
@@ -225,7 +225,7 @@ impl<'a> Connection<'a> {
         body: Option<Vec<u8>>,
         head: &Head,
         close: bool,
-        deadline: Instant,
+        deadline: Monotonic,
     ) -> Then {
         let api = &self.shared.api;
         // Until its turn the connection may have to make room, like one that waits for a body.
@@ -243,7 +243,7 @@ impl<'a> Connection<'a> {
         &mut self,
         framing: Framing,
         expects: bool,
-        deadline: Instant,
+        deadline: Monotonic,
     ) -> Result<Vec<u8>, BodyError> {
         if !framing.has_body() {
             return Ok(Vec::new());
@@ -252,7 +252,7 @@ impl<'a> Connection<'a> {
         if matches!(framing, Framing::Length(length) if length > limits::BODY_BYTES_MAX) {
             return Err(BodyError::Fault(BODY_TOO_LARGE));
         }
-        let until = Instant::now() + limits::BODY_DURATION_MAX;
+        let until = Monotonic::now() + limits::BODY_DURATION_MAX;
         self.socket.set(until.min(deadline));
         if expects && self.received.is_empty() {
             self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -303,13 +303,13 @@ impl<'a> Connection<'a> {
 
     /// Drops the body of a refused request, so that the connection can be kept. Only works if the
     /// body is short, has a known length and keeps arriving.
-    fn skip_body(&mut self, framing: Framing, deadline: Instant) -> bool {
+    fn skip_body(&mut self, framing: Framing, deadline: Monotonic) -> bool {
         let mut left = match framing {
             Framing::None => return true,
             Framing::Length(length) if length <= limits::DISCARD_BYTES_MAX => length,
             _ => return false,
         };
-        let begun = Instant::now();
+        let begun = Monotonic::now();
         let until = deadline.min(begun + limits::BODY_DURATION_MAX);
         loop {
             let dropped = left.min(self.received.len());
@@ -320,7 +320,7 @@ impl<'a> Connection<'a> {
             }
             let heard = self.socket.heard().max(begun);
             let until = until.min(heard + limits::DISCARD_SILENCE_MAX);
-            let now = Instant::now();
+            let now = Monotonic::now();
             if now >= until || self.is_last(now) {
                 return false;
             }
@@ -348,14 +348,14 @@ impl<'a> Connection<'a> {
     /// Sends the last answer of this connection.
     fn send_last(&mut self, answer: &Answer) -> io::Result<()> {
         let bytes = last_bytes(&self.shared.api, answer);
-        let now = Instant::now();
+        let now = Monotonic::now();
         self.slot.set_writing(now);
         self.socket.set(now + limits::WRITE_DURATION_MAX);
         self.send(&bytes)
     }
 
-    fn write(&mut self, answer: Answer, head: &Head, close: bool, deadline: Instant) -> Then {
-        let now = Instant::now();
+    fn write(&mut self, answer: Answer, head: &Head, close: bool, deadline: Monotonic) -> Then {
+        let now = Monotonic::now();
         self.slot.set_writing(now);
         // `wants_close` always holds for HTTP/1.0, where a stream ends with its connection.
         let close = close || answer.close || head.wants_close() || self.is_last(now);
@@ -398,7 +398,7 @@ impl<'a> Connection<'a> {
     }
 
     /// Whether the next answer must be the last.
-    fn is_last(&self, now: Instant) -> bool {
+    fn is_last(&self, now: Monotonic) -> bool {
         self.shared.closing.get().is_some()
             || self.slot.is_ending()
             || now.duration_since(self.opened) >= limits::CONNECTION_AGE_MAX
@@ -411,7 +411,8 @@ impl<'a> Connection<'a> {
     fn linger(&mut self) -> Then {
         // Freed: it is not used any more, and may be as large as a body.
         self.received = Vec::new();
-        self.socket.set(Instant::now() + limits::CLOSE_DURATION_MAX);
+        self.socket
+            .set(Monotonic::now() + limits::CLOSE_DURATION_MAX);
         self.tls.send_close_notify();
         while self.tls.wants_write() {
             if self.tls.write_tls(&mut self.socket).is_err() {
@@ -489,7 +490,7 @@ fn refuse_plain_http(shared: &Shared, socket: &mut Deadline, stream: &TcpStream,
     );
     let answer = shared.api.refuse(&fault, Some(peer));
     let bytes = last_bytes(&shared.api, &answer);
-    socket.set(Instant::now() + limits::CLOSE_DURATION_MAX);
+    socket.set(Monotonic::now() + limits::CLOSE_DURATION_MAX);
     if socket.write_all(&bytes).is_ok() {
         rest::drop_until_end(stream, socket, &shared.closing);
     }

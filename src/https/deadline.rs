@@ -5,7 +5,7 @@
 use std::io::{self, IoSlice, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant as Monotonic};
 
 /// How far the socket timeout already set may lie beyond the deadline before it is set again; this
 /// saves a system call on nearly every read.
@@ -14,29 +14,29 @@ const SLACK: Duration = Duration::from_secs(1);
 /// A socket whose reads and writes fail with [`io::ErrorKind::TimedOut`] after the deadline.
 pub(super) struct Deadline {
     stream: Arc<TcpStream>,
-    until: Instant,
-    heard: Instant,
+    until: Monotonic,
+    heard: Monotonic,
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
 }
 
 impl Deadline {
-    pub(super) fn new(stream: Arc<TcpStream>, until: Instant) -> Self {
+    pub(super) fn new(stream: Arc<TcpStream>, until: Monotonic) -> Self {
         Self {
             stream,
             until,
-            heard: Instant::now(),
+            heard: Monotonic::now(),
             read_timeout: None,
             write_timeout: None,
         }
     }
 
-    pub(super) fn set(&mut self, until: Instant) {
+    pub(super) fn set(&mut self, until: Monotonic) {
         self.until = until;
     }
 
     /// When the last bytes arrived, even of a record that is not complete.
-    pub(super) fn heard(&self) -> Instant {
+    pub(super) fn heard(&self) -> Monotonic {
         self.heard
     }
 
@@ -55,7 +55,7 @@ impl Deadline {
     }
 
     fn left(&self) -> io::Result<Duration> {
-        let left = self.until.saturating_duration_since(Instant::now());
+        let left = self.until.saturating_duration_since(Monotonic::now());
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
@@ -90,7 +90,7 @@ impl Read for Deadline {
                 // set anew, or it would expire again and again.
                 Err(error) if is_timeout(&error) => self.read_timeout = None,
                 Ok(count) if count > 0 => {
-                    self.heard = Instant::now();
+                    self.heard = Monotonic::now();
                     return Ok(count);
                 }
                 other => return other,

@@ -4,7 +4,7 @@ use std::io::{self, PipeReader, PipeWriter};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant as Monotonic};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Resource, getrlimit};
@@ -50,7 +50,7 @@ pub(super) struct Shared {
     pub(super) tls: Arc<ServerConfig>,
     pub(super) table: Table,
     /// When the door began to close: since then every answer is its connection's last.
-    pub(super) closing: OnceLock<Instant>,
+    pub(super) closing: OnceLock<Monotonic>,
 }
 
 /// How many connections a limit of descriptors allows. Some descriptors are left for other uses, or
@@ -106,7 +106,7 @@ impl Door {
         if self.accepting.join().is_err() {
             log::error!("accepting had ended by a panic");
         }
-        self.shared.closing.get_or_init(Instant::now);
+        self.shared.closing.get_or_init(Monotonic::now);
         self.shared.table.end_idle();
         self.shared.table.drain(limits::DRAIN_DURATION_MAX);
     }
@@ -119,11 +119,11 @@ fn accept_until(
     workers: &Workers,
 ) {
     let mut complaint = Complaint::default();
-    let mut looked = Instant::now();
+    let mut looked = Monotonic::now();
     loop {
         if looked.elapsed() >= limits::TOKENS_LOOK_PAUSE {
             shared.table.end_tokens(|token| shared.api.is_good(token));
-            looked = Instant::now();
+            looked = Monotonic::now();
         }
         let mut ready = [
             PollFd::new(listener, PollFlags::IN),
@@ -214,12 +214,12 @@ fn is_transient(error: &io::Error) -> bool {
 /// Writes at most one log line a second, or an attacker could fill the disk.
 #[derive(Default)]
 struct Complaint {
-    last: Option<Instant>,
+    last: Option<Monotonic>,
 }
 
 impl Complaint {
     fn log(&mut self, what: &str) {
-        let now = Instant::now();
+        let now = Monotonic::now();
         if self
             .last
             .is_none_or(|last| now.duration_since(last) >= Duration::from_secs(1))

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read};
 use std::net::{Shutdown, TcpStream};
 use std::sync::OnceLock;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant as Monotonic};
 
 use super::connection::READ_BYTES;
 use super::deadline::Deadline;
@@ -17,7 +17,7 @@ use crate::limits;
 pub(super) fn drop_until_end(
     stream: &TcpStream,
     socket: &mut Deadline,
-    closing: &OnceLock<Instant>,
+    closing: &OnceLock<Monotonic>,
 ) {
     if stream.shutdown(Shutdown::Write).is_ok() {
         drop_all(socket, closing, limits::LINGER_SILENCE_MAX, || false);
@@ -27,7 +27,7 @@ pub(super) fn drop_until_end(
 /// [`drop_until_end`] without ending our side, for a connection whose reading was shut to wake its
 /// worker. A read cannot distinguish the end from a pause then, and what arrives after our own end
 /// would get a reset at once.
-pub(super) fn drain_after_shutdown(socket: &mut Deadline, closing: &OnceLock<Instant>) {
+pub(super) fn drain_after_shutdown(socket: &mut Deadline, closing: &OnceLock<Monotonic>) {
     drop_all(socket, closing, limits::DISCARD_SILENCE_MAX, || {
         thread::sleep(limits::DISCARD_PAUSE);
         true
@@ -38,11 +38,11 @@ pub(super) fn drain_after_shutdown(socket: &mut Deadline, closing: &OnceLock<Ins
 /// `goes_on` says whether more may come.
 fn drop_all(
     socket: &mut Deadline,
-    closing: &OnceLock<Instant>,
+    closing: &OnceLock<Monotonic>,
     silence: Duration,
     goes_on: impl Fn() -> bool,
 ) {
-    let begun = Instant::now();
+    let begun = Monotonic::now();
     let mut scratch = [0; READ_BYTES];
     let mut dropped = 0;
     while dropped < limits::LINGER_BYTES_MAX {
@@ -50,7 +50,7 @@ fn drop_all(
             Some(closing) => begun.max(*closing) + limits::CLOSE_DURATION_MAX,
             None => (begun.max(socket.heard()) + silence).min(begun + limits::BODY_DURATION_MAX),
         };
-        let now = Instant::now();
+        let now = Monotonic::now();
         if now >= until {
             return;
         }

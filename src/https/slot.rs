@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::Instant as Monotonic;
 
 use crate::access::Token;
 use crate::limits;
@@ -32,11 +32,11 @@ pub(super) struct State {
 #[derive(Clone, Copy)]
 enum Doing {
     /// It has had nothing to do since then, as far as the worker knows.
-    Idle(Instant),
+    Idle(Monotonic),
     /// It has been waiting for a body since then.
-    Reading(Instant),
+    Reading(Monotonic),
     /// It has been waiting for the client to take the answer since then.
-    Writing(Instant),
+    Writing(Monotonic),
     /// Its request is being worked on.
     AtWork,
 }
@@ -47,7 +47,7 @@ impl State {
         matches!(self.doing, Doing::AtWork)
     }
 
-    pub(super) fn idle_since(&self) -> Option<Instant> {
+    pub(super) fn idle_since(&self) -> Option<Monotonic> {
         match self.doing {
             Doing::Idle(since) => Some(since),
             Doing::Reading(_) | Doing::Writing(_) | Doing::AtWork => None,
@@ -57,7 +57,7 @@ impl State {
     /// Since when it has waited for its client, if it may be ended for that. Nothing is lost while
     /// a body is incomplete, since work on it has not begun. To take an answer, a client gets the
     /// time that most clients need.
-    pub(super) fn waits_since(&self, now: Instant) -> Option<Instant> {
+    pub(super) fn waits_since(&self, now: Monotonic) -> Option<Monotonic> {
         match self.doing {
             Doing::Idle(since) | Doing::Reading(since) => Some(since),
             Doing::Writing(since) => {
@@ -71,7 +71,7 @@ impl State {
 
 impl Slot {
     /// A new connection, which is idle since `now`.
-    pub(super) fn new(number: u64, stream: Arc<TcpStream>, group: IpAddr, now: Instant) -> Self {
+    pub(super) fn new(number: u64, stream: Arc<TcpStream>, group: IpAddr, now: Monotonic) -> Self {
         Self {
             number,
             stream,
@@ -86,17 +86,17 @@ impl Slot {
     }
 
     /// Marks the connection as having nothing to do since `now`.
-    pub(super) fn set_idle(&self, now: Instant) {
+    pub(super) fn set_idle(&self, now: Monotonic) {
         self.lock().doing = Doing::Idle(now);
     }
 
     /// Marks the connection as waiting for a body since then.
-    pub(super) fn set_reading(&self, since: Instant) {
+    pub(super) fn set_reading(&self, since: Monotonic) {
         self.lock().doing = Doing::Reading(since);
     }
 
     /// Marks the connection as waiting since then for the client to take an answer.
-    pub(super) fn set_writing(&self, since: Instant) {
+    pub(super) fn set_writing(&self, since: Monotonic) {
         self.lock().doing = Doing::Writing(since);
     }
 
@@ -152,7 +152,7 @@ impl Slot {
 
     /// Ends the connection if it still waits for its client; false if it does not, or if the client
     /// still has time to take its answer.
-    pub(super) fn disconnect(&self, now: Instant) -> bool {
+    pub(super) fn disconnect(&self, now: Monotonic) -> bool {
         let mut state = self.lock();
         if state.idle_since().is_some() {
             self.end_reading();

@@ -15,7 +15,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::{IpAddr, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant as Monotonic};
 
 use super::slot::Slot;
 use crate::access::{Token, network_of};
@@ -34,7 +34,7 @@ struct Slots {
     by_number: HashMap<u64, Arc<Slot>>,
     next: u64,
     /// When the log last said that strangers had to go.
-    told: Option<Instant>,
+    told: Option<Monotonic>,
 }
 
 impl Table {
@@ -51,7 +51,7 @@ impl Table {
     pub(super) fn enter(&self, stream: Arc<TcpStream>, peer: IpAddr) -> Option<Arc<Slot>> {
         let group = network_of(peer);
         let mut slots = self.lock();
-        let now = Instant::now();
+        let now = Monotonic::now();
         if slots.by_number.len() >= self.connections_max
             && !slots.make_room(self.connections_max / limits::CONNECTIONS_SHARE_PART, now)
         {
@@ -126,7 +126,7 @@ impl Table {
 impl Slots {
     /// Ends one connection. While strangers have no more than a `share`, a token that has more
     /// makes room first.
-    fn make_room(&mut self, share: usize, now: Instant) -> bool {
+    fn make_room(&mut self, share: usize, now: Monotonic) -> bool {
         (self.waiting_strangers() <= share && self.evict_of_token(share, now))
             || self.evict_stranger()
             || self.evict_longest_idle(now)
@@ -140,8 +140,8 @@ impl Slots {
 
     /// Ends a connection of the token with the most, if it has more than `more_than`: the one that
     /// has been idle or has waited for its client the longest.
-    fn evict_of_token(&mut self, more_than: usize, now: Instant) -> bool {
-        let mut tokens: HashMap<String, (usize, Option<(Instant, u64)>)> = HashMap::new();
+    fn evict_of_token(&mut self, more_than: usize, now: Monotonic) -> bool {
+        let mut tokens: HashMap<String, (usize, Option<(Monotonic, u64)>)> = HashMap::new();
         for slot in self.by_number.values() {
             let state = slot.lock();
             if let Some(token) = &state.token {
@@ -179,7 +179,7 @@ impl Slots {
             return false;
         };
         let is_cut = self.cut(Some(oldest));
-        if is_cut && self.tells(Instant::now()) {
+        if is_cut && self.tells(Monotonic::now()) {
             log::warn!(
                 "there is no room for another connection: closing the oldest from {group} without a \
                  valid token (of {count})"
@@ -189,8 +189,8 @@ impl Slots {
     }
 
     /// Whether it is time to log again that strangers had to go.
-    fn tells(&mut self, now: Instant) -> bool {
-        let is_due = |told: Instant| now.duration_since(told) >= limits::EVICTION_TOLD_PAUSE;
+    fn tells(&mut self, now: Monotonic) -> bool {
+        let is_due = |told: Monotonic| now.duration_since(told) >= limits::EVICTION_TOLD_PAUSE;
         let tells = self.told.is_none_or(is_due);
         if tells {
             self.told = Some(now);
@@ -198,7 +198,7 @@ impl Slots {
         tells
     }
 
-    fn evict_longest_idle(&mut self, now: Instant) -> bool {
+    fn evict_longest_idle(&mut self, now: Monotonic) -> bool {
         let longest = self
             .by_number
             .values()
@@ -213,7 +213,7 @@ impl Slots {
     }
 
     /// Ends a connection that waits for its client; false if it no longer waits.
-    fn disconnect(&mut self, number: Option<u64>, now: Instant) -> bool {
+    fn disconnect(&mut self, number: Option<u64>, now: Monotonic) -> bool {
         self.end_if(number, |slot| slot.disconnect(now))
     }
 
@@ -339,7 +339,7 @@ mod tests {
         assert!(newcomer.begin_work());
         let second = enter(Arc::clone(&busy), 1001).expect("the place of who does nothing");
         second.set_token(&tokens[0]);
-        second.set_writing(Instant::now());
+        second.set_writing(Monotonic::now());
         assert!(enter(busy, 1002).is_none(), "somebody at work had to go");
         assert_eq!((&*idle).read(&mut [0]).expect("its end"), 0);
     }
@@ -377,7 +377,7 @@ mod tests {
             (table.enter(server, peer), client)
         };
         let [hoarder, idp] = ["hoarder", "idp"].map(token);
-        let now = Instant::now();
+        let now = Monotonic::now();
         let ago = |seconds| now.checked_sub(Duration::from_secs(seconds)).expect("late");
         // The token of each, and since when it has waited for its client, if it does.
         let kept = [
@@ -438,7 +438,7 @@ mod tests {
         let (server, mut client) = pair(&listener);
         let slot = table.enter(server, peer).expect("room");
         slot.set_token(&token("idp"));
-        let now = Instant::now();
+        let now = Monotonic::now();
         slot.set_writing(now);
         assert!(table.enter(pair(&listener).0, peer).is_none());
         slot.set_reading(now);
@@ -460,7 +460,7 @@ mod tests {
         };
         let [(idle, _a), (awaited, _b), (busy, _c)] = [(); 3].map(|()| enter(&revoked));
         let (other, _d) = enter(&good);
-        awaited.set_reading(Instant::now());
+        awaited.set_reading(Monotonic::now());
         assert!(busy.begin_work());
         table.end_tokens(|token| token.id != revoked.id);
         let ended = [&idle, &awaited, &busy, &other].map(|slot| slot.is_ending());

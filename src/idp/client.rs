@@ -7,7 +7,7 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant as Monotonic};
 
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use rustls::client::danger::ServerCertVerifier;
@@ -169,7 +169,7 @@ impl Client {
     }
 
     fn connect(&self) -> Result<Connection, Error> {
-        let deadline = Instant::now() + limits::CLIENT_CONNECT_DURATION_MAX;
+        let deadline = Monotonic::now() + limits::CLIENT_CONNECT_DURATION_MAX;
         let socket = self.server.connect(deadline).map_err(Error::Connect)?;
         Connection::handshake(socket, deadline, &self.tls, &self.server.name)
     }
@@ -180,7 +180,7 @@ impl Client {
         bytes: &[u8],
         is_head: bool,
     ) -> Result<(Response, Duration), Error> {
-        let begun = Instant::now();
+        let begun = Monotonic::now();
         let deadline = begun + self.patience;
         connection.socket.deadline = deadline;
         // A server may refuse early and stop reading, but its answer can still be read; if there is
@@ -188,7 +188,7 @@ impl Client {
         connection.send(bytes).ok();
         let outcome = read_response(&mut connection, is_head, limits::CLIENT_ANSWER_BYTES_MAX);
         let response = outcome.map_err(|error| match error {
-            ResponseError::Io(_) if Instant::now() >= deadline => Error::TimedOut(self.patience),
+            ResponseError::Io(_) if Monotonic::now() >= deadline => Error::TimedOut(self.patience),
             error => Error::Answer(error),
         })?;
         if !response.closes_connection() {
@@ -253,7 +253,7 @@ impl Server {
         bytes
     }
 
-    fn connect(&self, deadline: Instant) -> io::Result<TcpStream> {
+    fn connect(&self, deadline: Monotonic) -> io::Result<TcpStream> {
         let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
         let addresses = (self.host.as_str(), self.port).to_socket_addrs()?;
         let addresses: Vec<SocketAddr> = addresses.collect();
@@ -337,7 +337,7 @@ impl Connection {
 
     fn handshake(
         socket: TcpStream,
-        deadline: Instant,
+        deadline: Monotonic,
         config: &Arc<ClientConfig>,
         name: &ServerName<'static>,
     ) -> Result<Self, Error> {
@@ -387,7 +387,7 @@ impl Read for Connection {
 /// A socket whose calls all share one absolute deadline.
 struct DeadlineSocket {
     socket: TcpStream,
-    deadline: Instant,
+    deadline: Monotonic,
 }
 
 impl Read for DeadlineSocket {
@@ -416,8 +416,8 @@ impl Write for DeadlineSocket {
 }
 
 /// The time left, which is never zero: a socket takes a time-out of zero for none.
-fn time_left(deadline: Instant) -> io::Result<Duration> {
-    let left = deadline.saturating_duration_since(Instant::now());
+fn time_left(deadline: Monotonic) -> io::Result<Duration> {
+    let left = deadline.saturating_duration_since(Monotonic::now());
     if left.is_zero() {
         return Err(io::ErrorKind::TimedOut.into());
     }

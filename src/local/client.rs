@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant as Monotonic};
 
 use super::CLAIMED_NAME;
 use super::conversation::Conversation;
@@ -94,7 +94,7 @@ impl Client {
         data_dir: &Path,
         claimed_name: &str,
     ) -> Result<Self, Error> {
-        let deadline = Instant::now() + patience.min(limits::COMMAND_LOCK_WAIT_MAX);
+        let deadline = Monotonic::now() + patience.min(limits::COMMAND_LOCK_WAIT_MAX);
         loop {
             if let Some(client) = Self::to_server(patience, data_dir, claimed_name)? {
                 return Ok(client);
@@ -108,7 +108,7 @@ impl Client {
                 }
                 // Held by another command, which is soon done, or a server, which soon answers or
                 // ends.
-                Err(Error::Store(OpenError::Locked)) if Instant::now() < deadline => {
+                Err(Error::Store(OpenError::Locked)) if Monotonic::now() < deadline => {
                     thread::sleep(LOCK_RETRY_PAUSE);
                 }
                 Err(error) => return Err(error),

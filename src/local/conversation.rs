@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant as Monotonic};
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
@@ -17,18 +17,18 @@ const RETRY_PAUSE: Duration = Duration::from_millis(20);
 pub(super) struct Conversation {
     stream: UnixStream,
     patience: Duration,
-    until: Instant,
+    until: Monotonic,
 }
 
 impl Conversation {
     /// Connects within `patience`, which is also the limit of each exchange.
     pub(super) fn begin(socket: &Path, patience: Duration) -> io::Result<Self> {
-        let until = Instant::now() + patience;
+        let until = Monotonic::now() + patience;
         loop {
             // A blocking connect would wait for ever for a server that hangs.
             match try_connect(socket) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if Instant::now() >= until {
+                    if Monotonic::now() >= until {
                         return Err(io::ErrorKind::TimedOut.into());
                     }
                     std::thread::sleep(RETRY_PAUSE);
@@ -56,7 +56,7 @@ impl Conversation {
 
     /// Begins a new exchange, with a new deadline.
     pub(super) fn exchange(&mut self) -> &mut Self {
-        self.until = Instant::now() + self.patience;
+        self.until = Monotonic::now() + self.patience;
         self
     }
 
@@ -74,7 +74,7 @@ impl Conversation {
 
     /// The time left. It is never zero, which a socket takes for no time-out at all.
     fn left(&self) -> io::Result<Option<Duration>> {
-        let left = self.until.saturating_duration_since(Instant::now());
+        let left = self.until.saturating_duration_since(Monotonic::now());
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }

@@ -55,7 +55,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant as Monotonic};
 use std::{fmt, io};
 
 pub use audit::ChainBroken;
@@ -372,7 +372,7 @@ impl Store {
     /// [`limits::DISK_FULL_WAIT_MAX`] while the disk is full. A write that has not begun by then
     /// never will, unless it came by [`Self::write_anyway`].
     fn wait(&self, ticket: &Ticket, progress: &Progress) -> Result<Outcome, WriteError> {
-        let until = Instant::now() + limits::WRITE_WAIT_MAX;
+        let until = Monotonic::now() + limits::WRITE_WAIT_MAX;
         let mut full_for = Duration::ZERO;
         loop {
             if let Some(outcome) = ticket.wait(limits::DISK_FULL_RETRY_PAUSE) {
@@ -382,7 +382,7 @@ impl Store {
             if is_full {
                 full_for += limits::DISK_FULL_RETRY_PAUSE;
             }
-            if full_for >= limits::DISK_FULL_WAIT_MAX || Instant::now() >= until {
+            if full_for >= limits::DISK_FULL_WAIT_MAX || Monotonic::now() >= until {
                 return Err(match progress.give_up() {
                     true if is_full => WriteError::Full,
                     true => WriteError::Unavailable,

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant as Monotonic};
 
 use redb::{Database, ReadableDatabase, StorageBackend};
 use roaring::RoaringBitmap;
@@ -218,10 +218,12 @@ pub(super) fn patiently<T>(
     lock_wait: Duration,
     mut open: impl FnMut() -> Result<T, OpenError>,
 ) -> Result<T, OpenError> {
-    let deadline = Instant::now() + lock_wait;
+    let deadline = Monotonic::now() + lock_wait;
     loop {
         match open() {
-            Err(OpenError::Locked) if Instant::now() < deadline => thread::sleep(LOCK_RETRY_PAUSE),
+            Err(OpenError::Locked) if Monotonic::now() < deadline => {
+                thread::sleep(LOCK_RETRY_PAUSE)
+            }
             outcome => return outcome,
         }
     }

@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant as Monotonic};
 
 use super::change::Change;
 use super::view::View;
@@ -125,7 +125,7 @@ impl Queue {
     /// Waits for what to write next, for `patience` at most.
     pub(super) fn next(&self, patience: Option<Duration>) -> Next {
         let mut state = self.state();
-        let until = patience.map(|patience| Instant::now() + patience);
+        let until = patience.map(|patience| Monotonic::now() + patience);
         loop {
             if let Some((plans, callers)) = self.pop(&mut state) {
                 return Next::Batch(plans, callers);
@@ -137,7 +137,7 @@ impl Queue {
                 state = ignore_poison(self.arrived.wait(state));
                 continue;
             };
-            let left = until.saturating_duration_since(Instant::now());
+            let left = until.saturating_duration_since(Monotonic::now());
             if left.is_zero() {
                 return Next::Nothing;
             }
@@ -149,10 +149,10 @@ impl Queue {
     /// Refuses what is queued during this pause. Returns whether somebody asked for a check of the
     /// file meanwhile, or `None` when nothing will be queued any more.
     pub(super) fn refuse_for(&self, pause: Duration) -> Option<bool> {
-        let until = Instant::now() + pause;
+        let until = Monotonic::now() + pause;
         let mut is_asked = false;
         loop {
-            let left = until.saturating_duration_since(Instant::now());
+            let left = until.saturating_duration_since(Monotonic::now());
             if left.is_zero() {
                 return Some(is_asked);
             }

@@ -15,7 +15,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant as Monotonic};
 
 use super::Shared;
 use super::audit::ChainPosition;
@@ -36,7 +36,7 @@ pub(super) struct Unsynced {
     pub(super) snapshot: Option<Arc<Snapshot>>,
     pub(super) unanswered: Unanswered,
     pub(super) changes: usize,
-    pub(super) began: Instant,
+    pub(super) began: Monotonic,
 }
 
 /// What depends on a commit. If the commit failed, it is not known yet what of it is on disk.

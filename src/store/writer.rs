@@ -20,7 +20,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant as Monotonic};
 
 use super::audit::ChainPosition;
 use super::backend::{StorageFault, is_lack_of_space};
@@ -71,7 +71,7 @@ enum Attempt {
     /// The batch is written and not synced yet.
     Written {
         changes: usize,
-        began: Instant,
+        began: Monotonic,
         /// Whether the previous commit was still being synced when this one began: its callers will
         /// come back soon after they are answered.
         is_followed: bool,
@@ -413,7 +413,7 @@ impl Writer {
         let mut index = open.index.clone();
         index.apply(changes);
         self.shared.hints.reserve(index.live().len());
-        let began = Instant::now();
+        let began = Monotonic::now();
         match open.storage.put_off(|| txn.commit()) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {

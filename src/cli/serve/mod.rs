@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::Instant as Monotonic;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -117,9 +117,9 @@ pub(super) fn run(
     });
     service::stopping();
     api.begin_stopping();
-    let until = Instant::now() + limits::DRAIN_DURATION_MAX;
+    let until = Monotonic::now() + limits::DRAIN_DURATION_MAX;
     door.close();
-    let left = until.saturating_duration_since(Instant::now());
+    let left = until.saturating_duration_since(Monotonic::now());
     local.close(left.max(limits::LOCAL_DRAIN_DURATION_MIN));
     maintenance.end();
     let damage = api.store_damage();

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant as Monotonic};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -83,7 +83,7 @@ fn maintain(api: &Api, cell: &Cell, turn: u64, last_renewal_error: &mut Option<S
     guarded("recalling deactivations", || api.recall_deactivations());
     guarded("warning", || api.warn());
     guarded("tending the audit trail", || {
-        api.tend_audit(Instant::now());
+        api.tend_audit(Monotonic::now());
     });
     if turn.is_multiple_of(TURNS_PER_FLUSH) {
         guarded("tending tokens", || api.tend_tokens());
