@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+// The times of a connection
+
 /// A TLS handshake, from when a worker begins it until it is complete, absolute.
 pub const HANDSHAKE_DURATION_MAX: Duration = Duration::from_secs(10);
 /// A request head, from its first byte to its empty line, absolute.
@@ -34,6 +36,8 @@ pub const CLOSE_DURATION_MAX: Duration = Duration::from_secs(1);
 pub const DISCARD_PAUSE: Duration = Duration::from_millis(20);
 /// Requests already read are finished within this time after SIGTERM.
 pub const DRAIN_DURATION_MAX: Duration = Duration::from_secs(20);
+
+// Requests and answers as bytes
 
 /// Request line: method, target, version.
 pub const REQUEST_LINE_BYTES_MAX: usize = 8 * 1024;
@@ -69,6 +73,8 @@ pub const ANSWER_PIECE_BYTES: usize = 48 * 1024;
 /// The largest answer that the program's own clients hold in memory.
 pub const CLIENT_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+// Connections, workers and the doors
+
 /// Connections at one time, each with a worker of its own.
 pub const CONNECTIONS_MAX: usize = 512;
 /// Connections at one time where the system allows hardly any descriptors.
@@ -82,6 +88,9 @@ pub const DESCRIPTORS_NEEDED: u64 = CONNECTIONS_MAX as u64 + DESCRIPTORS_RESERVE
 pub const TLS_SESSIONS_MAX: usize = 4096;
 /// Pause between two log lines about strangers' connections that were closed to make room.
 pub const EVICTION_TOLD_PAUSE: Duration = Duration::from_secs(60);
+/// Pause between two log lines about connections that could not be accepted, or an attacker could
+/// fill the disk.
+pub const ACCEPT_TOLD_PAUSE: Duration = Duration::from_secs(1);
 /// A share is 1/N of all connections. While strangers have no more than a share, a token that has
 /// more is the first to make room.
 pub const CONNECTIONS_SHARE_PART: usize = 4;
@@ -94,6 +103,8 @@ pub const CONNECTIONS_WAITING_MAX: usize = 64;
 /// The wait for a place among [`CONNECTIONS_WAITING_MAX`]; meanwhile the listen backlog holds new
 /// connections.
 pub const WORKER_WAIT_MAX: Duration = Duration::from_secs(1);
+/// How long a worker without a connection is kept.
+pub const WORKER_IDLE_MAX: Duration = Duration::from_secs(60);
 /// Listen backlog of the network door.
 pub const LISTEN_BACKLOG: i32 = 1024;
 /// Stack of one worker thread.
@@ -111,6 +122,8 @@ pub const LOCAL_PROBE_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Time for clients of the local door to take their answers, however long those of the network door
 /// took.
 pub const LOCAL_DRAIN_DURATION_MIN: Duration = Duration::from_secs(1);
+
+// Failed authentications, and the rate of requests
 
 /// Failures logged per address within [`FAILURE_WINDOW`]: this many failed authentications, and as
 /// many other refusals without a valid token. Beyond that, none are logged, and failed
@@ -130,6 +143,12 @@ pub const RATE_PER_SECOND_DEFAULT: u32 = 200;
 pub const RATE_BURST_SECONDS: u32 = 5;
 /// The longest wait that a 429 asks for.
 pub const RETRY_AFTER_SECONDS_MAX: u32 = 300;
+/// After how long a caller may try again where too many others were in the way.
+pub const RETRY_SOON_SECONDS: u32 = 5;
+/// After how long a caller may try again where the disk failed.
+pub const RETRY_DISK_SECONDS: u32 = 30;
+
+// The alarm about deactivations
 
 /// The alarm is raised when the deactivations within an hour exceed both this number and
 /// [`ALARM_PERCENT_DEFAULT`] of the active users, unless configured otherwise.
@@ -141,6 +160,8 @@ pub const ALARM_PRINCIPALS_MAX: usize = 64;
 /// Rows of the audit trail that are searched for deactivations before a start completes; the rest
 /// of the last hour is counted in the background.
 pub const ALARM_ROWS_MAX: usize = 50_000;
+
+// Queries: pages, search, sorting and turns
 
 /// The largest `startIndex` that is read and shown, beyond every page: clients parse it as a signed
 /// 32-bit number.
@@ -184,6 +205,11 @@ pub const SCAN_DURATION_MAX: Duration = Duration::from_secs(10);
 pub const SCAN_BYTES_WITHOUT_TURN: usize = 8 * 1024 * 1024;
 /// Keys for a sorted page that are held in memory without a turn.
 pub const SORT_KEYS_WITHOUT_TURN: usize = 1000;
+/// Characters of a text from a request that the detail of an answer quotes.
+pub const QUOTED_CHARS_MAX: usize = 80;
+
+// Bulk requests, imports and lists
+
 /// Operations of one bulk request.
 pub const BULK_OPERATIONS_MAX: usize = 1000;
 /// Refused operations of one bulk request that are noted like refused requests: one request must
@@ -200,11 +226,16 @@ pub const IMPORT_ROWS_BYTES_MAX: usize = BODY_BYTES_MAX - 128 * 1024;
 pub const IMPORT_ROWS_VALUES_MAX: usize = BODY_VALUES_MAX - IMPORT_ROW_BYTES_MAX - 1024;
 /// One row of a file. Whatever it contains, it fits into a request as JSON.
 pub const IMPORT_ROW_BYTES_MAX: usize = 128 * 1024;
+/// Users imported from a pipe, in bytes: they are written beside the store first.
+pub const IMPORT_STREAM_BYTES_MAX: u64 = 4 << 30;
 /// Users to deactivate, or to reactivate, for whom a comparison prints commands; for more, it
 /// prints how to write them to a file.
 pub const DIFF_COMMANDS_USERS_MAX: usize = 1000;
 /// Users per page of a list or an export; a page is held in memory, however large its users are.
 pub const LISTED_COUNT_MAX: usize = 1000;
+
+// Users, filters and patches
+
 /// One stored user as rendered, without its status.
 pub const USER_BYTES_MAX: usize = 64 * 1024;
 /// A new userName. A filter can always ask for it: a filter may have [`FILTER_BYTES_MAX`], and JSON
@@ -231,6 +262,10 @@ pub const FOLDED_BYTES_COST: usize = 16;
 pub const CHANGED_BYTES_PER_COMPARISON: usize = 8;
 /// Values of one multi-valued attribute.
 pub const VALUES_MAX: usize = 1000;
+/// Words of a part of a name that are searched for in the whole name.
+pub const NAME_WORDS_SEARCHED_MAX: usize = 16;
+
+// Bodies
 
 /// Values in one body; an object counts as [`BODY_OBJECT_VALUES`] of them. A value may take only
 /// two bytes as text, but takes 32 in memory, and an object some 500.
@@ -248,6 +283,8 @@ pub const LARGE_BODIES_AT_ONCE_MAX: usize = 16;
 pub const BULK_BODIES_AT_ONCE_MAX: usize = 4;
 /// The wait for the turn of a large body; after that the caller gets 503.
 pub const BODY_TURN_WAIT_MAX: Duration = Duration::from_secs(10);
+
+// Tokens, and the names of callers
 
 /// Live API tokens.
 pub const TOKENS_MAX: usize = 1000;
@@ -267,6 +304,8 @@ pub const USER_AGENT_BYTES_MAX: usize = 200;
 pub const CLAIMED_NAME_CHARS_MAX: usize = 64;
 /// Seconds between writes of "last used".
 pub const LAST_USED_FLUSH_SECONDS: u64 = 60;
+
+// The store
 
 /// How long a start waits for the check of the whole store, which then continues in the background.
 /// Enough for some 50,000 users.
@@ -292,6 +331,8 @@ pub const KEPT_FORMATS_MAX: u32 = 20;
 pub const LEFT_BEHIND_SECONDS: i64 = 60;
 /// Bytes of a backup that are written to standard output at a time.
 pub const BACKUP_STREAM_BYTES: usize = 64 * 1024;
+/// Users brought back by a restore whom its output names.
+pub const BROUGHT_BACK_TOLD_MAX: usize = 20;
 /// Pause between two attempts to write to a disk that is full.
 pub const DISK_FULL_RETRY_PAUSE: Duration = Duration::from_millis(250);
 /// How long a write waits for space; after that it is refused.
@@ -308,15 +349,14 @@ pub const UNSYNCED_PARTS_MAX: usize = 65_536;
 /// Changes of several requests that the writer puts into one commit; those of one request are never
 /// split.
 pub const BATCH_CHANGES_MAX: usize = 128;
+
+// The audit trail
+
 /// Rows of the audit trail that wait for the next commit of any change.
 pub const AUDIT_NOTES_MAX: usize = 1024;
 /// Waiting rows of the audit trail at which a commit is made for them alone, since many more may
 /// follow soon: each token may have 120 a minute.
 pub const AUDIT_NOTES_FLUSHED: usize = 64;
-/// Users imported from a pipe, in bytes: they are written beside the store first.
-pub const IMPORT_STREAM_BYTES_MAX: u64 = 4 << 30;
-/// Users brought back by a restore whom its output names.
-pub const BROUGHT_BACK_TOLD_MAX: usize = 20;
 /// Rows of the audit trail that one commit removes.
 pub const AUDIT_TRIM_ROWS_MAX: u64 = 5000;
 /// Bytes of audit trail rows in one answer; the client asks for the rest.
@@ -325,20 +365,26 @@ pub const AUDIT_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 pub const AUDIT_SCAN_ROWS_MAX: u64 = 200_000;
 /// Other users with the same userName whom one answer about a user names.
 pub const PREVIOUS_HOLDERS_TOLD_MAX: usize = 5;
+
+// Undoing changes
+
 /// Users whose changes are undone by one request.
 pub const UNDO_SLICE_USERS_MAX: usize = 10_000;
 /// Bytes of changes that one request to undo keeps in memory.
 pub const UNDO_SLICE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Users whose changes are undone in one commit.
-pub const UNDO_BATCH_USERS: usize = 1000;
+pub const UNDO_BATCH_USERS_MAX: usize = 1000;
 /// After this time, a request to undo answers with what it has done, and the client asks for the
 /// rest. Together with one more wait for the disk it is shorter than [`LOCAL_ANSWER_WAIT_MAX`].
-pub const UNDO_STEP_DURATION: Duration = Duration::from_secs(20);
+pub const UNDO_STEP_DURATION_MAX: Duration = Duration::from_secs(20);
 /// Changes that the audit row of an undo names: the newest of those that it undid.
 pub const UNDO_CHANGES_TOLD_MAX: usize = 1000;
 /// Longest value, as JSON, that the answer to an undo shows; of longer ones it shows only the
 /// attribute.
 pub const UNDO_VALUE_BYTES_MAX: usize = 64;
+
+// Refusals, and what is remembered of them
+
 /// Refusals of one principal within [`REFUSAL_WINDOW`] that get a row each in the audit trail;
 /// further ones are counted in one row.
 pub const REFUSALS_PER_WINDOW_MAX: u32 = 120;
@@ -373,14 +419,20 @@ pub const SHAPE_ELEMENTS_MAX: usize = 10;
 pub const SHAPE_NAME_BYTES_MAX: usize = 100;
 /// A filter, a path or a User-Agent in a shape.
 pub const SHAPE_TEXT_CHARS_MAX: usize = 300;
+
+// Verifying the audit trail
+
 /// Work on one step of a verification of the audit trail; the client waits for each step.
-pub const VERIFICATION_STEP_DURATION: Duration = Duration::from_secs(5);
+pub const VERIFICATION_STEP_DURATION_MAX: Duration = Duration::from_secs(5);
 /// Rows that a verification reads between two checks of the time.
 pub const VERIFICATION_ROWS_STEP: u64 = 5000;
 /// How long a verification that nobody continues is kept; it holds a snapshot of the store.
 pub const VERIFICATION_IDLE_MAX: Duration = Duration::from_secs(60);
 /// Findings of a verification that are shown one by one; more are only counted.
 pub const VERIFICATION_FINDINGS_MAX: usize = 20;
+
+// How much of the audit trail is kept
+
 /// The longest time that can be given to a command or a setting: a hundred years.
 pub const TYPED_DAYS_MAX: i64 = 36_500;
 /// The smallest `audit_keep` in days that is accepted.
@@ -393,6 +445,9 @@ pub const AUDIT_TRIM_PAUSE: Duration = Duration::from_secs(24 * 3600);
 pub const AUDIT_TRIM_FIRST_PAUSE: Duration = Duration::from_secs(3600);
 /// At most 1/N of the rows are removed by age at a time, whatever the clock says.
 pub const AUDIT_TRIM_SHARE: u64 = 8;
+
+// Waiting for a write
+
 /// Changes that wait for the writer; beyond this number the caller gets 503. Together with the two
 /// batches that are being written and synced they leave some of [`CONNECTIONS_MAX`] for readers,
 /// however long the disk takes.
@@ -409,12 +464,18 @@ const _: () = assert!(
     TOKEN_CHANGE_WAIT_MAX.as_secs() + WRITE_WAIT_MAX.as_secs() < LOCAL_ANSWER_WAIT_MAX.as_secs()
 );
 /// The wait at start for another process to release the store.
-pub const STORE_LOCK_WAIT: Duration = Duration::from_secs(10);
+pub const STORE_LOCK_WAIT_MAX: Duration = Duration::from_secs(10);
+
+// Log lines
 
 /// Log lines that wait for standard error; further ones are counted and dropped.
 pub const LOG_QUEUE_LINES_MAX: usize = 4096;
 /// One log line after escaping.
 pub const LOG_LINE_BYTES_MAX: usize = 8 * 1024;
+/// How often a path is percent-decoded in search of a token, before it is logged or hidden.
+pub const LOG_PATH_DECODINGS_MAX: usize = 3;
+
+// Certificates
 
 /// Life of the private CA.
 pub const AUTHORITY_DAYS: i64 = 3650;
@@ -426,22 +487,33 @@ pub const LEAF_RENEW_DAYS_LEFT: i64 = LEAF_DAYS / 3;
 pub const LEAF_LOOK_SECONDS: u64 = 60;
 /// Seconds between two checks of the customer's certificate files.
 pub const CERTIFICATE_LOOK_SECONDS: u64 = 2;
+
+// Warnings about tokens and the clock
+
 /// `check` reports a token that was not used for this long.
 pub const QUIET_DAYS: i64 = 7;
 /// How far in the future the newest change may lie, in case the clock was set back a little.
 pub const CLOCK_SLACK_SECONDS: i64 = 120;
 /// Life of a token unless `--expires` says otherwise.
 pub const TOKEN_DAYS_DEFAULT: i64 = 365;
+/// How much shorter than intended a token's life may be: the client computes the end of a token
+/// shortly before the server issues it.
+pub const TOKEN_ISSUE_SLACK_SECONDS: i64 = 60;
 /// How long after its end a warning is given about a token that nothing has replaced.
 pub const ENDED_TOKEN_TOLD_DAYS: i64 = 30;
 /// Tokens whose whole life was shorter end without a warning: they were meant to.
 pub const TOLD_TOKEN_DAYS_MIN: i64 = 1;
 /// Ended tokens that get a warning each; any further ones share one.
 pub const ENDED_TOKENS_TOLD_MAX: usize = 10;
+
+// Configuration
+
 /// The configuration file.
 pub const CONFIGURATION_BYTES_MAX: u64 = 64 * 1024;
 /// The longest path of a Unix socket (`sun_path` without its closing zero).
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+// The program as a client
 
 /// Connecting to a service provider as its client, all addresses of the host together.
 pub const CLIENT_CONNECT_DURATION_MAX: Duration = Duration::from_secs(10);
@@ -465,3 +537,7 @@ pub const INTERIM_ANSWERS_MAX: usize = 8;
 pub const IMPORT_PAGES_MAX: usize = 100_000;
 /// Bytes of a request or an answer that the report of a played step keeps.
 pub const REPORT_BODY_BYTES_MAX: usize = 16 * 1024;
+/// How long a server may be silent, at either door, before that is a finding of `check`.
+pub const CHECKED_SERVER_SILENCE_MAX: Duration = Duration::from_secs(5);
+/// Pages of leftover test users that one run of `check` deletes.
+pub const LEFTOVER_PAGES_MAX: usize = 100;

@@ -49,9 +49,6 @@ fn ended_of<'a>(same: &[&'a Token], now: Instant) -> Option<&'a Token> {
 }
 
 impl Token {
-    /// Tolerance, since the client computes the end of a token shortly before the server issues it.
-    pub const ISSUE_SLACK_SECONDS: i64 = 60;
-
     /// Whether the token was meant to last, unlike one for a single run.
     pub fn is_lasting(&self) -> bool {
         (self.days_of_life()).is_none_or(|days| days >= limits::TOLD_TOKEN_DAYS_MIN)
@@ -59,7 +56,9 @@ impl Token {
 
     /// The whole days of its intended life; `None` if it does not end.
     pub fn days_of_life(&self) -> Option<i64> {
-        let ends = self.expires?.plus_seconds(Self::ISSUE_SLACK_SECONDS);
+        let ends = self
+            .expires?
+            .plus_seconds(limits::TOKEN_ISSUE_SLACK_SECONDS);
         Some(self.created.days_until(ends))
     }
 }

@@ -15,6 +15,7 @@ use crate::access::{Mode, Principal, Scope, Token};
 use crate::directory::Caller;
 use crate::http1::target::decode;
 use crate::http1::{Answer, Fault, Head};
+use crate::limits;
 use crate::page;
 use crate::scim::{self, ErrorType, Leniency, Preconditions, Projection, Tolerated};
 use crate::secret;
@@ -378,9 +379,8 @@ impl Admission {
 /// The path as it is logged. Some people paste a token where an id or the base URL belongs, and a
 /// proxy may have percent-encoded it once more.
 fn path_for_log(path: &str) -> &str {
-    const DECODED_MAX: usize = 3;
     let mut text = Cow::Borrowed(path);
-    for _ in 0..DECODED_MAX {
+    for _ in 0..limits::LOG_PATH_DECODINGS_MAX {
         if secret::holds_token(&text) {
             return "(a path with a token in it, not shown)";
         }

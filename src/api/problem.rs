@@ -14,9 +14,6 @@ use crate::scim::bulk::Endpoint;
 use crate::scim::{self, ErrorType, message};
 use crate::store::WriteError;
 
-const RETRY_SOON_SECONDS: u32 = 5;
-const RETRY_DISK_SECONDS: u32 = 30;
-
 /// What went wrong, for the caller.
 pub(super) struct Problem {
     pub(super) status: u16,
@@ -225,7 +222,7 @@ impl Problem {
 
     /// 503 for load: there is too much to do at this moment, and nothing is wrong.
     fn crowded(detail: &str) -> Self {
-        Self::retry(503, RETRY_SOON_SECONDS, detail).caused(Cause::Load)
+        Self::retry(503, limits::RETRY_SOON_SECONDS, detail).caused(Cause::Load)
     }
 
     fn retry(status: u16, seconds: u32, detail: impl Into<String>) -> Self {
@@ -353,13 +350,13 @@ impl From<directory::Error> for Problem {
             directory::Error::Write(error) => error.into(),
             directory::Error::NotYet => Self::retry(
                 503,
-                RETRY_SOON_SECONDS,
+                limits::RETRY_SOON_SECONDS,
                 "the server is still checking the directory after a start and cannot tell yet \
                  whether such a user exists",
             ),
             directory::Error::Unavailable => Self::retry(
                 503,
-                RETRY_DISK_SECONDS,
+                limits::RETRY_DISK_SECONDS,
                 "the directory cannot be read right now: the server keeps retrying; if this \
                  persists, check its disk",
             ),
@@ -376,19 +373,19 @@ impl From<WriteError> for Problem {
             }
             WriteError::Unavailable | WriteError::Closed => Self::retry(
                 503,
-                RETRY_DISK_SECONDS,
+                limits::RETRY_DISK_SECONDS,
                 "the store cannot be written right now and nothing was changed: the server keeps \
                  retrying; if this persists, check its disk",
             ),
             WriteError::Full => Self::retry(
                 503,
-                RETRY_DISK_SECONDS,
+                limits::RETRY_DISK_SECONDS,
                 "the server's disk is full and nothing was changed: free some space; the server \
                  then resumes by itself",
             ),
             WriteError::Unknown => Self::retry(
                 503,
-                RETRY_DISK_SECONDS,
+                limits::RETRY_DISK_SECONDS,
                 "the server's disk failed, is full or does not answer, and the change was not \
                  confirmed: check whether it was made before you try again",
             )
@@ -429,7 +426,7 @@ impl From<IssueError> for Problem {
             IssueError::NotFound => Self::new(404, "no live token has this name or id"),
             IssueError::NotKept => Self::retry(
                 503,
-                RETRY_DISK_SECONDS,
+                limits::RETRY_DISK_SECONDS,
                 "the server's disk failed, is full or does not answer, and the revocation was not \
                  confirmed: a running server refuses the token from now on and keeps retrying; if \
                  none is running, or it restarts before that succeeds, check with `golinks-scim \
@@ -437,7 +434,7 @@ impl From<IssueError> for Problem {
             ),
             IssueError::Underway => Self::retry(
                 503,
-                RETRY_DISK_SECONDS,
+                limits::RETRY_DISK_SECONDS,
                 "another change of tokens is waiting for the server's disk: live tokens of this \
                  name are refused from now on; once that change is done, check with `golinks-scim \
                  token list` and revoke again",

@@ -23,7 +23,8 @@ const TOKEN_DAYS: [i64; 5] = [1, 7, 14, 30, 60];
 /// The step after all of these: the token has ended.
 const TOKEN_ENDED: i64 = 0;
 /// The step of a warning that is not logged here, because it is not bad enough or is logged
-/// elsewhere. [`LoggedSteps`] keeps the step reached before, so that it is not logged a second time.
+/// elsewhere. [`LoggedSteps`] keeps the step reached before, so that it is not logged a second
+/// time.
 pub(super) const STEP_UNLOGGED: i64 = i64::MAX;
 /// The step of a warning that has only one.
 pub(super) const STEP_REACHED: i64 = 0;
@@ -235,7 +236,7 @@ fn options(token: &Token) -> String {
 
 /// The length of the token's life, as it is typed; `None` for the default.
 fn life(token: &Token) -> Option<String> {
-    const SLACK_SECONDS: i64 = Token::ISSUE_SLACK_SECONDS;
+    const SLACK_SECONDS: i64 = limits::TOKEN_ISSUE_SLACK_SECONDS;
     const UNITS: [(i64, char); 3] = [(24 * 60 * 60, 'd'), (60 * 60, 'h'), (60, 'm')];
     let Some(expires) = token.expires else {
         return Some("never".to_owned());

@@ -147,10 +147,10 @@ impl Directory {
         let mut undone = Vec::new();
         let mut reversals = gathered.reversals.into_values().peekable();
         while reversals.peek().is_some() {
-            let batch = reversals.by_ref().take(limits::UNDO_BATCH_USERS);
+            let batch = reversals.by_ref().take(limits::UNDO_BATCH_USERS_MAX);
             let reversed = self.reverse(batch.collect(), manner, &asked);
             let is_late =
-                reversals.peek().is_some() && began.elapsed() >= limits::UNDO_STEP_DURATION;
+                reversals.peek().is_some() && began.elapsed() >= limits::UNDO_STEP_DURATION_MAX;
             let has_failed = match reversed {
                 Ok(these) => {
                     undone.extend(these);

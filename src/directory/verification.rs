@@ -145,7 +145,7 @@ impl Directory {
                 return Ok(None);
             }
         };
-        let until = Monotonic::now() + limits::VERIFICATION_STEP_DURATION;
+        let until = Monotonic::now() + limits::VERIFICATION_STEP_DURATION_MAX;
         while !matches!(verification.stage, Stage::Done) && Monotonic::now() < until {
             verification.step()?;
         }

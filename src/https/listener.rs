@@ -211,7 +211,7 @@ fn is_transient(error: &io::Error) -> bool {
     )
 }
 
-/// Writes at most one log line a second, or an attacker could fill the disk.
+/// Writes at most one log line in each [`limits::ACCEPT_TOLD_PAUSE`].
 #[derive(Default)]
 struct Complaint {
     last: Option<Monotonic>,

@@ -8,14 +8,11 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
-use std::time::Duration;
 
 use crate::limits;
 use crate::locks::ignore_poison;
 
 type Job = Box<dyn FnOnce() + Send>;
-
-const UNNEEDED_FOR: Duration = Duration::from_secs(60);
 
 /// The pool.
 #[derive(Clone)]
@@ -119,7 +116,8 @@ impl Shared {
                 continue;
             }
             state.waiting += 1;
-            let (woken, waited) = ignore_poison(self.wake.wait_timeout(state, UNNEEDED_FOR));
+            let (woken, waited) =
+                ignore_poison(self.wake.wait_timeout(state, limits::WORKER_IDLE_MAX));
             state = woken;
             state.waiting -= 1;
             if waited.timed_out() && state.queue.is_empty() {

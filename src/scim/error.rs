@@ -4,6 +4,7 @@
 use std::fmt;
 
 use super::fold::is_unseen;
+use crate::limits;
 
 /// The values of `scimType` in RFC 7644 table 9 and RFC 9865 table 3 that concern the content of a
 /// request.
@@ -85,8 +86,7 @@ impl std::error::Error for Error {}
 /// Quotes a text from a request in a `detail`: shortened, with characters that could mislead
 /// escaped.
 pub(crate) fn quoted(text: &str) -> String {
-    const CHARS_MAX: usize = 80;
-    let mut short: String = text.chars().take(CHARS_MAX).collect();
+    let mut short: String = text.chars().take(limits::QUOTED_CHARS_MAX).collect();
     if short.len() < text.len() {
         short.push('…');
     }

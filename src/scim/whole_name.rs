@@ -5,6 +5,7 @@ use unicode_normalization::char::is_combining_mark;
 
 use super::Object;
 use super::fold::plain;
+use crate::limits;
 
 /// The parts, in the order in which a whole is composed (RFC 7643 section 4.1.1).
 const PARTS: [&str; 5] = [
@@ -128,9 +129,6 @@ fn shows(whole: &str, part: &str) -> bool {
     holds(&spelt(whole), &spelt(part))
 }
 
-/// How many words of a part are searched for.
-const HINTS_MAX: usize = 16;
-
 /// Whether the whole contains a word of a part, or its initial.
 fn hints(whole: &str, part: &str) -> bool {
     let whole = spelt(whole);
@@ -141,7 +139,9 @@ fn hints(whole: &str, part: &str) -> bool {
     // Each word is searched for in the whole. In a text of thousands of words, more of them would
     // tell nothing new, while everybody waits.
     let part = spelt(part);
-    part.split_whitespace().take(HINTS_MAX).any(is_there)
+    part.split_whitespace()
+        .take(limits::NAME_WORDS_SEARCHED_MAX)
+        .any(is_there)
 }
 
 /// The whole composed from the parts; empty if there are none.

@@ -157,7 +157,7 @@ fn what_was_undone_before_the_disk_failed_is_told() {
     let disk = Disk::default();
     let store = disk.open();
     let directory = directory(&store);
-    let users = limits::UNDO_BATCH_USERS + 1;
+    let users = limits::UNDO_BATCH_USERS_MAX + 1;
     for number in 0..users {
         let created = directory.create(user(&number.to_string()), &caller());
         created.expect("created");
@@ -175,7 +175,7 @@ fn what_was_undone_before_the_disk_failed_is_told() {
     disk.breaks_after_sync.store(2, Ordering::SeqCst);
     let page = undo(None).expect("some were undone");
     let next = page.next.expect("one is left");
-    assert_eq!(page.undone.len(), limits::UNDO_BATCH_USERS);
+    assert_eq!(page.undone.len(), limits::UNDO_BATCH_USERS_MAX);
     disk.is_broken.store(false, Ordering::SeqCst);
     let mut left = None;
     wait_until("the last one is undone", || {

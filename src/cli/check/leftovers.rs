@@ -12,11 +12,10 @@ use super::{Findings, Halt, ask, sent};
 use crate::cli::output::{elements, text_of};
 use crate::cli::{answered, quoted};
 use crate::http1::target::encode;
+use crate::limits;
 use crate::local::Client;
 use crate::made_up::{SUFFIX, is_made_up};
 
-/// Pages of leftovers that are deleted in one run.
-const PAGES_MAX: usize = 100;
 /// Rows of a user's history in one request.
 const ROWS: usize = 50;
 
@@ -93,7 +92,7 @@ pub(super) fn deleted(names: &[String]) -> String {
 /// names.
 fn delete(client: &mut Client) -> Result<(Vec<String>, Vec<String>), Halt> {
     let (mut gone, mut others) = (Vec::new(), Vec::new());
-    for _ in 0..PAGES_MAX {
+    for _ in 0..limits::LEFTOVER_PAGES_MAX {
         let found = page(client, others.len() + 1)?;
         if found.is_empty() {
             break;

@@ -13,7 +13,6 @@ mod trial;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -27,9 +26,6 @@ use crate::config::{Configuration, Problem, Sources};
 use crate::fix;
 use crate::idp;
 use crate::local::{self, Client};
-
-/// How long the server may be silent, at either door, before that is a finding.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The state of something that was checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,13 +7,14 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::network::lead;
-use super::{ExtraAuthorities, Findings, Halt, PATIENCE};
+use super::{ExtraAuthorities, Findings, Halt};
 use crate::certificate::{end_of, issuer_of};
 use crate::cli::output::text_of;
 use crate::clock::{Clock, SystemClock};
 use crate::config::BaseUrl;
 use crate::idp::client::{Client, Error};
 use crate::idp::onlooker::{Sight, look};
+use crate::limits;
 
 const TOPIC: &str = "certificate";
 
@@ -42,7 +43,7 @@ pub(super) fn certificate(
     let is_ours = is_served(installation, leaf);
     match accepting(installation, url, extra) {
         Ok((mut client, by)) => {
-            client.set_patience(PATIENCE);
+            client.set_patience(limits::CHECKED_SERVER_SILENCE_MAX);
             accepted(&by, leaf, is_ours, findings)?;
             Ok(Some((client, by == AcceptedBy::Clouds)))
         }

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{Findings, Halt, PATIENCE, ask, number};
+use super::{Findings, Halt, ask, number};
 use crate::cli::output::{self, elements, text_of};
 use crate::cli::{AS_ROOT, answered, from_local, login_name, too_few_descriptors};
 use crate::clock::{Clock, Instant, SystemClock};
@@ -71,13 +71,14 @@ pub(super) fn find(
     configuration: &Configuration,
     findings: &mut Findings,
 ) -> Result<Option<Client>, Halt> {
-    let client = match Client::connect_within(PATIENCE, data_dir, &login_name()) {
-        Ok(client) => client,
-        Err(error) => {
-            unreachable_store(error, data_dir, findings)?;
-            return Ok(None);
-        }
-    };
+    let client =
+        match Client::connect_within(limits::CHECKED_SERVER_SILENCE_MAX, data_dir, &login_name()) {
+            Ok(client) => client,
+            Err(error) => {
+                unreachable_store(error, data_dir, findings)?;
+                return Ok(None);
+            }
+        };
     if client.server().is_none() {
         let fix = start(data_dir, findings);
         findings.fail("server", "no server is running", &fix)?;
@@ -222,7 +223,7 @@ pub(super) fn readiness(state: &Value, findings: &mut Findings) -> Result<(), Ha
 pub(super) fn store(client: &mut Client, findings: &mut Findings) -> Result<(), Halt> {
     client.set_patience(limits::WHOLE_STORE_WAIT_MAX);
     let answer = client.request("POST", "/admin/verification", None);
-    client.set_patience(PATIENCE);
+    client.set_patience(limits::CHECKED_SERVER_SILENCE_MAX);
     match answered(&answer?) {
         Ok(counts) => findings.pass(
             "store",

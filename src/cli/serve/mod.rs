@@ -184,7 +184,7 @@ fn open_store(
     on_damage: impl FnOnce() + Send + 'static,
 ) -> Result<Store, Failure> {
     let path = config::store_path(data_dir);
-    let wait = limits::STORE_LOCK_WAIT;
+    let wait = limits::STORE_LOCK_WAIT_MAX;
     if let Some(pid) = local::server_of(data_dir) {
         // At a restart, the previous process may still be finishing its commits and saving its
         // index.
