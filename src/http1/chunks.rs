@@ -4,6 +4,9 @@
 use super::{BODY_TOO_LARGE, Fault};
 use crate::limits;
 
+// An answer says this bound in figures.
+const _: () = assert!(limits::TRAILERS_COUNT_MAX == 32);
+
 /// Removes the framing of a chunked body.
 #[derive(Debug)]
 pub struct Decoder {

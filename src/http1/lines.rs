@@ -7,6 +7,14 @@ use memchr::memchr;
 use super::Fault;
 use crate::limits;
 
+/// What a head with too many header fields is told.
+pub(super) const TOO_MANY_HEADERS: &str = "the request has more than 100 header fields";
+// Answers say these bounds in figures.
+const _: () = assert!(limits::HEADERS_COUNT_MAX == 100);
+const _: () = assert!(limits::REQUEST_LINE_BYTES_MAX == 8 * 1024);
+const _: () = assert!(limits::HEADER_BYTES_MAX == 8 * 1024);
+const _: () = assert!(limits::HEAD_BYTES_MAX == 16 * 1024);
+
 /// Finds the end of the head and checks every byte up to it. Returns the length with the empty
 /// line, or `None` if more must come.
 pub(super) fn scan(bytes: &[u8]) -> Result<Option<usize>, Fault> {
@@ -104,8 +112,7 @@ impl Line<'_> {
         match byte {
             b'\n' if after_cr && at == 1 && self.number == 0 => bad("the request line is empty"),
             b'\n' if after_cr && at > 1 && self.number > limits::HEADERS_COUNT_MAX => {
-                let detail = "the request has more than 100 header fields";
-                Some(Fault::new(431, detail))
+                Some(Fault::new(431, TOO_MANY_HEADERS))
             }
             b'\n' if after_cr => None,
             _ if after_cr || byte == b'\n' => bad("a line of the head does not end with CR LF"),

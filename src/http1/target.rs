@@ -47,6 +47,9 @@ pub fn path_segments(path: &str) -> Result<Vec<Cow<'_, str>>, Fault> {
     Ok(segments)
 }
 
+// An answer says this bound in figures.
+const _: () = assert!(limits::QUERY_PARAMETERS_MAX == 64);
+
 /// The parameters of a query, decoded: `+` and `%20` are spaces, a name alone has an empty
 /// value.
 pub fn query_pairs(query: &str) -> Result<Vec<(String, String)>, Fault> {
