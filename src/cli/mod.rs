@@ -43,7 +43,8 @@ use crate::store::OpenError;
 use args::{Args, Command};
 use asking::{SEARCH, answered, ask, ask_or_hint, each, require_token, sent};
 
-/// Exit statuses: those of `sysexits.h`, and 1 for what was refused or not found.
+/// Exit statuses: those of `sysexits.h`, 1 for what was refused or not found, and a shell's for
+/// what SIGINT ended.
 mod status {
     pub(super) const REFUSED: u8 = 1;
     pub(super) const USAGE: u8 = 64;
@@ -52,6 +53,7 @@ mod status {
     pub(super) const IO: u8 = 74;
     pub(super) const PERMISSION: u8 = 77;
     pub(super) const CONFIGURATION: u8 = 78;
+    pub(super) const SECOND_SIGNAL: u8 = 130;
 }
 
 /// Why `limit` open descriptors are too few for all connections; `None` if they are enough.
