@@ -67,6 +67,23 @@ fn section_3_4_2_3_sorting() {
     }
 }
 
+/// Users are the only resources that can be queried.
+#[test]
+fn section_3_4_2_1_the_root_answers_like_users() {
+    let mut talk = directory();
+    for query in ["", "?filter=title%20pr&attributes=userName", "?count=1"] {
+        let users = talk.json("GET", &format!("/Users{query}"), None, 200);
+        for root in ["", "/"] {
+            let page = talk.json("GET", &format!("{root}{query}"), None, 200);
+            assert_eq!(page, users, "{root}{query}");
+        }
+    }
+    for filter in ["nosuch%20eq%20%221%22", "title%20pr%20and"] {
+        let refused = talk.json("GET", &format!("/?filter={filter}"), None, 400);
+        assert_eq!(refused["scimType"], "invalidFilter", "{filter}");
+    }
+}
+
 #[test]
 fn section_3_4_3_a_query_can_be_posted() {
     let mut talk = directory();
