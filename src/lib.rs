@@ -16,10 +16,11 @@
 //! # The map, in reading order
 //!
 //! ```text
-//! main ─▶ cli ─▶ https ┐            access                    http1
-//!           ├──▶ local ├─▶ api ─▶ certificate ─▶ columns ─▶ scim  ─▶ limits clock secret turns
-//!           └──▶ idp   ┘            directory                 store    config logging metrics files fix
-//!                                   manual page                        made_up locks
+//! main ─▶ cli ─▶ https ┐          access                    http1
+//!           ├──▶ local ┴▶ api ─▶  certificate ─▶ columns ─▶ scim  ─▶ limits clock secret turns
+//!           │                     directory                 store    config logging metrics files
+//!           │                     manual page                        fix made_up locks
+//!           └──▶ idp ─▶ certificate http1 config limits made_up secret
 //! ```
 //!
 //! A module uses only what stands to its right. `tests/tidy.rs` enforces this, and its `SIBLINGS`
@@ -35,21 +36,26 @@
 //!   open its store themselves if no server runs.
 //! - [`https`]: the network door. `connection.rs` tells the story of one connection.
 //! - [`local`]: the local door, a Unix socket, and the command line's client for it.
+//! - [`idp`]: how identity providers behave, as tables that tests and tools play.
 //! - [`api`]: the router that both doors share, and the one map from errors to answers.
 //! - [`access`]: tokens, scopes, rate limits. [`certificate`]: the private CA, and the certificate
 //!   that is served.
-//! - [`directory`]: what it means for a user to exist here. [`scim`]: the RFCs as values.
-//!   [`store`]: durable rows. [`columns`]: users as rows of a spreadsheet, for import and export.
-//! - [`idp`]: how identity providers behave, as tables that tests and tools play.
-//! - [`page`]: the files of the Team Directory, a web page that uses [`api`] like any other client.
-//! - [`http1`]: HTTP/1.1 as values. [`metrics`]: the counters.
-//! - [`config`]: the administrator's settings. [`limits`]: every bound on input from outside.
-//! - [`clock`]: the time of day. [`secret`]: randomness, digests, values that must not be printed.
-//!   [`turns`]: bounded concurrency with a fair queue. [`locks`]: locks after a panic. [`logging`]:
-//!   lines to standard error. [`files`]: safe creation of files.
-//! - [`made_up`]: test users, recognised by their userName.
-//! - [`fix`]: advice on how to fix a problem, which may contain commands.
+//! - [`directory`]: what it means for a user to exist here.
 //! - [`manual`]: the long pages, such as [the protocol clause by clause](manual::protocol).
+//!   [`page`]: the files of the Team Directory, a web page that uses [`api`] like any other client.
+//! - [`columns`]: users as rows of a spreadsheet, for import and export.
+//! - [`http1`]: HTTP/1.1 as values. [`scim`]: the RFCs as values. [`store`]: durable rows.
+//! - [`limits`]: every bound on input from outside. [`clock`]: the time of day. [`secret`]:
+//!   randomness, digests, values that must not be printed. [`turns`]: bounded concurrency with a
+//!   fair queue.
+//! - [`config`]: the administrator's settings. [`logging`]: lines to standard error. [`metrics`]:
+//!   the counters. [`files`]: safe creation of files.
+//! - [`fix`]: advice on how to fix a problem, which may contain commands. [`made_up`]: test users,
+//!   recognised by their userName. [`locks`]: locks after a panic.
+//!
+//! There are many files, most of them small: each holds one thing that can be read, tested and
+//! named alone, and a rule that must hold everywhere has one file in which to look for it. Types
+//! have no aliases but for boxed closures, maps, and a `Result` that one module returns everywhere.
 //!
 //! # Invariants, by what is absent
 //!
