@@ -1,6 +1,9 @@
-//! Why a caller is refused, and why a token is not issued or changed.
+//! Why a caller is refused, why a token is not issued or changed, and why the tokens of a store are
+//! not loaded.
 
-use crate::store::WriteError;
+use std::fmt;
+
+use crate::store::{ReadError, WriteError};
 
 /// Why a credential is refused. The caller gets the same answer for all reasons; the log has the
 /// reason.
@@ -66,3 +69,32 @@ impl From<WriteError> for IssueError {
         Self::Write(error)
     }
 }
+
+/// Why the tokens of a store are not loaded. Shown as what the administrator reads.
+#[derive(Debug)]
+pub enum LoadError {
+    /// The store is being reopened, or was closed.
+    Unavailable,
+    /// The rows could not be read; [`ReadError::is_transient`] says whether that may pass.
+    Read(ReadError),
+    /// The row of the token with this id was read, but is damaged or of a newer version.
+    Undecodable(String),
+}
+
+impl From<ReadError> for LoadError {
+    fn from(error: ReadError) -> Self {
+        Self::Read(error)
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unavailable => f.write_str("the store is not open"),
+            Self::Read(error) => error.fmt(f),
+            Self::Undecodable(id) => write!(f, "the row of token {id} cannot be read"),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}

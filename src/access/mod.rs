@@ -16,7 +16,7 @@ mod token;
 mod tokens;
 
 pub use credentials::{Credentials, from_authorization};
-pub use error::{IssueError, Rejection};
+pub use error::{IssueError, LoadError, Rejection};
 pub use failures::{Failures, Noted, network_of};
 pub use issued::{Issue, Terms, Token, TokenState};
 pub use principal::{Administrator, Principal};

@@ -17,7 +17,7 @@ use std::time::Instant as Monotonic;
 
 use super::doubt::Doubt;
 use super::ended::{ended_among, least_needed};
-use super::error::{IssueError, Rejection};
+use super::error::{IssueError, LoadError, Rejection};
 use super::issued::{Issue, Terms, Token};
 use super::scope::{Mode, Scope};
 use super::token::{self, TokenText};
@@ -51,8 +51,8 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// Reads the tokens of `store`. The error says which row cannot be read.
-    pub fn load(store: Arc<Store>) -> Result<Self, String> {
+    /// Reads the tokens of `store`.
+    pub fn load(store: Arc<Store>) -> Result<Self, LoadError> {
         let by_digest = read(&store)?;
         let shared = by_digest
             .into_iter()
@@ -429,20 +429,13 @@ impl Tokens {
     }
 }
 
-/// The stored tokens. The error says which row cannot be read.
-pub(super) fn read(store: &Store) -> Result<BTreeMap<Digest, Token>, String> {
-    let snapshot = store
-        .snapshot()
-        .map_err(|_| "the store is not open".to_owned())?;
-    let seen: HashMap<String, String> = snapshot
-        .tokens_seen()
-        .map_err(|error| error.to_string())?
-        .into_iter()
-        .collect();
+/// The stored tokens.
+pub(super) fn read(store: &Store) -> Result<BTreeMap<Digest, Token>, LoadError> {
+    let snapshot = store.snapshot().map_err(|_| LoadError::Unavailable)?;
+    let seen: HashMap<String, String> = snapshot.tokens_seen()?.into_iter().collect();
     let mut by_digest = BTreeMap::new();
-    for (id, row) in snapshot.tokens().map_err(|error| error.to_string())? {
-        let token = Token::decode(&row, seen.get(&id))
-            .ok_or_else(|| format!("the row of token {id} cannot be read"))?;
+    for (id, row) in snapshot.tokens()? {
+        let token = Token::decode(&row, seen.get(&id)).ok_or_else(|| LoadError::Undecodable(id))?;
         by_digest.insert(token.digest, token);
     }
     Ok(by_digest)

@@ -159,7 +159,8 @@ impl Api {
     /// A router on an open store.
     pub fn new(store: Store, options: Options) -> Result<Self, StartError> {
         let store = Arc::new(store);
-        let tokens = Tokens::load(Arc::clone(&store)).map_err(StartError::Content)?;
+        let tokens = Tokens::load(Arc::clone(&store))
+            .map_err(|error| StartError::Content(error.to_string()))?;
         let (base_url, base_url_before) = kept::base_url(&store, options.base_url)?;
         let cursor_key = kept::cursor_key(&store)?;
         let started = options.clock.now();
