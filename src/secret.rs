@@ -2,12 +2,31 @@
 //! cryptographic provider for randomness or digests; only the seeds of hash tables come from std.
 
 use std::fmt;
+use std::ops::Deref;
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::{digest, rand};
+use serde::{Deserialize, Serialize};
 
 /// A SHA-256 digest.
-pub type Digest = [u8; 32];
+#[derive(
+    Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
+)]
+pub struct Digest([u8; 32]);
+
+impl From<[u8; 32]> for Digest {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl Deref for Digest {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
 
 /// A text that is never shown by accident: no `Display`, and a `Debug` that hides it.
 #[derive(Clone, PartialEq, Eq)]
@@ -43,10 +62,8 @@ pub fn holds_token(text: &str) -> bool {
 /// SHA-256 (FIPS 180-4) of `bytes`.
 pub fn sha256(bytes: &[u8]) -> Digest {
     let digest = digest::digest(&digest::SHA256, bytes);
-    digest
-        .as_ref()
-        .try_into()
-        .expect("SHA-256 is 32 bytes long")
+    let digest = digest.as_ref().try_into();
+    Digest(digest.expect("SHA-256 is 32 bytes long"))
 }
 
 /// SHA-256 of the parts, one after the other.
@@ -80,7 +97,7 @@ impl Sha256 {
     pub fn finish(self) -> Digest {
         let mut out = [0; 32];
         out.copy_from_slice(self.0.finish().as_ref());
-        out
+        Digest(out)
     }
 }
 
@@ -91,8 +108,27 @@ pub fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// The key of a [`Sealer`].
-pub type SealKey = [u8; 32];
+/// The key of a [`Sealer`]: never shown by accident, as a [`Secret`] is not.
+#[derive(Clone)]
+pub struct SealKey([u8; 32]);
+
+impl SealKey {
+    /// Hides the bytes of a key.
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes themselves, for the one place that keeps them.
+    pub fn reveal(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SealKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SealKey(hidden)")
+    }
+}
 
 /// Encrypts and authenticates bytes: without the key nobody can read them or forge others that
 /// open. AES-256-GCM-SIV (RFC 8452), which keeps random nonces safe however many are drawn.
@@ -101,12 +137,14 @@ pub struct Sealer(LessSafeKey);
 impl Sealer {
     /// A sealer with this key.
     pub fn new(key: &SealKey) -> Self {
-        let key =
-            UnboundKey::new(&AES_256_GCM_SIV, key).expect("the algorithm's keys are 32 bytes long");
-        Self(LessSafeKey::new(key))
+        let key = UnboundKey::new(&AES_256_GCM_SIV, &key.0);
+        Self(LessSafeKey::new(
+            key.expect("the algorithm's keys are 32 bytes long"),
+        ))
     }
 
-    /// Seals the content so that it opens only with the same `bound_to`.
+    /// Seals the content so that it opens only with the same `bound_to`: the nonce (12 bytes), the
+    /// encrypted content, and the tag (16 bytes).
     pub fn seal(&self, bound_to: &[u8], content: &[u8]) -> Vec<u8> {
         let nonce: [u8; NONCE_LEN] = random();
         let mut sealed = content.to_vec();
@@ -179,12 +217,15 @@ mod tests {
 
     #[test]
     fn a_sealed_content_opens_only_as_it_was_closed() {
-        let key = Sealer::new(&[7; 32]);
+        let key = Sealer::new(&SealKey::new([7; 32]));
         let sealed = key.seal(b"to", b"content");
         assert_eq!(key.open(b"to", &sealed).as_deref(), Some(&b"content"[..]));
         assert_ne!(key.seal(b"to", b"content"), sealed);
         assert_eq!(key.open(b"other", &sealed), None);
-        assert_eq!(Sealer::new(&[8; 32]).open(b"to", &sealed), None);
+        assert_eq!(
+            Sealer::new(&SealKey::new([8; 32])).open(b"to", &sealed),
+            None
+        );
         for at in 0..sealed.len() {
             let mut forged = sealed.clone();
             forged[at] ^= 1;
@@ -197,5 +238,6 @@ mod tests {
     fn a_secret_does_not_print() {
         let secret = Secret::new("golinks_scim_canary".to_owned());
         assert!(!format!("{secret:?}").contains("canary"));
+        assert_eq!(format!("{:?}", SealKey::new([7; 32])), "SealKey(hidden)");
     }
 }

@@ -122,10 +122,11 @@ mod tests {
 
     #[test]
     fn a_cursor_is_good_for_its_query_and_its_time() {
-        let cursors = Cursors::new(&[1; 32]);
+        let cursors = Cursors::new(&SealKey::new([1; 32]));
+        let ours = Digest::from([2; 32]);
         let place = Position::decode(&[0, 0, 0, 0, 7]).expect("a place");
         let given = Instant::from_millis(1_000_000);
-        let cursor = cursors.after(&[2; 32], &place, given);
+        let cursor = cursors.after(&ours, &place, given);
         let unreserved = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
         assert!(cursor.chars().all(unreserved), "{cursor}");
         let kind = |binding: &Digest, cursor: &str, now| {
@@ -138,26 +139,26 @@ mod tests {
         let [first, end] = [0, 3_599_999].map(Instant::from_millis);
         assert_eq!([period(first), period(end)], [0, 0]);
         assert_eq!(period(end.plus_seconds(1)), 1);
-        let old = cursors.after(&[2; 32], &place, first);
+        let old = cursors.after(&ours, &place, first);
         let next = end.plus_seconds(3600);
-        assert!(cursors.open(&[2; 32], &old, next).is_ok());
-        let Ok(Start::After(found)) = kind(&[2; 32], &cursor, last) else {
+        assert!(cursors.open(&ours, &old, next).is_ok());
+        let Ok(Start::After(found)) = kind(&ours, &cursor, last) else {
             panic!("{cursor}");
         };
         assert_eq!(found, place);
-        let back = cursors.before(&[2; 32], &place, given);
-        assert!(matches!(kind(&[2; 32], &back, last), Ok(Start::Before(_))));
+        let back = cursors.before(&ours, &place, given);
+        assert!(matches!(kind(&ours, &back, last), Ok(Start::Before(_))));
         let late = Instant::from_millis(last.millis() + 1);
         assert!(matches!(
-            kind(&[2; 32], &cursor, late),
+            kind(&ours, &cursor, late),
             Err(ErrorType::ExpiredCursor)
         ));
         for (binding, cursor) in [
-            (&[3; 32], cursor.as_str()),
-            (&[2; 32], &cursor[1..]),
-            (&[2; 32], "7"),
-            (&[2; 32], "!"),
-            (&[2; 32], &"A".repeat(limits::CURSOR_BYTES_MAX + 1)),
+            (&Digest::from([3; 32]), cursor.as_str()),
+            (&ours, &cursor[1..]),
+            (&ours, "7"),
+            (&ours, "!"),
+            (&ours, &"A".repeat(limits::CURSOR_BYTES_MAX + 1)),
         ] {
             // However old it is, it is invalid and not "expired".
             assert!(

@@ -31,10 +31,10 @@ pub(super) fn base_url(
 /// The key of cursors, which is made if there is none.
 pub(super) fn cursor_key(store: &Store) -> Result<SealKey, StartError> {
     if let Some(key) = kept(store, CURSOR_KEY)?.as_deref().and_then(secret::unhex) {
-        return Ok(key);
+        return Ok(SealKey::new(key));
     }
-    let key: SealKey = secret::random();
-    keep(store, CURSOR_KEY, &secret::hex(&key))?;
+    let key = SealKey::new(secret::random());
+    keep(store, CURSOR_KEY, &secret::hex(key.reveal()))?;
     Ok(key)
 }
 

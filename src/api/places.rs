@@ -124,24 +124,28 @@ mod tests {
         Position::decode(&[0, 0, 0, 0, sequence]).expect("a place")
     }
 
+    fn who(number: u8) -> Digest {
+        Digest::from([number; 32])
+    }
+
     #[test]
     fn places_are_known_for_a_while_and_not_too_many() {
         let places = PageEnds::default();
         let start = Monotonic::now();
-        places.note([1; 32], 101, place(1), None, start);
-        assert_eq!(places.find([1; 32], 101, start), Some(place(1)));
-        assert_eq!(places.find([1; 32], 201, start), None);
-        assert_eq!(places.find([2; 32], 101, start), None);
+        places.note(who(1), 101, place(1), None, start);
+        assert_eq!(places.find(who(1), 101, start), Some(place(1)));
+        assert_eq!(places.find(who(1), 201, start), None);
+        assert_eq!(places.find(who(2), 101, start), None);
         let late = start + limits::PLACE_DURATION_MAX + Duration::from_secs(1);
-        assert_eq!(places.find([1; 32], 101, late), None);
+        assert_eq!(places.find(who(1), 101, late), None);
 
         for index in 0..limits::PLACES_MAX {
             let when = start + Duration::from_millis(u64::try_from(index).expect("small") + 1);
-            places.note([3; 32], index, place(2), None, when);
+            places.note(who(3), index, place(2), None, when);
         }
         assert_eq!(places.lock().len(), limits::PLACES_MAX);
-        assert_eq!(places.find([1; 32], 101, start), None, "the oldest went");
-        assert_eq!(places.find([3; 32], 0, start), Some(place(2)));
+        assert_eq!(places.find(who(1), 101, start), None, "the oldest went");
+        assert_eq!(places.find(who(3), 0, start), Some(place(2)));
     }
 
     #[test]
@@ -150,9 +154,9 @@ mod tests {
         let start = Monotonic::now();
         let late = start + limits::PLACE_DURATION_MAX + Duration::from_secs(1);
         let note = |index, sequence, sort: Option<&Sort>, now| {
-            places.note([1; 32], index, place(sequence), sort, now);
+            places.note(who(1), index, place(sequence), sort, now);
         };
-        let find = |index, now| places.find([1; 32], index, now);
+        let find = |index, now| places.find(who(1), index, now);
         for (first, second, wanted) in [(4, 6, 4), (6, 4, 4)] {
             note(101, first, None, start);
             note(101, second, None, start);
@@ -162,16 +166,16 @@ mod tests {
         // It was used, and then nobody asked for it in time.
         for (second, now) in [(5, start), (6, late)] {
             note(101, second, None, now);
-            assert_eq!(places.lock()[&([1; 32], 101)].place, place(second));
+            assert_eq!(places.lock()[&(who(1), 101)].place, place(second));
         }
 
         note(201, 8, None, late);
         note(301, 9, None, late);
         assert_eq!(find(301, late), Some(place(9)));
-        places.forget_used_after([2; 32], 1);
-        places.forget_used_after([1; 32], 301);
+        places.forget_used_after(who(2), 1);
+        places.forget_used_after(who(1), 301);
         assert!(find(301, late).is_some());
-        places.forget_used_after([1; 32], 1);
+        places.forget_used_after(who(1), 1);
         assert_eq!(find(301, late), None);
         assert_eq!(find(201, late), Some(place(8)), "somebody awaits it");
 
@@ -179,6 +183,6 @@ mod tests {
         note(401, 8, None, start);
         note(401, 9, None, start + limits::PLACE_DURATION_MAX / 2);
         note(401, 9, None, late);
-        assert_eq!(places.lock()[&([1; 32], 401)].place, place(9));
+        assert_eq!(places.lock()[&(who(1), 401)].place, place(9));
     }
 }

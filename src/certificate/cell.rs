@@ -78,7 +78,7 @@ pub struct Cell {
     source: Source,
     current: RwLock<Current>,
     /// The stamps of the customer's files from before they were last read.
-    seen: Mutex<Vec<Stamp>>,
+    seen: Mutex<Vec<Option<Stamp>>>,
 }
 
 struct Current {
@@ -120,8 +120,8 @@ impl Cell {
     /// time.
     fn reload_as(
         &self,
-        seen: &mut Vec<Stamp>,
-        stamps: Vec<Stamp>,
+        seen: &mut Vec<Option<Stamp>>,
+        stamps: Vec<Option<Stamp>>,
         now: Instant,
     ) -> Result<Summary, Error> {
         let loaded = load(&self.source.found(), OutOfDate::Refused, now);
@@ -142,7 +142,7 @@ impl Cell {
     }
 
     /// Held while the certificate is exchanged, so that an older one never replaces a newer one.
-    fn seen(&self) -> MutexGuard<'_, Vec<Stamp>> {
+    fn seen(&self) -> MutexGuard<'_, Vec<Option<Stamp>>> {
         ignore_poison(self.seen.lock())
     }
 

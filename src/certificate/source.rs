@@ -52,9 +52,15 @@ pub(super) enum Found<'a> {
     },
 }
 
-/// A file's size and, in nanoseconds, when its content and when its inode last changed; `None` if
-/// there is no file.
-pub(super) type Stamp = Option<(u64, i64, i64)>;
+/// What tells a change of a file.
+#[derive(PartialEq)]
+pub(super) struct Stamp {
+    bytes: u64,
+    /// When its content last changed, in nanoseconds since the epoch.
+    content_ns: i64,
+    /// When its inode last changed, in nanoseconds since the epoch.
+    inode_ns: i64,
+}
 
 impl Source {
     /// The one decision about what there is to serve. The server and the checks beforehand both use
@@ -87,17 +93,18 @@ impl Source {
         }
     }
 
-    /// The stamps that tell a change of the customer's files. Only we change our own.
-    pub(super) fn stamps(&self) -> Vec<Stamp> {
+    /// The stamps of the customer's files, `None` for one that is not there. Only we change our
+    /// own.
+    pub(super) fn stamps(&self) -> Vec<Option<Stamp>> {
         let stamp = |path: &PathBuf| {
             let metadata = std::fs::metadata(path).ok()?;
             let changed =
                 |seconds: i64, nanoseconds| seconds.saturating_mul(1_000_000_000) + nanoseconds;
-            Some((
-                metadata.len(),
-                changed(metadata.mtime(), metadata.mtime_nsec()),
-                changed(metadata.ctime(), metadata.ctime_nsec()),
-            ))
+            Some(Stamp {
+                bytes: metadata.len(),
+                content_ns: changed(metadata.mtime(), metadata.mtime_nsec()),
+                inode_ns: changed(metadata.ctime(), metadata.ctime_nsec()),
+            })
         };
         match self {
             Self::DataDirectory { directory, .. } => vec![stamp(&request::installed(directory))],

@@ -47,7 +47,7 @@ impl Default for ChainPosition {
     fn default() -> Self {
         Self {
             next_sequence: 1,
-            previous: [0; 32],
+            previous: Digest::default(),
             bytes: 0,
         }
     }
@@ -67,10 +67,10 @@ impl ChainPosition {
     /// Reads what [`ChainPosition::to_bytes`] wrote; `None` for anything else.
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (next_sequence, rest) = bytes.split_first_chunk()?;
-        let (previous, rest) = rest.split_first_chunk()?;
+        let (previous, rest) = rest.split_first_chunk::<32>()?;
         Some(Self {
             next_sequence: u64::from_be_bytes(*next_sequence),
-            previous: *previous,
+            previous: Digest::from(*previous),
             bytes: u64::from_be_bytes(rest.try_into().ok()?),
         })
     }

@@ -59,13 +59,20 @@ impl Site {
     }
 }
 
-/// Device and inode of a file.
-pub(super) type Identity = (u64, u64);
+/// Which file it is, whatever its path.
+#[derive(PartialEq)]
+pub(super) struct Identity {
+    device: u64,
+    inode: u64,
+}
 
 /// Which file has the path now: a restore puts another one there.
 fn identity(path: &Path) -> io::Result<Identity> {
     let found = fs::metadata(path)?;
-    Ok((found.dev(), found.ino()))
+    Ok(Identity {
+        device: found.dev(),
+        inode: found.ino(),
+    })
 }
 
 /// Opens the file at `path`, which must be a store.
