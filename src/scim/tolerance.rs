@@ -3,6 +3,9 @@
 //! modes also differ in two ways that cause no error: strict mode takes a replacement literally,
 //! whether of a whole user (see [`Echo`](super::user::Echo)) or of an element of a list, and keeps
 //! an element that says only what it is used for.
+//!
+//! Behind each tolerance stand the suites of `idp` that send it, or that none does: then it is
+//! known from reports, or follows from what people configure.
 
 use std::fmt;
 
@@ -13,61 +16,66 @@ use crate::limits;
 /// One departure from the RFCs that is understood anyway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Tolerance {
-    /// `"True"` for `true` (Entra, Add/Replace of `active` and `primary`).
+    /// `"True"` for `true`, in Add and Replace of `active` and `primary` (`entra::dialect`,
+    /// `entra::validator`).
     BooleanAsText,
-    /// A text of digits where a number is expected (SCIM-SDK's client, `startIndex` and `count` of
-    /// a query that is POSTed).
+    /// A text of digits where a number is expected: `startIndex` and `count` of a query that is
+    /// POSTed (SCIM-SDK's client; no suite).
     NumberAsText,
-    /// A whole number where a string is expected.
+    /// A whole number where a string is expected (no suite).
     ScalarAsText,
-    /// An attribute that no known schema has; ignored.
+    /// An attribute that no known schema has; ignored (`entra::dialect`, `entra::reference`).
     UnknownAttribute,
-    /// An unknown schema URI; ignored.
+    /// An unknown schema URI; ignored (no suite).
     UnknownSchema,
-    /// A body without `schemas`.
+    /// A body without `schemas` (no suite).
     MissingSchemas,
-    /// One object where a list is expected (OneLogin's `emails`).
+    /// One object where a list is expected, such as `emails` (`onelogin`).
     SingleValueForList,
-    /// A bare value where an object with `value` is expected.
+    /// A bare value where an object with `value` is expected, such as `manager` (`entra::dialect`,
+    /// `entra::flagged`, `entra::validator`).
     PlainValueForComplex,
-    /// A list where one value is expected (Entra's `manager`).
+    /// A list where one value is expected, such as `manager` (`entra::dialect`).
     ListForSingleValue,
-    /// More than one value is `primary`; the first stays primary.
+    /// More than one value is `primary`; the first stays primary (no suite).
     SeveralPrimaries,
-    /// `Replace` for `replace` (Entra).
+    /// `Replace` for `replace` (`entra::dialect`).
     OperationCase,
-    /// A patch operation without `path` (Okta); legal in RFC 7644, refused by the
-    /// interoperability profile that strict mode follows.
+    /// A patch operation without `path` (`okta::oin`, `okta::beta`, `onelogin`, and all of `entra`
+    /// but `reference`); legal in RFC 7644, refused by the interoperability profile that strict
+    /// mode follows.
     OperationWithoutPath,
-    /// A patch without operations, which changes nothing (Microsoft's validator).
+    /// A patch without operations, which changes nothing (`entra::validator`).
     EmptyOperations,
-    /// `"name.givenName"` as a member name (Entra).
+    /// `"name.givenName"` as a member name (`entra::flagged`, `entra::validator`).
     PathAsMember,
-    /// A value path that matches nothing creates the element it describes (Entra).
+    /// A value path that matches nothing creates the element it describes (`entra::dialect`,
+    /// `entra::flagged`, `entra::validator`).
     ValuePathCreates,
-    /// `remove` with a list of the values to remove.
+    /// `remove` with a list of the values to remove (no suite).
     RemoveWithValue,
-    /// `remove` of values that do not exist, whether named or selected by a filter.
+    /// `remove` of values that do not exist, whether named or selected by a filter (no suite).
     RemoveSelectsNothing,
-    /// `""` for an unassigned attribute (Okta's empty values, Entra's clearing).
+    /// `""` for an unassigned attribute (`okta::aiw`, `entra::dialect`, `entra::flagged`).
     EmptyText,
-    /// An attribute of an extension without its URN: `manager` in a path or a filter (Entra). In
-    /// `attributes` and `excludedAttributes`, strict mode does not refuse such a name but treats it
-    /// as one that no schema has.
+    /// An attribute of an extension without its URN: `manager` in a path or a filter
+    /// (`entra::dialect`). In `attributes` and `excludedAttributes`, strict mode does not refuse
+    /// such a name but treats it as one that no schema has.
     ExtensionWithoutUrn,
-    /// A dot for the colon between a schema's URN and an attribute (ConnId). In `attributes` and
-    /// `excludedAttributes`, strict mode treats it as it does a name without its URN.
+    /// A dot for the colon between a schema's URN and an attribute (ConnId; no suite). In
+    /// `attributes` and `excludedAttributes`, strict mode treats it as it does a name without its
+    /// URN.
     DotAfterUrn,
-    /// A comparison value without quotes (Microsoft's collection).
+    /// A comparison value without quotes (`entra::dialect`, `entra::reference`).
     UnquotedText,
     /// A text that is not base64 or not a URI where one is expected (RFC 7643 sections 2.3.6 and
-    /// 2.3.7); kept as sent (Okta checks no value before it pushes it).
+    /// 2.3.7); kept as sent, since Okta checks no value before it pushes it (no suite).
     MalformedText,
     /// A patch of a sub-attribute that only the service provider sets, such as
-    /// `manager.displayName`; ignored.
+    /// `manager.displayName`; ignored (no suite).
     ReadOnlyPart,
-    /// An element of a list that contains only `type` and `primary`; dropped. Strict mode keeps it
-    /// and refuses nothing, since RFC 7643 allows it.
+    /// An element of a list that contains only `type` and `primary`; dropped (`entra::dialect`,
+    /// `entra::validator`). Strict mode keeps it and refuses nothing, since RFC 7643 allows it.
     HollowValue,
 }
 
