@@ -222,7 +222,7 @@ pub(super) fn patiently<T>(
     loop {
         match open() {
             Err(OpenError::Locked) if Monotonic::now() < deadline => {
-                thread::sleep(LOCK_RETRY_PAUSE)
+                thread::sleep(LOCK_RETRY_PAUSE);
             }
             outcome => return outcome,
         }
