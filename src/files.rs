@@ -18,7 +18,8 @@ use crate::secret;
 const DRAFT_MARK: &str = ".new-";
 const DRAFT_DIGITS: usize = 16;
 
-/// Makes a new file that belongs to the owner of its directory.
+/// Makes a new file that belongs to the owner of its directory. `mode` are its permission bits,
+/// such as `0o600`. Fails with [`io::ErrorKind::AlreadyExists`] if the path is taken.
 pub fn create(path: &Path, mode: u32) -> io::Result<File> {
     let file = create_own(path, mode)?;
     if let Err(error) = give_to_owner_of(directory_of(path), &file) {
@@ -29,7 +30,7 @@ pub fn create(path: &Path, mode: u32) -> io::Result<File> {
     Ok(file)
 }
 
-/// Makes a new file that belongs to the user of this process.
+/// Makes a new file that belongs to the user of this process, otherwise like [`create`].
 pub fn create_own(path: &Path, mode: u32) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
@@ -40,7 +41,8 @@ pub fn create_own(path: &Path, mode: u32) -> io::Result<File> {
 }
 
 /// Makes the directory, private to its owner, and its parents if need be. Does nothing if it
-/// exists, but refuses a symbolic link that the server's user may have put in its place.
+/// exists, but refuses a symbolic link that the server's user may have put in its place
+/// ([`refuse_link_of_another`]).
 pub fn make_directory(path: &Path) -> io::Result<()> {
     let above = directory_of(path);
     let mut builder = fs::DirBuilder::new();
@@ -57,8 +59,8 @@ pub fn make_directory(path: &Path) -> io::Result<()> {
     give_to_owner_of(above, &File::from(made))
 }
 
-/// Fails if root would write through another user's link. For any other user, a link gives access
-/// to nothing that the user could not write anyway.
+/// Fails with [`io::ErrorKind::PermissionDenied`] if root would write through another user's link.
+/// For any other user, a link gives access to nothing that the user could not write anyway.
 pub fn refuse_link_of_another(path: &Path) -> io::Result<()> {
     let found = fs::symlink_metadata(path)?;
     let is_root = rustix::process::geteuid().is_root();
@@ -136,8 +138,8 @@ pub fn remove_drafts_of(path: &Path, before: i64) {
     remove_drafts(directory_of(path), Some(before), |of| Some(of) == name);
 }
 
-/// Gives a complete, synced draft its name, unless the name is taken. The name is on disk when this
-/// returns.
+/// Gives a complete, synced draft its name. Fails with [`io::ErrorKind::AlreadyExists`] if the name
+/// is taken. The name is on disk when this returns.
 pub fn publish(draft: &Path, path: &Path) -> io::Result<()> {
     rename_no_replace(draft, path)?;
     sync_directory_of(path)
@@ -180,8 +182,8 @@ pub fn bytes_on_disk(file: &Metadata) -> u64 {
     file.len().min(file.blocks().saturating_mul(BLOCK_BYTES))
 }
 
-/// Fails unless this many bytes are free on the file system of `path`; the error says how many are
-/// needed and how many are free.
+/// Fails with [`io::ErrorKind::StorageFull`] unless this many bytes are free on the file system of
+/// `path`; the error says how many are needed and how many are free.
 pub fn need_room(path: &Path, bytes: u64) -> io::Result<()> {
     const MIB: u64 = 1024 * 1024;
     let directory = directory_of(path);

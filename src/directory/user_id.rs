@@ -1,4 +1,5 @@
-//! The `id` of a user, which says where its row is.
+//! The `id` of a user, which says where its row is. It is neither the userName nor the
+//! `externalId`, which clients choose.
 
 use std::fmt;
 
@@ -56,7 +57,8 @@ impl UserId {
         Some(Self(bytes))
     }
 
-    /// The user's place in the order of creation.
+    /// The user's place in the order of creation, which is the sequence of its row in the store:
+    /// the first four bytes, big-endian.
     pub fn sequence(self) -> u32 {
         let [a, b, c, d, ..] = self.0;
         u32::from_be_bytes([a, b, c, d])

@@ -43,9 +43,10 @@ pub struct Report {
     pub kept: u64,
     /// The number of users.
     pub users: u64,
-    /// The oldest row that is kept.
+    /// The sequence of the oldest row that is kept.
     pub first: u64,
-    /// What is wrong: each with `what`, and with `row` and `user` if it is about one.
+    /// What is wrong: each an object with `what`, a text, and with `row`, a sequence, and `user`,
+    /// an id, if it is about one.
     pub findings: Vec<Value>,
     /// How many findings there are, which may be more than are listed.
     pub found: u64,

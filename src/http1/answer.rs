@@ -1,4 +1,5 @@
-//! An answer, and its head as bytes. No header value can become a second field or a second answer.
+//! An answer, and its head as bytes (RFC 9112 sections 4 and 5). No header value can become a
+//! second field or a second answer.
 
 use std::fmt;
 

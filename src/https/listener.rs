@@ -20,7 +20,8 @@ use crate::limits;
 /// The pause after an error that is likely to last, such as too many open files.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
 
-/// A socket that listens at `address`; `[::]` also listens for IPv4.
+/// A socket that listens at `address`; `[::]` also listens for IPv4. Fails as the system does, such
+/// as with [`io::ErrorKind::AddrInUse`].
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
@@ -63,7 +64,8 @@ fn connections_max(limit: Option<u64>) -> usize {
 }
 
 impl Door {
-    /// Opens the door on a listening socket.
+    /// Opens the door on a listening socket. Fails if the system gives no address for it, or starts
+    /// no thread.
     pub fn open(listener: TcpListener, tls: Arc<ServerConfig>, api: Arc<Api>) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
@@ -222,7 +224,7 @@ impl Complaint {
         let now = Monotonic::now();
         if self
             .last
-            .is_none_or(|last| now.duration_since(last) >= Duration::from_secs(1))
+            .is_none_or(|last| now.duration_since(last) >= limits::ACCEPT_TOLD_PAUSE)
         {
             log::warn!("{what}");
             self.last = Some(now);

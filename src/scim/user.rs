@@ -1,5 +1,6 @@
 //! A User as a value: the attributes that a client may set, under canonical names, in the order of
-//! the schema. It excludes what the service provider adds (`id`, `meta`).
+//! the schema (RFC 7643 sections 4.1 and 4.3). It excludes what the service provider adds (`id`,
+//! `meta`: section 3.1).
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -1,5 +1,5 @@
-//! Normalises values from outside into the form of their attribute: canonical names, checked types,
-//! nothing unassigned. The values themselves stay as sent.
+//! Normalises values from outside into the form of their attribute: canonical names, checked types
+//! (RFC 7643 section 2.3), nothing unassigned (section 2.5). The values themselves stay as sent.
 
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::{Engine as _, alphabet};

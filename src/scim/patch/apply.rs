@@ -1,4 +1,4 @@
-//! Applies one operation to the attributes of a User.
+//! Applies one operation to the attributes of a User (RFC 7644 sections 3.5.2.1 to 3.5.2.3).
 
 use serde_json::Value;
 

@@ -1,4 +1,5 @@
-//! Sets attributes as add and replace do, and bounds the work of a patch.
+//! Sets attributes as add (RFC 7644 section 3.5.2.1) and replace (section 3.5.2.3) do, and bounds
+//! the work of a patch.
 
 use serde_json::Value;
 

@@ -1,5 +1,6 @@
 //! Operations on the values of a list: on all of them, on those that a filter selects, or on those
-//! that are named.
+//! that are named (RFC 7644 sections 3.5.2.1 to 3.5.2.3, where the path names a multi-valued
+//! attribute).
 
 use serde_json::Value;
 
