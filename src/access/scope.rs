@@ -1,4 +1,5 @@
-//! What a token may do, and how tolerant the server is of its requests.
+//! What a token may do, and how tolerant the server is of its requests. Which scope a route needs
+//! stands in the route table of `api`, and what is tolerated in `scim/tolerance.rs`.
 
 use std::fmt;
 use std::str::FromStr;

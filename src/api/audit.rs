@@ -1,4 +1,5 @@
-//! The audit trail for administrators: lists its rows in pages, and verifies it in steps.
+//! The audit trail for administrators: lists its rows in pages, and verifies it in steps. These are
+//! only the handlers: `directory` searches and verifies, and rows are written with each change.
 
 use serde_json::{Value, json};
 

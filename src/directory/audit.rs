@@ -1,5 +1,6 @@
 //! The text of audit rows about a change: when, by whom, in which request and to which user it was
-//! made, and each attribute before and after. A password never gets this far.
+//! made, and each attribute before and after. A password never gets this far. How rows are chained
+//! is the store's business (`store/audit.rs`), and searching them is `trail`'s.
 
 use std::borrow::Cow;
 use std::net::IpAddr;

@@ -1,6 +1,7 @@
 //! What a create, replace, modification or delete does to one user, on the writer's view of the
 //! store. These functions only decide; the store writes what they return, or nothing. Most of it
-//! was decided before, in the caller's thread (see `draft`).
+//! was decided before, in the caller's thread (see `draft`). The [`Change`] that they return is the
+//! store's (`store/change.rs`).
 
 use super::audit::{self, Caller, Difference};
 use super::draft::{Decided, Draft};

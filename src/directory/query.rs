@@ -1,5 +1,6 @@
 //! Queries (RFC 7644 section 3.4.2): which users, in which order, and which page of them. Without a
-//! sort, users are in order of creation, so that pages fit together while others write.
+//! sort, users are in order of creation, so that pages fit together while others write. What the
+//! client sent is read in `scim/query.rs`, and its cursor is opened in `api`.
 
 use std::sync::Arc;
 

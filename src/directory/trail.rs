@@ -1,7 +1,8 @@
 //! Searches the audit trail. It has no index: a search reads rows one after the other, and rejects
 //! most of them by a few bytes. One request reads [`limits::AUDIT_SCAN_ROWS_MAX`] rows at most, and
 //! says where the next one continues. The whole trail is read only to find who once had a userName,
-//! and in `history.rs` and `gathering.rs`: that is for the local door alone.
+//! and in `history.rs` and `gathering.rs`: that is for the local door alone. What rows contain is
+//! said in `audit`; the bare reading of rows is the store's (`store/trail.rs`).
 
 use std::ops::ControlFlow;
 
@@ -48,10 +49,12 @@ pub enum Way {
 pub struct Found {
     /// Each with its `sequence`, in the order of the search.
     pub rows: Vec<Value>,
-    /// Where the next search continues; `None` at the end of the trail.
+    /// The sequence at which the next search continues, for the same [`Way`]; `None` at the end of
+    /// the trail.
     pub next: Option<u64>,
     /// Users who are not wanted and had the userName that was asked for, each with the time of the
-    /// newest row that tells so: the last [`limits::PREVIOUS_HOLDERS_TOLD_MAX`] that the search has met.
+    /// newest row that tells so: the last [`limits::PREVIOUS_HOLDERS_TOLD_MAX`] that the search has
+    /// met.
     pub namesakes: Vec<(UserId, String)>,
     /// The rows that are kept.
     pub extent: Extent,

@@ -1,4 +1,5 @@
-//! The TLS settings of the network door.
+//! The TLS settings of the network door. The certificate comes from outside, and a handshake is
+//! part of `connection`.
 
 use std::sync::Arc;
 

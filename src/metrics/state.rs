@@ -1,4 +1,5 @@
-//! The current state as gauges, read when metrics are requested.
+//! The current state as gauges, read when metrics are requested. It counts nothing: what happened
+//! is counted in [`super::Metrics`].
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;

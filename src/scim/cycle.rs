@@ -1,4 +1,5 @@
 //! Cycles of things that need each other, so that none of them can be done before the others.
+//! Things are mere numbers here: `bulk` knows which operations they are.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,6 @@
 //! The request of a query, whether sent as the parameters of a GET (RFC 7644 section 3.4.2, RFC
-//! 9865 section 2) or as a POSTed SearchRequest (RFC 7644 section 3.4.3).
+//! 9865 section 2) or as a POSTed SearchRequest (RFC 7644 section 3.4.3). It is only read here;
+//! `directory/query.rs` answers it.
 
 use serde_json::Value;
 

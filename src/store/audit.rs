@@ -1,5 +1,6 @@
 //! The rows of the audit trail. Each row carries the digest of the row before it, so that a row
-//! changed, dropped or inserted afterwards breaks the chain at that place.
+//! changed, dropped or inserted afterwards breaks the chain at that place. What a row's text says
+//! is its writer's business (`directory/audit.rs`); `trail` reads the rows.
 //!
 //! ```text
 //! byte 0        version, 1

@@ -1,5 +1,6 @@
 //! What a plan wants written. A plan only describes its change and the writer applies it, so that a
-//! plan that refuses has changed nothing of its batch.
+//! plan that refuses has changed nothing of its batch. These are rows and keys: what they mean, and
+//! which change a request amounts to, is decided in `directory/change.rs`.
 
 use super::index::Facts;
 

@@ -1,4 +1,5 @@
-//! The store's errors, one type for each kind of operation.
+//! The store's errors, one type for each kind of operation. What a caller is told is not decided
+//! here but in `api/problem.rs`.
 
 use std::fmt;
 use std::io;
@@ -86,8 +87,8 @@ pub enum OpenError {
     Newer(u64),
     /// It was written by an older program, with this format version.
     Older(u64),
-    /// It was written by an older program and could not be upgraded. If a backup was made, the error
-    /// names it.
+    /// It was written by an older program and could not be upgraded. If a backup was made, the
+    /// error names it.
     NotUpgraded {
         /// Its format version.
         format: u64,

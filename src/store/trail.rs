@@ -1,4 +1,5 @@
 //! Reads the audit trail of a committed state: forwards, backwards, and with a check of its chain.
+//! It knows nothing of what rows say, so it cannot search them: `directory/trail.rs` does.
 
 use std::ops::ControlFlow;
 

@@ -1,4 +1,5 @@
-//! `manual`: the long pages that come with the program.
+//! `manual`: prints the long pages that come with the program. Their texts are in
+//! [`crate::manual`].
 
 mod table;
 
