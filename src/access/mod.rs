@@ -2,27 +2,27 @@
 //! knows neither SCIM nor sockets.
 
 mod credentials;
-mod doubt;
-mod ended;
 mod error;
+mod expired_tokens;
 mod failures;
-mod issued;
+mod last_use;
 mod principal;
 mod rate;
-mod restored;
+mod restore_diff;
 mod scope;
-mod seen;
 mod token;
+mod token_text;
 mod tokens;
+mod unconfirmed;
 
 pub use credentials::{Credentials, from_authorization};
 pub use error::{IssueError, LoadError, Rejection};
 pub use failures::{Failures, Noted, network_of};
-pub use issued::{Issue, Terms, Token, TokenState};
+pub use last_use::LastUse;
 pub use principal::{Administrator, Principal};
 pub use rate::Limiter;
-pub use restored::{RestoreDiff, live_in};
+pub use restore_diff::{RestoreDiff, live_in};
 pub use scope::{Mode, Scope};
-pub use seen::LastUse;
-pub use token::TokenText;
+pub use token::{Issue, Terms, Token, TokenState};
+pub use token_text::TokenText;
 pub use tokens::{Rotated, Tokens};

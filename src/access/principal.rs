@@ -4,8 +4,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::issued::Token;
 use super::scope::{Mode, Scope};
+use super::token::Token;
 use crate::limits;
 use crate::scim::fold::is_unseen;
 

@@ -1,100 +1,394 @@
-//! The text of a token: `golinks_scim_`, 43 characters that hold 256 random bits, and 6 that hold a
-//! CRC-32 over all before them. Secret scanners recognise a leaked token by the prefix; the
-//! checksum distinguishes a wrong paste from a wrong token.
+//! One token: what it may do, whether it is good, and its row in the store. Its text is in `token_text`.
 
-use crate::secret::{self, Digest, Secret, TOKEN_PREFIX};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant as Monotonic;
 
-const RANDOM_CHARS: usize = 43;
-const CHECKSUM_CHARS: usize = 6;
-const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
-/// A well-formed token. Only the person to whom it was shown knows it; the store has its digest.
+use super::error::Rejection;
+use super::last_use::{LastUse, LastUseCell};
+use super::rate::Limiter;
+use super::scope::{Mode, Scope};
+use crate::clock::Instant;
+use crate::secret::{self, Digest};
+
+const ROW_VERSION: u8 = 1;
+
+/// One issued token, without its text.
 #[derive(Debug)]
-pub struct TokenText(Secret);
-
-impl TokenText {
-    /// A new token that nobody can guess.
-    pub fn generate() -> Self {
-        let random = secret::random::<32>();
-        let (words, _) = random.as_chunks::<4>();
-        let digits = base62::<RANDOM_CHARS>(words.iter().copied().map(u32::from_be_bytes));
-        let mut text = TOKEN_PREFIX.to_owned();
-        text.extend(digits.map(char::from));
-        let checksum = checksum(&text);
-        text.extend(checksum.map(char::from));
-        Self(Secret::new(text))
-    }
-
-    /// What the store keeps. No salt and no slow hash: nobody can search through 256 random bits.
-    pub(super) fn digest(&self) -> Digest {
-        secret::sha256(self.0.reveal().as_bytes())
-    }
-
-    /// The text, to be shown once, to the caller who requested it.
-    pub fn reveal(&self) -> &str {
-        self.0.reveal()
-    }
+pub struct Token {
+    /// Eight characters that stand for it in lists, in logs and in commands.
+    pub id: String,
+    /// The name that the administrator gave it. A rotation makes another token of that name.
+    pub name: String,
+    /// What the token may do.
+    pub scope: Scope,
+    /// How tolerant the server is of its requests.
+    pub mode: Mode,
+    /// When it was issued.
+    pub created: Instant,
+    /// When it ends, if it does.
+    pub expires: Option<Instant>,
+    /// When it was revoked, if it was.
+    pub revoked: Option<Instant>,
+    /// Requests per second; `None` is the server's own limit.
+    pub rate_limit: Option<u32>,
+    /// The networks from which it may be used; empty for all.
+    pub allow_from: Vec<IpNet>,
+    /// Who issued it, or made it by a rotation; unknown for a token of an earlier release.
+    pub issued_by: Option<String>,
+    /// Whether it is kept in memory only. Such a token lives for minutes and is not listed.
+    pub(super) is_temporary: bool,
+    pub(super) digest: Digest,
+    /// Shared by the successive versions of this token, so that a request admitted before a change
+    /// still records its use.
+    pub(super) last_use: Arc<LastUseCell>,
+    limiter: Limiter,
 }
 
-/// The digest of a text that is a token; `None` if it is not a whole one.
-pub(super) fn digest_of(text: &str) -> Option<Digest> {
-    let length = TOKEN_PREFIX.len() + RANDOM_CHARS + CHECKSUM_CHARS;
-    if text.len() != length || !text.starts_with(TOKEN_PREFIX) {
-        return None;
-    }
-    let (body, sum) = text.split_at_checked(length - CHECKSUM_CHARS)?;
-    (checksum(body) == sum.as_bytes()).then(|| secret::sha256(text.as_bytes()))
+/// Whether a token is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenState {
+    /// It is good.
+    Live,
+    /// Its end has passed.
+    Expired,
+    /// It was revoked.
+    Revoked,
 }
 
-fn checksum(text: &str) -> [u8; CHECKSUM_CHARS] {
-    base62([crc32fast::hash(text.as_bytes())])
-}
-
-/// A number, given as words from the highest on, as `N` digits in base 62 with leading zeros.
-fn base62<const N: usize>(words: impl IntoIterator<Item = u32>) -> [u8; N] {
-    let mut digits = [0; N];
-    for word in words {
-        let mut carry = u64::from(word);
-        for digit in digits.iter_mut().rev() {
-            carry += u64::from(*digit) << 32;
-            *digit = u8::try_from(carry % 62).expect("a remainder of 62");
-            carry /= 62;
+impl TokenState {
+    /// The word that administrators see.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
         }
     }
-    digits.map(|digit| BASE62[usize::from(digit)])
+}
+
+/// The properties of a token to be issued.
+#[derive(Clone, Debug)]
+pub struct Issue {
+    /// A name: letters, digits, `-`, `_`, `.`, at most [`crate::limits::TOKEN_NAME_CHARS_MAX`].
+    pub name: String,
+    /// What the token may do.
+    pub scope: Scope,
+    /// How tolerant the server is of its requests.
+    pub mode: Mode,
+    /// When it ends, if it does.
+    pub expires: Option<Instant>,
+    /// Requests per second; `None` is the server's own limit.
+    pub rate_limit: Option<u32>,
+    /// The networks from which it may be used; empty for all.
+    pub allow_from: Vec<IpNet>,
+    /// Who asks for the token. The audit trail says so too, but a token may outlive its row.
+    pub issued_by: Option<String>,
+}
+
+/// Changes to a live token; what is `None` stays. Its end cannot be moved: a secret that is to live
+/// longer must be a new one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// What the token may do.
+    pub scope: Option<Scope>,
+    /// How tolerant the server is of its requests.
+    pub mode: Option<Mode>,
+    /// Requests per second; `Some(None)` is the server's own limit.
+    pub rate_limit: Option<Option<u32>>,
+    /// The networks from which it may be used; empty for all.
+    pub allow_from: Option<Vec<IpNet>>,
+}
+
+impl Token {
+    /// Whether it is one of our own, kept in memory only.
+    pub fn is_temporary(&self) -> bool {
+        self.is_temporary
+    }
+
+    /// A token with a random id, which is not the id or name of another.
+    pub(crate) fn issued(
+        issue: Issue,
+        digest: Digest,
+        now: Instant,
+        is_taken: impl Fn(&str) -> bool,
+    ) -> Self {
+        let mut id = secret::hex(&secret::random::<4>());
+        while is_taken(&id) {
+            id = secret::hex(&secret::random::<4>());
+        }
+        Self::new(id, issue, digest, now, Arc::default())
+    }
+
+    /// A token that is not revoked, with a new rate limiter.
+    fn new(
+        id: String,
+        issue: Issue,
+        digest: Digest,
+        created: Instant,
+        last_use: Arc<LastUseCell>,
+    ) -> Self {
+        Self {
+            id,
+            name: issue.name,
+            scope: issue.scope,
+            mode: issue.mode,
+            created,
+            expires: issue.expires,
+            revoked: None,
+            rate_limit: issue.rate_limit,
+            allow_from: issue.allow_from,
+            issued_by: issue.issued_by,
+            is_temporary: false,
+            digest,
+            last_use,
+            limiter: Limiter::new(Monotonic::now()),
+        }
+    }
+
+    /// Whether the token is good at `now`.
+    pub fn state(&self, now: Instant) -> TokenState {
+        if self.revoked.is_some() {
+            TokenState::Revoked
+        } else if self.expires.is_some_and(|expires| expires <= now) {
+            TokenState::Expired
+        } else {
+            TokenState::Live
+        }
+    }
+
+    /// Whether its state at `now` is [`TokenState::Live`].
+    pub fn is_live(&self, now: Instant) -> bool {
+        self.state(now) == TokenState::Live
+    }
+
+    /// Checks that the token is good at `now`; the error says why it is refused.
+    pub(super) fn good(&self, now: Instant) -> Result<(), Rejection> {
+        match self.state(now) {
+            TokenState::Live => Ok(()),
+            TokenState::Expired => Err(Rejection::Expired),
+            TokenState::Revoked => Err(Rejection::Revoked),
+        }
+    }
+
+    /// Whether this name or id means the token.
+    pub(super) fn is_called(&self, name_or_id: &str) -> bool {
+        self.name == name_or_id || self.id == name_or_id
+    }
+
+    /// Whether it may be used from this address. An IPv4 address that a dual-stack listener shows
+    /// as IPv6 counts as IPv4.
+    pub fn is_allowed_from(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.allow_from.is_empty()
+            || self
+                .allow_from
+                .iter()
+                .any(|network| network.contains(&peer))
+    }
+
+    /// Its last use, if it was ever used.
+    pub fn last_used(&self) -> Option<LastUse> {
+        self.last_use.last()
+    }
+
+    /// Notes a use, with its address and User-Agent. Only in memory: a read must not cost a sync.
+    pub fn note_use(&self, now: Instant, peer: IpAddr, user_agent: Option<&[u8]>) {
+        self.last_use.note(now, peer, user_agent);
+    }
+
+    /// Counts one request against the token's own rate, or the server's; `None` is unlimited. The
+    /// error is the number of seconds after which to try again.
+    pub fn admit(&self, server_rate: Option<u32>, now: Monotonic) -> Result<(), u32> {
+        match self.rate_limit.or(server_rate) {
+            Some(rate) => self.limiter.admit(rate, now),
+            None => Ok(()),
+        }
+    }
+
+    /// Counts the further requests that an admitted one contains. The error is the number of
+    /// seconds after which to try again.
+    pub fn charge(
+        &self,
+        server_rate: Option<u32>,
+        requests: usize,
+        now: Monotonic,
+    ) -> Result<(), u32> {
+        let requests = u32::try_from(requests).unwrap_or(u32::MAX);
+        match self.rate_limit.or(server_rate) {
+            Some(rate) => self.limiter.charge(rate, requests, now),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut row = vec![ROW_VERSION];
+        serde_json::to_writer(&mut row, &self.stored()).expect("texts and numbers are always JSON");
+        row
+    }
+
+    fn stored(&self) -> Stored {
+        Stored {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            scope: self.scope.as_str().to_owned(),
+            mode: self.mode.as_str().to_owned(),
+            created: self.created.millis(),
+            expires: self.expires.map(Instant::millis),
+            revoked: self.revoked.map(Instant::millis),
+            rate_limit: self.rate_limit,
+            allow_from: self.allow_from.iter().map(ToString::to_string).collect(),
+            issued_by: self.issued_by.clone(),
+            digest: self.digest,
+        }
+    }
+
+    /// The same token under other terms.
+    pub(super) fn under(&self, terms: &Terms) -> Self {
+        self.with(|token| {
+            token.scope = terms.scope.unwrap_or(token.scope);
+            token.mode = terms.mode.unwrap_or(token.mode);
+            token.rate_limit = terms.rate_limit.unwrap_or(token.rate_limit);
+            if let Some(networks) = &terms.allow_from {
+                token.allow_from.clone_from(networks);
+            }
+        })
+    }
+
+    /// Whether both tokens may do the same while they are good.
+    pub(super) fn has_terms_of(&self, other: &Self) -> bool {
+        let terms = |it: &Self| (it.scope, it.mode, it.rate_limit);
+        terms(self) == terms(other) && self.allow_from == other.allow_from
+    }
+
+    /// What issues another token like this one.
+    pub(super) fn issue(&self) -> Issue {
+        Issue {
+            name: self.name.clone(),
+            scope: self.scope,
+            mode: self.mode,
+            expires: self.expires,
+            rate_limit: self.rate_limit,
+            allow_from: self.allow_from.clone(),
+            issued_by: self.issued_by.clone(),
+        }
+    }
+
+    /// The same token after `change`. It keeps its last use and gets a new rate limiter.
+    pub(super) fn with(&self, change: impl FnOnce(&mut Self)) -> Self {
+        let (id, last_use) = (self.id.clone(), Arc::clone(&self.last_use));
+        let mut token = Self {
+            revoked: self.revoked,
+            is_temporary: self.is_temporary,
+            ..Self::new(id, self.issue(), self.digest, self.created, last_use)
+        };
+        change(&mut token);
+        token
+    }
+
+    pub(super) fn decode(row: &[u8], last_use: Option<&String>) -> Option<Self> {
+        let (&ROW_VERSION, text) = row.split_first()? else {
+            return None;
+        };
+        let stored: Stored = serde_json::from_slice(text).ok()?;
+        stored.into_token(
+            last_use.map_or_else(LastUseCell::default, |text| LastUseCell::from_text(text)),
+        )
+    }
+}
+
+/// A token's row behind its version byte.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    id: String,
+    name: String,
+    scope: String,
+    mode: String,
+    created: i64,
+    expires: Option<i64>,
+    revoked: Option<i64>,
+    rate_limit: Option<u32>,
+    #[serde(default)]
+    allow_from: Vec<String>,
+    #[serde(default)]
+    issued_by: Option<String>,
+    digest: Digest,
+}
+
+impl Stored {
+    fn into_token(self, last_use: LastUseCell) -> Option<Token> {
+        let issue = Issue {
+            name: self.name,
+            scope: self.scope.parse().ok()?,
+            mode: self.mode.parse().ok()?,
+            expires: self.expires.map(Instant::from_millis),
+            rate_limit: self.rate_limit,
+            // A network that cannot be read must not open the token to everybody.
+            allow_from: self
+                .allow_from
+                .iter()
+                .map(|network| network.parse().ok())
+                .collect::<Option<_>>()?,
+            issued_by: self.issued_by,
+        };
+        let created = Instant::from_millis(self.created);
+        Some(Token {
+            revoked: self.revoked.map(Instant::from_millis),
+            ..Token::new(self.id, issue, self.digest, created, Arc::new(last_use))
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn okta() -> Issue {
+        Issue {
+            name: "okta".to_owned(),
+            scope: Scope::Read,
+            mode: Mode::Strict,
+            expires: None,
+            rate_limit: None,
+            allow_from: Vec::new(),
+            issued_by: None,
+        }
+    }
+
+    /// A row of a release that did not record who issued a token is still good.
     #[test]
-    fn a_token_reads_what_was_generated_and_nothing_else() {
-        let token = TokenText::generate();
-        let text = token.reveal();
-        assert_eq!(text.len(), 62);
-        assert_eq!(digest_of(text), Some(token.digest()));
-        for at in 0..text.len() {
-            let mut bad = text.as_bytes().to_vec();
-            bad[at] = if bad[at] == b'x' { b'y' } else { b'x' };
-            let bad = String::from_utf8(bad).expect("ASCII");
-            assert_eq!(digest_of(&bad), None, "{at}");
-        }
-        for bad in ["", "golinks_scim_", &text[1..], &format!("{text}x")] {
-            assert_eq!(digest_of(bad), None);
-        }
-        let as_long = format!("golinks_scim_{}x", "é".repeat(24));
-        assert_eq!((as_long.len(), digest_of(&as_long)), (62, None));
+    fn who_issued_a_token_is_kept_where_it_was_written() {
+        let issue = Issue {
+            issued_by: Some("administrator:jane".to_owned()),
+            ..okta()
+        };
+        let token = Token::issued(issue, secret::sha256(b"x"), Instant::from_millis(0), |_| {
+            false
+        });
+        let row = token.with(|token| token.expires = None).encode();
+        let read = |row: &[u8]| Token::decode(row, None).expect("a token").issued_by;
+        assert_eq!(read(&row), token.issued_by);
+        let text = String::from_utf8(row).expect("text");
+        let old = text.replace("\"issued_by\":\"administrator:jane\",", "");
+        assert_ne!(old, text);
+        assert_eq!(read(old.as_bytes()), None);
     }
 
     #[test]
-    fn base62_counts() {
-        assert_eq!(&base62([0]), b"00");
-        assert_eq!(&base62([61]), b"0z");
-        assert_eq!(&base62([62]), b"10");
-        assert_eq!(&base62([u32::MAX]), b"4gfFC3");
-        // 2 to the power of 32, as two words.
-        assert_eq!(&base62([1, 0]), b"4gfFC4");
-        assert_eq!(&base62::<11>([u32::MAX, u32::MAX]), b"LygHa16AHYF");
+    fn a_network_that_cannot_be_read_opens_the_token_to_nobody() {
+        let token = Token::issued(
+            okta(),
+            secret::sha256(b"x"),
+            Instant::from_millis(0),
+            |_| false,
+        );
+        let text = String::from_utf8(token.encode()).expect("text");
+        let foreign = text.replace("\"allow_from\":[]", "\"allow_from\":[\"?\"]");
+        assert_ne!(foreign, text);
+        assert!(Token::decode(text.as_bytes(), None).is_some());
+        assert!(Token::decode(foreign.as_bytes(), None).is_none());
     }
 }

@@ -15,12 +15,13 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Instant as Monotonic;
 
-use super::doubt::Doubt;
 use super::ended::{ended_among, least_needed};
 use super::error::{IssueError, LoadError, Rejection};
 use super::issued::{Issue, Terms, Token};
 use super::scope::{Mode, Scope};
-use super::token::{self, TokenText};
+use super::token::{Issue, Terms, Token};
+use super::token_text::{self, TokenText};
+use super::unconfirmed::Unconfirmed;
 use crate::clock::Instant;
 use crate::limits;
 use crate::locks::ignore_poison;
@@ -47,7 +48,7 @@ pub struct Tokens {
     /// written.
     pub(super) changing: Turns,
     /// Locked before `by_digest`, and never held while waiting for the disk.
-    pub(super) doubt: Mutex<Doubt>,
+    pub(super) unconfirmed: Mutex<Unconfirmed>,
 }
 
 impl Tokens {
@@ -61,7 +62,7 @@ impl Tokens {
             by_digest: RwLock::new(shared.collect()),
             store,
             changing: Turns::new(1),
-            doubt: Mutex::default(),
+            unconfirmed: Mutex::default(),
         })
     }
 
@@ -73,7 +74,7 @@ impl Tokens {
         peer: IpAddr,
         now: Instant,
     ) -> Result<Arc<Token>, Rejection> {
-        let digest = token::digest_of(candidate).ok_or(Rejection::Malformed)?;
+        let digest = token_text::digest_of(candidate).ok_or(Rejection::Malformed)?;
         let token = ignore_poison(self.by_digest.read()).get(&digest).cloned();
         let token = token.ok_or(Rejection::Unknown)?;
         token.good(now)?;
@@ -280,7 +281,7 @@ impl Tokens {
             change = change.token(&token.id, token.encode()).audit(audit(token));
         }
         self.store.commit(change).inspect_err(|error| {
-            self.doubt().is_of_change |= *error == WriteError::Unknown;
+            self.unconfirmed().is_of_change |= *error == WriteError::Unknown;
         })?;
         Ok(self.replace(changed))
     }
@@ -331,7 +332,7 @@ impl Tokens {
         let mut change = Change::none();
         let mut saved = Vec::new();
         for token in self.all() {
-            if let Some(text) = token.seen.take_unsaved() {
+            if let Some(text) = token.last_use.take_unsaved() {
                 change = change.seen(&token.id, text);
                 saved.push(token);
             }
@@ -342,7 +343,7 @@ impl Tokens {
         let committed = self.store.commit_anyway(change);
         if committed.is_err() {
             for token in &saved {
-                token.seen.not_saved();
+                token.last_use.not_saved();
             }
         }
         committed
@@ -388,7 +389,7 @@ impl Tokens {
         if let Err(error) = self.store.commit(change) {
             // It may be on disk, so lists must show it.
             if error == WriteError::Unknown {
-                self.doubt().is_of_change = true;
+                self.unconfirmed().is_of_change = true;
                 self.replace(vec![token]);
             }
             return Err(error.into());

@@ -29,7 +29,7 @@ pub struct LastUse {
 
 /// The last use, noted by every request of the token.
 #[derive(Debug, Default)]
-pub(super) struct Seen(Mutex<Noted>);
+pub(super) struct LastUseCell(Mutex<Noted>);
 
 #[derive(Clone, Debug, Default)]
 struct Noted {
@@ -40,7 +40,7 @@ struct Noted {
     is_unsaved: bool,
 }
 
-impl Seen {
+impl LastUseCell {
     /// Continues from the stored text; a text that cannot be read is dropped.
     pub(super) fn from_text(text: &str) -> Self {
         let noted = match serde_json::from_str(text) {
@@ -134,11 +134,11 @@ mod tests {
 
     const AT: i64 = 1_795_465_800_000;
 
-    fn noted(by: Option<&[u8]>) -> Seen {
-        let seen = Seen::default();
+    fn noted(by: Option<&[u8]>) -> LastUseCell {
+        let last_use = LastUseCell::default();
         let from = "::ffff:203.0.113.7".parse().expect("an address");
-        seen.note(Instant::from_millis(AT), from, by);
-        seen
+        last_use.note(Instant::from_millis(AT), from, by);
+        last_use
     }
 
     #[test]
@@ -148,19 +148,21 @@ mod tests {
             Some(&b"Okta SCIM Client 1.0.0"[..]),
             Some(b"\"\x1b[31m\t\\"),
         ] {
-            let seen = noted(by);
-            let last = seen.last().expect("it was used");
+            let last_use = noted(by);
+            let last = last_use.last().expect("it was used");
             assert_eq!(last.from, "203.0.113.7".parse().ok());
-            let text = seen.take_unsaved().expect("it is new");
-            assert_eq!(Seen::from_text(&text).last(), Some(last), "{text}");
-            assert_eq!(seen.take_unsaved(), None);
+            let text = last_use.take_unsaved().expect("it is new");
+            assert_eq!(LastUseCell::from_text(&text).last(), Some(last), "{text}");
+            assert_eq!(last_use.take_unsaved(), None);
         }
-        let old = Seen::from_text("1795465800000").last().expect("a number");
+        let old = LastUseCell::from_text("1795465800000")
+            .last()
+            .expect("a number");
         assert_eq!((old.at.millis(), old.from, old.by), (AT, None, None));
         for bad in ["", "{}", "[1]", "\"x\"", "1e99"] {
-            assert_eq!(Seen::from_text(bad).last(), None, "{bad}");
+            assert_eq!(LastUseCell::from_text(bad).last(), None, "{bad}");
         }
-        assert_eq!(Seen::default().take_unsaved(), None);
+        assert_eq!(LastUseCell::default().take_unsaved(), None);
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
-use super::ended::ended_among;
-use super::issued::Token;
+use super::expired_tokens::ended_among;
+use super::token::Token;
 use super::tokens::{Tokens, read};
 use crate::clock::Instant;
 use crate::locks::ignore_poison;
@@ -17,7 +17,7 @@ use crate::turns::Turn;
 
 /// Where memory and store may differ.
 #[derive(Default)]
-pub(super) struct Doubt {
+pub(super) struct Unconfirmed {
     /// Whether a token may have been issued, rotated or changed without the caller knowing.
     pub(super) is_of_change: bool,
     /// Revocations that are not known to be on disk, by the token's id.
@@ -49,8 +49,8 @@ impl Tokens {
     /// [`Self::settle`] in one write, for a caller that has the turn.
     pub(super) fn settle_in(&self, _: &Turn<'_>) -> Result<(), WriteError> {
         let (revocations, is_of_change) = {
-            let doubt = self.doubt();
-            (doubt.revocations.clone(), doubt.is_of_change)
+            let unconfirmed = self.unconfirmed();
+            (unconfirmed.revocations.clone(), unconfirmed.is_of_change)
         };
         if revocations.is_empty() && !is_of_change {
             return Ok(());
@@ -65,7 +65,7 @@ impl Tokens {
             error => error,
         })?;
         // Other revocations may have come meanwhile.
-        self.doubt()
+        self.unconfirmed()
             .revocations
             .retain(|id, _| !revocations.contains_key(id));
         // Only the holder of the turn issues tokens, so this is unchanged.
@@ -75,7 +75,7 @@ impl Tokens {
                 WriteError::Unavailable
             })?;
             self.follow(stored);
-            self.doubt().is_of_change = false;
+            self.unconfirmed().is_of_change = false;
         }
         Ok(())
     }
@@ -88,7 +88,7 @@ impl Tokens {
         now: Instant,
         audit: impl Fn(&Token) -> String,
     ) -> Vec<Arc<Token>> {
-        let mut doubt = self.doubt();
+        let mut unconfirmed = self.unconfirmed();
         let mut by_digest = ignore_poison(self.by_digest.write());
         let ended = ended_among(by_digest.values(), now);
         let mut refused = Vec::new();
@@ -103,9 +103,9 @@ impl Tokens {
                     revoked: token.revoked,
                     audit: audit(token),
                 };
-                doubt.revocations.insert(token.id.clone(), revocation);
+                unconfirmed.revocations.insert(token.id.clone(), revocation);
             }
-            if doubt.revocations.contains_key(&token.id) {
+            if unconfirmed.revocations.contains_key(&token.id) {
                 refused.push(Arc::clone(token));
             }
         }
@@ -114,8 +114,8 @@ impl Tokens {
 
     /// The id and name of each refused token whose revocation is not known to be on disk.
     pub fn revocations_in_doubt(&self) -> Vec<(String, String)> {
-        let doubt = self.doubt();
-        let revocations = doubt.revocations.iter();
+        let unconfirmed = self.unconfirmed();
+        let revocations = unconfirmed.revocations.iter();
         revocations
             .map(|(id, revocation)| (id.clone(), revocation.name.clone()))
             .collect()
@@ -128,7 +128,7 @@ impl Tokens {
         for (digest, mut token) in stored {
             let known = known.get(&digest);
             if let Some(known) = known {
-                token.seen = Arc::clone(&known.seen);
+                token.last_use = Arc::clone(&known.last_use);
                 // A token that was refused stays refused, even if its revocation is not written
                 // yet.
                 token.revoked = token.revoked.or(known.revoked);
@@ -141,8 +141,8 @@ impl Tokens {
         by_digest.extend(known.into_iter().filter(|(_, token)| token.is_temporary));
     }
 
-    pub(super) fn doubt(&self) -> MutexGuard<'_, Doubt> {
-        ignore_poison(self.doubt.lock())
+    pub(super) fn unconfirmed(&self) -> MutexGuard<'_, Unconfirmed> {
+        ignore_poison(self.unconfirmed.lock())
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::issued::Token;
+use super::token::Token;
 use crate::clock::Instant;
 use crate::secret::Digest;
 use crate::store::Outline;

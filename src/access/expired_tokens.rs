@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::issued::{Token, TokenState};
+use super::token::{Token, TokenState};
 use crate::clock::Instant;
 use crate::limits;
 
