@@ -213,7 +213,9 @@ fn a_list_that_has_not_changed_is_not_made_again() {
 #[test]
 fn all_of_the_page_is_small() {
     let files = page::files().iter().chain([page::index()]);
-    let bytes: usize = files.map(|file| file.form(true).bytes.len()).sum();
+    let bytes: usize = files
+        .map(|file| file.representation(true).bytes.len())
+        .sum();
     println!("the page is {bytes} bytes, compressed");
     assert!(bytes < 60_000, "{bytes} bytes");
 }
@@ -249,7 +251,7 @@ fn nothing_inline_nothing_foreign_and_no_markup_from_values() {
             assert!(text.starts_with("// "), "{name}: say what it is for");
         }
     }
-    let index = String::from_utf8_lossy(page::index().form(false).bytes).into_owned();
+    let index = String::from_utf8_lossy(page::index().representation(false).bytes).into_owned();
     let modules = page::files()
         .iter()
         .filter(|file| file.media_type.starts_with("text/javascript"));

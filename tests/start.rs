@@ -13,7 +13,7 @@ use golinks_scim::clock::SystemClock;
 use golinks_scim::directory::{Caller, Directory, describe};
 use golinks_scim::limits;
 use golinks_scim::scim::{Leniency, User};
-use golinks_scim::store::{Change, Describe, Facts, Keys, Store};
+use golinks_scim::store::{Change, Facts, Keys, RowReader, Store};
 use memchr::memmem;
 use redb::{Database, ReadableTable, TableDefinition, WriteTransaction};
 use tempfile::TempDir;

@@ -20,7 +20,7 @@ use crate::metrics;
 impl Api {
     /// Admits or refuses a request from the network.
     pub fn admit(&self, head: &Head, peer: IpAddr) -> Result<Admission, Refusal> {
-        let call = call::Beginning::new(Some(peer));
+        let call = call::NewRequest::new(Some(peer));
         let admitted = guarded(&call, || self.admit_from_network(head, peer, &call));
         self.counted(head, admitted)
     }
@@ -31,7 +31,7 @@ impl Api {
         head: &Head,
         who: &Administrator,
     ) -> Result<Admission, Refusal> {
-        let call = call::Beginning::new(None);
+        let call = call::NewRequest::new(None);
         let principal = Principal::Administrator(who.clone());
         let admitted = guarded(&call, || {
             routes::find(head)
@@ -61,7 +61,7 @@ impl Api {
         &self,
         head: &Head,
         peer: IpAddr,
-        call: &call::Beginning,
+        call: &call::NewRequest,
     ) -> Result<Admission, Refusal> {
         match self.authenticate(head, peer) {
             Ok(token) => self.admit_bearer(head, call, token),
@@ -72,7 +72,7 @@ impl Api {
     fn admit_bearer(
         &self,
         head: &Head,
-        call: &call::Beginning,
+        call: &call::NewRequest,
         token: Arc<Token>,
     ) -> Result<Admission, Refusal> {
         let found = token
@@ -99,7 +99,7 @@ impl Api {
         &self,
         head: &Head,
         peer: IpAddr,
-        call: &call::Beginning,
+        call: &call::NewRequest,
         why: Option<Rejection>,
     ) -> Result<Admission, Refusal> {
         let problem = match routes::find(head) {
@@ -123,7 +123,7 @@ impl Api {
         &self,
         head: &Head,
         peer: IpAddr,
-        call: &call::Beginning,
+        call: &call::NewRequest,
         why: Option<Rejection>,
     ) -> Refusal {
         let reason = word_of(why);
@@ -159,7 +159,7 @@ impl Api {
 
 /// Answers a bug in the handling of a head like one in a handler.
 fn guarded(
-    call: &call::Beginning,
+    call: &call::NewRequest,
     admit: impl FnOnce() -> Result<Admission, Refusal>,
 ) -> Result<Admission, Refusal> {
     catch_unwind(AssertUnwindSafe(admit)).unwrap_or_else(|_| Err(call.broken()))

@@ -24,7 +24,7 @@ use crate::secret;
 pub(super) const NOBODY: &str = "nobody";
 
 /// A request whose head has not been examined yet.
-pub(super) struct Beginning {
+pub(super) struct NewRequest {
     pub(super) request_id: String,
     pub(super) peer: Option<IpAddr>,
 }
@@ -36,7 +36,7 @@ pub(super) enum Who {
     Stranger { is_told: bool },
 }
 
-impl Beginning {
+impl NewRequest {
     pub(super) fn new(peer: Option<IpAddr>) -> Self {
         Self {
             request_id: new_request_id(),

@@ -338,7 +338,7 @@ impl Api {
 
     /// The answer to bytes that are not a request.
     pub fn refuse(&self, fault: &Fault, peer: Option<IpAddr>) -> Answer {
-        let call = call::Beginning::new(peer);
+        let call = call::NewRequest::new(peer);
         let is_told = peer.is_none_or(|peer| self.failures.count_refusal(peer, Monotonic::now()));
         self.metrics.answered("none", "none", fault.status);
         if peer.is_some() {

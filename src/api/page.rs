@@ -51,10 +51,10 @@ fn is_served(api: &Api) -> Result<(), Problem> {
 }
 
 fn answer(call: &Admission, file: &'static File, kept: &str) -> Answer {
-    let form = file.form(call.accepts_gzip());
+    let sent = file.representation(call.accepts_gzip());
     let mut headers: Vec<(&'static str, String)> = [
         ("Cache-Control", kept),
-        ("ETag", &form.tag),
+        ("ETag", &sent.tag),
         ("Vary", "Accept-Encoding"),
         ("Content-Security-Policy", POLICY),
         ("X-Content-Type-Options", "nosniff"),
@@ -64,7 +64,7 @@ fn answer(call: &Admission, file: &'static File, kept: &str) -> Answer {
     ]
     .map(|(name, value)| (name, value.to_owned()))
     .into();
-    if call.preconditions().is_not_modified(&form.tag) {
+    if call.preconditions().is_not_modified(&sent.tag) {
         return Answer {
             status: 304,
             headers,
@@ -73,13 +73,13 @@ fn answer(call: &Admission, file: &'static File, kept: &str) -> Answer {
         };
     }
     headers.push(("Content-Type", file.media_type.to_owned()));
-    if let Some(coding) = form.coding {
+    if let Some(coding) = sent.coding {
         headers.push(("Content-Encoding", coding.to_owned()));
     }
     Answer {
         status: 200,
         headers,
-        body: Body::Bytes(form.bytes.to_vec()),
+        body: Body::Bytes(sent.bytes.to_vec()),
         close: false,
     }
 }

@@ -20,7 +20,7 @@ use std::time::Instant as Monotonic;
 use serde_json::{Map, Value, json};
 
 use super::Api;
-use super::call::{Admission, Beginning, NOBODY};
+use super::call::{Admission, NOBODY, NewRequest};
 use super::cause::Cause;
 use super::problem::Problem;
 use super::routes;
@@ -189,7 +189,7 @@ pub(super) struct Refused<'a> {
 
 impl<'a> Refused<'a> {
     /// A request that was refused because of its head.
-    pub(super) fn by_head(call: &'a Beginning, head: &Head) -> Self {
+    pub(super) fn by_head(call: &'a NewRequest, head: &Head) -> Self {
         let found = routes::find(head).ok();
         let query = || query_pairs(head.query().unwrap_or_default()).unwrap_or_default();
         let (parameter, query) = match found {
@@ -384,7 +384,7 @@ impl Api {
     }
 
     /// [`Self::note_stranger`] for bytes that cannot be read as a request.
-    pub(super) fn note_unreadable(&self, call: &Beginning, fault: &Fault) {
+    pub(super) fn note_unreadable(&self, call: &NewRequest, fault: &Fault) {
         let refused = Refused {
             request_id: &call.request_id,
             address: call.peer,

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
-use super::change::{self, Asked, Edit, Planned};
+use super::change::{self, ChangeContext, Edit, Planned};
 use super::record::Record;
 use super::user_id::UserId;
 use super::{Directory, Error};
@@ -95,7 +95,7 @@ impl Directory {
     ) -> Result<Vec<BulkOutcome>, Error> {
         self.store.await_check()?;
         let order = bulk.order();
-        let asked = self.asked(caller);
+        let context = self.context(caller);
         let state = Arc::new(Mutex::new(State::new(&bulk, &order.concat())));
         let mut outcomes: Vec<BulkOutcome> = bulk.operations.iter().map(|_| None).collect();
         let mut operations: Vec<Option<Operation>> =
@@ -119,10 +119,10 @@ impl Directory {
             // them.
             for _ in together {
                 let tasks = std::mem::take(&mut tasks);
-                let (state, asked) = (Arc::clone(&state), asked.clone());
+                let (state, context) = (Arc::clone(&state), context.clone());
                 plans.push(move |view: &View<'_>| {
                     let mut state = ignore_poison(state.lock());
-                    state.run(view, tasks, &asked)
+                    state.run(view, tasks, &context)
                 });
             }
         }
@@ -300,7 +300,7 @@ impl State {
         &mut self,
         view: &View<'_>,
         tasks: Vec<Task>,
-        asked: &Asked,
+        context: &ChangeContext,
     ) -> Result<Result<(Change, (usize, (Done, Vec<Tolerated>))), Option<(usize, Error)>>, ReadError>
     {
         if self.failures >= self.failures_max {
@@ -308,7 +308,7 @@ impl State {
         }
         self.assign_ids(view)?;
         if !tasks.is_empty() {
-            self.tried = self.try_together(view, tasks, asked)?;
+            self.tried = self.try_together(view, tasks, context)?;
         }
         let tried = self.tried.pop_front();
         let (index, tried) = tried.expect("all of a cycle are tried before the first is done");
@@ -325,7 +325,7 @@ impl State {
         &mut self,
         view: &View<'_>,
         tasks: Vec<Task>,
-        asked: &Asked,
+        context: &ChangeContext,
     ) -> Result<VecDeque<(usize, Tried)>, ReadError> {
         self.names.clear();
         let cycle: BTreeSet<String> = tasks.iter().filter_map(|it| it.creates.clone()).collect();
@@ -334,7 +334,7 @@ impl State {
             let (index, creates) = (task.index, task.creates.clone());
             let mut others = task.reading.references_to(&cycle);
             others.retain(|id| Some(id) != creates.as_ref());
-            match change::settled(self.perform(view, task, asked))? {
+            match change::settled(self.perform(view, task, context))? {
                 Err(error) => {
                     self.note_failure(creates.as_ref());
                     failed.push_back((index, Err(error)));
@@ -388,7 +388,7 @@ impl State {
         &mut self,
         view: &View<'_>,
         task: Task,
-        asked: &Asked,
+        context: &ChangeContext,
     ) -> Planned<(Done, Vec<Tolerated>)> {
         let Task {
             creates,
@@ -412,7 +412,7 @@ impl State {
                     return Err(Error::Uniqueness.into());
                 }
                 let tolerances = leniency.tolerated().to_vec();
-                let (change, written) = change::create(view, id, user, asked)?;
+                let (change, written) = change::create(view, id, user, context)?;
                 let done = Done::Created(Made::of(&written.record));
                 return Ok((change, (done, tolerances)));
             }
@@ -421,13 +421,13 @@ impl State {
             Work::Delete(_) => {
                 let budget = &mut self.doing;
                 let (change, lost_access) =
-                    change::delete(view, id, &preconditions, budget, asked)?;
+                    change::delete(view, id, &preconditions, budget, context)?;
                 return Ok((change, (Done::Deleted { id, lost_access }, Vec::new())));
             }
         };
         let budget = &mut self.doing;
         let (change, written) =
-            change::edit(view, id, edit, &preconditions, leniency, budget, asked)?;
+            change::edit(view, id, edit, &preconditions, leniency, budget, context)?;
         let done = Done::Changed {
             user: Made::of(&written.record),
             lost_access: written.lost_access,

@@ -67,15 +67,20 @@ pub(super) fn settled<T>(planned: Result<T, Halt>) -> Result<Result<T, Error>, R
 /// when it was requested, so that a search for changes since a moment does not miss one that
 /// waited.
 #[derive(Clone)]
-pub(super) struct Asked {
+pub(super) struct ChangeContext {
     pub(super) caller: Caller,
     pub(super) clock: SharedClock,
     pub(super) era: u32,
 }
 
 /// A new user under an id whose sequence the view has not given away yet.
-pub(super) fn create(view: &View<'_>, id: UserId, user: User, asked: &Asked) -> Planned<Written> {
-    Draft::create(id, user, asked)?.put(view)
+pub(super) fn create(
+    view: &View<'_>,
+    id: UserId,
+    user: User,
+    context: &ChangeContext,
+) -> Planned<Written> {
+    Draft::create(id, user, context)?.put(view)
 }
 
 /// How a change alters a user.
@@ -180,10 +185,10 @@ pub(super) fn edit(
     preconditions: &Preconditions,
     leniency: Leniency,
     budget: &mut Budget,
-    asked: &Asked,
+    context: &ChangeContext,
 ) -> Planned<Written> {
     let before = stored(view, id, preconditions, budget)?;
-    decide(before, edit, leniency, budget, asked)?.put(view)
+    decide(before, edit, leniency, budget, context)?.put(view)
 }
 
 /// Like [`edit`], for a user that was read already, with a budget of its own.
@@ -192,10 +197,10 @@ pub(super) fn edit_record(
     before: Record,
     edit: Edit,
     leniency: Leniency,
-    asked: &Asked,
+    context: &ChangeContext,
 ) -> Planned<Written> {
     let budget = &mut Budget::default();
-    decide(before, edit, leniency, budget, asked)?.put(view)
+    decide(before, edit, leniency, budget, context)?.put(view)
 }
 
 /// What an edit does to a user, regardless of other users.
@@ -204,14 +209,14 @@ pub(super) fn decide(
     edit: Edit,
     mut leniency: Leniency,
     budget: &mut Budget,
-    asked: &Asked,
+    context: &ChangeContext,
 ) -> Result<Decided, Error> {
     let kind = edit.kind();
     let user = edit.apply(&before, &mut leniency, budget)?;
     let tell = |after: &Record, differences: &[Difference<'_>], now| {
-        audit::changed(&asked.caller, now, kind, after, differences)
+        audit::changed(&context.caller, now, kind, after, differences)
     };
-    let mut decided = Decided::of(before, user, asked, tell)?;
+    let mut decided = Decided::of(before, user, context, tell)?;
     *decided.tolerances() = leniency.tolerated().to_vec();
     Ok(decided)
 }
@@ -222,10 +227,10 @@ pub(super) fn put_user(
     view: &View<'_>,
     before: Record,
     user: User,
-    asked: &Asked,
+    context: &ChangeContext,
     tell: impl FnOnce(&Record, &[Difference<'_>], Instant) -> String,
 ) -> Planned<Written> {
-    Decided::of(before, user, asked, tell)?.put(view)
+    Decided::of(before, user, context, tell)?.put(view)
 }
 
 /// Whether a person has access through this user. Users made up for a trial do not count:
@@ -242,12 +247,16 @@ pub(super) fn delete(
     id: UserId,
     preconditions: &Preconditions,
     budget: &mut Budget,
-    asked: &Asked,
+    context: &ChangeContext,
 ) -> Planned<bool> {
     let record = stored(view, id, preconditions, budget)?;
     let change = Change::none()
         .delete_user(id.sequence(), record.keys())
-        .audit(audit::deleted(&asked.caller, asked.clock.now(), &record));
+        .audit(audit::deleted(
+            &context.caller,
+            context.clock.now(),
+            &record,
+        ));
     Ok((change, has_access(&record)))
 }
 

@@ -12,7 +12,7 @@
 
 use super::audit::{self, Difference};
 use super::brief::KEYED;
-use super::change::{Asked, Planned, has_access};
+use super::change::{ChangeContext, Planned, has_access};
 use super::header::Header;
 use super::record::Record;
 use super::user_id::UserId;
@@ -35,11 +35,11 @@ impl Decided {
     pub(super) fn of(
         before: Record,
         user: User,
-        asked: &Asked,
+        context: &ChangeContext,
         tell: impl FnOnce(&Record, &[Difference<'_>], Instant) -> String,
     ) -> Result<Self, Error> {
-        let now = asked.clock.now();
-        let record = before.changed(user, now, asked.era);
+        let now = context.clock.now();
+        let record = before.changed(user, now, context.era);
         let differences =
             audit::differences(before.user().attributes(), record.user().attributes());
         if differences.is_empty() {
@@ -133,14 +133,18 @@ enum KeysAfter {
 
 impl Draft {
     /// A new user, active unless the request says otherwise.
-    pub(super) fn create(id: UserId, mut user: User, asked: &Asked) -> Result<Self, Error> {
+    pub(super) fn create(
+        id: UserId,
+        mut user: User,
+        context: &ChangeContext,
+    ) -> Result<Self, Error> {
         user.require_seen_user_name()?;
         if user.active().is_none() {
             user.set_active(true);
         }
-        let now = asked.clock.now();
+        let now = context.clock.now();
         let record = Record::created(id, user, now);
-        let told = audit::created(&asked.caller, now, &record);
+        let told = audit::created(&context.caller, now, &record);
         let keys = KeysAfter::New(record.keys());
         Self::new(record, keys, told)
     }
@@ -224,14 +228,14 @@ mod tests {
     use crate::clock::{Clock, SystemClock};
     use crate::scim::{Budget, Leniency};
 
-    fn asked() -> Asked {
+    fn context() -> ChangeContext {
         let caller = Caller {
             principal: "token:\"user\":\"x\":t".to_owned(),
             request_id: "r".to_owned(),
             address: None,
         };
         let clock = Arc::new(SystemClock);
-        Asked {
+        ChangeContext {
             caller,
             clock,
             era: 0,
@@ -257,12 +261,12 @@ mod tests {
         let told: Value = serde_json::from_str(&draft.told).expect("JSON");
         assert_eq!(told["user"], draft.record.id().to_string());
         assert_eq!(told["time"], now.to_string());
-        assert_eq!(told["principal"], asked().caller.principal);
+        assert_eq!(told["principal"], context().caller.principal);
     }
 
     #[test]
     fn what_is_stamped_late_is_the_same_everywhere() {
-        let mut draft = Draft::create(UserId::new(0), user("a"), &asked()).expect("a draft");
+        let mut draft = Draft::create(UserId::new(0), user("a"), &context()).expect("a draft");
         let random = draft.record.id().0[4..].to_vec();
         let now = draft.record.created_at().plus_days(1);
         draft.stamp(now, Some(70_000));
@@ -273,9 +277,9 @@ mod tests {
 
         let before = draft.record;
         let tell = |after: &Record, differences: &[Difference<'_>], now| {
-            audit::changed(&asked().caller, now, "replace", after, differences)
+            audit::changed(&context().caller, now, "replace", after, differences)
         };
-        let decided = Decided::of(before.clone(), user("b"), &asked(), tell).expect("decided");
+        let decided = Decided::of(before.clone(), user("b"), &context(), tell).expect("decided");
         let Decided::Draft(mut draft) = decided else {
             panic!("it has changed");
         };
@@ -302,7 +306,7 @@ mod tests {
         let replaced = |user: User| {
             let edit = Edit::Replace { user, echo: None };
             let (leniency, budget) = (Leniency::strict(), &mut Budget::default());
-            decide(before.clone(), edit, leniency, budget, &asked())
+            decide(before.clone(), edit, leniency, budget, &context())
         };
         let decided = replaced(named("jane ", false)).expect("decided");
         assert!(matches!(decided, Decided::Draft(draft) if draft.lost_access));
@@ -332,7 +336,7 @@ mod tests {
                 echo: None,
             };
             let (leniency, budget) = (Leniency::strict(), &mut Budget::default());
-            decide(before(largest, from), edit, leniency, budget, &asked())
+            decide(before(largest, from), edit, leniency, budget, &context())
         };
         let all = [None, Some(true), Some(false)];
         for (from, to) in all.iter().flat_map(|from| all.map(|to| (*from, to))) {

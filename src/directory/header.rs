@@ -1,7 +1,7 @@
 //! The header of a user's row, which stands before the text, and what is shown of it: `meta`.
 //!
 //! ```text
-//! byte  0       version of this form, 1
+//! byte  0       version of the row, 1
 //! bytes 1..17   id, the 16 bytes of a UUID
 //! bytes 17..25  created,      milliseconds since the epoch, i64 little-endian
 //! bytes 25..33  lastModified, likewise
@@ -18,7 +18,7 @@ use super::user_id::UserId;
 use crate::clock::{Instant, TEXT_BYTES, Times};
 use crate::scim::json;
 
-const FORM: u8 = 1;
+const ROW_VERSION: u8 = 1;
 /// Where the text of a row begins.
 pub(super) const TEXT_AT: usize = 41;
 /// Room for an [`Ending`] without its base URL.
@@ -36,7 +36,7 @@ pub(super) struct Header {
 
 impl Header {
     pub(super) fn read(row: &[u8]) -> Result<Self, String> {
-        if row.first() != Some(&FORM) || row.len() < TEXT_AT {
+        if row.first() != Some(&ROW_VERSION) || row.len() < TEXT_AT {
             return Err("a user's row has an unknown form".to_owned());
         }
         let eight = |at: usize| -> [u8; 8] {
@@ -54,7 +54,7 @@ impl Header {
     }
 
     pub(super) fn to_bytes(self) -> [u8; TEXT_AT] {
-        let mut bytes = [FORM; TEXT_AT];
+        let mut bytes = [ROW_VERSION; TEXT_AT];
         bytes[1..17].copy_from_slice(&self.id.0);
         bytes[17..25].copy_from_slice(&self.created.millis().to_le_bytes());
         bytes[25..33].copy_from_slice(&self.last_modified.millis().to_le_bytes());

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 use super::audit::Caller;
-use super::change::{self, Asked, Edit, Halt, Planned};
+use super::change::{self, ChangeContext, Edit, Halt, Planned};
 use super::record::Record;
 use super::user_id::UserId;
 use super::{Directory, Error, matching};
@@ -88,13 +88,14 @@ impl Directory {
         caller: &Caller,
     ) -> Result<Vec<Result<Imported, Error>>, Error> {
         self.store.await_check()?;
-        let asked = self.asked(caller);
+        let context = self.context(caller);
         if is_rehearsal {
             return self.read(|snapshot| {
                 let mut view = View::of_committed(&snapshot);
                 let seen = Mutex::new(Seen::default());
                 let told = rows.iter().map(|row| {
-                    let planned = change::settled(plan(&view, row.clone(), empty, &asked, &seen))?;
+                    let planned =
+                        change::settled(plan(&view, row.clone(), empty, &context, &seen))?;
                     Ok(planned.map(|(change, (done, _))| {
                         view.suppose(&change);
                         done
@@ -105,8 +106,8 @@ impl Directory {
         }
         let seen = Arc::new(Mutex::new(Seen::default()));
         let plans = rows.into_iter().map(|row| {
-            let (asked, seen) = (asked.clone(), Arc::clone(&seen));
-            move |view: &View<'_>| change::settled(plan(view, row, empty, &asked, &seen))
+            let (context, seen) = (context.clone(), Arc::clone(&seen));
+            move |view: &View<'_>| change::settled(plan(view, row, empty, &context, &seen))
         });
         let results = self.store.write_all(plans.collect())?;
         let lost_access = results.iter().flatten().filter(|(_, lost)| *lost);
@@ -121,14 +122,14 @@ fn plan(
     view: &View<'_>,
     row: Row,
     empty: Empty,
-    asked: &Asked,
+    context: &ChangeContext,
     seen: &Mutex<Seen>,
 ) -> Planned<(Imported, bool)> {
     let mut seen = ignore_poison(seen.lock());
     match seen.find(view, &row)? {
         Whom::Twice(name) => Ok((Change::none(), (Imported::Twice(name), false))),
         Whom::Nobody => {
-            let (change, record) = create(view, &row, empty, asked)?;
+            let (change, record) = create(view, &row, empty, context)?;
             seen.add(&record);
             Ok((change, (Imported::Created(record), false)))
         }
@@ -136,7 +137,7 @@ fn plan(
             let edit = Edit::Import(row, empty);
             let old = before.clone();
             seen.add_name(old.user());
-            let edited = change::edit_record(view, before, edit, Leniency::compatible(), asked);
+            let edited = change::edit_record(view, before, edit, Leniency::compatible(), context);
             let (change, written) = match edited {
                 Err(Halt::Refused(error)) => {
                     let refused = Imported::Refused(Box::new((old, error)));
@@ -155,14 +156,14 @@ fn plan(
     }
 }
 
-fn create(view: &View<'_>, row: &Row, empty: Empty, asked: &Asked) -> Planned<Record> {
+fn create(view: &View<'_>, row: &Row, empty: Empty, context: &ChangeContext) -> Planned<Record> {
     let mut user = row.apply(None, empty)?;
     // A user without `active` must not become active by moving to another directory.
     if row.creates_unknown() {
         user.set_active(false);
     }
     let sequence = view.next_user()?.ok_or(Error::Exhausted)?;
-    let (change, written) = change::create(view, UserId::new(sequence), user, asked)?;
+    let (change, written) = change::create(view, UserId::new(sequence), user, context)?;
     Ok((change, written.record))
 }
 

@@ -18,11 +18,11 @@ mod change;
 mod deactivations;
 mod draft;
 mod gathering;
-mod glance;
 mod header;
 mod history;
 mod import;
 mod order;
+mod partial_read;
 mod position;
 mod query;
 mod record;
@@ -65,7 +65,7 @@ use crate::scim::user::Echo;
 use crate::scim::{self, Budget, Leniency, Patch, Preconditions, Tolerated, User};
 use crate::store::{ReadError, Row, Snapshot, Store, Unavailable, View, WriteError};
 use crate::turns::Turns;
-use change::{Asked, Edit, Planned};
+use change::{ChangeContext, Edit, Planned};
 use draft::Draft;
 use retention::Retention;
 use scan::Scan;
@@ -187,11 +187,11 @@ impl Directory {
     /// Creates a user (RFC 7644 section 3.3), active unless the request says otherwise.
     pub fn create(&self, user: User, caller: &Caller) -> Result<Written, Error> {
         self.store.await_check()?;
-        let asked = self.asked(caller);
-        let mut draft = Draft::create(UserId::new(0), user, &asked)?;
+        let context = self.context(caller);
+        let mut draft = Draft::create(UserId::new(0), user, &context)?;
         self.write(move |view| {
             let sequence = view.next_user()?.ok_or(Error::Exhausted)?;
-            draft.stamp(asked.clock.now(), Some(sequence));
+            draft.stamp(context.clock.now(), Some(sequence));
             draft.put(view)
         })
     }
@@ -243,9 +243,9 @@ impl Directory {
         caller: &Caller,
     ) -> Result<(), Error> {
         let id = UserId::parse(id).ok_or(Error::NotFound)?;
-        let asked = self.asked(caller);
+        let context = self.context(caller);
         let lost_access = self.write(move |view| {
-            change::delete(view, id, &preconditions, &mut Budget::default(), &asked)
+            change::delete(view, id, &preconditions, &mut Budget::default(), &context)
         })?;
         self.note_lost_access(caller, usize::from(lost_access));
         Ok(())
@@ -381,28 +381,28 @@ impl Directory {
         caller: &Caller,
     ) -> Result<Written, Error> {
         let id = UserId::parse(id).ok_or(Error::NotFound)?;
-        let asked = self.asked(caller);
+        let context = self.context(caller);
         let mut decided = self.read(|snapshot| {
             let (view, budget) = (View::of_committed(&snapshot), &mut Budget::default());
             let before = change::stored(&view, id, &preconditions, budget)?;
             let (edit, leniency) = (edit.clone(), leniency.clone());
-            change::decide(before, edit, leniency, budget, &asked)
+            change::decide(before, edit, leniency, budget, &context)
         })?;
         let written = self.write(move |view| {
             if decided.holds(view)? {
-                decided.stamp(asked.clock.now());
+                decided.stamp(context.clock.now());
                 return decided.put(view);
             }
             // The budget spent on the previous state does not count.
             let budget = &mut Budget::default();
-            change::edit(view, id, edit, &preconditions, leniency, budget, &asked)
+            change::edit(view, id, edit, &preconditions, leniency, budget, &context)
         })?;
         self.note_lost_access(caller, usize::from(written.lost_access));
         Ok(written)
     }
 
-    fn asked(&self, caller: &Caller) -> Asked {
-        Asked {
+    fn context(&self, caller: &Caller) -> ChangeContext {
+        ChangeContext {
             caller: caller.clone(),
             clock: Arc::clone(&self.clock),
             era: self.store.era(),

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use roaring::RoaringBitmap;
 
 use super::Error;
-use super::glance::Glance;
+use super::partial_read::PartialReader;
 use super::position::{Position, Start};
 use super::query::Query;
 use super::scan::Scan;
@@ -74,7 +74,7 @@ pub(super) fn slice(
     if keys > limits::SORT_KEYS_WITHOUT_TURN {
         scan.await_turn()?;
     }
-    let glance = Glance::of_sort(&sort, query.base_url);
+    let reader = PartialReader::of_sort(&sort, query.base_url);
     let mut each = |visit: &mut dyn FnMut(Entry)| {
         if sort.key_of_last_modified(0).is_some() {
             scan.take_users(all)?;
@@ -83,7 +83,7 @@ pub(super) fn slice(
         }
         snapshot.each_user(users, |sequence, row| {
             scan.go_on(row, 1)?;
-            let key = sort.key(&glance.resource(row).map_err(Error::Damaged)?);
+            let key = sort.key(&reader.resource(row).map_err(Error::Damaged)?);
             visit(Entry {
                 sort,
                 key,

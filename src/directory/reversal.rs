@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value;
 
 use super::audit::{self, CREATE, DELETE, UNDO, UserEvent};
-use super::change::{self, Asked, Halt, Planned};
+use super::change::{self, ChangeContext, Halt, Planned};
 use super::matching;
 use super::record::Record;
 use super::undo::{Manner, Obstacle, Restored};
@@ -201,7 +201,7 @@ impl Reversal {
         &self,
         view: &View<'_>,
         manner: Manner,
-        asked: &Asked,
+        context: &ChangeContext,
     ) -> Result<Result<(Change, Restored), Obstacle>, ReadError> {
         let refused = |obstacle| Ok(Err(obstacle));
         let record = match change::settled(self.find(view))? {
@@ -228,7 +228,7 @@ impl Reversal {
             });
         }
         let values = self.short_values(&record, &attributes);
-        let planned = change::settled(self.restore(view, record, asked))?;
+        let planned = change::settled(self.restore(view, record, context))?;
         Ok(planned.map_err(Obstacle::Other).map(|(change, written)| {
             let restored = Restored {
                 attributes,
@@ -285,7 +285,12 @@ impl Reversal {
             .collect()
     }
 
-    fn restore(&self, view: &View<'_>, record: Record, asked: &Asked) -> Planned<super::Written> {
+    fn restore(
+        &self,
+        view: &View<'_>,
+        record: Record,
+        context: &ChangeContext,
+    ) -> Planned<super::Written> {
         let mut attributes = record.user().attributes().clone();
         for (name, before) in &self.targets {
             if before.is_null() {
@@ -299,9 +304,9 @@ impl Reversal {
             .changes
             .len()
             .saturating_sub(limits::UNDO_CHANGES_TOLD_MAX);
-        change::put_user(view, record, user, asked, |after, differences, now| {
+        change::put_user(view, record, user, context, |after, differences, now| {
             let undoes = &self.changes[newest..];
-            audit::undone(&asked.caller, now, after, differences, undoes)
+            audit::undone(&context.caller, now, after, differences, undoes)
         })
     }
 }

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use roaring::RoaringBitmap;
 
-use super::glance::Glance;
+use super::partial_read::PartialReader;
 use super::query::Query;
 use super::record::is_named;
 use super::scan::Scan;
@@ -84,11 +84,11 @@ fn matching(
     scan: &mut Scan<'_>,
 ) -> Result<RoaringBitmap, Error> {
     let mut matching = RoaringBitmap::new();
-    let glance = Glance::of_filter(filter, base_url);
+    let reader = PartialReader::of_filter(filter, base_url);
     let comparisons = filter.clauses();
     snapshot.each_user(users, |sequence, row| {
         scan.go_on(row, comparisons)?;
-        let resource = glance.resource(row).map_err(Error::Damaged)?;
+        let resource = reader.resource(row).map_err(Error::Damaged)?;
         if filter.matches(&resource) {
             matching.insert(sequence);
         }

@@ -20,7 +20,7 @@ use std::time::Instant as Monotonic;
 use serde_json::Value;
 
 use super::audit::Caller;
-use super::change::Asked;
+use super::change::ChangeContext;
 use super::gathering::{gather, reaches};
 use super::reversal::{Reversal, givers_first};
 use super::user_id::UserId;
@@ -143,7 +143,7 @@ impl Directory {
             }
             gather(&snapshot, selection, after)
         })?;
-        let asked = self.asked(caller);
+        let context = self.context(caller);
         let mut undone = Vec::new();
         let mut reversals = gathered.reversals.into_values().peekable();
         while reversals.peek().is_some() {
@@ -178,7 +178,7 @@ impl Directory {
         &self,
         reversals: Vec<Reversal>,
         manner: Manner,
-        asked: &Asked,
+        context: &ChangeContext,
     ) -> Result<Vec<Undone>, Error> {
         let reversals = givers_first(reversals);
         let told: Vec<_> = reversals.iter().map(Reversal::told).collect();
@@ -186,7 +186,7 @@ impl Directory {
             let plan = |snapshot: Arc<Snapshot>| {
                 let mut view = View::of_committed(&snapshot);
                 let outcomes = reversals.iter().map(|reversal| {
-                    let planned = reversal.plan(&view, manner, asked)?;
+                    let planned = reversal.plan(&view, manner, context)?;
                     Ok(planned.map(|(change, restored)| {
                         view.suppose(&change);
                         restored
@@ -197,15 +197,15 @@ impl Directory {
             self.read(plan)?
         } else {
             let plan = |reversal: Reversal| {
-                let asked = asked.clone();
-                move |view: &View<'_>| reversal.plan(view, manner, &asked)
+                let context = context.clone();
+                move |view: &View<'_>| reversal.plan(view, manner, &context)
             };
             self.store
                 .write_all(reversals.into_iter().map(plan).collect())?
         };
         if !manner.is_rehearsed {
             let lost_access = outcomes.iter().flatten().filter(|it| it.lost_access);
-            self.note_lost_access(&asked.caller, lost_access.count());
+            self.note_lost_access(&context.caller, lost_access.count());
         }
         let undone = told.into_iter().zip(outcomes).map(
             |((user, user_name, changes, is_creation), outcome)| Undone {

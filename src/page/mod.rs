@@ -25,7 +25,7 @@ pub struct File {
 
 /// A file as it is sent.
 #[derive(Debug)]
-pub struct Form {
+pub struct Representation {
     /// The bytes.
     pub bytes: &'static [u8],
     /// The strong entity tag of these bytes.
@@ -53,15 +53,15 @@ pub fn find(name: &str) -> Option<&'static File> {
 
 impl File {
     /// The file for a client that accepts gzip, or for one that does not.
-    pub fn form(&self, accepts_gzip: bool) -> Form {
+    pub fn representation(&self, accepts_gzip: bool) -> Representation {
         if accepts_gzip {
-            Form {
+            Representation {
                 bytes: self.gzip,
                 tag: format!("\"{}-gzip\"", self.hash),
                 coding: Some("gzip"),
             }
         } else {
-            Form {
+            Representation {
                 bytes: self.plain,
                 tag: format!("\"{}\"", self.hash),
                 coding: None,
@@ -116,7 +116,7 @@ mod tests {
             assert!(file.name.contains(file.hash), "{}", file.name);
             let found = find(file.name).expect(file.name);
             assert_eq!(found.plain, file.plain);
-            assert!(file.form(true).tag != file.form(false).tag);
+            assert!(file.representation(true).tag != file.representation(false).tag);
         }
         assert!(find("main.js").is_none() && find("").is_none());
     }

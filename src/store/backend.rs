@@ -15,7 +15,7 @@ use std::thread;
 
 use redb::{BackendError, StorageBackend};
 
-use super::lag::Lag;
+use super::unsynced::Unsynced;
 use crate::limits;
 use crate::locks::ignore_poison;
 
@@ -84,7 +84,7 @@ impl Health {
 pub(super) struct GuardedBackend {
     inner: Backend,
     health: Arc<Health>,
-    lag: Arc<Lag>,
+    unsynced: Arc<Unsynced>,
     waits: Arc<AtomicBool>,
 }
 
@@ -93,20 +93,20 @@ impl GuardedBackend {
     pub(super) fn new(
         inner: Backend,
         health: Arc<Health>,
-        lag: Arc<Lag>,
+        unsynced: Arc<Unsynced>,
         waits: Arc<AtomicBool>,
     ) -> Self {
         Self {
             inner,
             health,
-            lag,
+            unsynced,
             waits,
         }
     }
 
     /// A storage that does not wait for space.
-    pub(super) fn without_waiting(inner: Backend, lag: Arc<Lag>) -> Self {
-        Self::new(inner, Arc::default(), lag, Arc::default())
+    pub(super) fn without_waiting(inner: Backend, unsynced: Arc<Unsynced>) -> Self {
+        Self::new(inner, Arc::default(), unsynced, Arc::default())
     }
 
     /// Retries while the disk is full. Writing the same bytes to the same place twice does no harm.
@@ -196,11 +196,11 @@ impl StorageBackend for GuardedBackend {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.lag.sync(&*self.inner)
+        self.unsynced.sync(&*self.inner)
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.lag.note(offset, data.len());
+        self.unsynced.note(offset, data.len());
         self.wait_for_space(|| self.inner.write(offset, data))
     }
 
@@ -208,7 +208,7 @@ impl StorageBackend for GuardedBackend {
     /// before anything is written.
     fn try_lock_range(&self, from: Bound<u64>, to: Bound<u64>) -> Result<bool, BackendError> {
         let is_locked = self.inner.try_lock_range(from, to)?;
-        Ok(is_locked && !self.lag.is_anothers())
+        Ok(is_locked && !self.unsynced.is_anothers())
     }
 
     delegate_locks!();

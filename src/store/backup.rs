@@ -14,17 +14,17 @@ use redb::{
 };
 
 use super::backend::Overlay;
-use super::change::{Change, Describe};
+use super::change::{Change, RowReader};
 use super::deferring::Deferring;
 use super::error::guarded;
 use super::file::{self, Readable, create_private, lock};
 use super::index::{Changes, Index};
-use super::lag::Lag;
 use super::opening::patiently;
 use super::row;
 use super::tables::{
     self, AUDIT, CHAIN, EMAILS, EXTERNALS, META, NAMES, SEEN, SETTINGS, TOKENS, Tables, USERS,
 };
+use super::unsynced::Unsynced;
 use super::{FORMAT, OpenError, Outline, ReadError, Shared, Snapshot, saved, upgrade};
 use crate::secret::{Digest, Sha256};
 use crate::{files, limits};
@@ -192,9 +192,9 @@ fn go_on(may_go_on: &dyn Fn() -> bool) -> io::Result<()> {
 
 /// Reads a whole store file of this format or an older one without changing it. Checks every user's
 /// row, that each user is found under its own keys and no others, and the audit chain.
-pub fn check(path: &Path, describe: Describe) -> Result<Backup, OpenError> {
+pub fn check(path: &Path, describe: RowReader) -> Result<Backup, OpenError> {
     let digest = digest_of(path)?;
-    if Lag::of(Some(path)).is_anothers() {
+    if Unsynced::of(Some(path)).is_anothers() {
         log::warn!(
             "{}: a sync to disk has failed, so the disk may lack some of what is read from it; the \
              next process to open the store repairs that",
@@ -218,7 +218,7 @@ pub fn check(path: &Path, describe: Describe) -> Result<Backup, OpenError> {
 
 impl Snapshot {
     /// Checks that rows, keys, index and audit chain agree; the error says where they do not.
-    pub fn check(&self, describe: Describe) -> Result<Counts, OpenError> {
+    pub fn check(&self, describe: RowReader) -> Result<Counts, OpenError> {
         guarded(|| {
             self.check_chunks(describe, |_, _| ControlFlow::Continue(()))
                 .map(drop)?;
@@ -248,7 +248,7 @@ pub struct Restore<'a> {
     /// How long to wait for another process that has the store open.
     pub lock_wait: Duration,
     /// Reads the rows of users.
-    pub describe: Describe,
+    pub describe: RowReader,
     /// Seconds since the epoch: changes from now on belong to a new era.
     pub now: i64,
 }
@@ -306,7 +306,7 @@ impl Restore<'_> {
         let unconfirmed = files::sync_directory_of(path).err();
         // The mark belongs to the replaced store, which may come back with a power failure.
         if unconfirmed.is_none()
-            && let Err(error) = Lag::of(Some(path)).remove_mark()
+            && let Err(error) = Unsynced::of(Some(path)).remove_mark()
         {
             log::warn!("the next start will rewrite the store unnecessarily: {error}");
         }
@@ -396,7 +396,7 @@ pub struct Restoring<'a> {
 /// Opens the database in a storage, upgraded to this format, and returns the format that it had.
 pub(super) fn current(
     storage: impl StorageBackend,
-    describe: Describe,
+    describe: RowReader,
 ) -> Result<(Database, u64), OpenError> {
     let database = file::database(storage)?;
     let format = tables::known_format(&database)?;

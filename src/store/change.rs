@@ -18,7 +18,7 @@ pub struct Keys {
 
 /// Reads a user's row, whose form only the store's caller knows: returns the keys under which the
 /// user is found, and the facts kept in memory. The error says what is wrong with the row.
-pub type Describe = fn(&[u8]) -> Result<(Keys, Facts), String>;
+pub type RowReader = fn(&[u8]) -> Result<(Keys, Facts), String>;
 
 pub(super) enum Put {
     CreateUser {

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use redb::{ReadOnlyMultimapTable, ReadableMultimapTable, ReadableTable, ReadableTableMetadata};
 
-use super::change::Describe;
+use super::change::RowReader;
 use super::index::{CHUNK, Changes};
 use super::tables::{self, SETTINGS};
 use super::{OpenError, ReadError, Snapshot, row};
@@ -17,7 +17,7 @@ impl Snapshot {
     /// `visit`, which may break off the check.
     pub(super) fn check_chunks(
         &self,
-        describe: Describe,
+        describe: RowReader,
         mut visit: impl FnMut(u32, Changes) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, OpenError> {
         let (mut externals, mut emails) = (Pairs::default(), Pairs::default());

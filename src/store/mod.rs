@@ -34,7 +34,6 @@ mod file;
 mod hints;
 mod index;
 mod integrity;
-mod lag;
 mod notes;
 mod opening;
 mod outline;
@@ -46,6 +45,7 @@ mod syncer;
 mod tables;
 mod trail;
 mod trust;
+mod unsynced;
 mod upgrade;
 mod view;
 mod writer;
@@ -64,7 +64,7 @@ pub use backend::{Backend, StorageFault};
 pub use backup::{
     Backup, Counts, Restore, RestoreError, Restored, Restoring, check, remove_abandoned,
 };
-pub use change::{Change, Describe, Keys};
+pub use change::{Change, Keys, RowReader};
 pub use error::{OpenError, ReadError, Unavailable, WriteError};
 pub use file::Opener;
 pub use index::{Facts, Found};
@@ -115,7 +115,7 @@ struct Shared {
 impl Store {
     /// Opens the store file, creating it if it is absent. Waits up to `lock_wait` for another
     /// process to release it. `describe` reads the rows of users.
-    pub fn open(path: &Path, lock_wait: Duration, describe: Describe) -> Result<Self, OpenError> {
+    pub fn open(path: &Path, lock_wait: Duration, describe: RowReader) -> Result<Self, OpenError> {
         Self::open_file(path, lock_wait, describe, Shared::default(), true)
     }
 
@@ -125,7 +125,7 @@ impl Store {
     pub fn open_soon(
         path: &Path,
         lock_wait: Duration,
-        describe: Describe,
+        describe: RowReader,
         on_damage: impl FnOnce() + Send + 'static,
     ) -> Result<Self, OpenError> {
         let shared = Shared {
@@ -150,7 +150,7 @@ impl Store {
     fn open_file(
         path: &Path,
         lock_wait: Duration,
-        describe: Describe,
+        describe: RowReader,
         shared: Shared,
         checks_first: bool,
     ) -> Result<Self, OpenError> {
@@ -164,7 +164,7 @@ impl Store {
 
     /// Opens the storage that `opener` returns, now and after each failure: for a storage that
     /// counts operations or fails on purpose.
-    pub fn open_with(opener: Opener, describe: Describe) -> Result<Self, OpenError> {
+    pub fn open_with(opener: Opener, describe: RowReader) -> Result<Self, OpenError> {
         let writer = Writer::new(Site::of(opener), describe, Shared::default(), true);
         Self::start(writer, Duration::ZERO)
     }

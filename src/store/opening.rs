@@ -54,7 +54,7 @@ impl Writer {
         let (Err(OpenError::Older(_)), Some(path)) = (&opened, &self.site.path) else {
             return opened;
         };
-        upgrade::with_backup(path, &self.site.opener, &self.lag, self.describe)?;
+        upgrade::with_backup(path, &self.site.opener, &self.unsynced, self.describe)?;
         self.open_for_writing(None)
     }
 
@@ -62,11 +62,12 @@ impl Writer {
         // The file is opened by name and then locked. A restore in between would leave this process
         // with a file without a name, and what is written to that is lost.
         let before = self.site.identity()?;
-        self.lag.make_up(&self.site.opener, false)?;
-        let (health, lag) = (Arc::clone(&self.shared.health), Arc::clone(&self.lag));
+        self.unsynced.make_up(&self.site.opener, false)?;
+        let (health, unsynced) = (Arc::clone(&self.shared.health), Arc::clone(&self.unsynced));
         // After a failure there are readers, who must not wait for space together with the writer.
         let waits = Arc::new(AtomicBool::new(known.is_none()));
-        let storage = GuardedBackend::new((self.site.opener)()?, health, lag, Arc::clone(&waits));
+        let storage =
+            GuardedBackend::new((self.site.opener)()?, health, unsynced, Arc::clone(&waits));
         let open = self.open_database(storage, known, self.site.path.is_none())?;
         if self.site.identity()? != before {
             return Err(OpenError::Locked);

@@ -8,7 +8,7 @@ use redb::Database;
 use super::audit::ChainPosition;
 use super::backend::Overlay;
 use super::backup::current;
-use super::change::Describe;
+use super::change::RowReader;
 use super::error::guarded;
 use super::file::Readable;
 use super::index::Index;
@@ -74,7 +74,7 @@ impl Outline {
     }
 
     /// The outline of a store that is being replaced, perhaps because it cannot be read.
-    pub(super) fn of_file(path: &Path, describe: Describe) -> Option<Self> {
+    pub(super) fn of_file(path: &Path, describe: RowReader) -> Option<Self> {
         let outline = guarded(|| {
             let storage = Overlay::new(Box::new(Readable::open(path)?))?;
             let (database, _) = current(storage, describe)?;

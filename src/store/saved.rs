@@ -31,7 +31,7 @@ use redb::{Database, ReadableDatabase, TableDefinition, TableError, WriteTransac
 use roaring::RoaringBitmap;
 
 use super::audit::ChainPosition;
-use super::change::Describe;
+use super::change::RowReader;
 use super::index::{CHUNK, Changes, Chunk, Index, Status, Texts, place};
 use super::tables::{self, CHAIN, CHAIN_INDEX};
 use super::{OpenError, ReadError, Snapshot, row};
@@ -46,7 +46,7 @@ const VERSION: u8 = 4;
 /// are in the file.
 pub(super) fn load(
     snapshot: &Snapshot,
-    describe: Describe,
+    describe: RowReader,
 ) -> Result<(Index, RoaringBitmap), OpenError> {
     let (mut index, saved) = read(snapshot)?;
     for number in 0..snapshot.chunks()? {
@@ -62,7 +62,7 @@ pub(super) fn load(
 }
 
 /// The index, made from the users' rows.
-pub(super) fn from_rows(snapshot: &Snapshot, describe: Describe) -> Result<Index, OpenError> {
+pub(super) fn from_rows(snapshot: &Snapshot, describe: RowReader) -> Result<Index, OpenError> {
     let mut index = Index::default();
     for number in 0..snapshot.chunks()? {
         index.apply(describe_chunk(snapshot, number, describe)?);
@@ -108,7 +108,7 @@ fn keys(number: u32) -> RangeInclusive<u64> {
 fn describe_chunk(
     snapshot: &Snapshot,
     number: u32,
-    describe: Describe,
+    describe: RowReader,
 ) -> Result<Changes, OpenError> {
     let first = number.saturating_mul(CHUNK);
     let mut changes = Changes::new();

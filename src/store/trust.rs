@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use redb::StorageError;
 
-use super::change::Describe;
+use super::change::RowReader;
 use super::error::guarded;
 use super::{OpenError, ReadError, Shared};
 
@@ -38,7 +38,7 @@ pub(super) struct Trust {
     is_unverified: AtomicBool,
     /// Whether the index differs from the users' rows.
     is_stale: AtomicBool,
-    describe: Option<Describe>,
+    describe: Option<RowReader>,
 }
 
 #[derive(Clone, Default, PartialEq)]
@@ -58,7 +58,7 @@ impl Stage {
 
 impl Trust {
     /// The state at the beginning of a check.
-    pub(super) fn underway(describe: Describe) -> Self {
+    pub(super) fn underway(describe: RowReader) -> Self {
         Self {
             stage: Mutex::new(Stage::Underway),
             is_unverified: AtomicBool::new(true),
@@ -162,7 +162,7 @@ impl Trust {
 /// not as it was written, or repeatedly cannot be read.
 pub(super) fn check_in_background(
     shared: &Shared,
-    describe: Describe,
+    describe: RowReader,
     on_doubt: impl Fn(),
     on_damage: impl FnOnce(),
 ) {
@@ -200,7 +200,7 @@ pub(super) fn check_in_background(
 }
 
 /// Checks everything once. False if nothing is published or the check was broken off.
-fn check(shared: &Shared, describe: Describe) -> Result<bool, OpenError> {
+fn check(shared: &Shared, describe: RowReader) -> Result<bool, OpenError> {
     let published = shared.published.read();
     let snapshot = ignore_poison(published).clone();
     let Some(snapshot) = snapshot else {

@@ -34,14 +34,14 @@ use redb::{
 
 use super::audit::ChainPosition;
 use super::backend::{GuardedBackend, Overlay};
-use super::change::Describe;
+use super::change::RowReader;
 use super::error::guarded;
 use super::file::{self, Readable};
-use super::lag::Lag;
 use super::tables::{
     self, AUDIT, CHAIN, CHAIN_ANCHOR, CHAIN_HEAD, EMAILS, EXTERNALS, META, META_FORMAT,
     META_USERS_NEXT, NAMES, SEEN, SETTINGS, TOKENS, USERS,
 };
+use super::unsynced::Unsynced;
 use super::{FORMAT, OpenError, Opener, ReadError, row};
 use crate::fix::quoted;
 use crate::secret::{Digest, Sha256};
@@ -64,12 +64,15 @@ struct State {
 pub(super) fn with_backup(
     path: &Path,
     opener: &Opener,
-    lag: &Arc<Lag>,
-    describe: Describe,
+    unsynced: &Arc<Unsynced>,
+    describe: RowReader,
 ) -> Result<(), OpenError> {
     // A full disk is an error at once, because no caller is served yet who could wait. Closing
     // repairs a file that was not closed cleanly, so that the copy needs no repair.
-    let database = file::database(GuardedBackend::without_waiting(opener()?, Arc::clone(lag)))?;
+    let database = file::database(GuardedBackend::without_waiting(
+        opener()?,
+        Arc::clone(unsynced),
+    ))?;
     let state = State::of(&database)?;
     close(database)?;
     let format = state.format;
@@ -85,7 +88,10 @@ pub(super) fn with_backup(
         OpenError::Io(error) => refused("a backup of it cannot be made".to_owned(), &error),
         other => other,
     })?;
-    let database = file::database(GuardedBackend::without_waiting(opener()?, Arc::clone(lag)))?;
+    let database = file::database(GuardedBackend::without_waiting(
+        opener()?,
+        Arc::clone(unsynced),
+    ))?;
     // Another process had the file meanwhile: what it wrote is not in the backup.
     if State::of(&database)? != state {
         return Err(OpenError::Locked);
@@ -122,7 +128,7 @@ fn tell(path: &Path, backup: &Path, format: u64) {
 }
 
 /// Upgrades a database where it is, in one commit.
-pub(super) fn run(database: &Database, format: u64, describe: Describe) -> Result<(), OpenError> {
+pub(super) fn run(database: &Database, format: u64, describe: RowReader) -> Result<(), OpenError> {
     let txn = database.begin_write().map_err(ReadError::from)?;
     for step in format..FORMAT {
         match step {
@@ -137,7 +143,7 @@ pub(super) fn run(database: &Database, format: u64, describe: Describe) -> Resul
 }
 
 /// Adds checksums to the rows, the index of addresses, and the audit chain's head.
-fn from_1_to_2(txn: &WriteTransaction, describe: Describe) -> Result<(), OpenError> {
+fn from_1_to_2(txn: &WriteTransaction, describe: RowReader) -> Result<(), OpenError> {
     let mut meta = txn.open_table(META).map_err(ReadError::from)?;
     let users_next = tables::users_next_of(&meta)?;
     seal_users(txn, describe)?;
@@ -168,7 +174,7 @@ fn from_1_to_2(txn: &WriteTransaction, describe: Describe) -> Result<(), OpenErr
     Ok(())
 }
 
-fn seal_users(txn: &WriteTransaction, describe: Describe) -> Result<(), OpenError> {
+fn seal_users(txn: &WriteTransaction, describe: RowReader) -> Result<(), OpenError> {
     let mut users = txn.open_table(USERS).map_err(ReadError::from)?;
     let mut emails = txn.open_multimap_table(EMAILS).map_err(ReadError::from)?;
     let mut last = None;

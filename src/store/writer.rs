@@ -24,16 +24,16 @@ use std::time::{Duration, Instant as Monotonic};
 
 use super::audit::ChainPosition;
 use super::backend::{StorageFault, is_lack_of_space};
-use super::change::{Change, Describe};
+use super::change::{Change, RowReader};
 use super::error::guarded;
 use super::file::Site;
 use super::index::Changes;
-use super::lag::Lag;
 use super::opening::{Known, Open, close};
 use super::queue::{Callers, Next, Outcome, Plan, Queue, answer};
 use super::snapshot::Snapshot;
 use super::syncer::{Syncer, Unanswered, Unsynced};
 use super::tables::Tables;
+use super::unsynced::Unsynced;
 use super::view::View;
 use super::{OpenError, ReadError, Shared, saved};
 use crate::limits;
@@ -45,9 +45,9 @@ const REOPEN_PAUSE_MAX: Duration = Duration::from_secs(5);
 
 pub(super) struct Writer {
     pub(super) site: Site,
-    pub(super) describe: Describe,
+    pub(super) describe: RowReader,
     pub(super) shared: Shared,
-    pub(super) lag: Arc<Lag>,
+    pub(super) unsynced: Arc<Unsynced>,
     /// Whether everything is checked before it is served for the first time.
     pub(super) checks_first: bool,
     syncer: Arc<Syncer>,
@@ -79,9 +79,9 @@ enum Attempt {
 }
 
 impl Writer {
-    pub(super) fn new(site: Site, describe: Describe, shared: Shared, checks_first: bool) -> Self {
+    pub(super) fn new(site: Site, describe: RowReader, shared: Shared, checks_first: bool) -> Self {
         Self {
-            lag: Arc::new(Lag::of(site.path.as_deref())),
+            unsynced: Arc::new(Unsynced::of(site.path.as_deref())),
             site,
             describe,
             shared,
@@ -171,7 +171,7 @@ impl Writer {
             }
             // Readers keep this view meanwhile: a failing disk may take long to close the file.
             let is_held = view.as_ref().is_some_and(Open::try_lock);
-            let made_up = guarded(|| self.lag.make_up(&self.site.opener, is_held));
+            let made_up = guarded(|| self.unsynced.make_up(&self.site.opener, is_held));
             if let Err(error) = made_up {
                 self.note_fault(&error);
                 continue;

@@ -12,7 +12,7 @@ use super::super::{Failure, ask, quoted, status};
 use super::args::{self, ExportFormat};
 use super::each_page;
 use super::export::{Target, by_name, record};
-use super::file::{Table, beside, rows_of};
+use super::file::{UserFile, beside, rows_of};
 use super::input::has_place_beside;
 use super::is_active;
 use crate::directory::UserId;
@@ -48,7 +48,7 @@ const COLUMNS: &[Column] = &[
 pub(super) fn run(
     client: &mut Client,
     typed: &args::Diff,
-    mut table: Table,
+    mut user_file: UserFile,
     program: &str,
 ) -> Result<(), Failure> {
     let mut diff = Diff {
@@ -67,13 +67,13 @@ pub(super) fn run(
         },
     };
     loop {
-        let lines = table.batch()?;
+        let lines = user_file.batch()?;
         if lines.is_empty() {
             break;
         }
         let rows = lines.iter().filter_map(|line| line.content.clone().ok());
         let rows: Vec<Value> = rows.collect();
-        let request = table.request(&typed.empty, &rows);
+        let request = user_file.request(&typed.empty, &rows);
         let mut answer = ask(client, "POST", "/admin/users/compare", Some(&request))?;
         let mut answered = rows_of(&mut answer);
         let mut found = Vec::new();
@@ -81,7 +81,7 @@ pub(super) fn run(
             match &line.content {
                 Ok(_) => {
                     let row = Value::Object(answered.next().unwrap_or_default());
-                    table.note_outcome(line, &row);
+                    user_file.note_outcome(line, &row);
                     diff.compare(&row, &line.who, &mut found)?;
                 }
                 Err(why) => found.push(diff.refuse(&json!(line.number), &line.who, why)),

@@ -21,10 +21,10 @@ use crate::scim::fold::fold;
 use crate::scim::json;
 
 /// An open file of users, checked as a whole, with its header read.
-pub(in crate::cli) struct Table {
+pub(in crate::cli) struct UserFile {
     /// How many rows there are.
     pub(super) rows: u64,
-    pub(super) form: Form,
+    pub(super) format: RowFormat,
     /// Whether it begins with a byte order mark, by which spreadsheets recognize UTF-8.
     pub(super) has_bom: bool,
     ignored: Vec<String>,
@@ -35,8 +35,8 @@ pub(in crate::cli) struct Table {
     hasher: RandomState,
 }
 
-/// The form of the rows, with its reader.
-pub(super) enum Form {
+/// The format of the rows, with its reader.
+pub(super) enum RowFormat {
     Csv {
         /// The header as it is in the file.
         header: Vec<String>,
@@ -72,7 +72,7 @@ pub(super) struct Line {
     about: Option<u64>,
 }
 
-impl Table {
+impl UserFile {
     /// Checks the file as a whole and reads its header, without the columns that are `ignored`.
     pub(super) fn open(path: &Path, data_dir: &Path, ignored: &[String]) -> Result<Self, Failure> {
         let Input { mut file, is_json } = Input::open(path, data_dir)?;
@@ -81,12 +81,12 @@ impl Table {
         file.seek(SeekFrom::Start(start))
             .map_err(|error| unusable(path, &error))?;
         let form = if is_json {
-            Form::Json {
+            RowFormat::Json {
                 lines: BufReader::new(file).lines(),
                 number: 0,
             }
         } else {
-            Form::csv(path, file, survey.delimiter, ignored)?
+            RowFormat::csv(path, file, survey.delimiter, ignored)?
         };
         Ok(Self {
             rows: survey.rows,
@@ -102,7 +102,7 @@ impl Table {
     /// The body of a request with these rows.
     pub(super) fn request(&self, empty: &str, rows: &[Value]) -> Value {
         let mut request = json!({"empty": empty, "rows": rows});
-        if let Form::Csv { header, .. } = &self.form {
+        if let RowFormat::Csv { header, .. } = &self.format {
             request["columns"] = json!(kept_header(header, &self.ignored));
         }
         request
@@ -150,7 +150,7 @@ impl Table {
     }
 
     fn line(&mut self) -> Result<Option<Line>, Failure> {
-        let Some((number, cells)) = self.form.read_row()? else {
+        let Some((number, cells)) = self.format.read_row()? else {
             return Ok(None);
         };
         let mut line = Line {
@@ -167,8 +167,8 @@ impl Table {
     /// What to send for a line. A row once rejected as the second about its user stays refused in
     /// the file of rejected rows: alone there, it would be applied over the first one.
     fn read(&self, line: &mut Line) -> Result<Value, String> {
-        let (row, content, reason) = match &self.form {
-            Form::Csv {
+        let (row, content, reason) = match &self.format {
+            RowFormat::Csv {
                 columns, reason_at, ..
             } => {
                 let row = Row::from_cells(columns, &line.cells).map_err(|error| error.detail)?;
@@ -176,7 +176,7 @@ impl Table {
                 let content = json!({"line": line.number, "cells": line.cells});
                 (row, content, reason)
             }
-            Form::Json { .. } => {
+            RowFormat::Json { .. } => {
                 let parse = |line: &str| json::parse_line(line).map_err(|error| error.detail);
                 let mut value = parse(&line.cells[0])?;
                 if let Some(text) = kept_whole(&value) {
@@ -234,7 +234,7 @@ impl Table {
     }
 }
 
-impl Form {
+impl RowFormat {
     /// Reads the header, which is next in `file`.
     fn csv(path: &Path, file: File, delimiter: u8, ignored: &[String]) -> Result<Self, Failure> {
         let mut records = csv::ReaderBuilder::new()

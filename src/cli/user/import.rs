@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::super::output::{self, Column, Format, Listing, text_of};
 use super::super::{Failure, ask, status};
 use super::args;
-use super::file::{Line, Table, rows_of};
+use super::file::{Line, UserFile, rows_of};
 use super::rejects::Rejects;
 use crate::clock::{Clock, Instant, SystemClock};
 use crate::columns;
@@ -48,12 +48,12 @@ const COLUMNS: &[Column] = &[
 pub(super) fn run(
     client: &mut Client,
     typed: &args::Import,
-    mut table: Table,
+    mut user_file: UserFile,
     program: &str,
 ) -> Result<(), Failure> {
-    let mut import = Import::new(typed, &table, program)?;
+    let mut import = Import::new(typed, &user_file, program)?;
     loop {
-        let batch = table.batch();
+        let batch = user_file.batch();
         let lines = batch.map_err(|failure| import.broken_off(failure))?;
         if lines.is_empty() {
             break;
@@ -62,7 +62,7 @@ pub(super) fn run(
             .iter()
             .filter_map(|line| line.content.as_ref().ok().cloned())
             .collect();
-        let mut request = table.request(&typed.empty, &rows);
+        let mut request = user_file.request(&typed.empty, &rows);
         request["dryRun"] = json!(typed.dry_run);
         let mut answer = ask(client, "POST", "/admin/users/import", Some(&request))
             .map_err(|failure| import.broken_off(failure))?;
@@ -72,7 +72,7 @@ pub(super) fn run(
             .map(|line| Value::Object(outcome(line, &mut answered)))
             .collect();
         for (line, outcome) in lines.iter().zip(&outcomes) {
-            table.note_outcome(line, outcome);
+            user_file.note_outcome(line, outcome);
         }
         if let Err(failure) = import.note(&lines, &outcomes) {
             return Err(import.broken_off(failure));
@@ -118,9 +118,13 @@ struct Import<'a> {
 }
 
 impl<'a> Import<'a> {
-    fn new(typed: &'a args::Import, table: &Table, program: &'a str) -> Result<Self, Failure> {
+    fn new(
+        typed: &'a args::Import,
+        user_file: &UserFile,
+        program: &'a str,
+    ) -> Result<Self, Failure> {
         let bar = if std::io::stderr().is_terminal() {
-            ProgressBar::new(table.rows)
+            ProgressBar::new(user_file.rows)
         } else {
             ProgressBar::hidden()
         };
@@ -130,12 +134,12 @@ impl<'a> Import<'a> {
         let lists = typed.dry_run || typed.output.output != Format::Table;
         Ok(Self {
             listing: lists.then(|| Listing::new(typed.output.output, COLUMNS)),
-            rejects: Rejects::new(typed, table)?,
+            rejects: Rejects::new(typed, user_file)?,
             typed,
             program,
             begun: SystemClock.now(),
             bar,
-            total: table.rows,
+            total: user_file.rows,
             created: 0,
             updated: 0,
             unchanged: 0,

@@ -20,7 +20,7 @@ use serde_json::{Map, Value, json};
 
 use args::Selected;
 pub(super) use args::User;
-use file::Table;
+use file::UserFile;
 
 use super::moment::moment;
 use super::output::{self, Column, Format, Listing, Report, elements, minute, text_of};
@@ -66,7 +66,7 @@ const COLUMNS: &[Column] = &[
 
 /// Opens and checks the file of users that a command names. `None` if it names none, or if there is
 /// no data directory and so nothing to compare the file with.
-pub(super) fn read_file(command: &User, data_dir: &Path) -> Result<Option<Table>, Failure> {
+pub(super) fn read_file(command: &User, data_dir: &Path) -> Result<Option<UserFile>, Failure> {
     let (file, ignored) = match command {
         User::Import(typed) => (&typed.file, &typed.ignore),
         User::Diff(typed) => (&typed.file, &typed.ignore),
@@ -75,11 +75,11 @@ pub(super) fn read_file(command: &User, data_dir: &Path) -> Result<Option<Table>
     if !data_dir.is_dir() {
         return Ok(None);
     }
-    Table::open(file, data_dir, ignored).map(Some)
+    UserFile::open(file, data_dir, ignored).map(Some)
 }
 
-fn read(table: Option<Table>) -> Result<Table, Failure> {
-    table.ok_or_else(|| {
+fn read(user_file: Option<UserFile>) -> Result<UserFile, Failure> {
+    user_file.ok_or_else(|| {
         Failure::new(
             status::UNAVAILABLE,
             "the directory was created only now: run the command again",
@@ -90,7 +90,7 @@ fn read(table: Option<Table>) -> Result<Table, Failure> {
 pub(super) fn run(
     client: &mut Client,
     command: User,
-    table: Option<Table>,
+    user_file: Option<UserFile>,
     program: &str,
 ) -> Result<(), Failure> {
     match command {
@@ -147,9 +147,9 @@ pub(super) fn run(
             report.print("", &user);
             report.end(Ok(()))
         }
-        User::Import(typed) => import::run(client, &typed, read(table)?, program),
+        User::Import(typed) => import::run(client, &typed, read(user_file)?, program),
         User::Export(typed) => export::run(client, &typed),
-        User::Diff(typed) => diff::run(client, &typed, read(table)?, program),
+        User::Diff(typed) => diff::run(client, &typed, read(user_file)?, program),
         User::Deactivate { who, output } => {
             let (changed, outcome) =
                 set_active_of_each(client, &who, false, output.output, program);

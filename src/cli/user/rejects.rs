@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::super::{Failure, output, status, unusable};
 use super::args;
-use super::file::{Form, Line, Table, keep_whole, rejects_beside};
+use super::file::{Line, RowFormat, UserFile, keep_whole, rejects_beside};
 use super::input::has_place_beside;
 use super::survey::BOM;
 use crate::columns::{self, REASON};
@@ -43,7 +43,7 @@ enum RejectedRows {
 }
 
 impl Rejects {
-    pub(super) fn new(typed: &args::Import, table: &Table) -> Result<Self, Failure> {
+    pub(super) fn new(typed: &args::Import, user_file: &UserFile) -> Result<Self, Failure> {
         let path = match &typed.rejects {
             Some(path) if path == Path::new("/dev/null") => None,
             Some(path) if path == Path::new("-") => {
@@ -55,12 +55,14 @@ impl Rejects {
             None if has_place_beside(&typed.file) => Some(rejects_beside(&typed.file)?),
             None => None,
         };
-        let path = path.map(|path| checked(path, typed, table)).transpose()?;
+        let path = path
+            .map(|path| checked(path, typed, user_file))
+            .transpose()?;
         Ok(Self {
             path: path.flatten().filter(|_| !typed.dry_run),
             must_be_another: false,
             is_named: typed.rejects.is_some(),
-            rows: RejectedRows::like(table),
+            rows: RejectedRows::like(user_file),
         })
     }
 
@@ -93,13 +95,17 @@ impl Rejects {
 
 /// Checks before the work what would fail at its end. A file that cannot be created is an error
 /// only if a real import named it; otherwise it is `None`, since there may be no rejected rows.
-fn checked(path: PathBuf, typed: &args::Import, table: &Table) -> Result<Option<PathBuf>, Failure> {
+fn checked(
+    path: PathBuf,
+    typed: &args::Import,
+    user_file: &UserFile,
+) -> Result<Option<PathBuf>, Failure> {
     if std::fs::symlink_metadata(&path).is_ok() {
         let what = format!("{}: the file exists already", path.display());
         return Err(Failure::new(status::USAGE, what).hint("name another one with --rejects"));
     }
-    if !table.form.is_of(&path) {
-        let (form, ending) = table.form.name_and_ending();
+    if !user_file.format.is_of(&path) {
+        let (form, ending) = user_file.format.name_and_ending();
         let what = format!(
             "{}: rejected rows are {form} like the others",
             path.display()
@@ -168,9 +174,9 @@ impl RejectedRows {
         }
     }
 
-    fn like(table: &Table) -> Self {
-        match &table.form {
-            Form::Csv {
+    fn like(user_file: &UserFile) -> Self {
+        match &user_file.format {
+            RowFormat::Csv {
                 header,
                 delimiter,
                 reason_at,
@@ -179,10 +185,10 @@ impl RejectedRows {
                 header: header.clone(),
                 delimiter: *delimiter,
                 reason_at: *reason_at,
-                has_bom: table.has_bom,
+                has_bom: user_file.has_bom,
                 writer: None,
             },
-            Form::Json { .. } => Self::Json { writer: None },
+            RowFormat::Json { .. } => Self::Json { writer: None },
         }
     }
 }

@@ -11,13 +11,13 @@ use super::header::{Header, TEXT_AT};
 use crate::scim::{Filter, Sort};
 
 /// Which members of a resource are read.
-pub(super) struct Glance<'a> {
+pub(super) struct PartialReader<'a> {
     /// Names of members of the resource.
     members: Vec<&'static str>,
     base_url: &'a str,
 }
 
-impl<'a> Glance<'a> {
+impl<'a> PartialReader<'a> {
     /// The members that a filter needs.
     pub(super) fn of_filter(filter: &Filter, base_url: &'a str) -> Self {
         let mut members = Vec::new();
@@ -48,7 +48,7 @@ impl<'a> Glance<'a> {
 /// The one member that is not in the stored text.
 const META: &str = "meta";
 
-impl<'de> DeserializeSeed<'de> for &Glance<'_> {
+impl<'de> DeserializeSeed<'de> for &PartialReader<'_> {
     type Value = Map<String, Value>;
 
     fn deserialize<D: Deserializer<'de>>(self, text: D) -> Result<Self::Value, D::Error> {
@@ -56,7 +56,7 @@ impl<'de> DeserializeSeed<'de> for &Glance<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for &Glance<'_> {
+impl<'de> Visitor<'de> for &PartialReader<'_> {
     type Value = Map<String, Value>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -147,7 +147,7 @@ mod tests {
             ),
         ] {
             let filter = Filter::parse(filter, &mut Leniency::strict()).expect(filter);
-            let seen = Glance::of_filter(&filter, BASE_URL).resource(&row);
+            let seen = PartialReader::of_filter(&filter, BASE_URL).resource(&row);
             let seen = seen.expect("a good row");
             let mut names: Vec<&str> = seen.keys().map(String::as_str).collect();
             names.sort_unstable();
@@ -166,13 +166,13 @@ mod tests {
     #[test]
     fn a_row_that_is_no_resource_is_told() {
         let filter = Filter::parse("title pr", &mut Leniency::strict()).expect("a filter");
-        let glance = Glance::of_filter(&filter, BASE_URL);
+        let reader = PartialReader::of_filter(&filter, BASE_URL);
         let row = row();
         for cut in 0..row.len() {
-            assert!(glance.resource(&row[..cut]).is_err(), "{cut}");
+            assert!(reader.resource(&row[..cut]).is_err(), "{cut}");
         }
         let mut list = row[..TEXT_AT].to_vec();
         list.extend_from_slice(b"[]");
-        assert!(glance.resource(&list).is_err());
+        assert!(reader.resource(&list).is_err());
     }
 }

@@ -24,7 +24,7 @@ const PAGE_BYTES: usize = 4096;
 
 /// The data of a store that the disk may lack.
 #[derive(Debug, Default)]
-pub(super) struct Lag {
+pub(super) struct Unsynced {
     state: Mutex<State>,
     /// `None` if the storage is not a file.
     mark: Option<Mark>,
@@ -138,8 +138,8 @@ fn lock(storage: &dyn StorageBackend) -> Result<(), OpenError> {
     }
 }
 
-impl Lag {
-    /// The lag of the file at `path`, if the storage is a file.
+impl Unsynced {
+    /// What is unsynced of the file at `path`, if the storage is a file.
     pub(super) fn of(path: Option<&Path>) -> Self {
         Self {
             state: Mutex::default(),
@@ -330,28 +330,28 @@ mod tests {
     fn what_was_written_since_the_last_sync_is_written_again() {
         let (broken, _) = Disk::new(true, false);
         let (well, opener) = Disk::new(false, false);
-        let lag = Lag::of(None);
-        lag.make_up(&opener, false).expect("nothing to do");
-        lag.note(0, 4096);
+        let unsynced = Unsynced::of(None);
+        unsynced.make_up(&opener, false).expect("nothing to do");
+        unsynced.note(0, 4096);
         // What was written before the first sync is unknown.
-        assert!(lag.sync(&broken).is_err());
-        lag.make_up(&opener, false).expect("written");
+        assert!(unsynced.sync(&broken).is_err());
+        unsynced.make_up(&opener, false).expect("written");
         assert_eq!(well.take(), [0, 4096, 0, 4096, 4096, 4096, 8192, 2048]);
-        lag.note(0, 4096);
-        lag.sync(&well).expect("synced");
-        lag.note(4096, 6144);
-        assert!(lag.sync(&broken).is_err());
-        lag.note(0, 512);
-        lag.sync(&well).expect("synced");
-        lag.make_up(&opener, false).expect("written");
+        unsynced.note(0, 4096);
+        unsynced.sync(&well).expect("synced");
+        unsynced.note(4096, 6144);
+        assert!(unsynced.sync(&broken).is_err());
+        unsynced.note(0, 512);
+        unsynced.sync(&well).expect("synced");
+        unsynced.make_up(&opener, false).expect("written");
         assert_eq!(well.take(), [4096, 4096, 8192, 2048, 0, 512]);
-        lag.make_up(&opener, false).expect("nothing to do");
+        unsynced.make_up(&opener, false).expect("nothing to do");
         assert!(well.take().is_empty());
         for _ in 0..=limits::UNSYNCED_PARTS_MAX {
-            lag.note(8192, 2048);
+            unsynced.note(8192, 2048);
         }
-        assert!(lag.sync(&broken).is_err());
-        lag.make_up(&opener, false).expect("written");
+        assert!(unsynced.sync(&broken).is_err());
+        unsynced.make_up(&opener, false).expect("written");
         assert_eq!(well.take().len(), 8);
     }
 
@@ -362,12 +362,12 @@ mod tests {
         let mark = folder.path().join("users.unsynced");
         let (broken, opener) = Disk::new(true, false);
         let (well, again) = Disk::new(false, false);
-        let lag = Lag::of(Some(&path));
-        lag.sync(&well).expect("synced");
-        assert!(lag.sync(&broken).is_err() && mark.exists() && !lag.is_anothers());
+        let unsynced = Unsynced::of(Some(&path));
+        unsynced.sync(&well).expect("synced");
+        assert!(unsynced.sync(&broken).is_err() && mark.exists() && !unsynced.is_anothers());
         // Another process finds it, on a disk that still fails, and while the store is locked.
         let (_, locked) = Disk::new(false, true);
-        let other = Lag::of(Some(&path));
+        let other = Unsynced::of(Some(&path));
         assert!(other.is_anothers());
         assert!(matches!(
             other.make_up(&locked, false),
@@ -381,7 +381,7 @@ mod tests {
         assert_eq!(well.take().len(), 8);
         assert!(!mark.exists());
         // The first process does not know what was written meanwhile.
-        lag.make_up(&again, false).expect("written");
+        unsynced.make_up(&again, false).expect("written");
         assert_eq!(well.take().len(), 8);
     }
 
@@ -402,27 +402,28 @@ mod tests {
         let folder = TempDir::new().expect("a folder");
         let path = folder.path().join("users.redb");
         let (broken, opener) = Disk::new(true, false);
-        let lag = Arc::new(Lag::of(Some(&path)));
-        let storage = GuardedBackend::without_waiting(opener().expect("open"), Arc::clone(&lag));
+        let unsynced = Arc::new(Unsynced::of(Some(&path)));
+        let storage =
+            GuardedBackend::without_waiting(opener().expect("open"), Arc::clone(&unsynced));
         let is_locked = || {
             let locked = storage.try_lock_range(Bound::Unbounded, Bound::Unbounded);
             locked.expect("a lock")
         };
         assert!(is_locked());
-        assert!(Lag::of(Some(&path)).sync(&broken).is_err() && !is_locked());
-        lag.remove_mark().expect("removed");
+        assert!(Unsynced::of(Some(&path)).sync(&broken).is_err() && !is_locked());
+        unsynced.remove_mark().expect("removed");
         assert!(is_locked());
         // A process may lock the storage to repair its own failed sync.
-        assert!(lag.sync(&broken).is_err() && is_locked());
+        assert!(unsynced.sync(&broken).is_err() && is_locked());
     }
 
     #[test]
     fn whoever_has_a_storage_locked_is_not_locked_out() {
         let (broken, _) = Disk::new(true, false);
         let (well, locked) = Disk::new(false, true);
-        let lag = Lag::of(None);
-        assert!(lag.sync(&broken).is_err());
-        lag.make_up(&locked, true).expect("written");
+        let unsynced = Unsynced::of(None);
+        assert!(unsynced.sync(&broken).is_err());
+        unsynced.make_up(&locked, true).expect("written");
         assert_eq!(well.take().len(), 8);
     }
 }
