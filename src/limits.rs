@@ -79,8 +79,8 @@ pub const CLIENT_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const CONNECTIONS_MAX: usize = 512;
 /// Connections at one time where the system allows hardly any descriptors.
 pub const CONNECTIONS_MIN: usize = 8;
-/// Descriptors reserved for everything else: the store, the local door, connections that are being
-/// closed.
+/// Descriptors reserved for everything else: the store, the local socket, connections that are
+/// being closed.
 pub const DESCRIPTORS_RESERVED: u64 = 128;
 /// Descriptors for [`CONNECTIONS_MAX`] connections and for the server itself.
 pub const DESCRIPTORS_NEEDED: u64 = CONNECTIONS_MAX as u64 + DESCRIPTORS_RESERVED;
@@ -109,18 +109,18 @@ pub const WORKER_IDLE_MAX: Duration = Duration::from_secs(60);
 pub const LISTEN_BACKLOG: i32 = 1024;
 /// Stack of one worker thread.
 pub const WORKER_STACK_BYTES: usize = 1024 * 1024;
-/// Workers of the local door.
+/// Workers of the local socket.
 pub const LOCAL_WORKERS: usize = 8;
-/// Servers of the local door that accept no more connections but still serve those they have.
+/// Servers of the local socket that accept no more connections but still serve those they have.
 pub const LOCAL_ENDED_MAX: usize = 4;
 /// Pause between two checks for requests on such connections.
 pub const LOCAL_ENDED_PAUSE: Duration = Duration::from_millis(100);
-/// Interval between two checks that the local door accepts connections.
+/// Interval between two checks that the local socket accepts connections.
 pub const LOCAL_LOOK_INTERVAL: Duration = Duration::from_secs(2);
 /// The wait for the outcome of such a check.
 pub const LOCAL_PROBE_WAIT_MAX: Duration = Duration::from_secs(1);
-/// Time for clients of the local door to take their answers, however long those of the network door
-/// took.
+/// Time for clients of the local socket to take their answers, however long those of the HTTPS
+/// server took.
 pub const LOCAL_DRAIN_DURATION_MIN: Duration = Duration::from_secs(1);
 
 // Failed authentications, and the rate of requests
@@ -300,7 +300,7 @@ pub const TEMPORARY_TOKEN_SECONDS: i64 = 300;
 pub const TOKEN_NAME_CHARS_MAX: usize = 64;
 /// Bytes kept of the User-Agent that last used a token.
 pub const USER_AGENT_BYTES_MAX: usize = 200;
-/// The name that an administrator claims at the local door.
+/// The name that an administrator claims at the local socket.
 pub const CLAIMED_NAME_CHARS_MAX: usize = 64;
 /// Seconds between writes of "last used".
 pub const LAST_USED_FLUSH_SECONDS: u64 = 60;
@@ -520,7 +520,7 @@ pub const CLIENT_CONNECT_DURATION_MAX: Duration = Duration::from_secs(10);
 /// One exchange as a client, from its first byte to the last byte of the answer. Okta closes
 /// the socket after the same time.
 pub const CLIENT_EXCHANGE_DURATION_MAX: Duration = Duration::from_secs(60);
-/// How long a command waits for an answer of the local door: longer than a server works on any
+/// How long a command waits for an answer of the local socket: longer than a server works on any
 /// request other than those of [`WHOLE_STORE_WAIT_MAX`].
 pub const LOCAL_ANSWER_WAIT_MAX: Duration = Duration::from_secs(60);
 /// How long a command waits for a copy or a check of the whole store, which takes as long as the

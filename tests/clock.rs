@@ -40,7 +40,7 @@ struct Here {
     clock: Arc<Jumping>,
     cell: Arc<Cell>,
     api: Arc<Api>,
-    door: https::Door,
+    door: https::Server,
 }
 
 impl Here {
@@ -86,7 +86,7 @@ impl Here {
         };
         let api = Arc::new(Api::new(store, options).expect("an API"));
         let tls = https::server_config(Arc::clone(&cell) as Arc<_>);
-        let door = https::Door::open(listener, tls, Arc::clone(&api)).expect("a door");
+        let door = https::Server::open(listener, tls, Arc::clone(&api)).expect("a door");
         Self {
             folder,
             authorization,

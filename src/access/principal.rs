@@ -1,5 +1,5 @@
 //! Principals and what they may do. A privilege is a type: the routes of administration
-//! take an [`Administrator`], and only the local door can make one.
+//! take an [`Administrator`], and only the local socket can make one.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::token::Token;
 use crate::limits;
 use crate::scim::fold::is_unseen;
 
-/// The person at the local door, who can open the 0600 socket or the store itself. Every function
+/// The person at the local socket, who can open it (mode 0600) or the store itself. Every function
 /// of administration takes one of these, and no caller from the network can be one.
 #[derive(Clone, Debug)]
 pub struct Administrator {
@@ -17,7 +17,7 @@ pub struct Administrator {
 }
 
 impl Administrator {
-    /// Only for the local door. The name is recorded as claimed, not as proved.
+    /// Only for the local socket. The name is recorded as claimed, not as proved.
     pub fn from_local_socket(claimed_name: &str) -> Self {
         let claimed_name = Self::plain_name(claimed_name).unwrap_or_else(|| "unknown".to_owned());
         Self { claimed_name }
@@ -37,7 +37,7 @@ impl Administrator {
 pub enum Principal {
     /// The bearer of a token.
     Token(Arc<Token>),
-    /// The person at the local door.
+    /// The person at the local socket.
     Administrator(Administrator),
 }
 

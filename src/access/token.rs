@@ -1,4 +1,5 @@
-//! One token: what it may do, whether it is good, and its row in the store. Its text is in `token_text`.
+//! One token: what it may do, whether it is good, and its row in the store. Its text is in
+//! `token_text`.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! Administration: what the command line asks of a running server. Every handler takes an
-//! [`Administrator`], which only the local door can make: on the network these paths do not exist.
+//! [`Administrator`], which only the local socket can make: on the network these paths do not
+//! exist.
 
 #![allow(
     clippy::unnecessary_wraps,

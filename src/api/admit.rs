@@ -25,7 +25,7 @@ impl Api {
         self.counted(head, admitted)
     }
 
-    /// [`Self::admit`] for the local door, where every caller is the administrator.
+    /// [`Self::admit`] for the local socket, where every caller is the administrator.
     pub fn admit_administrator(
         &self,
         head: &Head,

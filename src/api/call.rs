@@ -235,7 +235,7 @@ impl Admission {
         &self.request_id
     }
 
-    /// The address from which the request comes; `None` at the local door.
+    /// The address from which the request comes; `None` at the local socket.
     pub(super) fn address(&self) -> Option<IpAddr> {
         self.peer
     }

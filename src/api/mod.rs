@@ -1,5 +1,5 @@
-//! The router behind both doors, `https` (the network) and `local` (the Unix socket of the command
-//! line): it decides who may do what and how often, and answers.
+//! The router behind both servers, `https` (the network) and `local` (the Unix socket of the
+//! command line): it decides who may do what and how often, and answers.
 //!
 //! ```text
 //! Head ──▶ admit: authenticate ▶ rate ▶ route ▶ method ▶ scope ▶ media type ──▶ Admission
@@ -80,7 +80,7 @@ pub struct Options {
     /// The URL below which clients find `/Users`, without a slash at the end. `None` if nothing is
     /// served: then the URL that was served last is used.
     pub base_url: Option<String>,
-    /// The address on which the network door listens, if there is one.
+    /// The address on which the HTTPS server listens, if there is one.
     pub address: Option<SocketAddr>,
     /// The settings that can change while serving.
     pub tuning: Tuning,
@@ -376,7 +376,7 @@ impl Api {
         self.clock.now()
     }
 
-    /// Counts a connection of the network door until the returned guard is dropped.
+    /// Counts a connection of the HTTPS server until the returned guard is dropped.
     pub fn connected(&self) -> Counted {
         self.metrics.connected()
     }

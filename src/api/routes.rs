@@ -1,5 +1,5 @@
 //! The route table: every path that exists, its methods, who may use them, and the handlers. Both
-//! doors use this table; a path that is not in it does not exist.
+//! servers use this table; a path that is not in it does not exist.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -22,7 +22,7 @@ pub(super) enum Access {
     Open(fn(&Api, &Admission) -> Outcome),
     /// Tokens of this scope, and the administrator.
     Scim(Scope, fn(&Api, &Admission, &Principal, &[u8]) -> Outcome),
-    /// Only the administrator, at the local door.
+    /// Only the administrator, at the local socket.
     Administration(fn(&Api, &Admission, &Administrator, &[u8]) -> Outcome),
 }
 
@@ -317,7 +317,7 @@ pub enum AccessKind {
     Open,
     /// Tokens of this scope, and the administrator.
     Scim(Scope),
-    /// Only the administrator, at the local door.
+    /// Only the administrator, at the local socket.
     Administration,
 }
 

@@ -1,5 +1,5 @@
-//! Requests to the local door. The answer is JSON, or a failure in the server's own words. [`each`]
-//! does the same for several names.
+//! Requests to the local socket. The answer is JSON, or a failure in the server's own words.
+//! [`each`] does the same for several names.
 
 use serde_json::Value;
 

@@ -1,5 +1,5 @@
 //! The command line: parses what was typed, sends requests and prints the answers. Commands that
-//! need the directory ask the local door, which `serve` opens. Others, such as `manual` and
+//! need the directory ask the local socket, which `serve` opens. Others, such as `manual` and
 //! `config`, need neither.
 
 mod args;

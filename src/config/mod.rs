@@ -62,7 +62,7 @@ pub fn store_path(data_dir: &Path) -> PathBuf {
     data_dir.join("users.redb")
 }
 
-/// The local door's socket in a data directory. The error says that the path is too long for a
+/// The local socket in a data directory. The error says that the path is too long for a
 /// socket.
 pub fn socket_path(data_dir: &Path) -> Result<PathBuf, String> {
     let path = data_dir.join("admin.sock");

@@ -82,7 +82,7 @@ impl Head {
         Ok(Some((head, skipped + length)))
     }
 
-    /// A head from its parts, for the local door.
+    /// A head from its parts, for the local socket.
     pub fn new(method: &str, target: &str, headers: &[(String, String)]) -> Result<Self, Fault> {
         target::check(target.as_bytes())?;
         let mut bytes = Vec::new();

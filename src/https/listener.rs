@@ -1,4 +1,4 @@
-//! Accepts connections until the door is closed, whatever errors `accept` returns.
+//! Accepts connections until the server is closed, whatever errors `accept` returns.
 
 use std::io::{self, PipeReader, PipeWriter};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
@@ -37,15 +37,15 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// The open network door.
-pub struct Door {
+/// The open HTTPS server.
+pub struct Server {
     address: SocketAddr,
     shared: Arc<Shared>,
     stop: PipeWriter,
     accepting: JoinHandle<()>,
 }
 
-/// What every connection of the door uses.
+/// What every connection of the server uses.
 pub(super) struct Shared {
     pub(super) api: Arc<Api>,
     pub(super) tls: Arc<ServerConfig>,
@@ -55,7 +55,7 @@ pub(super) struct Shared {
 }
 
 /// How many connections a limit of descriptors allows. Some descriptors are left for other uses, or
-/// the local door could accept nobody any more.
+/// the local socket could accept nobody any more.
 fn connections_max(limit: Option<u64>) -> usize {
     let left = limit.map(|limit| limit.saturating_sub(limits::DESCRIPTORS_RESERVED));
     let left = left.and_then(|left| usize::try_from(left).ok());
@@ -91,7 +91,7 @@ impl Door {
         })
     }
 
-    /// The address at which the door listens.
+    /// The address at which the server listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }

@@ -1,4 +1,4 @@
-//! The network door: TLS and HTTP/1.1 on blocking sockets, a worker for each connection.
+//! The HTTPS server: TLS and HTTP/1.1 on blocking sockets, a worker for each connection.
 //! Strict in what it reads, bounded in what it holds, and with an absolute deadline on
 //! everything that a peer could drag out.
 //!
@@ -27,5 +27,5 @@ mod table;
 mod tls;
 mod workers;
 
-pub use listener::{Door, bind};
+pub use listener::{Server, bind};
 pub use tls::server_config;

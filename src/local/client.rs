@@ -1,4 +1,4 @@
-//! The command line's side of the local door. With a server running it sends requests through the
+//! The command line's side of the local socket. With a server running it sends requests through the
 //! socket; without one it opens the store itself and calls the same router, so that every command
 //! does the same thing either way.
 

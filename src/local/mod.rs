@@ -1,5 +1,5 @@
-//! The local door: administration over a Unix socket that only its owner may open, and the command
-//! line's client of it. Every caller here is the administrator.
+//! The local socket: administration over a Unix socket that only its owner may open, and the
+//! command line's client of it. Every caller here is the administrator.
 //!
 //! `tiny_http` reads this socket and nothing else. What it lacks (time limits, bounds, strict
 //! framing) matters on a network; behind a 0600 socket the only caller is the person who owns the
@@ -7,10 +7,10 @@
 
 mod client;
 mod conversation;
-mod door;
+mod server;
 
 pub use client::{Client, Error, server_of};
-pub use door::Door;
+pub use server::Server;
 
 /// The header with the command line's user name, percent-encoded. It is recorded as a claim.
 const CLAIMED_NAME: &str = "golinks-administrator";

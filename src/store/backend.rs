@@ -15,7 +15,7 @@ use std::thread;
 
 use redb::{BackendError, StorageBackend};
 
-use super::unsynced::Unsynced;
+use super::unsynced::UnsyncedData;
 use crate::limits;
 use crate::locks::ignore_poison;
 
@@ -84,7 +84,7 @@ impl Health {
 pub(super) struct GuardedBackend {
     inner: Backend,
     health: Arc<Health>,
-    unsynced: Arc<Unsynced>,
+    unsynced: Arc<UnsyncedData>,
     waits: Arc<AtomicBool>,
 }
 
@@ -93,7 +93,7 @@ impl GuardedBackend {
     pub(super) fn new(
         inner: Backend,
         health: Arc<Health>,
-        unsynced: Arc<Unsynced>,
+        unsynced: Arc<UnsyncedData>,
         waits: Arc<AtomicBool>,
     ) -> Self {
         Self {
@@ -105,7 +105,7 @@ impl GuardedBackend {
     }
 
     /// A storage that does not wait for space.
-    pub(super) fn without_waiting(inner: Backend, unsynced: Arc<Unsynced>) -> Self {
+    pub(super) fn without_waiting(inner: Backend, unsynced: Arc<UnsyncedData>) -> Self {
         Self::new(inner, Arc::default(), unsynced, Arc::default())
     }
 

@@ -24,7 +24,7 @@ use super::row;
 use super::tables::{
     self, AUDIT, CHAIN, EMAILS, EXTERNALS, META, NAMES, SEEN, SETTINGS, TOKENS, Tables, USERS,
 };
-use super::unsynced::Unsynced;
+use super::unsynced::UnsyncedData;
 use super::{FORMAT, OpenError, Outline, ReadError, Shared, Snapshot, saved, upgrade};
 use crate::secret::{Digest, Sha256};
 use crate::{files, limits};
@@ -194,7 +194,7 @@ fn go_on(may_go_on: &dyn Fn() -> bool) -> io::Result<()> {
 /// row, that each user is found under its own keys and no others, and the audit chain.
 pub fn check(path: &Path, describe: RowReader) -> Result<Backup, OpenError> {
     let digest = digest_of(path)?;
-    if Unsynced::of(Some(path)).is_anothers() {
+    if UnsyncedData::of(Some(path)).is_anothers() {
         log::warn!(
             "{}: a sync to disk has failed, so the disk may lack some of what is read from it; the \
              next process to open the store repairs that",
@@ -306,7 +306,7 @@ impl Restore<'_> {
         let unconfirmed = files::sync_directory_of(path).err();
         // The mark belongs to the replaced store, which may come back with a power failure.
         if unconfirmed.is_none()
-            && let Err(error) = Unsynced::of(Some(path)).remove_mark()
+            && let Err(error) = UnsyncedData::of(Some(path)).remove_mark()
         {
             log::warn!("the next start will rewrite the store unnecessarily: {error}");
         }

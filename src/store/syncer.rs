@@ -30,7 +30,7 @@ use crate::locks::ignore_poison;
 const TOLD_WITHIN: Duration = Duration::from_millis(5);
 
 /// A commit that is written but not synced yet, and what follows the sync.
-pub(super) struct Unsynced {
+pub(super) struct UnsyncedCommit {
     pub(super) storage: Deferring,
     /// The state that it has made; `None` if that cannot be read.
     pub(super) snapshot: Option<Arc<Snapshot>>,
@@ -48,7 +48,7 @@ pub(super) struct Unanswered {
     pub(super) head: ChainPosition,
 }
 
-impl Unsynced {
+impl UnsyncedCommit {
     /// Syncs the commit, publishes its state, and returns the callers to answer.
     pub(super) fn finish(self, shared: &Shared) -> Result<Vec<Callers>, Unanswered> {
         let synced = catch_unwind(AssertUnwindSafe(|| self.storage.sync_owed()));
@@ -88,7 +88,7 @@ struct State {
 enum Work {
     #[default]
     Nothing,
-    Given(Box<Unsynced>),
+    Given(Box<UnsyncedCommit>),
     Underway,
     /// The commit failed; `None` if a bug has left nobody to answer.
     Failed(Option<Unanswered>),
@@ -102,7 +102,7 @@ impl Work {
 
 impl Syncer {
     /// Hands over a commit to finish. No other one may be underway.
-    pub(super) fn give(&self, commit: Unsynced) {
+    pub(super) fn give(&self, commit: UnsyncedCommit) {
         self.set(Work::Given(Box::new(commit)));
     }
 
@@ -191,7 +191,7 @@ impl Syncer {
         callers
     }
 
-    fn next(&self) -> Option<Box<Unsynced>> {
+    fn next(&self) -> Option<Box<UnsyncedCommit>> {
         let mut state = self.state();
         loop {
             match std::mem::replace(&mut state.work, Work::Underway) {

@@ -24,7 +24,7 @@ const PAGE_BYTES: usize = 4096;
 
 /// The data of a store that the disk may lack.
 #[derive(Debug, Default)]
-pub(super) struct Unsynced {
+pub(super) struct UnsyncedData {
     state: Mutex<State>,
     /// `None` if the storage is not a file.
     mark: Option<Mark>,
@@ -138,7 +138,7 @@ fn lock(storage: &dyn StorageBackend) -> Result<(), OpenError> {
     }
 }
 
-impl Unsynced {
+impl UnsyncedData {
     /// What is unsynced of the file at `path`, if the storage is a file.
     pub(super) fn of(path: Option<&Path>) -> Self {
         Self {
@@ -330,7 +330,7 @@ mod tests {
     fn what_was_written_since_the_last_sync_is_written_again() {
         let (broken, _) = Disk::new(true, false);
         let (well, opener) = Disk::new(false, false);
-        let unsynced = Unsynced::of(None);
+        let unsynced = UnsyncedData::of(None);
         unsynced.make_up(&opener, false).expect("nothing to do");
         unsynced.note(0, 4096);
         // What was written before the first sync is unknown.
@@ -362,12 +362,12 @@ mod tests {
         let mark = folder.path().join("users.unsynced");
         let (broken, opener) = Disk::new(true, false);
         let (well, again) = Disk::new(false, false);
-        let unsynced = Unsynced::of(Some(&path));
+        let unsynced = UnsyncedData::of(Some(&path));
         unsynced.sync(&well).expect("synced");
         assert!(unsynced.sync(&broken).is_err() && mark.exists() && !unsynced.is_anothers());
         // Another process finds it, on a disk that still fails, and while the store is locked.
         let (_, locked) = Disk::new(false, true);
-        let other = Unsynced::of(Some(&path));
+        let other = UnsyncedData::of(Some(&path));
         assert!(other.is_anothers());
         assert!(matches!(
             other.make_up(&locked, false),
@@ -402,7 +402,7 @@ mod tests {
         let folder = TempDir::new().expect("a folder");
         let path = folder.path().join("users.redb");
         let (broken, opener) = Disk::new(true, false);
-        let unsynced = Arc::new(Unsynced::of(Some(&path)));
+        let unsynced = Arc::new(UnsyncedData::of(Some(&path)));
         let storage =
             GuardedBackend::without_waiting(opener().expect("open"), Arc::clone(&unsynced));
         let is_locked = || {
@@ -410,7 +410,7 @@ mod tests {
             locked.expect("a lock")
         };
         assert!(is_locked());
-        assert!(Unsynced::of(Some(&path)).sync(&broken).is_err() && !is_locked());
+        assert!(UnsyncedData::of(Some(&path)).sync(&broken).is_err() && !is_locked());
         unsynced.remove_mark().expect("removed");
         assert!(is_locked());
         // A process may lock the storage to repair its own failed sync.
@@ -421,7 +421,7 @@ mod tests {
     fn whoever_has_a_storage_locked_is_not_locked_out() {
         let (broken, _) = Disk::new(true, false);
         let (well, locked) = Disk::new(false, true);
-        let unsynced = Unsynced::of(None);
+        let unsynced = UnsyncedData::of(None);
         assert!(unsynced.sync(&broken).is_err());
         unsynced.make_up(&locked, true).expect("written");
         assert_eq!(well.take().len(), 8);

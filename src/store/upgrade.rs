@@ -41,7 +41,7 @@ use super::tables::{
     self, AUDIT, CHAIN, CHAIN_ANCHOR, CHAIN_HEAD, EMAILS, EXTERNALS, META, META_FORMAT,
     META_USERS_NEXT, NAMES, SEEN, SETTINGS, TOKENS, USERS,
 };
-use super::unsynced::Unsynced;
+use super::unsynced::UnsyncedData;
 use super::{FORMAT, OpenError, Opener, ReadError, row};
 use crate::fix::quoted;
 use crate::secret::{Digest, Sha256};
@@ -64,7 +64,7 @@ struct State {
 pub(super) fn with_backup(
     path: &Path,
     opener: &Opener,
-    unsynced: &Arc<Unsynced>,
+    unsynced: &Arc<UnsyncedData>,
     describe: RowReader,
 ) -> Result<(), OpenError> {
     // A full disk is an error at once, because no caller is served yet who could wait. Closing

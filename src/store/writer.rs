@@ -31,9 +31,9 @@ use super::index::Changes;
 use super::opening::{Known, Open, close};
 use super::queue::{Callers, Next, Outcome, Plan, Queue, answer};
 use super::snapshot::Snapshot;
-use super::syncer::{Syncer, Unanswered, Unsynced};
+use super::syncer::{Syncer, Unanswered, UnsyncedCommit};
 use super::tables::Tables;
-use super::unsynced::Unsynced;
+use super::unsynced::UnsyncedData;
 use super::view::View;
 use super::{OpenError, ReadError, Shared, saved};
 use crate::limits;
@@ -47,7 +47,7 @@ pub(super) struct Writer {
     pub(super) site: Site,
     pub(super) describe: RowReader,
     pub(super) shared: Shared,
-    pub(super) unsynced: Arc<Unsynced>,
+    pub(super) unsynced: Arc<UnsyncedData>,
     /// Whether everything is checked before it is served for the first time.
     pub(super) checks_first: bool,
     syncer: Arc<Syncer>,
@@ -81,7 +81,7 @@ enum Attempt {
 impl Writer {
     pub(super) fn new(site: Site, describe: RowReader, shared: Shared, checks_first: bool) -> Self {
         Self {
-            unsynced: Arc::new(Unsynced::of(site.path.as_deref())),
+            unsynced: Arc::new(UnsyncedData::of(site.path.as_deref())),
             site,
             describe,
             shared,
@@ -315,7 +315,7 @@ impl Writer {
                 // The commit is written: a failure to read it back must not tell its callers that
                 // it failed.
                 let snapshot = guarded(|| Ok(self.snapshot(open)?)).ok().map(Arc::new);
-                let commit = Unsynced {
+                let commit = UnsyncedCommit {
                     storage: open.storage.clone(),
                     snapshot,
                     unanswered: Unanswered {
@@ -343,7 +343,7 @@ impl Writer {
 
     /// Has a commit synced: by the syncer if there is or will soon be something else to do,
     /// otherwise here, since waking another thread takes as long as a sync of some disks.
-    fn finish(&self, commit: Unsynced, is_followed: bool, queue: &Queue) -> Option<Stop> {
+    fn finish(&self, commit: UnsyncedCommit, is_followed: bool, queue: &Queue) -> Option<Stop> {
         let is_readable = commit.snapshot.is_some();
         if is_readable && (is_followed || !queue.is_empty()) {
             self.syncer.give(commit);

@@ -1,5 +1,6 @@
 //! Users that the trials of `check` left behind because a run was cut short, or because a proxy
-//! blocked a deletion. They are deleted through the local door, which has no proxy in front of it.
+//! blocked a deletion. They are deleted through the local socket, which has no proxy in front of
+//! it.
 //!
 //! Their userName ends in [`SUFFIX`], but any client that may write can give any user such a name,
 //! and a deletion cannot be undone. So only users are deleted that, according to the audit trail,

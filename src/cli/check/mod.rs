@@ -1,7 +1,7 @@
 //! `check`: finds out why the identity provider cannot reach the server, or that it can. Each
 //! problem comes with the line that fixes it. The order is that of a request on its way:
 //! configuration, machine, server and tokens, name, port, certificate; then the requests
-//! themselves, through the network door.
+//! themselves, through the HTTPS server.
 
 mod leftovers;
 mod machine;
@@ -288,11 +288,11 @@ fn ask_all(wanted: &Wanted<'_>, client: &mut Client, findings: &mut Findings) ->
         return findings.not_run("requests", "they would not reach this server");
     }
     let like = wanted.typed.like;
-    let (door, mut shown) = (&mut reached.door, WrongTokens::default());
-    trial::reading(client, door, (has_users, like), &mut shown, findings)?;
+    let (https, mut shown) = (&mut reached.https, WrongTokens::default());
+    trial::reading(client, https, (has_users, like), &mut shown, findings)?;
     match like {
-        Some(provider) => suites::playing(provider, client, door, &mut shown, findings)?,
-        None if wanted.typed.write => trial::writing(client, door, &mut shown, findings)?,
+        Some(provider) => suites::playing(provider, client, https, &mut shown, findings)?,
+        None if wanted.typed.write => trial::writing(client, https, &mut shown, findings)?,
         None => {
             leftovers::warn(client, findings)?;
             let how = findings.command("check --write");

@@ -13,7 +13,7 @@ use crate::limits;
 
 /// The HTTPS port, once reached.
 pub(super) struct Reached {
-    pub(super) door: Client,
+    pub(super) https: Client,
     /// How to make it lead to the server, if it does not.
     pub(super) lead: String,
     /// Whether a cloud accepts the certificate.
@@ -29,7 +29,7 @@ enum Reachability {
     ThisMachine,
 }
 
-/// Connects to the network door; `None` if it cannot be reached.
+/// Connects to the HTTPS server; `None` if it cannot be reached.
 pub(super) fn reach(
     installation: &Value,
     extra: Option<&ExtraAuthorities>,
@@ -47,8 +47,8 @@ pub(super) fn reach(
         return Ok(None);
     }
     let accepted = peer::certificate(installation, &url, extra, findings)?;
-    Ok(accepted.map(|(door, is_certified)| Reached {
-        door,
+    Ok(accepted.map(|(https, is_certified)| Reached {
+        https,
         lead: lead(&url, &listens),
         is_certified,
         from,
@@ -281,9 +281,9 @@ mod tests {
             (Reachability::ThisNetwork, true, Outcome::Warn),
             (Reachability::ThisMachine, true, Outcome::Warn),
         ] {
-            let door = Client::of_a_cloud("https://localhost").expect("a URL");
+            let https = Client::of_a_cloud("https://localhost").expect("a URL");
             let reached = Reached {
-                door,
+                https,
                 lead: String::new(),
                 is_certified,
                 from,

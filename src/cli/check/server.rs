@@ -94,7 +94,7 @@ fn unreachable_store(
     findings: &mut Findings,
 ) -> Result<(), Halt> {
     let (topic, fix) = match &error {
-        // A server may be starting, or about to open its local door again.
+        // A server may be starting, or about to open its local socket again.
         local::Error::Store(OpenError::Locked) => ("server", once_more(findings)),
         local::Error::Silent(_) => ("server", restart(findings).to_owned()),
         local::Error::NoDirectory(_) => ("server", start(data_dir, findings)),

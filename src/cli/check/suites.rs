@@ -1,11 +1,11 @@
-//! Plays everything that one identity provider sends, suite by suite, through the network door. The
+//! Plays everything that one identity provider sends, suite by suite, through the HTTPS server. The
 //! users are made up, and no others are changed. Those left over are deleted through the local
-//! door, since a proxy in front of the network door may block deletions.
+//! socket, since a proxy in front of the HTTPS server may block deletions.
 
 use super::trial::{WrongTokens, played, tell, topic, with_token};
 use super::{Findings, Halt, Outcome, leftovers};
 use crate::cli::output::counted;
-use crate::idp::client::Client as Door;
+use crate::idp::client::Client as HttpsClient;
 use crate::idp::guard::Guard;
 use crate::idp::play::StepReport;
 use crate::idp::{Provider, Report, Suite, trial};
@@ -18,7 +18,7 @@ const TOPIC: &str = "users made";
 pub(super) fn playing(
     provider: Provider,
     client: &mut Client,
-    door: &mut Door,
+    https: &mut HttpsClient,
     shown: &mut WrongTokens,
     findings: &mut Findings,
 ) -> Result<(), Halt> {
@@ -26,8 +26,8 @@ pub(super) fn playing(
         let mut made = 0;
         for suite in provider.suites() {
             let suite = shown.once(suite(&trial::person(secret::random())));
-            made += with_token(provider.scope(), client, door, |client, door, token| {
-                whole(&suite, token, client, door, findings)
+            made += with_token(provider.scope(), client, https, |client, https, token| {
+                whole(&suite, token, client, https, findings)
             })?;
         }
         Ok(made)
@@ -49,11 +49,11 @@ fn whole(
     suite: &Suite,
     token: &Secret,
     client: &mut Client,
-    door: &mut Door,
+    https: &mut HttpsClient,
     findings: &mut Findings,
 ) -> Result<usize, Halt> {
     let failed_before = findings.count(Outcome::Fail);
-    let mut guard = Guard::before(door);
+    let mut guard = Guard::before(https);
     let mut tell_failed = |step: &StepReport| {
         if step.is_sent && !step.passed() {
             tell(suite.name, step, findings)?;

@@ -1,4 +1,4 @@
-//! Sends the requests of identity providers through the network door: those that only read, and on
+//! Sends the requests of identity providers through the HTTPS server: those that only read, and on
 //! request the whole life of a user who is deleted at its end.
 
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use super::network::Reached;
 use super::{Findings, Halt, ask, leftovers};
 use crate::cli::output::text_of;
 use crate::http1::client::{Request, Response};
-use crate::idp::client::Client as Door;
+use crate::idp::client::Client as HttpsClient;
 use crate::idp::guard::Guard;
 use crate::idp::play::StepReport;
 use crate::idp::step::Credential;
@@ -17,7 +17,7 @@ use crate::secret::{self, Secret};
 
 const LIFE: &str = "life of a user";
 
-/// A token issued at the local door, and forgotten after use.
+/// A token issued at the local socket, and forgotten after use.
 struct TemporaryToken {
     id: String,
     text: Secret,
@@ -46,14 +46,14 @@ impl TemporaryToken {
 pub(super) fn with_token<T>(
     scope: &str,
     client: &mut Client,
-    door: &mut Door,
-    play: impl FnOnce(&mut Client, &mut Door, &Secret) -> Result<T, Halt>,
+    https: &mut HttpsClient,
+    play: impl FnOnce(&mut Client, &mut HttpsClient, &Secret) -> Result<T, Halt>,
 ) -> Result<T, Halt> {
     let token = TemporaryToken::issue(client, scope)?;
-    let outcome = play(client, door, &token.text);
+    let outcome = play(client, https, &token.text);
     // The server will close a forgotten token's connections at a time of its own: a request lost to
     // that would be reported as a failure, which it is not.
-    door.disconnect();
+    https.disconnect();
     if !matches!(outcome, Err(Halt::Timeout(_))) {
         token.forget(client)?;
     }
@@ -92,13 +92,13 @@ pub(super) fn arrives(
 ) -> Result<bool, Halt> {
     let token = TemporaryToken::issue(client, "metrics")?;
     let answer = send(
-        &mut reached.door,
+        &mut reached.https,
         "GET",
         "/ServiceProviderConfig",
         &token.text,
     );
     let (id, status) = (token.id.clone(), answer.map(|answer| answer.status));
-    reached.door.disconnect();
+    reached.https.disconnect();
     if token.forget(client)? {
         return Ok(true);
     }
@@ -117,7 +117,7 @@ pub(super) fn arrives(
 }
 
 fn send(
-    door: &mut Door,
+    https: &mut HttpsClient,
     method: &str,
     target: &str,
     token: &Secret,
@@ -129,14 +129,14 @@ fn send(
         headers: &[("Authorization", &authorization)],
         body: None,
     };
-    door.send(&request).map(|(answer, _)| answer)
+    https.send(&request).map(|(answer, _)| answer)
 }
 
 /// Plays the requests that providers begin with, except the suites of `like`, which is played as a
 /// whole.
 pub(super) fn reading(
     client: &mut Client,
-    door: &mut Door,
+    https: &mut HttpsClient,
     (has_users, like): (bool, Option<Provider>),
     shown: &mut WrongTokens,
     findings: &mut Findings,
@@ -146,13 +146,13 @@ pub(super) fn reading(
         let mut suites = like.map_or(&[][..], Provider::suites).iter();
         suites.any(|suite| suite(&person).name == name)
     };
-    with_token("read", client, door, |client, door, token| {
+    with_token("read", client, https, |client, https, token| {
         for reading in reading::opening(&person, has_users) {
             if is_played(reading.suite.name) {
                 continue;
             }
             let suite = shown.once(reading.suite);
-            told(&suite, client, door, token, findings)?;
+            told(&suite, client, https, token, findings)?;
             let left_out = reading.left_out.len();
             if left_out > 0 {
                 let what = format!("{left_out} steps that write, or that need an existing user");
@@ -166,14 +166,14 @@ pub(super) fn reading(
 /// Plays a user's life, and its end.
 pub(super) fn writing(
     client: &mut Client,
-    door: &mut Door,
+    https: &mut HttpsClient,
     shown: &mut WrongTokens,
     findings: &mut Findings,
 ) -> Result<(), Halt> {
     let suite = shown.once(trial::life(&trial::person(secret::random())));
     let ((), names) = leftovers::around(LIFE, client, findings, |client, findings| {
-        with_token("full", client, door, |client, door, token| {
-            life(&suite, client, door, token, findings)
+        with_token("full", client, https, |client, https, token| {
+            life(&suite, client, https, token, findings)
         })
     })?;
     if names.is_empty() {
@@ -185,11 +185,11 @@ pub(super) fn writing(
 fn life(
     suite: &Suite,
     client: &mut Client,
-    door: &mut Door,
+    https: &mut HttpsClient,
     token: &Secret,
     findings: &mut Findings,
 ) -> Result<(), Halt> {
-    let mut guard = Guard::before(door);
+    let mut guard = Guard::before(https);
     told(suite, client, &mut guard, token, findings)?;
     match guard.made().first().map(|id| trial::end(id)) {
         Some(end) => told(&end, client, &mut guard, token, findings),

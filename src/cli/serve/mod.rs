@@ -1,5 +1,5 @@
-//! `serve`: opens the store, the certificate and both doors, says where the server is, waits for a
-//! signal, and closes everything. `running` is what goes on meanwhile.
+//! `serve`: opens the store, the certificate and both servers, says where the server is, waits for
+//! a signal, and closes everything. `running` is what goes on meanwhile.
 
 mod running;
 
@@ -88,9 +88,9 @@ pub(super) fn run(
         Failure::new(code, error)
     })?;
     let api = Arc::new(api);
-    let local = local::Door::open(&socket, &api).map_err(|error| unopened(&socket, &error))?;
+    let local = local::Server::open(&socket, &api).map_err(|error| unopened(&socket, &error))?;
     let tls = https::server_config(Arc::clone(&cell) as Arc<_>);
-    let door = https::Door::open(listener, tls, Arc::clone(&api))
+    let https = https::Server::open(listener, tls, Arc::clone(&api))
         .map_err(|error| Failure::new(status::IO, error))?;
     let maintenance = Maintenance::start(Arc::clone(&api), Arc::clone(&cell))?;
 
@@ -101,7 +101,7 @@ pub(super) fn run(
             clock::Instant::CLOCK_FLOOR
         );
     }
-    log::info!("serving {base_url} address={}", door.local_addr());
+    log::info!("serving {base_url} address={}", https.local_addr());
     service::ready(&format!("serving {base_url}"));
     let data_dir = config.data_dir.clone();
     if let Err(failure) = tell(&data_dir, created, &base_url, &cell, &api, program) {
@@ -111,7 +111,7 @@ pub(super) fn run(
     let mut reload = Reload::new(sources, configuration, is_level_typed, &api, cell);
     let is_local_open = local.probe();
     thread::scope(|scope| {
-        let watchdog = service::Watchdog::start(scope, || door.is_accepting() && is_local_open());
+        let watchdog = service::Watchdog::start(scope, || https.is_accepting() && is_local_open());
         running::wait_for_stop(&mut signals, &mut reload);
         drop(watchdog);
     });

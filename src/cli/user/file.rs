@@ -80,7 +80,7 @@ impl UserFile {
         let start = if survey.has_bom { BOM.len() as u64 } else { 0 };
         file.seek(SeekFrom::Start(start))
             .map_err(|error| unusable(path, &error))?;
-        let form = if is_json {
+        let format = if is_json {
             RowFormat::Json {
                 lines: BufReader::new(file).lines(),
                 number: 0,
@@ -90,7 +90,7 @@ impl UserFile {
         };
         Ok(Self {
             rows: survey.rows,
-            form,
+            format,
             has_bom: survey.has_bom,
             ignored: ignored.to_vec(),
             held: None,

@@ -1,5 +1,5 @@
-//! The server's side of the local door: workers answer requests from the socket, and a keeper opens
-//! it again if it stops accepting.
+//! The server's side of the local socket: workers answer requests from the socket, and a keeper
+//! opens it again if it stops accepting.
 
 use std::borrow::Cow;
 use std::fs;
@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tiny_http::{Method, Request, Server};
+use tiny_http::{Method, Request};
 
 use super::CLAIMED_NAME;
 use super::conversation::Conversation;
@@ -28,8 +28,8 @@ use crate::http1::{Answer, BODY_TOO_LARGE, Body, Fault, Head, Version};
 use crate::limits;
 use crate::locks::ignore_poison;
 
-/// The open local door.
-pub struct Door {
+/// The server at the local socket.
+pub struct Server {
     socket: Arc<Socket>,
     workers: Vec<JoinHandle<()>>,
     /// Disconnected once the last worker has ended.
@@ -39,7 +39,7 @@ pub struct Door {
     keeping: Sender<()>,
 }
 
-/// What the threads of the door share.
+/// What the threads of the server share.
 struct Socket {
     path: PathBuf,
     servers: Mutex<Servers>,
@@ -50,13 +50,13 @@ struct Socket {
 #[derive(Clone)]
 struct Servers {
     /// The one that listens at the path.
-    newest: Arc<Server>,
+    newest: Arc<tiny_http::Server>,
     /// Those that accept nobody any more, the newest last. Their conversations go on.
-    ended: Vec<Arc<Server>>,
+    ended: Vec<Arc<tiny_http::Server>>,
 }
 
-impl Door {
-    /// Opens the door at `path`. A socket at which nobody answers is a leftover and is removed;
+impl Server {
+    /// Opens the socket at `path`. One at which nobody answers is a leftover and is removed;
     /// anything else there is an error.
     pub fn open(path: &Path, api: &Arc<Api>) -> io::Result<Self> {
         let socket = Arc::new(Socket {
@@ -99,7 +99,7 @@ impl Door {
         move || is_accepting(&path)
     }
 
-    /// Closes the door and removes the socket. A client that does not take its answer within
+    /// Closes the server and removes the socket. A client that does not take its answer within
     /// `patience` is cut off when the process ends.
     pub fn close(self, patience: Duration) {
         drop(self.keeping);
@@ -145,7 +145,7 @@ impl Socket {
         servers.newest.recv_timeout(wait)
     }
 
-    /// Opens the door again whenever it stops accepting, until `kept` is disconnected. A single
+    /// Opens the socket again whenever it stops accepting, until `kept` is disconnected. A single
     /// connection without a free descriptor or thread stops `tiny_http` for good, and somebody may
     /// have removed the socket.
     fn keep_open(&self, kept: &Receiver<()>) {
@@ -188,7 +188,7 @@ impl Socket {
 }
 
 /// Wakes all workers that wait at this server, so that they look for the newest one.
-fn wake_workers(server: &Server) {
+fn wake_workers(server: &tiny_http::Server) {
     for _ in 0..limits::LOCAL_WORKERS {
         server.unblock();
     }
@@ -204,13 +204,13 @@ fn is_accepting(path: &Path) -> bool {
     }
 }
 
-fn listen(path: &Path) -> io::Result<Arc<Server>> {
+fn listen(path: &Path) -> io::Result<Arc<tiny_http::Server>> {
     remove_leftover(path)?;
     // The data directory is 0700 and the process has umask 0077: the socket is never open to
     // others, not even between these two lines.
     let listener = UnixListener::bind(path)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-    let server = Server::from_listener(listener, None).map_err(io::Error::other)?;
+    let server = tiny_http::Server::from_listener(listener, None).map_err(io::Error::other)?;
     Ok(Arc::new(server))
 }
 
@@ -401,10 +401,10 @@ mod tests {
         let api = api(folder.path());
         // A leftover of a server that was killed.
         drop(UnixListener::bind(&path).expect("bound"));
-        let door = Door::open(&path, &api).expect("opened");
+        let server = Server::open(&path, &api).expect("opened");
         let mode = fs::metadata(&path).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        let second = Door::open(&path, &api).map(|_| ()).map_err(|e| e.kind());
+        let second = Server::open(&path, &api).map(|_| ()).map_err(|e| e.kind());
         assert_eq!(second, Err(io::ErrorKind::AddrInUse));
         let mut client = UnixStream::connect(&path).expect("connected");
         client
@@ -412,12 +412,12 @@ mod tests {
             .expect("sent");
         let answer = read_response(&mut client, false, 1000).expect("an answer");
         assert_eq!(answer.body, br#"{"tokens":[]}"#);
-        let is_accepting = door.probe();
+        let is_accepting = server.probe();
         assert!(is_accepting());
-        door.close(Duration::from_secs(60));
+        server.close(Duration::from_secs(60));
         assert!(!path.exists() && !is_accepting());
         fs::write(&path, "precious").expect("written");
-        assert!(Door::open(&path, &api).is_err());
+        assert!(Server::open(&path, &api).is_err());
         assert_eq!(fs::read(&path).expect("still there"), b"precious");
     }
 
@@ -425,7 +425,7 @@ mod tests {
     fn who_does_not_go_on_keeps_nobody_from_closing() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("admin.sock");
-        let door = Door::open(&path, &api(folder.path())).expect("opened");
+        let server = Server::open(&path, &api(folder.path())).expect("opened");
         let mut client = UnixStream::connect(&path).expect("connected");
         let head = b"POST /scim/v2/Users HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\
                      Content-Length: 9\r\n\r\n";
@@ -433,7 +433,7 @@ mod tests {
         // The server waits for the body now.
         let mut byte = [0];
         client.read_exact(&mut byte).expect("to go on");
-        door.close(Duration::from_millis(100));
+        server.close(Duration::from_millis(100));
         assert!(!path.exists());
     }
 
@@ -441,7 +441,7 @@ mod tests {
     fn a_body_beyond_the_bound_is_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("admin.sock");
-        let door = Door::open(&path, &api(folder.path())).expect("opened");
+        let server = Server::open(&path, &api(folder.path())).expect("opened");
         let mut client = UnixStream::connect(&path).expect("connected");
         let length = limits::BODY_BYTES_MAX + 1;
         let head =
@@ -459,6 +459,6 @@ mod tests {
         let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
         let counted = "{route=\"/scim/v2/Users\",method=\"POST\",status=\"413\"} 1";
         assert!(metrics.contains(counted), "{metrics}");
-        door.close(Duration::from_secs(60));
+        server.close(Duration::from_secs(60));
     }
 }
