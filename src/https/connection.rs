@@ -9,8 +9,8 @@ use std::time::Instant as Monotonic;
 use rustls::{ServerConnection, Stream};
 
 use super::deadline::Deadline;
+use super::linger;
 use super::listener::Shared;
-use super::rest;
 use super::slot::Slot;
 use crate::api::{Admission, Api};
 use crate::http1::answer::{
@@ -206,7 +206,7 @@ impl<'a> Connection<'a> {
                 let answer = taken_back.and_then(|it| self.shared.api.refuse_revoked(it));
                 return match answer.map(|answer| self.send_last(&answer)) {
                     Some(Ok(())) => {
-                        rest::drain_after_shutdown(&mut self.socket, &self.shared.closing);
+                        linger::drain_after_shutdown(&mut self.socket, &self.shared.closing);
                         self.linger()
                     }
                     _ => Then::End,
@@ -419,7 +419,7 @@ impl<'a> Connection<'a> {
                 return Then::End;
             }
         }
-        rest::drop_until_end(&self.stream, &mut self.socket, &self.shared.closing);
+        linger::drop_until_end(&self.stream, &mut self.socket, &self.shared.closing);
         Then::End
     }
 
@@ -492,6 +492,6 @@ fn refuse_plain_http(shared: &Shared, socket: &mut Deadline, stream: &TcpStream,
     let bytes = last_bytes(&shared.api, &answer);
     socket.set(Monotonic::now() + limits::CLOSE_DURATION_MAX);
     if socket.write_all(&bytes).is_ok() {
-        rest::drop_until_end(stream, socket, &shared.closing);
+        linger::drop_until_end(stream, socket, &shared.closing);
     }
 }

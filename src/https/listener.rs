@@ -12,7 +12,7 @@ use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::connection::Connection;
-use super::table::Table;
+use super::connections::Connections;
 use super::workers::Workers;
 use crate::api::Api;
 use crate::limits;
@@ -74,7 +74,7 @@ impl Door {
         let shared = Arc::new(Shared {
             api,
             tls,
-            table: Table::new(most),
+            connections: Connections::new(most),
             closing: OnceLock::new(),
         });
         let accepting = {
@@ -151,14 +151,14 @@ fn accept_until(
             Err(error) if is_transient(&error) => {}
             Err(error) => {
                 complaint.log(&format!("a connection cannot be accepted: {error}"));
-                shared.table.evict_stranger();
+                shared.connections.evict_stranger();
                 thread::sleep(PAUSE_AFTER_ERROR);
             }
         }
     }
 }
 
-/// Gives an accepted connection a place in the table and a worker, or closes it.
+/// Gives an accepted connection a place among the connections and a worker, or closes it.
 fn welcome(
     stream: TcpStream,
     peer: IpAddr,
@@ -171,7 +171,7 @@ fn welcome(
     };
     prepare().map_err(|error| format!("a connection cannot be prepared: {error}"))?;
     let stream = Arc::new(stream);
-    let Some(slot) = shared.table.enter(Arc::clone(&stream), peer) else {
+    let Some(slot) = shared.connections.enter(Arc::clone(&stream), peer) else {
         return Err(
             "a connection was refused: all slots are in use by busy clients with a valid token"
                 .to_owned(),
@@ -186,19 +186,19 @@ fn welcome(
             drop(leaving);
         })
     };
-    let end_one = || shared.table.evict_stranger();
+    let end_one = || shared.connections.evict_stranger();
     workers.submit(job, end_one).map_err(|why| {
-        shared.table.leave(&slot);
+        shared.connections.leave(&slot);
         format!("a connection was refused: {why}")
     })
 }
 
-/// Removes a connection from the table, however its worker ends.
+/// Removes a connection from those that are open, however its worker ends.
 struct Leaving<'a>(&'a Shared, &'a super::slot::Slot);
 
 impl Drop for Leaving<'_> {
     fn drop(&mut self) {
-        self.0.table.leave(self.1);
+        self.0.connections.leave(self.1);
     }
 }
 
@@ -244,8 +244,8 @@ mod tests {
             (Some(300), 172),
             (Some(40), 8),
         ];
-        for (limit, connections) in table {
-            assert_eq!(connections_max(limit), connections, "{limit:?}");
+        for (limit, most) in table {
+            assert_eq!(connections_max(limit), most, "{limit:?}");
         }
     }
 }

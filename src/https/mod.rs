@@ -3,7 +3,7 @@
 //! everything that a peer could drag out.
 //!
 //! ```text
-//! listener ──▶ table (who may stay) ──▶ workers ──▶ connection:
+//! listener ──▶ connections (who may stay) ──▶ workers ──▶ connection:
 //!
 //!   handshake ──▶ idle ──▶ head ──▶ framing ──▶ admit ──▶ body ──▶ answer ──▶ write ─┐
 //!      │           ▲ │       │         │          │         │                       │
@@ -19,11 +19,11 @@
 //! Out of scope: HTTP/2, client certificates, early data, compression.
 
 mod connection;
+mod connections;
 mod deadline;
+mod linger;
 mod listener;
-mod rest;
 mod slot;
-mod table;
 mod tls;
 mod workers;
 

@@ -1,5 +1,5 @@
-//! One connection, as shared by the table and its worker: the token that it has shown, what it is
-//! doing, and the ways to end it.
+//! One connection, as shared by `connections` and its worker: the token that it has shown, what it
+//! is doing, and the ways to end it.
 
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use crate::access::Token;
 use crate::limits;
 use crate::locks::ignore_poison;
 
-/// One connection, as shared by the table and its worker.
+/// One connection, as shared by `connections` and its worker.
 pub(super) struct Slot {
     pub(super) number: u64,
     stream: Arc<TcpStream>,

@@ -22,8 +22,8 @@ use crate::access::{Token, network_of};
 use crate::limits;
 use crate::locks::ignore_poison;
 
-/// All connections.
-pub(super) struct Table {
+/// All connections, each with its slot.
+pub(super) struct Connections {
     slots: Mutex<Slots>,
     emptied: Condvar,
     connections_max: usize,
@@ -37,7 +37,7 @@ struct Slots {
     told: Option<Monotonic>,
 }
 
-impl Table {
+impl Connections {
     pub(super) fn new(connections_max: usize) -> Self {
         Self {
             slots: Mutex::default(),
@@ -270,12 +270,12 @@ mod tests {
     fn where_all_places_are_taken_strangers_push_out_those_of_the_address_with_the_most() {
         const MOST: usize = 20;
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
-        let table = Table::new(MOST);
+        let connections = Connections::new(MOST);
         let here: IpAddr = "192.0.2.1".parse().expect("an address");
         let there: IpAddr = "2001:db8::1".parse().expect("an address");
         let enter = |peer| {
             let (server, client) = pair(&listener);
-            (table.enter(server, peer).expect("room"), client)
+            (connections.enter(server, peer).expect("room"), client)
         };
         let (known, mut with_token) = enter(here);
         known.set_token(&token("idp"));
@@ -292,15 +292,17 @@ mod tests {
     #[test]
     fn whoever_comes_alone_stays_while_crowds_come_and_go() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
-        let table = Table::new(limits::CONNECTIONS_MAX);
+        let connections = Connections::new(limits::CONNECTIONS_MAX);
         let (crowd, _crowd) = pair(&listener);
         let (alone, mut client) = pair(&listener);
         let from = |group: u32| IpAddr::from((0x0a00_0000 + group).to_be_bytes());
         let lone = from(1000);
-        table.enter(alone, lone).expect("room");
+        connections.enter(alone, lone).expect("room");
         for number in 0..20 * limits::CONNECTIONS_MAX {
             let group = u32::try_from(number % 60).expect("small");
-            table.enter(Arc::clone(&crowd), from(group)).expect("room");
+            connections
+                .enter(Arc::clone(&crowd), from(group))
+                .expect("room");
         }
         assert!(is_open(&mut client), "a lone newcomer was pushed out");
     }
@@ -308,13 +310,13 @@ mod tests {
     #[test]
     fn when_all_places_are_taken_strangers_go_first_and_then_the_longest_idle() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
-        let table = Table::new(limits::CONNECTIONS_MAX);
+        let connections = Connections::new(limits::CONNECTIONS_MAX);
         // Each has less than a share.
         let tokens = ["a", "b", "c", "d", "e"].map(token);
         let (busy, _busy) = pair(&listener);
         let enter = |stream, number: usize| {
             let number = u32::try_from(number).expect("small");
-            table.enter(stream, IpAddr::from((0x0a00_0000 + number).to_be_bytes()))
+            connections.enter(stream, IpAddr::from((0x0a00_0000 + number).to_be_bytes()))
         };
         let (stranger, mut left) = pair(&listener);
         let (idle, mut asleep) = pair(&listener);
@@ -347,14 +349,14 @@ mod tests {
     #[test]
     fn nothing_is_begun_for_a_stranger_who_was_cut_and_nobody_is_cut_who_has_begun() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
-        let table = Table::new(limits::CONNECTIONS_MAX);
+        let connections = Connections::new(limits::CONNECTIONS_MAX);
         let enter = || {
             let (server, client) = pair(&listener);
             let here = "192.0.2.1".parse().expect("an address");
-            (table.enter(server, here).expect("room"), client)
+            (connections.enter(server, here).expect("room"), client)
         };
         let (late, _late) = enter();
-        table.evict_stranger();
+        connections.evict_stranger();
         // Its request had arrived, with a token.
         late.set_token(&token("idp"));
         assert!(!late.begin_work());
@@ -362,7 +364,7 @@ mod tests {
         known.set_token(&token("idp"));
         let (busy, mut at_work) = enter();
         assert!(busy.begin_work());
-        table.evict_stranger();
+        connections.evict_stranger();
         assert!(!known.cut_stranger());
         assert!(is_open(&mut with_token) && is_open(&mut at_work));
     }
@@ -370,11 +372,11 @@ mod tests {
     #[test]
     fn a_token_with_more_than_its_share_makes_room_for_a_few_strangers_and_only_where_it_waits() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
-        let table = Table::new(8);
+        let connections = Connections::new(8);
         let peer: IpAddr = "192.0.2.1".parse().expect("an address");
         let enter = || {
             let (server, client) = pair(&listener);
-            (table.enter(server, peer), client)
+            (connections.enter(server, peer), client)
         };
         let [hoarder, idp] = ["hoarder", "idp"].map(token);
         let now = Monotonic::now();
@@ -433,28 +435,28 @@ mod tests {
     #[test]
     fn a_body_that_is_awaited_has_no_time_left_to_it_and_an_answer_has() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
-        let table = Table::new(1);
+        let connections = Connections::new(1);
         let peer: IpAddr = "192.0.2.1".parse().expect("an address");
         let (server, mut client) = pair(&listener);
-        let slot = table.enter(server, peer).expect("room");
+        let slot = connections.enter(server, peer).expect("room");
         slot.set_token(&token("idp"));
         let now = Monotonic::now();
         slot.set_writing(now);
-        assert!(table.enter(pair(&listener).0, peer).is_none());
+        assert!(connections.enter(pair(&listener).0, peer).is_none());
         slot.set_reading(now);
-        assert!(table.enter(pair(&listener).0, peer).is_some());
+        assert!(connections.enter(pair(&listener).0, peer).is_some());
         assert!(!is_open(&mut client));
     }
 
     #[test]
     fn whose_token_is_no_longer_good_is_ended_unless_it_is_at_work() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
-        let table = Table::new(limits::CONNECTIONS_MAX);
+        let connections = Connections::new(limits::CONNECTIONS_MAX);
         let [good, revoked] = ["good", "revoked"].map(token);
         let peer: IpAddr = "192.0.2.1".parse().expect("an address");
         let enter = |token| {
             let (server, client) = pair(&listener);
-            let slot = table.enter(server, peer).expect("room");
+            let slot = connections.enter(server, peer).expect("room");
             slot.set_token(token);
             (slot, client)
         };
@@ -462,7 +464,7 @@ mod tests {
         let (other, _d) = enter(&good);
         awaited.set_reading(Monotonic::now());
         assert!(busy.begin_work());
-        table.end_tokens(|token| token.id != revoked.id);
+        connections.end_tokens(|token| token.id != revoked.id);
         let ended = [&idle, &awaited, &busy, &other].map(|slot| slot.is_ending());
         assert_eq!(ended, [true, true, false, false]);
     }
@@ -470,14 +472,14 @@ mod tests {
     #[test]
     fn an_idle_connection_that_must_go_can_still_answer_what_arrived() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
-        let table = Table::new(limits::CONNECTIONS_MAX);
+        let connections = Connections::new(limits::CONNECTIONS_MAX);
         let (server, mut client) = pair(&listener);
         let peer = "192.0.2.1".parse().expect("an address");
-        let slot = table.enter(Arc::clone(&server), peer).expect("room");
+        let slot = connections.enter(Arc::clone(&server), peer).expect("room");
         client.write_all(b"?").expect("sent");
         // Makes sure that the byte was received before the end.
         server.peek(&mut [0]).expect("arrived");
-        table.end_idle();
+        connections.end_idle();
         assert!(slot.is_ending());
         let mut byte = [0];
         assert_eq!((&*server).read(&mut byte).expect("read"), 1);
