@@ -21,10 +21,10 @@ use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 
 use super::Api;
-use super::call::Admission;
 use super::damage::Damage;
 use super::problem::Problem;
 use super::reply::{self, Outcome};
+use super::request::Admission;
 use crate::access::{Administrator, Issue, Mode, Scope, Terms, Token, TokenText};
 use crate::certificate;
 use crate::clock::Instant;

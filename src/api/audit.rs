@@ -4,10 +4,10 @@
 use serde_json::{Value, json};
 
 use super::Api;
-use super::call::Admission;
 use super::history;
 use super::problem::Problem;
 use super::reply::{self, Outcome};
+use super::request::Admission;
 use crate::access::Administrator;
 use crate::clock::Instant;
 use crate::directory::{Wanted, Way};

@@ -6,10 +6,10 @@ use std::time::Instant as Monotonic;
 use serde_json::{Map, Value, json};
 
 use super::Api;
-use super::call::Admission;
 use super::problem::Problem;
 use super::refusals::Refused;
 use super::reply::{self, Outcome};
+use super::request::Admission;
 use crate::access::{Principal, Scope};
 use crate::directory::{Done, UserId};
 use crate::limits;

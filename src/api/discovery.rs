@@ -9,9 +9,9 @@
 use serde_json::{Value, json};
 
 use super::Api;
-use super::call::Admission;
 use super::problem::Problem;
 use super::reply::{self, Outcome};
+use super::request::Admission;
 use crate::access::Principal;
 use crate::limits;
 use crate::scim::bulk::Endpoint;

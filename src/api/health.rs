@@ -12,9 +12,9 @@ use std::sync::atomic::Ordering;
 use serde_json::{Value, json};
 
 use super::Api;
-use super::call::Admission;
 use super::problem::Problem;
 use super::reply::{self, Outcome};
+use super::request::Admission;
 use super::warnings::{self, Warning};
 use crate::access::{Administrator, Principal};
 use crate::clock::Instant;
@@ -106,7 +106,7 @@ pub(super) fn status(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> O
                 "isRaised": alarm.raised.is_some(),
                 "since": alarm.raised.map(|since| since.to_string()),
             },
-            "ignored": api.ignored.to_json(),
+            "ignored": api.ignored_names.to_json(),
             "certificate": certificate_days_left(api, now).map(|days| json!({"daysLeft": days})),
             "warnings": warnings::all(api, &alarm, now)
                 .iter()

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::Api;
-use super::call::Admission;
 use super::problem::Problem;
 use super::reply::{self, Outcome};
+use super::request::Admission;
 use crate::access::Administrator;
 use crate::columns::{self, Columns, Empty, Row};
 use crate::directory::{Error, Imported, Record};

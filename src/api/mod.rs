@@ -12,27 +12,27 @@
 //! token cannot make the server hold bytes. A bug in a handler becomes one 500, not a dead worker.
 
 mod administration;
-mod admit;
+mod admission;
 mod audit;
 mod bulk;
-mod call;
-mod cause;
 mod cursor;
 mod damage;
 mod discovery;
-mod explain;
+mod explanation;
 mod health;
 mod history;
-mod ignored;
+mod ignored_names;
 mod import;
-mod kept;
 mod page;
-mod places;
+mod page_ends;
 mod problem;
+mod query;
+mod refusal_cause;
 mod refusals;
 mod reply;
+mod request;
 mod routes;
-mod search;
+mod stored_settings;
 mod tuning;
 mod users;
 mod warnings;
@@ -46,8 +46,8 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Instant as Monotonic;
 
 pub use administration::described_backup;
-pub use call::Admission;
 pub use reply::Refusal;
+pub use request::Admission;
 pub use routes::{AccessKind, route_table};
 pub use tuning::Tuning;
 
@@ -63,12 +63,12 @@ use crate::scim::{Tolerance, Tolerated};
 use crate::secret;
 use crate::store::{OpenError, Store, WriteError};
 use crate::turns::{Turn, Turns};
-use cause::word_of;
 use cursor::Cursors;
 use damage::Damages;
-use ignored::Ignored;
-use places::PageEnds;
+use ignored_names::IgnoredNames;
+use page_ends::PageEnds;
 use problem::Problem;
+use refusal_cause::word_of;
 use refusals::{Refusals, Refused};
 use reply::Outcome;
 use routes::Access;
@@ -113,7 +113,7 @@ pub struct Api {
     metrics: Metrics,
     logged_steps: LoggedSteps,
     refusals: Refusals,
-    ignored: Ignored,
+    ignored_names: IgnoredNames,
     /// Turns for requests with a large body, which takes much more space in memory than on the
     /// wire.
     large: Turns,
@@ -197,7 +197,7 @@ impl Api {
                 store.commits(),
             ),
             refusals: Refusals::default(),
-            ignored: Ignored::default(),
+            ignored_names: IgnoredNames::default(),
             large: Turns::new(limits::LARGE_BODIES_AT_ONCE_MAX),
             bulky: Turns::new(limits::BULK_BODIES_AT_ONCE_MAX),
             started,
@@ -338,13 +338,13 @@ impl Api {
 
     /// The answer to bytes that are not a request.
     pub fn refuse(&self, fault: &Fault, peer: Option<IpAddr>) -> Answer {
-        let call = call::NewRequest::new(peer);
+        let request = request::NewRequest::new(peer);
         let is_told = peer.is_none_or(|peer| self.failures.count_refusal(peer, Monotonic::now()));
         self.metrics.answered("none", "none", fault.status);
         if peer.is_some() {
-            self.note_unreadable(&call, fault);
+            self.note_unreadable(&request, fault);
         }
-        call.unreadable(fault, is_told)
+        request.unreadable(fault, is_told)
     }
 
     /// The answer to an admitted request whose body cannot be read.
@@ -406,7 +406,7 @@ impl Api {
             self.metrics.tolerated(tolerated.tolerance.name());
             call.note(tolerated);
             if call.token().is_none_or(|token| !token.is_temporary()) {
-                self.ignored.note(tolerated);
+                self.ignored_names.note(tolerated);
             }
         }
     }

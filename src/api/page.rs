@@ -2,9 +2,9 @@
 //! fetch them; their header fields keep foreign content out.
 
 use super::Api;
-use super::call::Admission;
 use super::problem::Problem;
 use super::reply::{self, Outcome};
+use super::request::Admission;
 use crate::http1::{Answer, Body};
 use crate::page::{self, File};
 

@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 
-use super::cause::Cause;
 use super::damage::Damage;
+use super::refusal_cause::Cause;
 use super::reply;
 use crate::access::{IssueError, Rejection, Scope};
 use crate::directory;

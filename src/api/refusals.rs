@@ -20,9 +20,9 @@ use std::time::Instant as Monotonic;
 use serde_json::{Map, Value, json};
 
 use super::Api;
-use super::call::{Admission, NOBODY, NewRequest};
-use super::cause::Cause;
 use super::problem::Problem;
+use super::refusal_cause::Cause;
+use super::request::{Admission, NOBODY, NewRequest};
 use super::routes;
 use crate::access::Principal;
 use crate::clock::Instant;

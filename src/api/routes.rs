@@ -4,11 +4,11 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use super::call::Admission;
 use super::problem::Problem;
 use super::reply::Outcome;
+use super::request::Admission;
 use super::{
-    Api, administration, audit, bulk, discovery, explain, health, history, import, page, search,
+    Api, administration, audit, bulk, discovery, explanation, health, history, import, page, query,
     users,
 };
 use crate::access::{Administrator, Principal, Scope};
@@ -74,14 +74,14 @@ static ROUTES: &[Route] = &[
     route(Get, "/scim/v2/Schemas/{}", Scim(Read, discovery::schema)),
     route(Get, "/metrics", Scim(Metrics, health::metrics)),
     route(Get, "/readyz", Scim(Metrics, health::readyz)),
-    route(Get, "/scim/v2", Scim(Read, search::by_parameters)),
-    route(Post, "/scim/v2/.search", Scim(Read, search::by_message)),
+    route(Get, "/scim/v2", Scim(Read, query::by_parameters)),
+    route(Post, "/scim/v2/.search", Scim(Read, query::by_message)),
     route(Post, "/scim/v2/Bulk", Scim(Provision, bulk::bulk)),
-    route(Get, "/scim/v2/Users", Scim(Read, search::by_parameters)),
+    route(Get, "/scim/v2/Users", Scim(Read, query::by_parameters)),
     route(
         Post,
         "/scim/v2/Users/.search",
-        Scim(Read, search::by_message),
+        Scim(Read, query::by_message),
     ),
     route(Post, "/scim/v2/Users", Scim(Provision, users::create)),
     route(Get, "/scim/v2/Users/{}", Scim(Read, users::retrieve)),
@@ -184,7 +184,7 @@ static ROUTES: &[Route] = &[
     route(
         Get,
         "/admin/explanations/{}",
-        Administration(explain::explanation),
+        Administration(explanation::explanation),
     ),
     route(
         Post,

@@ -1,9 +1,9 @@
-//! `/Users`: translates between HTTP and the directory. Queries are in `search`.
+//! `/Users`: translates between HTTP and the directory. Queries are in `query`.
 
 use super::Api;
-use super::call::Admission;
 use super::problem::Problem;
 use super::reply::{self, Outcome};
+use super::request::Admission;
 use crate::access::Principal;
 use crate::directory::Written;
 use crate::scim::user::Echo;

@@ -1,5 +1,6 @@
-//! One request on its way through the router: its id, its caller, what its path and query say, and
-//! the one log line that it leaves.
+//! One request on its way through the router, before its head was examined ([`NewRequest`]) and
+//! once it was admitted ([`Admission`]): its id, its caller, what its path and query say, and the
+//! one log line that it leaves. The checks in between are in `admission`.
 
 use std::borrow::Cow;
 use std::net::IpAddr;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Instant as Monotonic;
 
 use super::Api;
-use super::call::Admission;
 use super::cursor;
 use super::damage::Damages;
 use super::problem::Problem;
 use super::reply::{self, Outcome};
+use super::request::Admission;
 use crate::access::Principal;
 use crate::directory::{Asker, Page, Query, Start};
 use crate::http1::answer::Broken;
@@ -36,7 +36,8 @@ pub(super) fn by_parameters(
     let request = SearchRequest::from_parameters(parameter, projection, &mut leniency)?;
     api.note(call, leniency.tolerated());
     let walk = Walk::of(request, api, call, principal);
-    // A page by index is always sent, never confirmed by 304: sending it notes its end (`places`).
+    // A page by index is always sent, never confirmed by 304: sending it notes its end
+    // (`page_ends`).
     if matches!(walk.request.paging, Paging::Index(_)) {
         return walk.answer(walk.start()?).map(|(answer, _)| answer);
     }

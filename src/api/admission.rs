@@ -1,5 +1,6 @@
-//! Admission: the checks that need only the head of a request. Who is the caller, may it use the
-//! route, can its body be understood? No body is read here.
+//! Admission: the checks that turn a [`request::NewRequest`] into an [`Admission`], and need only
+//! its head. Who is the caller, may it use the route, can its body be understood? No body is read
+//! here.
 
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,11 +8,11 @@ use std::sync::Arc;
 use std::time::Instant as Monotonic;
 
 use super::Api;
-use super::call::{self, Admission, Who};
-use super::cause::word_of;
 use super::problem::Problem;
+use super::refusal_cause::word_of;
 use super::refusals::Refused;
 use super::reply::Refusal;
+use super::request::{self, Admission, Who};
 use super::routes::{self, Access, Found};
 use crate::access::{self, Administrator, Credentials, Principal, Rejection, Token};
 use crate::http1::{Head, Method};
@@ -20,8 +21,8 @@ use crate::metrics;
 impl Api {
     /// Admits or refuses a request from the network.
     pub fn admit(&self, head: &Head, peer: IpAddr) -> Result<Admission, Refusal> {
-        let call = call::NewRequest::new(Some(peer));
-        let admitted = guarded(&call, || self.admit_from_network(head, peer, &call));
+        let request = request::NewRequest::new(Some(peer));
+        let admitted = guarded(&request, || self.admit_from_network(head, peer, &request));
         self.counted(head, admitted)
     }
 
@@ -31,15 +32,15 @@ impl Api {
         head: &Head,
         who: &Administrator,
     ) -> Result<Admission, Refusal> {
-        let call = call::NewRequest::new(None);
+        let request = request::NewRequest::new(None);
         let principal = Principal::Administrator(who.clone());
-        let admitted = guarded(&call, || {
+        let admitted = guarded(&request, || {
             routes::find(head)
                 .and_then(|found| {
                     check_media_type(head)?;
-                    Ok(call.admitted(head, found, Some(principal.clone())))
+                    Ok(request.admitted(head, found, Some(principal.clone())))
                 })
-                .map_err(|problem| call.refused(head, problem, &Who::Known(principal.clone())))
+                .map_err(|problem| request.refused(head, problem, &Who::Known(principal.clone())))
         });
         self.counted(head, admitted)
     }
@@ -61,18 +62,18 @@ impl Api {
         &self,
         head: &Head,
         peer: IpAddr,
-        call: &call::NewRequest,
+        request: &request::NewRequest,
     ) -> Result<Admission, Refusal> {
         match self.authenticate(head, peer) {
-            Ok(token) => self.admit_bearer(head, call, token),
-            Err(why) => self.admit_stranger(head, peer, call, why),
+            Ok(token) => self.admit_bearer(head, request, token),
+            Err(why) => self.admit_stranger(head, peer, request, why),
         }
     }
 
     fn admit_bearer(
         &self,
         head: &Head,
-        call: &call::NewRequest,
+        request: &request::NewRequest,
         token: Arc<Token>,
     ) -> Result<Admission, Refusal> {
         let found = token
@@ -86,11 +87,11 @@ impl Api {
             Ok(found)
         });
         match allowed {
-            Ok(found) => Ok(call.admitted(head, found, Some(bearer))),
+            Ok(found) => Ok(request.admitted(head, found, Some(bearer))),
             Err(problem) => {
-                let refused = Refused::by_head(call, head);
+                let refused = Refused::by_head(request, head);
                 self.note_refusal(&bearer, &refused, &problem);
-                Err(call.refused(head, problem, &Who::Known(bearer)))
+                Err(request.refused(head, problem, &Who::Known(bearer)))
             }
         }
     }
@@ -99,23 +100,23 @@ impl Api {
         &self,
         head: &Head,
         peer: IpAddr,
-        call: &call::NewRequest,
+        request: &request::NewRequest,
         why: Option<Rejection>,
     ) -> Result<Admission, Refusal> {
         let problem = match routes::find(head) {
             Ok(found) if matches!(found.route.access, Access::Open(_)) => {
-                return Ok(call.admitted(head, found, None));
+                return Ok(request.admitted(head, found, None));
             }
             // Paths that need no token have nothing to hide.
             Err(problem) if !routes::is_protected(head) => problem,
             Ok(found) if matches!(found.route.access, Access::Administration(_)) => {
                 Problem::not_found()
             }
-            _ => return Err(self.refuse_stranger(head, peer, call, why)),
+            _ => return Err(self.refuse_stranger(head, peer, request, why)),
         };
-        self.note_stranger("elsewhere", &Refused::by_head(call, head), &problem);
+        self.note_stranger("elsewhere", &Refused::by_head(request, head), &problem);
         let is_told = self.failures.count_refusal(peer, Monotonic::now());
-        Err(call.refused(head, problem, &Who::Stranger { is_told }))
+        Err(request.refused(head, problem, &Who::Stranger { is_told }))
     }
 
     /// 401; 429 once the address has failed too often.
@@ -123,7 +124,7 @@ impl Api {
         &self,
         head: &Head,
         peer: IpAddr,
-        call: &call::NewRequest,
+        request: &request::NewRequest,
         why: Option<Rejection>,
     ) -> Refusal {
         let reason = word_of(why);
@@ -135,9 +136,9 @@ impl Api {
         let problem = noted
             .retry_after_seconds
             .map_or_else(|| Problem::unauthorized(why), Problem::too_many_failures);
-        self.note_stranger(reason, &Refused::by_head(call, head), &problem);
+        self.note_stranger(reason, &Refused::by_head(request, head), &problem);
         let is_told = noted.is_told;
-        call.refused(head, problem, &Who::Stranger { is_told })
+        request.refused(head, problem, &Who::Stranger { is_told })
     }
 
     /// The token that was sent, or why it is not accepted; `Err(None)` if no credentials were sent.
@@ -159,10 +160,10 @@ impl Api {
 
 /// Answers a bug in the handling of a head like one in a handler.
 fn guarded(
-    call: &call::NewRequest,
+    request: &request::NewRequest,
     admit: impl FnOnce() -> Result<Admission, Refusal>,
 ) -> Result<Admission, Refusal> {
-    catch_unwind(AssertUnwindSafe(admit)).unwrap_or_else(|_| Err(call.broken()))
+    catch_unwind(AssertUnwindSafe(admit)).unwrap_or_else(|_| Err(request.broken()))
 }
 
 /// Checks that the principal may use the route. For tokens, administration does not exist.

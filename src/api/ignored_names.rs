@@ -12,7 +12,7 @@ use crate::scim::{Tolerance, Tolerated};
 
 /// The first names that were ignored, each once.
 #[derive(Default)]
-pub(super) struct Ignored(Mutex<State>);
+pub(super) struct IgnoredNames(Mutex<State>);
 
 #[derive(Default)]
 struct State {
@@ -21,7 +21,7 @@ struct State {
     are_more: bool,
 }
 
-impl Ignored {
+impl IgnoredNames {
     pub(super) fn note(&self, tolerated: &Tolerated) {
         if tolerated.ignored.is_empty() {
             return;
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn so_many_names_are_kept_each_once() {
-        let ignored = Ignored::default();
+        let ignored = IgnoredNames::default();
         let most = limits::IGNORED_REMEMBERED_MAX;
         let note = |number: usize| {
             ignored.note(&Tolerated {

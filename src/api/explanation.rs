@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 use serde_json::{Value, json};
 
 use super::Api;
-use super::call::Admission;
-use super::cause::{Cause, word_of};
+use super::refusal_cause::{Cause, word_of};
 use super::reply::{self, Outcome};
+use super::request::Admission;
 use crate::access::{Administrator, Rejection};
 
 /// Answers from the memory of refusals and from the audit trail, backwards from `before`. `next` is

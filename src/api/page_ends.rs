@@ -8,7 +8,7 @@
 //! once, each may show a user twice but must not miss one: a user missed in an import looks
 //! unassigned. Clients that stop once they have seen the total number of users still fetch the
 //! rest, since the reported total is never less than the next index while there is a next page
-//! (`search`).
+//! (`query`).
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
