@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use super::args::Audit;
 use super::explain;
-use super::moment::moment;
 use super::output::{self, Column, Format, Listing, elements, second, text_of};
 use super::previous_holders::PreviousHolders;
+use super::time_argument::moment;
 use super::{
     Failure, SEARCH, ask, ask_or_hint, from_local, login_name, require_token, status, with_client,
 };

@@ -3,21 +3,21 @@
 //! `config`, need neither.
 
 mod args;
-mod asking;
 mod audit;
 mod backup;
 mod cert;
 mod check;
 mod config;
 mod explain;
-mod generate;
+mod generated;
 mod guide;
 mod manual;
-mod moment;
 mod output;
 mod previous_holders;
+mod request;
 mod serve;
 mod service;
+mod time_argument;
 mod tls;
 mod token;
 mod user;
@@ -41,7 +41,7 @@ use crate::local::{self, Client};
 use crate::logging;
 use crate::store::OpenError;
 use args::{Args, Command};
-use asking::{SEARCH, answered, ask, ask_or_hint, each, require_token, sent};
+use request::{SEARCH, answered, ask, ask_or_hint, each, require_token, sent};
 
 /// Exit statuses: those of `sysexits.h`, 1 for what was refused or not found, and a shell's for
 /// what SIGINT ended.
@@ -164,8 +164,8 @@ fn without_configuration(command: &Command) -> Option<Result<(), Failure>> {
         Command::Config(args::Config::Default) => config::print_default(),
         Command::Guide { which: None } => output::choices::<args::Guide>(),
         Command::Completions { shell: None } => output::choices::<Shell>(),
-        Command::Completions { shell: Some(shell) } => generate::completions(*shell),
-        Command::Man { dir } => generate::man(dir),
+        Command::Completions { shell: Some(shell) } => generated::completions(*shell),
+        Command::Man { dir } => generated::man(dir),
         Command::Serve(_)
         | Command::Token(_)
         | Command::User(_)

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::args::{EVERYWHERE, Token};
-use super::moment::{end, seconds};
 use super::output::{self, Column, Listing, Report, elements, minute, text_of};
+use super::time_argument::{end, seconds};
 use super::{Failure, ask, ask_or_hint, each, status};
 use crate::clock::{Clock, Instant, SystemClock};
 use crate::http1::target::encode;

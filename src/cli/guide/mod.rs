@@ -1,7 +1,8 @@
 //! `guide`: prints what to type into an identity provider, filled in for this installation. The
-//! texts are beside this file, with `{placeholders}`; `before` adds what must be changed first.
+//! texts are beside this file, with `{placeholders}`; `prerequisites` adds what must be changed
+//! first.
 
-mod before;
+mod prerequisites;
 
 use std::path::PathBuf;
 
@@ -204,7 +205,7 @@ impl Place {
 /// Fills the placeholders. A test fails if a guide has any other.
 fn fill(text: &str, place: &Place, caller: Caller) -> String {
     let values = [
-        ("{before}", before::told(place, caller)),
+        ("{before}", prerequisites::told(place, caller)),
         ("{base_url}", place.base_url().to_owned()),
         (
             "{base_url_slash}",

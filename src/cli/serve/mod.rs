@@ -1,7 +1,7 @@
 //! `serve`: opens the store, the certificate and both servers, says where the server is, waits for
-//! a signal, and closes everything. `running` is what goes on meanwhile.
+//! a signal, and closes everything. `maintenance` is what goes on meanwhile.
 
-mod running;
+mod maintenance;
 
 use std::fs;
 use std::io::{self, IsTerminal};
@@ -18,7 +18,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
-use self::running::{Maintenance, Reload};
+use self::maintenance::{Maintenance, Reload};
 use super::{
     Failure, output, service, status, store_hint, store_status, tls, token, too_few_descriptors,
 };
@@ -74,7 +74,7 @@ pub(super) fn run(
         Options {
             base_url: Some(base_url.as_str().to_owned()),
             address: Some(address),
-            tuning: running::tuning(config),
+            tuning: maintenance::tuning(config),
             certificate: Some(Arc::clone(&cell)),
             data_dir: config.data_dir.clone(),
             clock: Arc::new(SystemClock),
@@ -112,7 +112,7 @@ pub(super) fn run(
     let is_local_open = local.probe();
     thread::scope(|scope| {
         let watchdog = service::Watchdog::start(scope, || https.is_accepting() && is_local_open());
-        running::wait_for_stop(&mut signals, &mut reload);
+        maintenance::wait_for_stop(&mut signals, &mut reload);
         drop(watchdog);
     });
     service::stopping();

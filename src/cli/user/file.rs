@@ -1,6 +1,6 @@
 //! Reads a file of users for an import or a comparison: CSV as spreadsheets write it, or JSON
-//! lines. `survey` checks the whole file first; then it is read batch by batch. The server decides
-//! what a row does.
+//! lines. `file_check` checks the whole file first; then it is read batch by batch. The server
+//! decides what a row does.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -12,9 +12,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::super::{Failure, quoted, status, unusable};
+use super::file_check::{BOM, FileCheck, is_filler};
 use super::input::Input;
-use super::numbered::Numbered;
-use super::survey::{BOM, Survey, is_filler};
+use super::line_numbers::LineNumbers;
 use crate::columns::{self, Columns, REASON, Row};
 use crate::limits;
 use crate::scim::fold::fold;
@@ -45,7 +45,7 @@ pub(super) enum RowFormat {
         columns: Arc<Columns>,
         /// The column in which an earlier import wrote its reason.
         reason_at: Option<usize>,
-        records: csv::Reader<Numbered<File>>,
+        records: csv::Reader<LineNumbers<File>>,
     },
     /// Each line is a resource.
     Json {
@@ -76,8 +76,8 @@ impl UserFile {
     /// Checks the file as a whole and reads its header, without the columns that are `ignored`.
     pub(super) fn open(path: &Path, data_dir: &Path, ignored: &[String]) -> Result<Self, Failure> {
         let Input { mut file, is_json } = Input::open(path, data_dir)?;
-        let survey = Survey::make(path, &mut file, is_json)?;
-        let start = if survey.has_bom { BOM.len() as u64 } else { 0 };
+        let check = FileCheck::of(path, &mut file, is_json)?;
+        let start = if check.has_bom { BOM.len() as u64 } else { 0 };
         file.seek(SeekFrom::Start(start))
             .map_err(|error| unusable(path, &error))?;
         let format = if is_json {
@@ -86,12 +86,12 @@ impl UserFile {
                 number: 0,
             }
         } else {
-            RowFormat::csv(path, file, survey.delimiter, ignored)?
+            RowFormat::csv(path, file, check.delimiter, ignored)?
         };
         Ok(Self {
-            rows: survey.rows,
+            rows: check.rows,
             format,
-            has_bom: survey.has_bom,
+            has_bom: check.has_bom,
             ignored: ignored.to_vec(),
             held: None,
             seen: HashSet::new(),
@@ -241,7 +241,7 @@ impl RowFormat {
             .delimiter(delimiter)
             .has_headers(false)
             .flexible(true)
-            .from_reader(Numbered::new(file));
+            .from_reader(LineNumbers::new(file));
         let Some((number, header)) = read_record(&mut records)? else {
             let what = format!("{}: there is no header", path.display());
             return Err(Failure::new(status::DATA, what));
@@ -302,7 +302,7 @@ impl RowFormat {
 /// The next CSV row that is not empty: the line on which it begins, and its cells. Spreadsheets
 /// leave empty rows before the header and at the end.
 fn read_record(
-    records: &mut csv::Reader<Numbered<File>>,
+    records: &mut csv::Reader<LineNumbers<File>>,
 ) -> Result<Option<(u64, Vec<String>)>, Failure> {
     let mut record = csv::StringRecord::new();
     loop {

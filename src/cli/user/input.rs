@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::super::{AS_ROOT, Failure, status, unusable};
 use super::file::is_json;
-use super::survey::BOM;
+use super::file_check::BOM;
 use crate::{files, limits};
 
 /// An opened input, positioned at its start.

@@ -6,12 +6,12 @@ mod delete;
 mod diff;
 mod export;
 mod file;
+mod file_check;
 mod history;
 mod import;
 mod input;
-mod numbered;
+mod line_numbers;
 mod rejects;
-mod survey;
 mod undo;
 
 use std::path::Path;
@@ -22,8 +22,8 @@ use args::Selected;
 pub(super) use args::User;
 use file::UserFile;
 
-use super::moment::moment;
 use super::output::{self, Column, Format, Listing, Report, elements, minute, text_of};
+use super::time_argument::moment;
 use super::{Failure, SEARCH, ask, ask_or_hint, each, quoted, status};
 use crate::clock::{Clock, SystemClock};
 use crate::http1::target::encode;

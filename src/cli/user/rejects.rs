@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use super::super::{Failure, output, status, unusable};
 use super::args;
 use super::file::{Line, RowFormat, UserFile, keep_whole, rejects_beside};
+use super::file_check::BOM;
 use super::input::has_place_beside;
-use super::survey::BOM;
 use crate::columns::{self, REASON};
 use crate::files;
 

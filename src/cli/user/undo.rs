@@ -4,8 +4,8 @@ use std::io::IsTerminal as _;
 
 use serde_json::{Value, json};
 
-use super::super::moment::moment;
 use super::super::output::{self, Column, Format, Listing, elements, text_of};
+use super::super::time_argument::moment;
 use super::super::{Failure, ask, require_token, status};
 use super::args::Undo;
 use super::history::shown;

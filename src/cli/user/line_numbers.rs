@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read};
 
 /// A source that notes where its lines begin while it is read.
-pub(super) struct Numbered<R> {
+pub(super) struct LineNumbers<R> {
     source: R,
     /// Bytes read so far.
     read: u64,
@@ -19,7 +19,7 @@ pub(super) struct Numbered<R> {
     begins: VecDeque<(u64, u64)>,
 }
 
-impl<R> Numbered<R> {
+impl<R> LineNumbers<R> {
     /// Wraps a source from which nothing has been read yet.
     pub(super) fn new(source: R) -> Self {
         Self {
@@ -42,7 +42,7 @@ impl<R> Numbered<R> {
     }
 }
 
-impl<R: Read> Read for Numbered<R> {
+impl<R: Read> Read for LineNumbers<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.source.read(buffer)?;
         for &byte in &buffer[..count] {
@@ -70,7 +70,7 @@ mod tests {
             .has_headers(false)
             .flexible(true)
             .buffer_capacity(buffer)
-            .from_reader(Numbered::new(text.as_bytes()));
+            .from_reader(LineNumbers::new(text.as_bytes()));
         let (mut record, mut lines) = (csv::StringRecord::new(), Vec::new());
         while reader.read_record(&mut record).expect("CSV") {
             let ended = record.position().expect("one").byte();

@@ -14,7 +14,7 @@ use crate::limits;
 pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// What the first pass over a file found.
-pub(super) struct Survey {
+pub(super) struct FileCheck {
     pub(super) rows: u64,
     pub(super) delimiter: u8,
     pub(super) has_bom: bool,
@@ -34,11 +34,11 @@ enum At {
 const CLOSE_QUOTES: &str = "is a closing quote missing? in a quoted cell, write each quote twice; \
                             a single one ends the cell";
 
-impl Survey {
-    pub(super) fn make(path: &Path, file: &mut File, is_json: bool) -> Result<Self, Failure> {
+impl FileCheck {
+    pub(super) fn of(path: &Path, file: &mut File, is_json: bool) -> Result<Self, Failure> {
         let bound = limits::IMPORT_ROW_BYTES_MAX;
         let mut reader = BufReader::with_capacity(1 << 16, file);
-        let mut survey = Self {
+        let mut check = Self {
             rows: 0,
             delimiter: b',',
             has_bom: false,
@@ -55,9 +55,9 @@ impl Survey {
             }
             line += 1;
             if line == 1 {
-                survey.has_bom = text.starts_with(BOM);
+                check.has_bom = text.starts_with(BOM);
                 check_first(path, &text)?;
-                if survey.has_bom {
+                if check.has_bom {
                     text.drain(..BOM.len());
                 }
             }
@@ -86,7 +86,7 @@ impl Survey {
             } else if is_first {
                 walk(at, &text, |byte| header.count(byte))
             } else {
-                walk(at, &text, |byte| byte == survey.delimiter)
+                walk(at, &text, |byte| byte == check.delimiter)
             };
             is_blank &= if is_json {
                 text.trim_ascii().is_empty()
@@ -99,10 +99,10 @@ impl Survey {
             if is_first && is_blank {
                 header = Delimiters::default();
             } else if is_first {
-                survey.delimiter = header.most();
+                check.delimiter = header.most();
             }
             if !is_blank {
-                survey.rows += u64::from(!is_first || is_json);
+                check.rows += u64::from(!is_first || is_json);
                 is_first = false;
             }
             (at, begun, bytes, is_blank) = (At::Start, line + 1, 0, true);
@@ -114,7 +114,7 @@ impl Survey {
             );
             return Err(Failure::new(status::DATA, what).hint(CLOSE_QUOTES));
         }
-        Ok(survey)
+        Ok(check)
     }
 }
 

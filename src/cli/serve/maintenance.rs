@@ -18,17 +18,17 @@ use crate::config::{self, Configuration, Key, SETTINGS, Sources};
 use crate::directory::{Keep, Thresholds};
 use crate::{limits, logging};
 
-/// Seconds between two turns of maintenance: the interval of work due at every turn.
-const TURN_SECONDS: u64 = limits::CERTIFICATE_LOOK_SECONDS;
-/// Turns between two writes of the tokens' last uses.
-const TURNS_PER_FLUSH: u64 = turns(limits::LAST_USED_FLUSH_SECONDS);
-/// Turns between two looks at whether the leaf is due for renewal.
-const TURNS_PER_LEAF_LOOK: u64 = turns(limits::LEAF_LOOK_SECONDS);
+/// Seconds between two ticks of maintenance: the interval of work due at every tick.
+const TICK_SECONDS: u64 = limits::CERTIFICATE_LOOK_SECONDS;
+/// Ticks between two writes of the tokens' last uses.
+const TICKS_PER_FLUSH: u64 = ticks(limits::LAST_USED_FLUSH_SECONDS);
+/// Ticks between two looks at whether the leaf is due for renewal.
+const TICKS_PER_LEAF_LOOK: u64 = ticks(limits::LEAF_LOOK_SECONDS);
 
-/// The number of turns in `seconds`, which must be a multiple of a turn.
-const fn turns(seconds: u64) -> u64 {
-    assert!(seconds >= TURN_SECONDS && seconds.is_multiple_of(TURN_SECONDS));
-    seconds / TURN_SECONDS
+/// The number of ticks in `seconds`, which must be a multiple of a tick.
+const fn ticks(seconds: u64) -> u64 {
+    assert!(seconds >= TICK_SECONDS && seconds.is_multiple_of(TICK_SECONDS));
+    seconds / TICK_SECONDS
 }
 
 /// The thread that renews the certificate, writes down when tokens were used, and tends the
@@ -41,14 +41,14 @@ pub(super) struct Maintenance {
 impl Maintenance {
     pub(super) fn start(api: Arc<Api>, cell: Arc<Cell>) -> Result<Self, Failure> {
         let (stop, stopped) = channel();
-        let period = Duration::from_secs(TURN_SECONDS);
+        let period = Duration::from_secs(TICK_SECONDS);
         let work = move || {
             let mut last_renewal_error = None;
-            for turn in 1u64.. {
+            for tick in 1u64.. {
                 if stopped.recv_timeout(period) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }
-                maintain(&api, &cell, turn, &mut last_renewal_error);
+                maintain(&api, &cell, tick, &mut last_renewal_error);
             }
         };
         let thread = thread::Builder::new()
@@ -67,16 +67,16 @@ impl Maintenance {
     }
 }
 
-/// Does the work due at one turn, counted from 1. `last_renewal_error` is the last logged reason why the
-/// certificate cannot be renewed.
-fn maintain(api: &Api, cell: &Cell, turn: u64, last_renewal_error: &mut Option<String>) {
+/// Does the work due at one tick, counted from 1. `last_renewal_error` is the last logged reason
+/// why the certificate cannot be renewed.
+fn maintain(api: &Api, cell: &Cell, tick: u64, last_renewal_error: &mut Option<String>) {
     let reload = || {
         if let Some(reloaded) = cell.reload_if_changed(SystemClock.now()) {
             log_reload(reloaded);
         }
     };
     guarded("reading the certificate", reload);
-    let is_look = turn.is_multiple_of(TURNS_PER_LEAF_LOOK);
+    let is_look = tick.is_multiple_of(TICKS_PER_LEAF_LOOK);
     guarded("renewing the certificate", || {
         renew(cell, is_look, last_renewal_error);
     });
@@ -85,20 +85,20 @@ fn maintain(api: &Api, cell: &Cell, turn: u64, last_renewal_error: &mut Option<S
     guarded("tending the audit trail", || {
         api.tend_audit(Monotonic::now());
     });
-    if turn.is_multiple_of(TURNS_PER_FLUSH) {
+    if tick.is_multiple_of(TICKS_PER_FLUSH) {
         guarded("tending tokens", || api.tend_tokens());
         guarded("tending backups", || api.tend_backups());
     }
 }
 
-/// Runs a task so that a bug in it stops neither the others nor the next turn.
+/// Runs a task so that a bug in it stops neither the others nor the next tick.
 fn guarded(what: &str, task: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(task)).is_err() {
         log::error!("{what} ended by a panic");
     }
 }
 
-/// Renews the leaf if it is due: at a look, and at any turn if clients refuse it as out of date, as
+/// Renews the leaf if it is due: at a look, and at any tick if clients refuse it as out of date, as
 /// they do after the clock was wrong. What hinders it is logged only at looks, and once.
 fn renew(cell: &Cell, is_look: bool, last_renewal_error: &mut Option<String>) {
     let now = SystemClock.now();
@@ -387,19 +387,19 @@ mod tests {
         let copy = files::draft_of(&config::store_path(folder.path()));
         let made = fs::File::create_new(&copy).expect("made");
         made.set_modified(SystemTime::UNIX_EPOCH).expect("ours");
-        maintain(&api, &cell, TURNS_PER_LEAF_LOOK - 1, &mut None);
+        maintain(&api, &cell, TICKS_PER_LEAF_LOOK - 1, &mut None);
         assert_eq!(cell.summary().fingerprint, old);
-        maintain(&api, &cell, TURNS_PER_FLUSH - 1, &mut None);
+        maintain(&api, &cell, TICKS_PER_FLUSH - 1, &mut None);
         assert!(!is_use_stored(folder.path()) && copy.exists());
-        maintain(&api, &cell, TURNS_PER_LEAF_LOOK, &mut None);
+        maintain(&api, &cell, TICKS_PER_LEAF_LOOK, &mut None);
         assert_ne!(cell.summary().fingerprint, old, "it was not renewed");
-        maintain(&api, &cell, TURNS_PER_FLUSH, &mut None);
+        maintain(&api, &cell, TICKS_PER_FLUSH, &mut None);
         assert!(is_use_stored(folder.path()) && !copy.exists());
     }
 
     /// After the clock was wrong, clients refuse the leaf: they must not wait for a look.
     #[test]
-    fn a_leaf_that_is_out_of_date_is_renewed_at_any_turn() {
+    fn a_leaf_that_is_out_of_date_is_renewed_at_any_tick() {
         let now = SystemClock.now();
         for made in [now.plus_days(-200), now.plus_days(200)] {
             let folder = tempfile::tempdir().expect("a folder");
@@ -435,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn changed_files_are_read_again_at_any_turn() {
+    fn changed_files_are_read_again_at_any_tick() {
         let folder = tempfile::tempdir().expect("a folder");
         let api = api(folder.path());
         private(folder.path(), SystemClock.now());
