@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::token::Token;
 use crate::clock::Instant;
 use crate::secret::Digest;
-use crate::store::Outline;
+use crate::store::Summary;
 
 /// The tokens for which a restore makes a difference.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub struct RestoreDiff {
 
 impl RestoreDiff {
     /// Compares the tokens of `restored` with those of the store that it replaces.
-    pub fn by(restored: &Outline, replaced: &Outline, now: Instant) -> Self {
+    pub fn by(restored: &Summary, replaced: &Summary, now: Instant) -> Self {
         let mut lost = live_in(replaced, now);
         let (mut revived, mut changed) = (Vec::new(), Vec::new());
         for (digest, token) in live_in(restored, now) {
@@ -50,7 +50,7 @@ fn ends_later(token: &Token, other: &Token) -> bool {
 }
 
 /// The live tokens of a store. A row that cannot be read counts as no token.
-pub fn live_in(store: &Outline, now: Instant) -> BTreeMap<Digest, Token> {
+pub fn live_in(store: &Summary, now: Instant) -> BTreeMap<Digest, Token> {
     let tokens = (store.tokens.iter()).filter_map(|(_, row)| Token::decode(row, None));
     tokens
         .filter(|token| token.is_live(now))

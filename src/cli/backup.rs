@@ -19,7 +19,7 @@ use crate::api::described_backup;
 use crate::certificate;
 use crate::clock::{Clock, Instant, SystemClock};
 use crate::config;
-use crate::directory::{BroughtBack, Caller, describe, event};
+use crate::directory::{Caller, ReturnedUsers, describe, event};
 use crate::fix::{filled, quoted};
 use crate::local::{self, Client};
 use crate::store::{self, Change, Extent, OpenError, Restore, RestoreError, Restoring};
@@ -350,7 +350,7 @@ fn advice_on_tokens(restoring: &Restoring<'_>, now: Instant) -> Vec<String> {
 /// What to do about users. Those who were deleted do not expect to be back, and no identity
 /// provider mentions them again.
 fn advice_on_users(restoring: &Restoring<'_>, program: &str) -> Option<String> {
-    let back = match BroughtBack::by(restoring.restored, restoring.replaced?) {
+    let back = match ReturnedUsers::by(restoring.restored, restoring.replaced?) {
         Ok(back) => back,
         Err(error) => {
             return Some(format!(

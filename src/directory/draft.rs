@@ -11,10 +11,10 @@
 //! ```
 
 use super::audit::{self, Difference};
-use super::brief::KEYED;
 use super::change::{ChangeContext, Planned, has_access};
-use super::header::Header;
 use super::record::Record;
+use super::row_header::RowHeader;
+use super::row_keys::KEYED;
 use super::user_id::UserId;
 use super::{Error, Written};
 use crate::clock::Instant;
@@ -79,7 +79,7 @@ impl Decided {
             return Ok(false);
         };
         let row = view.user(before.id.sequence())?;
-        Ok(row.is_some_and(|row| Header::read(&row) == Ok(before)))
+        Ok(row.is_some_and(|row| RowHeader::read(&row) == Ok(before)))
     }
 
     /// Sets the time of the change to `now`, however long ago it was decided.
@@ -110,7 +110,7 @@ impl Decided {
 pub(super) struct Draft {
     record: Record,
     /// The state that this was decided on; `None` for a new user.
-    before: Option<Header>,
+    before: Option<RowHeader>,
     keys: KeysAfter,
     facts: Facts,
     row: Vec<u8>,
@@ -283,8 +283,8 @@ mod tests {
         let Decided::Draft(mut draft) = decided else {
             panic!("it has changed");
         };
-        assert_eq!(draft.before, Header::read(&before.encode()).ok());
-        assert_ne!(draft.before, Header::read(&draft.row).ok());
+        assert_eq!(draft.before, RowHeader::read(&before.encode()).ok());
+        assert_ne!(draft.before, RowHeader::read(&draft.row).ok());
         // A clock that goes back does not take `lastModified` with it.
         let earlier = now.plus_days(-7);
         draft.stamp(earlier, None);

@@ -11,28 +11,28 @@
 
 mod alarm;
 mod audit;
-mod brief;
-mod brought_back;
 mod bulk;
 mod change;
 mod deactivations;
 mod draft;
-mod gathering;
-mod header;
 mod history;
 mod import;
 mod order;
+mod page_slice;
 mod partial_read;
 mod position;
 mod query;
 mod record;
 mod retention;
+mod returned_users;
 mod reversal;
+mod row_header;
+mod row_keys;
 mod scan;
 mod selection;
-mod slice;
 mod trail;
 mod undo;
+mod undo_source;
 mod user_id;
 mod verification;
 
@@ -43,8 +43,6 @@ use std::time::{Duration, Instant as Monotonic};
 use alarm::{Alarm, Readings, Transition};
 pub use alarm::{AlarmState, Thresholds};
 pub use audit::{Caller, event, itself};
-pub use brief::describe;
-pub use brought_back::BroughtBack;
 pub use bulk::{BulkOutcome, Done};
 use deactivations::Recalled;
 pub use history::{Past, Then};
@@ -53,6 +51,8 @@ pub use position::{Position, Start};
 pub use query::{Page, Query};
 pub use record::{Record, Stored};
 pub use retention::Keep;
+pub use returned_users::ReturnedUsers;
+pub use row_keys::describe;
 pub use scan::Asker;
 pub use trail::{Found, Wanted, Way};
 pub use undo::{Manner, Obstacle, Restored, ToUndo, UndoPage, Undone};
@@ -337,7 +337,7 @@ impl Directory {
 
     /// How many users there are.
     pub fn user_count(&self) -> Result<usize, Error> {
-        self.read(|snapshot| Ok(slice::whole(snapshot.users().len())))
+        self.read(|snapshot| Ok(page_slice::whole(snapshot.users().len())))
     }
 
     /// One page of the users that a query selects.

@@ -9,11 +9,11 @@ use std::ops::ControlFlow;
 use roaring::RoaringBitmap;
 
 use super::Error;
+use super::page_slice::{PageSlice, whole};
 use super::partial_read::PartialReader;
 use super::position::{Position, Start};
 use super::query::Query;
 use super::scan::Scan;
-use super::slice::{Slice, whole};
 use crate::limits;
 use crate::scim::Sort;
 use crate::scim::sort::SortKey;
@@ -65,7 +65,7 @@ pub(super) fn slice(
     sort: Sort,
     query: &Query<'_>,
     scan: &mut Scan<'_>,
-) -> Result<Slice, Error> {
+) -> Result<PageSlice, Error> {
     let (all, count) = (whole(users.len()), query.count);
     let keys = match &query.start {
         Start::Index(index) => index.saturating_add(count).min(all),
@@ -152,12 +152,12 @@ fn each_by_last_modified(
     }
 }
 
-fn sliced(page: &[Entry], has_before: bool, has_after: bool) -> Slice {
+fn sliced(page: &[Entry], has_before: bool, has_after: bool) -> PageSlice {
     let ends = page
         .first()
         .zip(page.last())
         .map(|(first, last)| (first.position(), last.position()));
-    Slice {
+    PageSlice {
         sequences: page.iter().map(|entry| entry.sequence).collect(),
         ends,
         has_before,

@@ -7,7 +7,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::header::{Header, TEXT_AT};
+use super::row_header::{RowHeader, TEXT_AT};
 use crate::scim::{Filter, Sort};
 
 /// Which members of a resource are read.
@@ -33,7 +33,7 @@ impl<'a> PartialReader<'a> {
 
     /// These members of the resource in a row; the error says what is wrong with the row.
     pub(super) fn resource(&self, row: &[u8]) -> Result<Map<String, Value>, String> {
-        let header = Header::read(row)?;
+        let header = RowHeader::read(row)?;
         let mut text = serde_json::Deserializer::from_slice(&row[TEXT_AT..]);
         let mut resource = self
             .deserialize(&mut text)

@@ -5,13 +5,13 @@
 use std::sync::Arc;
 
 use super::Error;
-use super::header::Ending;
 use super::order;
+use super::page_slice::{PageSlice, in_order_of_creation, whole};
 use super::position::{Position, Start};
 use super::record;
+use super::row_header::Ending;
 use super::scan::Scan;
 use super::selection::select;
-use super::slice::{Slice, in_order_of_creation, whole};
 use crate::scim::{Filter, Projection, Search, Sort};
 use crate::store::{Row, Snapshot};
 
@@ -51,7 +51,7 @@ impl Query<'_> {
 /// One page: which users are on it, and the state that they are read from.
 pub struct Page {
     snapshot: Arc<Snapshot>,
-    slice: Slice,
+    slice: PageSlice,
     /// `None` if it was not counted.
     total: Option<usize>,
 }
@@ -65,7 +65,7 @@ impl Page {
         let users = select(&snapshot, query, &mut scan)?;
         let total = query.is_counted.then(|| whole(users.len()));
         let slice = match &query.sort {
-            _ if query.count == 0 => Slice::default(),
+            _ if query.count == 0 => PageSlice::default(),
             None => in_order_of_creation(&users, &query.start, query.count),
             Some(sort) => order::slice(&snapshot, &users, *sort, query, &mut scan)?,
         };

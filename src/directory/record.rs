@@ -1,7 +1,7 @@
 //! A user as it is stored: its identity, times and attributes, and the bytes of all that.
 //!
 //! ```text
-//! bytes 0..41    id, times and version (see `header`)
+//! bytes 0..41    id, times and version (see `row_header`)
 //! bytes 41..    {"schemas":[…],"id":"…", attributes in schema order}: the resource as it is
 //!               shown, without `meta`, which depends on the base URL
 //! ```
@@ -14,8 +14,8 @@ use memchr::{memchr2, memmem};
 use serde_json::{Map, Value, json};
 
 use super::Error;
-use super::brief::keys;
-use super::header::{Ending, Header, TEXT_AT};
+use super::row_header::{Ending, RowHeader, TEXT_AT};
+use super::row_keys::keys;
 use super::user_id::UserId;
 use crate::clock::Instant;
 use crate::scim::fold::fold;
@@ -32,7 +32,7 @@ const BEFORE_NAME: &[u8] = b",\"userName\":\"";
 /// One user: what clients set and what the service provider adds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
-    header: Header,
+    header: RowHeader,
     user: User,
 }
 
@@ -49,7 +49,7 @@ impl Record {
         version: u64,
         user: User,
     ) -> Self {
-        let header = Header {
+        let header = RowHeader {
             id,
             created,
             last_modified,
@@ -61,7 +61,7 @@ impl Record {
     /// The record after a change in this era of the store. `lastModified` is later than before,
     /// whatever the clock does, so that a search for changes since then finds it.
     pub(super) fn changed(&self, user: User, now: Instant, era: u32) -> Self {
-        let header = Header {
+        let header = RowHeader {
             last_modified: now.max(self.header.last_modified.next()),
             version: self.header.next_version(era),
             ..self.header
@@ -69,13 +69,13 @@ impl Record {
         Self { header, user }
     }
 
-    pub(super) fn header(&self) -> Header {
+    pub(super) fn header(&self) -> RowHeader {
         self.header
     }
 
     /// Sets the time of the change, in the row as well. It is later than that of `before`; without
     /// `before` it is also the time of the creation.
-    pub(super) fn stamp(&mut self, now: Instant, before: Option<&Header>, row: &mut [u8]) {
+    pub(super) fn stamp(&mut self, now: Instant, before: Option<&RowHeader>, row: &mut [u8]) {
         if let Some(before) = before {
             self.header.last_modified = now.max(before.last_modified.next());
         } else {
@@ -149,7 +149,7 @@ impl Record {
 
     /// Reads a row; the error says what is wrong with it.
     pub(super) fn decode(row: &[u8]) -> Result<Self, String> {
-        let header = Header::read(row)?;
+        let header = RowHeader::read(row)?;
         // UTF-8 is checked as a whole: checking each value by itself would take longer.
         let resource = std::str::from_utf8(&row[TEXT_AT..])
             .map_err(|error| format!("the row of user {} is not text: {error}", header.id))?;
@@ -228,7 +228,7 @@ pub(super) fn render(
         Record::decode(row)?.render(ending.base_url(), projection, out);
         return Ok(());
     }
-    let header = Header::read(row)?;
+    let header = RowHeader::read(row)?;
     let text = row[TEXT_AT..]
         .strip_suffix(b"}")
         .ok_or_else(|| format!("the row of user {} is cut short", header.id))?;
@@ -240,12 +240,12 @@ pub(super) fn render(
 /// A user's row as it is stored: what is shown of it is copied, not parsed.
 pub struct Stored<R> {
     row: R,
-    header: Header,
+    header: RowHeader,
 }
 
 impl<R: Deref<Target = [u8]>> Stored<R> {
     pub(super) fn of(row: R) -> Result<Self, String> {
-        let header = Header::read(&row)?;
+        let header = RowHeader::read(&row)?;
         Ok(Self { row, header })
     }
 
@@ -278,8 +278,8 @@ impl<R: Deref<Target = [u8]>> Stored<R> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::brief::describe;
-    use super::super::header::count_of;
+    use super::super::row_header::count_of;
+    use super::super::row_keys::describe;
     use super::*;
     use crate::scim::Leniency;
 

@@ -109,10 +109,10 @@ mod tests {
     use std::time::Duration;
 
     use super::super::order;
+    use super::super::page_slice::in_order_of_creation;
     use super::super::position::{Position, Start};
     use super::super::query::Query;
     use super::super::selection::select;
-    use super::super::slice::in_order_of_creation;
     use super::*;
     use crate::scim::{Filter, Leniency, Search, Sort};
     use crate::store::{Change, Facts, Keys, Store};

@@ -7,11 +7,11 @@ use std::ops::ControlFlow;
 
 use roaring::RoaringBitmap;
 
+use super::page_slice::whole;
 use super::partial_read::PartialReader;
 use super::query::Query;
 use super::record::is_named;
 use super::scan::Scan;
-use super::slice::whole;
 use super::user_id::UserId;
 use super::{Error, retrieve};
 use crate::clock::DateTime;

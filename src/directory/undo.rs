@@ -21,8 +21,8 @@ use serde_json::Value;
 
 use super::audit::Caller;
 use super::change::ChangeContext;
-use super::gathering::{gather, reaches};
 use super::reversal::{Reversal, givers_first};
+use super::undo_source::{gather, reaches};
 use super::user_id::UserId;
 use super::{Directory, Error};
 use crate::clock::Instant;

@@ -19,8 +19,8 @@ use std::time::Instant as Monotonic;
 
 use serde_json::{Value, json};
 
-use super::header::count_of;
 use super::record::{Record, version_number};
+use super::row_header::count_of;
 use super::user_id::UserId;
 use super::{Directory, Error};
 use crate::limits;

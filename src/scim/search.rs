@@ -79,7 +79,7 @@ pub(super) fn beginning(text: &str, bytes_max: usize) -> &str {
     &text[..end.unwrap_or(0)]
 }
 
-/// The form in which texts are compared and stored (`store/saved.rs`, whose version must be
+/// The form in which texts are compared and stored (`store/saved_index.rs`, whose version must be
 /// increased when this changes). Nobody types invisible characters, and telephones type different
 /// apostrophes and dashes from keyboards.
 fn searched(text: &str) -> String {

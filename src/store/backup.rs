@@ -15,7 +15,7 @@ use redb::{
 
 use super::backend::Overlay;
 use super::change::{Change, RowReader};
-use super::deferring::Deferring;
+use super::deferred_sync::DeferredSync;
 use super::error::guarded;
 use super::file::{self, Readable, create_private, lock};
 use super::index::{Changes, Index};
@@ -25,7 +25,7 @@ use super::tables::{
     self, AUDIT, CHAIN, EMAILS, EXTERNALS, META, NAMES, SEEN, SETTINGS, TOKENS, Tables, USERS,
 };
 use super::unsynced::UnsyncedData;
-use super::{FORMAT, OpenError, Outline, ReadError, Shared, Snapshot, saved, upgrade};
+use super::{FORMAT, OpenError, ReadError, Shared, Snapshot, Summary, saved_index, upgrade};
 use crate::secret::{Digest, Sha256};
 use crate::{files, limits};
 
@@ -206,7 +206,7 @@ pub fn check(path: &Path, describe: RowReader) -> Result<Backup, OpenError> {
         let (database, format) = current(storage, describe)?;
         let snapshot = Snapshot::begin(&database, Index::default(), &Shared::default(), 0)?;
         // A copied store file, unlike a backup, contains the saved index, which a start reads.
-        saved::read(&snapshot)?;
+        saved_index::read(&snapshot)?;
         Ok((snapshot.check(describe)?, format))
     })?;
     Ok(Backup {
@@ -284,7 +284,7 @@ impl Restore<'_> {
         files::need_room(path, bytes.saturating_add(growth))?;
         let replaced = lock
             .as_ref()
-            .and_then(|_| Outline::of_file(path, self.describe));
+            .and_then(|_| Summary::of_file(path, self.describe));
         let draft = files::draft_of(path);
         let placed = copy_exactly(self.backup, &draft, &checked.digest)
             .and_then(|()| guarded(|| self.settle(&draft, &checked, replaced.as_ref(), tell)))
@@ -322,11 +322,11 @@ impl Restore<'_> {
         &self,
         draft: &Path,
         backup: &Backup,
-        replaced: Option<&Outline>,
+        replaced: Option<&Summary>,
         tell: impl FnOnce(&Restoring<'_>) -> Change,
     ) -> Result<(), OpenError> {
-        let (database, _) = current(Deferring::new(file::opener(draft)()?), self.describe)?;
-        let restored = Outline::of(&database)?;
+        let (database, _) = current(DeferredSync::new(file::opener(draft)()?), self.describe)?;
+        let restored = Summary::of(&database)?;
         let (mut chain, mut last) = (restored.chain, restored.era);
         if let Some(replaced) = replaced {
             last = last.max(replaced.era);
@@ -388,9 +388,9 @@ pub struct Restoring<'a> {
     /// The backup as it was found.
     pub backup: &'a Backup,
     /// What is in the backup.
-    pub restored: &'a Outline,
+    pub restored: &'a Summary,
     /// What was in the replaced store, if there was one that can be read.
-    pub replaced: Option<&'a Outline>,
+    pub replaced: Option<&'a Summary>,
 }
 
 /// Opens the database in a storage, upgraded to this format, and returns the format that it had.

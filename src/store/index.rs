@@ -1,6 +1,7 @@
 //! What is kept in memory of every user, beside the file: who exists, who is active, when each was
 //! last changed, and the text by which each is found. The index is made when the file is opened
-//! (see `saved`) and updated with every commit, so that a [`super::Snapshot`] and its index agree.
+//! (see `saved_index`) and updated with every commit, so that a [`super::Snapshot`] and its index
+//! agree.
 //!
 //! ```text
 //! sequences  0 … 511 │ 512 … 1023 │ …        one chunk each, shared by all states until a
@@ -33,7 +34,7 @@ pub struct Facts {
     pub text: String,
 }
 
-/// What is known of a slot. The discriminant is its byte in the file (see `saved`).
+/// What is known of a slot. The discriminant is its byte in the file (see `saved_index`).
 #[derive(Clone, Copy)]
 pub(super) enum Status {
     Nobody = 0,

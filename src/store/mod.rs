@@ -15,7 +15,7 @@
 //!   [`Change`]. It cannot write anything itself, so a refusal changes nothing.
 //! - Reads use the published [`Snapshot`] and never wait for the writer. What is often searched
 //!   without a key is kept in memory beside it (`index.rs`), and so is where userNames probably
-//!   lead (`hints.rs`).
+//!   lead (`name_hints.rs`).
 //! - After a failed write, redb refuses all further ones until the file is reopened (`PreviousIo`).
 //!   The writer reopens it; the store can be read meanwhile. On a full disk, writes wait for space
 //!   (`backend.rs`).
@@ -25,26 +25,26 @@
 //! - A file of an older format is upgraded, and the old file is kept (`upgrade.rs`).
 
 mod audit;
+mod audit_notes;
 mod backend;
 mod backup;
 mod change;
-mod deferring;
+mod check_progress;
+mod deferred_sync;
 mod error;
 mod file;
-mod hints;
 mod index;
 mod integrity;
-mod notes;
+mod name_hints;
 mod opening;
-mod outline;
 mod queue;
 mod row;
-mod saved;
+mod saved_index;
 mod snapshot;
+mod summary;
 mod syncer;
 mod tables;
 mod trail;
-mod trust;
 mod unsynced;
 mod upgrade;
 mod view;
@@ -68,21 +68,21 @@ pub use change::{Change, Keys, RowReader};
 pub use error::{OpenError, ReadError, Unavailable, WriteError};
 pub use file::Opener;
 pub use index::{Facts, Found};
-pub use outline::Outline;
 pub use snapshot::{Row, Snapshot};
+pub use summary::Summary;
 pub use trail::Extent;
 pub use view::View;
 
 use crate::limits;
 use crate::locks::ignore_poison;
 use crate::metrics::Commits;
+use audit_notes::AuditNotes;
 use backend::Health;
+use check_progress::CheckProgress;
 use file::Site;
-use hints::Hints;
-use notes::Notes;
+use name_hints::NameHints;
 use queue::{Outcome, Plan, Queue, Ticket};
 use syncer::Syncer;
-use trust::Trust;
 use writer::Writer;
 
 /// The version of the stored form that this program writes. A file with a greater one is
@@ -106,9 +106,9 @@ struct Shared {
     /// What readers see: the newest committed state, or nothing while the file is reopened.
     published: Arc<RwLock<Option<Arc<Snapshot>>>>,
     health: Arc<Health>,
-    trust: Arc<Trust>,
-    hints: Arc<Hints>,
-    notes: Arc<Notes>,
+    progress: Arc<CheckProgress>,
+    hints: Arc<NameHints>,
+    notes: Arc<AuditNotes>,
     commits: Commits,
 }
 
@@ -129,17 +129,18 @@ impl Store {
         on_damage: impl FnOnce() + Send + 'static,
     ) -> Result<Self, OpenError> {
         let shared = Shared {
-            trust: Arc::new(Trust::underway(describe)),
+            progress: Arc::new(CheckProgress::underway(describe)),
             ..Shared::default()
         };
         let store = Self::open_file(path, lock_wait, describe, shared.clone(), false)?;
         let queue = Arc::clone(&store.queue);
         let on_doubt = move || queue.prod();
-        let check = move || trust::check_in_background(&shared, describe, on_doubt, on_damage);
+        let check =
+            move || check_progress::check_in_background(&shared, describe, on_doubt, on_damage);
         *ignore_poison(store.check.lock()) = Some(thread("store-check", check)?);
         match store
             .shared
-            .trust
+            .progress
             .damage_within(limits::CHECK_BEFORE_START_MAX)
         {
             Some(damage) => Err(damage),
@@ -211,7 +212,7 @@ impl Store {
 
     /// The damage found after the start, if any.
     pub fn damage(&self) -> Option<OpenError> {
-        self.shared.trust.damage_within(Duration::ZERO)
+        self.shared.progress.damage_within(Duration::ZERO)
     }
 
     /// What is wrong with the storage, if anything is.
@@ -227,13 +228,13 @@ impl Store {
     /// Breaks off the check that goes on after a start: the server stops, and nobody waits for it
     /// any more.
     pub fn cancel_check(&self) {
-        self.shared.trust.break_off();
+        self.shared.progress.break_off();
     }
 
     /// Waits until it is known which users exist, for [`limits::CHECK_WAIT_MAX`] at most. A create
     /// waits here, because waiting in the writer would delay all other writes.
     pub fn await_check(&self) -> Result<(), ReadError> {
-        self.shared.trust.wait(limits::CHECK_WAIT_MAX)
+        self.shared.progress.wait(limits::CHECK_WAIT_MAX)
     }
 
     /// Puts a row into the audit trail with the next commit of any caller: for events that are

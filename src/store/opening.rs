@@ -13,12 +13,12 @@ use roaring::RoaringBitmap;
 
 use super::audit::ChainPosition;
 use super::backend::{GuardedBackend, Overlay};
-use super::deferring::Deferring;
+use super::deferred_sync::DeferredSync;
 use super::error::guarded;
 use super::index::Index;
 use super::snapshot::Snapshot;
 use super::writer::Writer;
-use super::{FORMAT, OpenError, ReadError, file, saved, tables, upgrade};
+use super::{FORMAT, OpenError, ReadError, file, saved_index, tables, upgrade};
 use crate::limits;
 
 const LOCK_RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -26,7 +26,7 @@ const LOCK_RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// The open database, and what is kept of it in memory.
 pub(super) struct Open {
     pub(super) database: Database,
-    pub(super) storage: Deferring,
+    pub(super) storage: DeferredSync,
     pub(super) index: Index,
     /// Chunks of the index whose present state is in the file.
     pub(super) saved: RoaringBitmap,
@@ -90,7 +90,7 @@ impl Writer {
         known: Option<&Known>,
         is_upgraded: bool,
     ) -> Result<Open, OpenError> {
-        let storage = Deferring::new(Box::new(storage));
+        let storage = DeferredSync::new(Box::new(storage));
         let is_new = storage.len()? == 0;
         let database = file::database(storage.clone())?;
         match tables::known_format(&database)? {
@@ -138,7 +138,7 @@ impl Writer {
             &self.shared,
             open.chain.next_sequence,
         )?;
-        (open.index, open.saved) = saved::load(&snapshot, self.describe)?;
+        (open.index, open.saved) = saved_index::load(&snapshot, self.describe)?;
         self.shared.hints.reserve(open.index.live().len());
         let mut is_right = true;
         if checks {
@@ -150,7 +150,7 @@ impl Writer {
                 .map(drop)?;
         }
         if !is_right {
-            open.index = saved::from_rows(&snapshot, self.describe)?;
+            open.index = saved_index::from_rows(&snapshot, self.describe)?;
         }
         if !is_right || open.saved.is_empty() {
             open.forget_saved()?;
@@ -173,7 +173,7 @@ pub(super) struct Known {
 impl Open {
     /// Removes the index from the file; idle moments put it back.
     pub(super) fn forget_saved(&mut self) -> Result<(), ReadError> {
-        saved::forget(&self.database)?;
+        saved_index::forget(&self.database)?;
         self.saved.clear();
         Ok(())
     }
@@ -184,7 +184,7 @@ impl Open {
         let mut txn = self.database.begin_write()?;
         txn.set_quick_repair(true);
         let most = limits::INDEX_CHUNKS_AT_ONCE;
-        let put = saved::save(&txn, &self.index, &self.saved, self.chain, most)?;
+        let put = saved_index::save(&txn, &self.index, &self.saved, self.chain, most)?;
         txn.commit()?;
         self.saved |= &put;
         Ok(put.iter().count())

@@ -11,10 +11,10 @@ use redb::{
 };
 use roaring::RoaringBitmap;
 
-use super::hints::Hints;
+use super::check_progress::CheckProgress;
 use super::index::{CHUNK, Found, Index};
+use super::name_hints::NameHints;
 use super::tables::{self, EMAILS, EXTERNALS, NAMES, SEEN, SETTINGS, TOKENS, USERS};
-use super::trust::Trust;
 use super::{ReadError, Shared, row};
 use crate::limits;
 
@@ -30,8 +30,8 @@ pub struct Snapshot {
     pub(super) externals: ReadOnlyMultimapTable<&'static [u8], u32>,
     pub(super) emails: ReadOnlyMultimapTable<&'static [u8], u32>,
     index: Index,
-    trust: Arc<Trust>,
-    pub(super) hints: Arc<Hints>,
+    progress: Arc<CheckProgress>,
+    pub(super) hints: Arc<NameHints>,
     state: u64,
 }
 
@@ -73,7 +73,7 @@ impl Snapshot {
             externals: txn.open_multimap_table(EXTERNALS)?,
             emails: txn.open_multimap_table(EMAILS)?,
             index,
-            trust: Arc::clone(&shared.trust),
+            progress: Arc::clone(&shared.progress),
             hints: Arc::clone(&shared.hints),
             state,
             txn,
@@ -186,7 +186,7 @@ impl Snapshot {
     pub fn user_by_name(&self, name: &[u8]) -> Result<Option<u32>, ReadError> {
         let found = self.sequence_of_name(name)?;
         let patience = limits::CHECK_WAIT_MAX;
-        self.trust
+        self.progress
             .named(name, found, patience, |sequence| self.user(sequence))
     }
 
@@ -197,13 +197,13 @@ impl Snapshot {
 
     /// The users with this externalId.
     pub fn users_by_external(&self, external: &[u8]) -> Result<RoaringBitmap, ReadError> {
-        self.trust.wait(limits::CHECK_WAIT_MAX)?;
+        self.progress.wait(limits::CHECK_WAIT_MAX)?;
         sequences(&self.externals, external)
     }
 
     /// The users with this folded address, except for the one whose userName it is.
     pub fn users_by_email(&self, email: &[u8]) -> Result<RoaringBitmap, ReadError> {
-        self.trust.wait(limits::CHECK_WAIT_MAX)?;
+        self.progress.wait(limits::CHECK_WAIT_MAX)?;
         sequences(&self.emails, email)
     }
 

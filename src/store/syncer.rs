@@ -19,7 +19,7 @@ use std::time::{Duration, Instant as Monotonic};
 
 use super::Shared;
 use super::audit::ChainPosition;
-use super::deferring::Deferring;
+use super::deferred_sync::DeferredSync;
 use super::queue::{Callers, Outcome, Queue, answer};
 use super::snapshot::Snapshot;
 
@@ -31,7 +31,7 @@ const TOLD_WITHIN: Duration = Duration::from_millis(5);
 
 /// A commit that is written but not synced yet, and what follows the sync.
 pub(super) struct UnsyncedCommit {
-    pub(super) storage: Deferring,
+    pub(super) storage: DeferredSync,
     /// The state that it has made; `None` if that cannot be read.
     pub(super) snapshot: Option<Arc<Snapshot>>,
     pub(super) unanswered: Unanswered,

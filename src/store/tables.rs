@@ -15,7 +15,7 @@
 //! chain      text → bytes      "head": where the audit trail's chain goes on, "anchor": where
 //!                              it begins, behind the rows that retention has removed, "index":
 //!                              where it was when `chunks` was last right
-//! chunks     u64  → bytes      the saved index (see `saved`); may be absent
+//! chunks     u64  → bytes      the saved index (see `saved_index`); may be absent
 //! ```
 //!
 //! Rows of `users` and `tokens` belong to their callers and begin with a version byte; here

@@ -8,15 +8,15 @@ use std::time::Duration;
 use redb::ReadableTable;
 
 use super::change::Put;
+use super::check_progress::CheckProgress;
 use super::tables::Tables;
-use super::trust::Trust;
 use super::{Change, ReadError, Snapshot, row};
 
 /// Tables, read-only.
 pub struct View<'a>(Source<'a>);
 
 enum Source<'a> {
-    Writer(&'a Tables<'a>, &'a Trust),
+    Writer(&'a Tables<'a>, &'a CheckProgress),
     Committed(&'a Snapshot, Names),
 }
 
@@ -24,8 +24,8 @@ enum Source<'a> {
 type Names = BTreeMap<Vec<u8>, Option<u32>>;
 
 impl<'a> View<'a> {
-    pub(super) fn of_writer(tables: &'a Tables<'a>, trust: &'a Trust) -> Self {
-        Self(Source::Writer(tables, trust))
+    pub(super) fn of_writer(tables: &'a Tables<'a>, progress: &'a CheckProgress) -> Self {
+        Self(Source::Writer(tables, progress))
     }
 
     /// A view of a committed state: a plan run on it only says what it would do.
@@ -83,11 +83,11 @@ impl<'a> View<'a> {
     /// The user with this folded userName.
     pub fn user_by_name(&self, name: &[u8]) -> Result<Option<u32>, ReadError> {
         match &self.0 {
-            Source::Writer(tables, trust) => {
+            Source::Writer(tables, progress) => {
                 let found = tables.names.get(name)?;
                 let found = found.map(|sequence| sequence.value());
                 // No waiting here, in the writer: all other writes would wait, too.
-                trust.named(name, found, Duration::ZERO, |sequence| self.user(sequence))
+                progress.named(name, found, Duration::ZERO, |sequence| self.user(sequence))
             }
             Source::Committed(snapshot, names) => match names.get(name) {
                 Some(supposed) => Ok(*supposed),

@@ -35,7 +35,7 @@ use super::syncer::{Syncer, Unanswered, UnsyncedCommit};
 use super::tables::Tables;
 use super::unsynced::UnsyncedData;
 use super::view::View;
-use super::{OpenError, ReadError, Shared, saved};
+use super::{OpenError, ReadError, Shared, saved_index};
 use crate::limits;
 
 /// How long the queue must be empty before a checkpoint makes the state quick to reopen.
@@ -360,7 +360,7 @@ impl Writer {
 
     /// Rebuilds the index if the check after the start found it to be wrong.
     fn rebuild_stale_index(&self, open: &mut Open) -> Result<(), OpenError> {
-        if !self.shared.trust.is_stale() {
+        if !self.shared.progress.is_stale() {
             return Ok(());
         }
         // Publish nothing that is not on disk. If that sync failed, the next commit fails.
@@ -368,11 +368,11 @@ impl Writer {
             return Ok(());
         }
         log::warn!("users were changed in the store from outside the server: rereading them all");
-        open.index = saved::from_rows(&self.snapshot(open)?, self.describe)?;
+        open.index = saved_index::from_rows(&self.snapshot(open)?, self.describe)?;
         open.forget_saved()?;
         (open.is_save_due, open.unchecked) = (true, true);
         self.publish(open)?;
-        self.shared.trust.fixed();
+        self.shared.progress.fixed();
         Ok(())
     }
 
@@ -409,7 +409,7 @@ impl Writer {
             txn.abort()?;
             return Ok(Attempt::Done(Outcome::Unchanged));
         }
-        let outdated = saved::outdate(&txn, &open.saved, &changes)?;
+        let outdated = saved_index::outdate(&txn, &open.saved, &changes)?;
         let mut index = open.index.clone();
         index.apply(changes);
         self.shared.hints.reserve(index.live().len());
@@ -451,7 +451,7 @@ impl Writer {
             // Batches without plans take room, too: otherwise there could be any number of them.
             room = room.saturating_sub(plans.len().max(1));
             for plan in plans {
-                let change = plan(&View::of_writer(tables, &self.shared.trust))?;
+                let change = plan(&View::of_writer(tables, &self.shared.progress))?;
                 written += usize::from(!change.is_none());
                 self.shared.hints.follow(&change);
                 tables.apply(change, changes)?;

@@ -30,7 +30,7 @@ const FAILURES_MAX: u32 = 10;
 
 /// The progress of the check, and what may be answered meanwhile.
 #[derive(Default)]
-pub(super) struct Trust {
+pub(super) struct CheckProgress {
     stage: Mutex<Stage>,
     changed: Condvar,
     /// Whether the store is not known to be whole. This stays set if damage was found or the check
@@ -56,7 +56,7 @@ impl Stage {
     }
 }
 
-impl Trust {
+impl CheckProgress {
     /// The state at the beginning of a check.
     pub(super) fn underway(describe: RowReader) -> Self {
         Self {
@@ -166,32 +166,32 @@ pub(super) fn check_in_background(
     on_doubt: impl Fn(),
     on_damage: impl FnOnce(),
 ) {
-    let trust = &shared.trust;
+    let progress = &shared.progress;
     let (mut failures, mut pause) = (0, CHECK_PAUSE);
-    while trust.is_underway() {
+    while progress.is_underway() {
         let damage = match guarded(|| check(shared, describe)) {
             Ok(true) => {
-                if trust.is_stale() {
+                if progress.is_stale() {
                     on_doubt();
                 }
-                trust.finish(Stage::Whole);
+                progress.finish(Stage::Whole);
                 continue;
             }
             Ok(false) => {
-                trust.pause(CHECK_PAUSE);
+                progress.pause(CHECK_PAUSE);
                 continue;
             }
             Err(OpenError::Io(error)) if failures < FAILURES_MAX => {
                 log::warn!("the store cannot be checked through: {error}");
                 on_doubt();
-                trust.pause(pause);
+                progress.pause(pause);
                 (failures, pause) = (failures + 1, pause * 2);
                 continue;
             }
             Err(damage) => damage,
         };
         log::error!("{damage}");
-        trust.finish(Stage::Damaged(match damage {
+        progress.finish(Stage::Damaged(match damage {
             OpenError::Damaged(how) => how,
             other => other.to_string(),
         }));
@@ -206,18 +206,18 @@ fn check(shared: &Shared, describe: RowReader) -> Result<bool, OpenError> {
     let Some(snapshot) = snapshot else {
         return Ok(false);
     };
-    let trust = &shared.trust;
+    let progress = &shared.progress;
     let mut is_right = true;
     let checked = snapshot.check_chunks(describe, |number, users| {
         is_right &= snapshot.index().agrees(number, &users);
-        if trust.is_underway() {
+        if progress.is_underway() {
             ControlFlow::Continue(())
         } else {
             ControlFlow::Break(())
         }
     })?;
     if !is_right {
-        trust.is_stale.store(true, Ordering::Release);
+        progress.is_stale.store(true, Ordering::Release);
     }
     Ok(checked.is_continue())
 }

@@ -8,9 +8,9 @@ use crate::limits;
 use crate::locks::ignore_poison;
 
 #[derive(Debug, Default)]
-pub(super) struct Notes(Mutex<VecDeque<String>>);
+pub(super) struct AuditNotes(Mutex<VecDeque<String>>);
 
-impl Notes {
+impl AuditNotes {
     /// Adds a row, dropping the oldest ones beyond the bound.
     pub(super) fn add(&self, text: String) {
         let mut notes = self.lock();
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn the_oldest_give_way() {
-        let notes = Notes::default();
+        let notes = AuditNotes::default();
         for number in 0..limits::AUDIT_NOTES_MAX + 2 {
             notes.add(number.to_string());
         }

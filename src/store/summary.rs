@@ -16,7 +16,7 @@ use super::tables;
 use super::{Extent, OpenError, ReadError, Shared, Snapshot};
 
 /// What a restore must know of a store.
-pub struct Outline {
+pub struct Summary {
     /// Its audit trail.
     pub trail: Extent,
     /// Its tokens, as [`Snapshot::tokens`].
@@ -45,7 +45,7 @@ impl Drop for Opened {
     }
 }
 
-impl Outline {
+impl Summary {
     pub(super) fn of(database: &Database) -> Result<Self, OpenError> {
         let snapshot = Snapshot::begin(database, Index::default(), &Shared::default(), 0)?;
         Ok(Self {

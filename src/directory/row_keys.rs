@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::header::{Header, TEXT_AT};
+use super::row_header::{RowHeader, TEXT_AT};
 use crate::scim::fold::fold;
 use crate::scim::search::searchable;
 use crate::store::{Facts, Keys};
@@ -36,7 +36,7 @@ pub(super) fn keys<'a>(
 /// Keys and facts of a stored row, read without building the rest of it, because opening a store
 /// does this for every user. The error says whose row, or which part of it, cannot be read.
 pub fn describe(row: &[u8]) -> Result<(Keys, Facts), String> {
-    let header = Header::read(row)?;
+    let header = RowHeader::read(row)?;
     let brief: Brief<'_> = serde_json::from_slice(&row[TEXT_AT..])
         .map_err(|error| format!("the row of user {} cannot be read: {error}", header.id))?;
     let emails: Vec<&str> = brief

@@ -29,7 +29,7 @@ const SLOTS_PERCENT: u64 = 140;
 
 /// The hints of one store.
 #[derive(Default)]
-pub(super) struct Hints {
+pub(super) struct NameHints {
     hasher: RandomState,
     slots: RwLock<Slots>,
 }
@@ -37,7 +37,7 @@ pub(super) struct Hints {
 /// Each slot holds half of a name's hash, then a sequence, or 0 if it is empty: no sequence is 0.
 struct Slots(Box<[AtomicU64]>);
 
-impl Hints {
+impl NameHints {
     /// Makes room for `names` and a quarter more, so that growing is rare.
     pub(super) fn reserve(&self, names: u64) {
         let slots = ignore_poison(self.slots.read());
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn most_names_are_hinted_at_however_many_there_are() {
-        let hints = Hints::default();
+        let hints = NameHints::default();
         for number in 1..=50_000 {
             hints.reserve(number.into());
             hints.note(&name(number), number);
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn what_is_forgotten_makes_room_and_what_is_not_is_bounded() {
-        let hints = Hints::default();
+        let hints = NameHints::default();
         for number in 1..=100_000 {
             hints.note(&name(number), number);
             assert_eq!(hints.of(&name(number)), [number]);

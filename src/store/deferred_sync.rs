@@ -17,7 +17,7 @@ use crate::locks::ignore_poison;
 /// A storage whose last sync can be put off until it is asked for, or until something else is to be
 /// written: by the writer's next commit, or by redb to make room in its cache.
 #[derive(Clone, Debug)]
-pub(super) struct Deferring {
+pub(super) struct DeferredSync {
     inner: Arc<Backend>,
     step: Arc<Mutex<Step>>,
     /// Whether the next sync is put off.
@@ -33,7 +33,7 @@ enum Step {
     Failed,
 }
 
-impl Deferring {
+impl DeferredSync {
     pub(super) fn new(inner: Backend) -> Self {
         Self {
             inner: Arc::new(inner),
@@ -70,7 +70,7 @@ impl Deferring {
     }
 }
 
-impl StorageBackend for Deferring {
+impl StorageBackend for DeferredSync {
     fn len(&self) -> io::Result<u64> {
         self.inner.len()
     }
@@ -114,9 +114,9 @@ mod tests {
     struct Told(Arc<Mutex<Vec<&'static str>>>, fn() -> io::Result<()>);
 
     impl Told {
-        fn new(sync: fn() -> io::Result<()>) -> (Self, Deferring) {
+        fn new(sync: fn() -> io::Result<()>) -> (Self, DeferredSync) {
             let told = Self(Arc::default(), sync);
-            (told.clone(), Deferring::new(Box::new(told)))
+            (told.clone(), DeferredSync::new(Box::new(told)))
         }
 
         fn tell(&self, what: &'static str) {
@@ -167,10 +167,10 @@ mod tests {
                 ["sync", "write"],
             ),
             (
-                |it: &Deferring, length, _| it.set_len(length),
+                |it: &DeferredSync, length, _| it.set_len(length),
                 ["sync", "set_len"],
             ),
-            (|it: &Deferring, _, _| it.sync_data(), ["sync", "sync"]),
+            (|it: &DeferredSync, _, _| it.sync_data(), ["sync", "sync"]),
         ] {
             commit();
             storage.read(0, &mut []).expect("read");

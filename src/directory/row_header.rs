@@ -27,14 +27,14 @@ const ENDING_BYTES: usize = 192;
 /// What the service provider keeps of a user. As a whole it distinguishes all states of a user. The
 /// version alone does not, if the file was reopened and a commit of unknown outcome is gone.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Header {
+pub(super) struct RowHeader {
     pub(super) id: UserId,
     pub(super) created: Instant,
     pub(super) last_modified: Instant,
     pub(super) version: u64,
 }
 
-impl Header {
+impl RowHeader {
     pub(super) fn read(row: &[u8]) -> Result<Self, String> {
         if row.first() != Some(&ROW_VERSION) || row.len() < TEXT_AT {
             return Err("a user's row has an unknown form".to_owned());
@@ -141,7 +141,7 @@ impl<'a> Ending<'a> {
     }
 
     /// Writes the ending of one user.
-    pub(super) fn write(&mut self, header: &Header, out: &mut Vec<u8>) {
+    pub(super) fn write(&mut self, header: &RowHeader, out: &mut Vec<u8>) {
         let created = self.times.text_of(header.created);
         // Most users were never changed.
         let last_modified = if header.last_modified == header.created {

@@ -7,21 +7,21 @@ use super::audit;
 use super::record::Record;
 use super::user_id::UserId;
 use crate::limits;
-use crate::store::{OpenError, Outline};
+use crate::store::{OpenError, Summary};
 
 /// Users of a backup who were deleted after it.
 #[derive(Debug, Default)]
-pub struct BroughtBack {
+pub struct ReturnedUsers {
     /// The first of them, [`limits::BROUGHT_BACK_TOLD_MAX`] at most, with their userNames.
     pub named: Vec<(UserId, String)>,
     /// How many more there are.
     pub more: usize,
 }
 
-impl BroughtBack {
+impl ReturnedUsers {
     /// The users in `restored` of whose deletion the replaced store tells. No id is given twice,
     /// not even by two stores.
-    pub fn by(restored: &Outline, replaced: &Outline) -> Result<Self, OpenError> {
+    pub fn by(restored: &Summary, replaced: &Summary) -> Result<Self, OpenError> {
         let deleted = replaced.read(|snapshot| {
             let mut deleted = Vec::new();
             snapshot.audits_from(1, |_, row| {

@@ -7,7 +7,7 @@ use super::position::{Position, Start};
 
 /// The users of a page in their order, and whether there are others around them.
 #[derive(Debug, Default)]
-pub(super) struct Slice {
+pub(super) struct PageSlice {
     pub(super) sequences: Vec<u32>,
     /// The places of the first and the last user; `None` for an empty page.
     pub(super) ends: Option<(Position, Position)>,
@@ -16,7 +16,11 @@ pub(super) struct Slice {
 }
 
 /// Finds the page by places in the set, without reading a row.
-pub(super) fn in_order_of_creation(users: &RoaringBitmap, start: &Start, count: usize) -> Slice {
+pub(super) fn in_order_of_creation(
+    users: &RoaringBitmap,
+    start: &Start,
+    count: usize,
+) -> PageSlice {
     let first = match start {
         Start::Index(index) => place(index.saturating_sub(1)).and_then(|skip| users.select(skip)),
         Start::After(position) => position.sequence.checked_add(1),
@@ -24,19 +28,19 @@ pub(super) fn in_order_of_creation(users: &RoaringBitmap, start: &Start, count: 
             let before = position.sequence.checked_sub(1);
             let before = before.map_or(0, |last| whole(users.rank(last)));
             if before == 0 {
-                return Slice::default();
+                return PageSlice::default();
             }
             let sequences = place(before.saturating_sub(count))
                 .and_then(|skip| users.select(skip))
                 .map(|first| users.range(first..position.sequence).collect());
-            return Slice::of(users, sequences.unwrap_or_default());
+            return PageSlice::of(users, sequences.unwrap_or_default());
         }
     };
     let sequences = first.map(|first| users.range(first..).take(count).collect());
-    Slice::of(users, sequences.unwrap_or_default())
+    PageSlice::of(users, sequences.unwrap_or_default())
 }
 
-impl Slice {
+impl PageSlice {
     fn of(users: &RoaringBitmap, sequences: Vec<u32>) -> Self {
         let (Some(&first), Some(&last)) = (sequences.first(), sequences.last()) else {
             return Self::default();
