@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use clap::{Parser, ValueEnum};
 use golinks_scim::http1::client::Request;
 use golinks_scim::idp::client::Client;
-use golinks_scim::idp::play::StepReport;
+use golinks_scim::idp::player::StepReport;
 use golinks_scim::idp::{Person, Report, Suite, okta, play};
 use golinks_scim::secret::{self, Secret};
 use serde_json::Value;

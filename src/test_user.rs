@@ -7,7 +7,7 @@ pub const SUFFIX: &str = ".golinks-scim-check@invalid";
 
 /// Whether this is the userName of a user made up for a trial. Any user can be given such a name:
 /// before acting on a user because of it, check how the user was created.
-pub fn is_made_up(user_name: &str) -> bool {
+pub fn is_test_user(user_name: &str) -> bool {
     let end = user_name.len().checked_sub(SUFFIX.len());
     let end = end.and_then(|at| user_name.as_bytes().get(at..));
     end.is_some_and(|end| end.eq_ignore_ascii_case(SUFFIX.as_bytes()))
@@ -32,7 +32,7 @@ mod tests {
             ("jane@invalid", false),
             ("a.golinks-scim-check@invalid.example.com", false),
         ] {
-            assert_eq!(is_made_up(name), is_one, "{name}");
+            assert_eq!(is_test_user(name), is_one, "{name}");
         }
     }
 }

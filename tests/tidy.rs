@@ -16,8 +16,17 @@ const LAYERS: &[&[&str]] = &[
     &["columns"],
     &["http1", "scim", "store"],
     &[
-        "metrics", "config", "limits", "clock", "secret", "logging", "files", "fix", "turns",
-        "made_up", "locks",
+        "metrics",
+        "config",
+        "limits",
+        "clock",
+        "secret",
+        "logging",
+        "files",
+        "fix",
+        "turns",
+        "test_user",
+        "locks",
     ],
 ];
 

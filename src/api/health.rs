@@ -21,7 +21,7 @@ use crate::clock::Instant;
 use crate::config;
 use crate::files;
 use crate::fix::Fix;
-use crate::http1::accept;
+use crate::http1::accept_header;
 use crate::limits;
 use crate::metrics::{self, Format, Process};
 use crate::store::StorageFault;
@@ -42,7 +42,7 @@ pub(super) fn metrics(api: &Api, call: &Admission, _: &Principal, _: &[u8]) -> O
 /// Whether an `Accept` names OpenMetrics. `*/*` does not count: clients that read only the older
 /// format send it, too.
 pub(super) fn accepts_openmetrics(accept: Option<&str>) -> bool {
-    accept::members(accept.unwrap_or_default()).any(|range| {
+    accept_header::members(accept.unwrap_or_default()).any(|range| {
         let is_named = range
             .name
             .eq_ignore_ascii_case("application/openmetrics-text");

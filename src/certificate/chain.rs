@@ -17,7 +17,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::time::ASN1Time;
 
-use super::{Error, files, form, words_of};
+use super::{Error, file_format, files, words_of};
 use crate::clock::Instant;
 use crate::secret;
 
@@ -47,7 +47,7 @@ impl Chain {
         let certificates = certificates(chain, pem)?;
         let bad_key = |what: String| Error::Bad(key.to_owned(), what);
         // Checked first, since an encrypted key in the older form begins like a plain one.
-        let private = match form::conversion_hint_for_key(key, key_pem) {
+        let private = match file_format::conversion_hint_for_key(key, key_pem) {
             Some(what) => return Err(bad_key(what)),
             None => PrivateKeyDer::from_pem_slice(key_pem).map_err(|error| {
                 bad_key(format!("there is no private key in PEM form: {error}"))
@@ -277,7 +277,7 @@ pub(super) fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| bad(format!("it is not PEM: {error}")))?;
     if found.is_empty() {
-        let converted = form::conversion_hint_for_certificates(path, pem);
+        let converted = file_format::conversion_hint_for_certificates(path, pem);
         return Err(bad(
             converted.unwrap_or_else(|| "there is no certificate".to_owned())
         ));

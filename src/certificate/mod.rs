@@ -5,11 +5,11 @@
 mod authority;
 mod cell;
 mod chain;
+mod error_text;
+pub mod file_format;
 mod files;
-pub mod form;
 mod request;
 mod source;
-mod words;
 
 use std::fmt;
 use std::io;
@@ -23,9 +23,9 @@ use crate::fix::quoted;
 pub use authority::AuthoritySummary;
 pub use cell::{Cell, NEW_AUTHORITY, Summary, examine};
 pub use chain::{Link, end_of, issuer_of, public_roots};
+pub use error_text::words_of;
 pub use request::{Installed, install, request};
 pub use source::Source;
-pub use words::words_of;
 
 /// The names that a leaf certificate of the private authority is for.
 #[derive(Clone, Debug, PartialEq, Eq)]

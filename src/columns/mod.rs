@@ -12,10 +12,10 @@
 //! the same one.
 
 mod cells;
-#[cfg(test)]
-mod laws;
 mod lists;
 mod names;
+#[cfg(test)]
+mod properties;
 mod row;
 
 use std::fmt;

@@ -1,4 +1,4 @@
-//! The laws of rows, for random users: a user's own cells leave the user unchanged, and recreate
+//! Properties of rows, for random users: a user's own cells leave the user unchanged, and recreate
 //! it. For random texts: what is neutralised for a spreadsheet is restored.
 
 use std::sync::Arc;

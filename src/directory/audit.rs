@@ -12,9 +12,9 @@ use serde_json::{Map, Value};
 use super::record::Record;
 use super::user_id::UserId;
 use crate::clock::Instant;
-use crate::made_up::is_made_up;
 use crate::scim::fold::fold;
 use crate::scim::json::append;
+use crate::test_user::is_test_user;
 
 /// How each row begins.
 const TIME: &str = "{\"time\":\"";
@@ -207,17 +207,17 @@ pub(super) fn deactivated_by(row: &str) -> Option<String> {
         return None;
     }
     let row: Value = serde_json::from_str(row).ok()?;
-    let is_of_made_up = |name: &Value| name.as_str().is_some_and(is_made_up);
+    let is_of_test_user = |name: &Value| name.as_str().is_some_and(is_test_user);
     let is_it = |change: &Value| match change["attribute"].as_str() {
         Some("active") => change["before"] == true && change["after"] != true,
-        Some("userName") => change["before"].is_string() && is_of_made_up(&change["after"]),
+        Some("userName") => change["before"].is_string() && is_of_test_user(&change["after"]),
         _ => false,
     };
     let by = row["principal"].as_str()?;
     let changes = row["changes"].as_array()?;
     let renamed = changes.iter().find(|it| it["attribute"] == "userName");
     let name = renamed.map_or(&row["userName"], |it| &it["before"]);
-    let is_somebody = !is_of_made_up(name);
+    let is_somebody = !is_of_test_user(name);
     (is_somebody && changes.iter().any(is_it)).then(|| by.to_owned())
 }
 
@@ -317,8 +317,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_gets_a_made_up_name_is_lost() {
-        let (real, made_up) = ("jane@example.com", "x.golinks-scim-check@invalid");
+    fn whoever_gets_a_test_users_name_is_lost() {
+        let (real, test_user) = ("jane@example.com", "x.golinks-scim-check@invalid");
         let renamed = |before: &str, after: &str| {
             let before = Some(before).filter(|name| !name.is_empty());
             json!({"attribute": "userName", "before": before, "after": after})
@@ -326,7 +326,7 @@ mod tests {
         let off = json!({"attribute": "active", "before": true, "after": false});
         for (what, name, changes, is_lost) in [
             ("deactivated", real, json!([off]), true),
-            ("made up, deactivated", made_up, json!([off]), false),
+            ("made up, deactivated", test_user, json!([off]), false),
             (
                 "renamed",
                 "j@example.com",
@@ -335,18 +335,28 @@ mod tests {
             ),
             (
                 "named as if made up",
-                made_up,
-                json!([renamed(real, made_up)]),
+                test_user,
+                json!([renamed(real, test_user)]),
                 true,
             ),
-            ("both", made_up, json!([renamed(real, made_up), off]), true),
+            (
+                "both",
+                test_user,
+                json!([renamed(real, test_user), off]),
+                true,
+            ),
             (
                 "so named before",
                 real,
-                json!([renamed(made_up, real), off]),
+                json!([renamed(test_user, real), off]),
                 false,
             ),
-            ("created so", made_up, json!([renamed("", made_up)]), false),
+            (
+                "created so",
+                test_user,
+                json!([renamed("", test_user)]),
+                false,
+            ),
         ] {
             let row = json!({"principal": "t", "userName": name, "changes": changes});
             let by = deactivated_by(&row.to_string());

@@ -10,10 +10,10 @@ use super::user_id::UserId;
 use super::{Error, Written, matching};
 use crate::clock::{Instant, SharedClock};
 use crate::columns::{Empty, Row};
-use crate::made_up::is_made_up;
 use crate::scim::user::Echo;
 use crate::scim::{self, Budget, Leniency, Patch, Preconditions, User};
 use crate::store::{Change, ReadError, View};
+use crate::test_user::is_test_user;
 
 /// A change and its result.
 pub(super) type Planned<T> = Result<(Change, T), Halt>;
@@ -238,7 +238,7 @@ pub(super) fn put_user(
 /// access, too, because what happens to it later would not be noticed.
 pub(super) fn has_access(record: &Record) -> bool {
     let user = record.user();
-    user.active() == Some(true) && !is_made_up(user.user_name())
+    user.active() == Some(true) && !is_test_user(user.user_name())
 }
 
 /// Deletes a user, and returns whether a person has lost access by it.

@@ -8,7 +8,7 @@
 //! client::Request ──▶ bytes,  bytes ──▶ client::Response: the other side, for our own clients
 //! ```
 
-pub mod accept;
+pub mod accept_header;
 pub mod answer;
 pub mod chunks;
 pub mod client;

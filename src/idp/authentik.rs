@@ -8,7 +8,7 @@
 use serde_json::{Value, json};
 
 use super::check::{Check, USER_SCHEMA};
-use super::expect::{conflict, created, deleted, error, provider_config, user};
+use super::common_checks::{conflict, created, deleted, error, provider_config, user};
 use super::person::Person;
 use super::step::{Body, Headers, Step, Suite, USER};
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::Exchange;
 use super::client::Error;
 use crate::http1::client::{Request, Response};
-use crate::made_up::is_made_up;
+use crate::test_user::is_test_user;
 
 /// Forwards reads and creates, and forwards changes only for users that were created through it.
 pub struct Guard<'a> {
@@ -46,17 +46,17 @@ impl Exchange for Guard<'_> {
         }
         let (response, elapsed) = self.exchange.exchange(request)?;
         if request.method == "POST" && response.status == 201 {
-            self.made.extend(made_up(&response));
+            self.made.extend(test_user(&response));
         }
         Ok((response, elapsed))
     }
 }
 
 /// The id of the user in an answer, if the userName is one that no existing user can have.
-fn made_up(response: &Response) -> Option<String> {
+fn test_user(response: &Response) -> Option<String> {
     let user: Value = serde_json::from_slice(&response.body).ok()?;
     let [id, name] = ["id", "userName"].map(|member| user[member].as_str());
-    id.filter(|_| name.is_some_and(is_made_up))
+    id.filter(|_| name.is_some_and(is_test_user))
         .map(str::to_owned)
 }
 

@@ -11,7 +11,7 @@
 use serde_json::{Value, json};
 
 use super::check::{Check, ENTERPRISE_SCHEMA, USER_SCHEMA};
-use super::expect::{DEPARTMENT, created, deleted, error, no_match, one_match, user};
+use super::common_checks::{DEPARTMENT, created, deleted, error, no_match, one_match, user};
 use super::person::Person;
 use super::step::{Body, Headers, Step, Suite, USER};
 

@@ -2,7 +2,7 @@
 //! with checks, and the HTTPS client that plays them against any server.
 //!
 //! ```text
-//! okta::spec(&person) ──▶ Suite ──▶ play::play ──▶ Report
+//! okta::spec(&person) ──▶ Suite ──▶ player::play ─▶ Report
 //!                                     │    ▲
 //!                       http1::client::Request  Response
 //!                                     ▼    │
@@ -22,9 +22,9 @@
 //! | [`sailpoint::sailpoint`] | reads all of discovery before anything else |
 //! | [`authentik::authentik`] | PUT again and again; a new create if a PUT finds no user |
 //!
-//! `check` plays them too: [`reading::opening`] selects the steps that change nothing, [`trial`] is
-//! a life that leaves nothing behind, [`provider`] lists the suites for a directory in use, and
-//! [`guard`] protects existing users from them.
+//! `check` plays them too: [`read_only::opening`] selects the steps that change nothing,
+//! [`temporary_user`] is a life that leaves nothing behind, [`provider`] lists the suites for a
+//! directory in use, and [`guard`] protects existing users from them.
 //!
 //! Okta and SailPoint need a token with the scope `provision`; all the others also delete users.
 
@@ -35,25 +35,25 @@ use crate::http1::client::{Request, Response};
 pub mod authentik;
 pub mod check;
 pub mod client;
+mod common_checks;
 pub mod entra;
-mod expect;
 pub mod guard;
 pub mod jumpcloud;
 pub mod okta;
 pub mod onelogin;
-pub mod onlooker;
+pub mod peer_probe;
 pub mod person;
-pub mod play;
+pub mod player;
 pub mod provider;
-pub mod reading;
+pub mod read_only;
 pub mod sailpoint;
 pub mod step;
-pub mod trial;
+pub mod temporary_user;
 pub mod variables;
 
 pub use check::Check;
 pub use person::Person;
-pub use play::{Report, play};
+pub use player::{Report, play};
 pub use provider::Provider;
 pub use step::{Step, Suite};
 

@@ -9,7 +9,7 @@
 use serde_json::{Value, json};
 
 use super::check::{Check, USER_SCHEMA};
-use super::expect::{
+use super::common_checks::{
     conflict, created, deleted, error, no_match, one_match, patch, pathless, provider_config, user,
 };
 use super::person::Person;

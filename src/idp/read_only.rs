@@ -1,7 +1,7 @@
 //! The requests that providers begin with, and the read-only steps of their suites: they can be
 //! sent to a service provider in use without leaving a trace.
 
-use super::expect::no_match;
+use super::common_checks::no_match;
 use super::{Check, Person, Step, Suite, okta, sailpoint};
 
 /// The reading steps of a suite, and the remaining ones.

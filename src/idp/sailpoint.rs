@@ -9,7 +9,9 @@
 use serde_json::{Value, json};
 
 use super::check::{Check, ENTERPRISE_SCHEMA, USER_SCHEMA};
-use super::expect::{DEPARTMENT, conflict, created, list, one_match, patch, provider_config, user};
+use super::common_checks::{
+    DEPARTMENT, conflict, created, list, one_match, patch, provider_config, user,
+};
 use super::person::Person;
 use super::step::{Headers, Step, Suite, USER};
 

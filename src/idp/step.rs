@@ -1,5 +1,5 @@
 //! A suite as a table: what each step sends, what must come back, and what is saved for later
-//! steps. These are pure values; `play` executes them.
+//! steps. These are pure values; `player` executes them.
 
 use std::time::Duration;
 

@@ -5,7 +5,7 @@ use super::check::Check;
 use super::step::{Step, Suite};
 use super::variables::Variables;
 use super::{Person, okta};
-use crate::made_up::SUFFIX;
+use crate::test_user::SUFFIX;
 
 /// A person that exists in no directory. The userName begins with the person's names, since
 /// Microsoft's collection searches for it that way.
@@ -48,7 +48,7 @@ mod tests {
     use super::super::provider::Provider;
     use super::super::step::Body;
     use super::*;
-    use crate::made_up::is_made_up;
+    use crate::test_user::is_test_user;
 
     /// Users that are left over can be found by name and removed.
     #[test]
@@ -66,7 +66,7 @@ mod tests {
                 let name = name.map(|name| suite.variables.fill(name).expect("it is known"));
                 let at = format!("{} {}: {name:?}", suite.name, step.name);
                 assert!(name.is_some() || step.method != "POST", "{at}");
-                assert!(name.is_none_or(|name| is_made_up(&name)), "{at}");
+                assert!(name.is_none_or(|name| is_test_user(&name)), "{at}");
             }
         }
     }

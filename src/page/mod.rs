@@ -9,7 +9,7 @@
 //!      index()       find("main.0123456789abcdef.js")              (build.rs)
 //! ```
 
-use crate::http1::accept;
+use crate::http1::accept_header;
 
 /// A file of the page.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl File {
 /// with a weight other than 0.
 pub fn accepts_gzip(accept_encoding: Option<&str>) -> bool {
     let mut accepted = false;
-    for coding in accept::members(accept_encoding.unwrap_or_default()) {
+    for coding in accept_header::members(accept_encoding.unwrap_or_default()) {
         let name = coding.name;
         if name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip") {
             return !coding.is_refused;

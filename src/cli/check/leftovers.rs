@@ -15,7 +15,7 @@ use crate::cli::{answered, quoted};
 use crate::http1::target::encode;
 use crate::limits;
 use crate::local::Client;
-use crate::made_up::{SUFFIX, is_made_up};
+use crate::test_user::{SUFFIX, is_test_user};
 
 /// Rows of a user's history in one request.
 const ROWS: usize = 50;
@@ -130,7 +130,7 @@ fn is_created_so(client: &mut Client, id: &str) -> Result<bool, Halt> {
         let page = answered(&response).map_err(|failure| Halt::UnexpectedAnswer(failure.what))?;
         let mut rows = elements(&page["rows"]).iter();
         if let Some(row) = rows.find(|row| row["kind"] == "create") {
-            return Ok(is_made_up(&text_of(row, "userName")));
+            return Ok(is_test_user(&text_of(row, "userName")));
         }
         end = page["next"].as_u64();
     }

@@ -153,7 +153,7 @@ impl ExtraAuthorities {
         let pem = fs::read(file).map_err(|error| unusable(file, &error))?;
         // This only parses the certificates, so any base URL will do.
         if let Err(error) = idp::client::Client::new("https://localhost", &pem) {
-            let form = certificate::form::conversion_hint_for_certificates(file, &pem);
+            let form = certificate::file_format::conversion_hint_for_certificates(file, &pem);
             let what = form.unwrap_or_else(|| error.to_string());
             let what = format!("{shown}: {what}");
             let hint = "name a file of certificates in PEM form: -----BEGIN CERTIFICATE-----";

@@ -26,9 +26,9 @@ pub(super) fn certificate(
     findings: &mut Findings,
 ) -> Result<Option<(Client, bool)>, Halt> {
     let listens = text_of(installation, "listens");
-    let shown = match look(url.as_str()) {
-        Ok(Sight::Certificates(shown)) => shown,
-        Ok(Sight::NoTls) => {
+    let shown = match probe(url.as_str()) {
+        Ok(PeerProbe::Certificates(shown)) => shown,
+        Ok(PeerProbe::NoTls) => {
             let what = format!("what answers at {} does not speak TLS", place(url));
             findings.fail(TOPIC, &what, &lead(url, &listens))?;
             return Ok(None);

@@ -7,8 +7,8 @@ use super::{Findings, Halt, Outcome, leftovers};
 use crate::cli::output::counted;
 use crate::idp::client::Client as HttpsClient;
 use crate::idp::guard::Guard;
-use crate::idp::play::StepReport;
-use crate::idp::{Provider, Report, Suite, trial};
+use crate::idp::player::StepReport;
+use crate::idp::{Provider, Report, Suite, temporary_user};
 use crate::local::Client;
 use crate::secret::{self, Secret};
 
@@ -25,7 +25,7 @@ pub(super) fn playing(
     let (made, left) = leftovers::around(TOPIC, client, findings, |client, findings| {
         let mut made = 0;
         for suite in provider.suites() {
-            let suite = shown.once(suite(&trial::person(secret::random())));
+            let suite = shown.once(suite(&temporary_user::person(secret::random())));
             made += with_token(provider.scope(), client, https, |client, https, token| {
                 whole(&suite, token, client, https, findings)
             })?;
@@ -98,7 +98,7 @@ mod tests {
     /// Otherwise the last requests of a slow suite would fail for an expired token.
     #[test]
     fn a_token_lives_as_long_as_any_suite_may_take() {
-        let person = trial::person([27; Person::RANDOM_BYTES]);
+        let person = temporary_user::person([27; Person::RANDOM_BYTES]);
         let suites = Provider::ALL.into_iter().flat_map(Provider::suites);
         let suites = suites.map(|suite| suite(&person));
         for suite in suites.chain([trial::life(&person)]) {

@@ -9,9 +9,9 @@ use crate::cli::output::text_of;
 use crate::http1::client::{Request, Response};
 use crate::idp::client::Client as HttpsClient;
 use crate::idp::guard::Guard;
-use crate::idp::play::StepReport;
+use crate::idp::player::StepReport;
 use crate::idp::step::Credential;
-use crate::idp::{Exchange, Person, Provider, Report, Suite, play, reading, trial};
+use crate::idp::{Exchange, Person, Provider, Report, Suite, play, read_only, temporary_user};
 use crate::local::Client;
 use crate::secret::{self, Secret};
 
@@ -147,7 +147,7 @@ pub(super) fn reading(
         suites.any(|suite| suite(&person).name == name)
     };
     with_token("read", client, https, |client, https, token| {
-        for reading in reading::opening(&person, has_users) {
+        for reading in read_only::opening(&person, has_users) {
             if is_played(reading.suite.name) {
                 continue;
             }
@@ -170,7 +170,9 @@ pub(super) fn writing(
     shown: &mut WrongTokens,
     findings: &mut Findings,
 ) -> Result<(), Halt> {
-    let suite = shown.once(trial::life(&trial::person(secret::random())));
+    let suite = shown.once(temporary_user::life(&temporary_user::person(
+        secret::random(),
+    )));
     let ((), names) = leftovers::around(LIFE, client, findings, |client, findings| {
         with_token("full", client, https, |client, https, token| {
             life(&suite, client, https, token, findings)
@@ -191,7 +193,7 @@ fn life(
 ) -> Result<(), Halt> {
     let mut guard = Guard::before(https);
     told(suite, client, &mut guard, token, findings)?;
-    match guard.made().first().map(|id| trial::end(id)) {
+    match guard.made().first().map(|id| temporary_user::end(id)) {
         Some(end) => told(&end, client, &mut guard, token, findings),
         None => findings.not_run(LIFE, "the deletion, since no answer gave the user's id"),
     }

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::expect::{DEPARTMENT, MANAGER, no_match, one_match};
+use super::super::common_checks::{DEPARTMENT, MANAGER, no_match, one_match};
 use super::{Check, ENTERPRISE_SCHEMA, Person, Step, Suite, create, create_manager};
 use super::{delete, delete_manager, error, modify, new_user, read, suite, user};
 

@@ -4,7 +4,9 @@
 
 use serde_json::json;
 
-use super::super::expect::{DEPARTMENT, EMPLOYEE_NUMBER, MANAGER, no_match, one_match, pathless};
+use super::super::common_checks::{
+    DEPARTMENT, EMPLOYEE_NUMBER, MANAGER, no_match, one_match, pathless,
+};
 use super::{Check, ENTERPRISE_SCHEMA, Person, Step, Suite, create, create_manager};
 use super::{delete, delete_manager, modify, read, suite, user};
 

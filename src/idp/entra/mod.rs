@@ -24,7 +24,7 @@ mod validator;
 use serde_json::{Value, json};
 
 use super::check::{Check, ENTERPRISE_SCHEMA, USER_SCHEMA};
-use super::expect::{created, deleted, error, user};
+use super::common_checks::{created, deleted, error, user};
 use super::person::Person;
 use super::step::{Body, Headers, Step, Suite, USER};
 
@@ -136,7 +136,7 @@ fn delete(source: &'static str) -> [Step; 3] {
 }
 
 fn modify(name: &'static str, source: &'static str, operations: &Value) -> Step {
-    Step::patch(name, source, super::expect::patch(operations))
+    Step::patch(name, source, super::common_checks::patch(operations))
 }
 
 #[cfg(test)]
@@ -152,7 +152,7 @@ mod tests {
             entra_062020(&person),
             entra_reference(&person),
         ] {
-            super::super::expect::is_complete(&suite);
+            super::super::common_checks::is_complete(&suite);
         }
     }
 

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::expect::{DEPARTMENT, MANAGER, conflict, list, one_match};
+use super::super::common_checks::{DEPARTMENT, MANAGER, conflict, list, one_match};
 use super::{Body, Check, ENTERPRISE_SCHEMA, Person, Step, Suite, USER_SCHEMA};
 use super::{create_manager, created, delete, delete_manager, error, suite, user};
 

@@ -4,7 +4,9 @@
 
 use serde_json::{Value, json};
 
-use super::super::expect::{DEPARTMENT, EMPLOYEE_NUMBER, MANAGER, conflict, no_match, one_match};
+use super::super::common_checks::{
+    DEPARTMENT, EMPLOYEE_NUMBER, MANAGER, conflict, no_match, one_match,
+};
 use super::{Check, ENTERPRISE_SCHEMA, Person, Step, Suite, USER_SCHEMA, create_manager};
 use super::{created, delete, delete_manager, deleted, error, modify, suite, user};
 

@@ -25,7 +25,7 @@ mod spec;
 use serde_json::{Value, json};
 
 use super::check::{Check, ERROR_SCHEMA, LIST_SCHEMA, USER_SCHEMA, is_empty, value_at};
-use super::expect::{created, error, list, no_match, pathless, user};
+use super::common_checks::{created, error, list, no_match, pathless, user};
 use super::person::Person;
 use super::step::{Body, Credential, Headers, Step, Suite, USER};
 
@@ -167,7 +167,7 @@ fn find_one(name: &'static str, source: &'static str, is_active: bool) -> Step {
 
 #[cfg(test)]
 mod tests {
-    use super::super::expect::is_complete;
+    use super::super::common_checks::is_complete;
     use super::*;
 
     #[test]
