@@ -26,7 +26,7 @@ use crate::locks::ignore_poison;
 pub(super) struct Connections {
     slots: Mutex<Slots>,
     emptied: Condvar,
-    connections_max: usize,
+    open_max: usize,
 }
 
 #[derive(Default)]
@@ -42,7 +42,7 @@ impl Connections {
         Self {
             slots: Mutex::default(),
             emptied: Condvar::new(),
-            connections_max,
+            open_max: connections_max,
         }
     }
 
