@@ -90,7 +90,7 @@ fn create() -> [Step; 3] {
         ]
     };
     [
-        Step::get("look for the name", "JUMPCLOUD", FIND).checks(no_match()),
+        Step::get("look for the name", "JUMPCLOUD", QUERY_BY_NAME).checks(no_match()),
         Step::post("create", "jumpcloud_create_user.json", "/Users", new_user())
             .checks(created(kept()))
             .saves("id", "id"),
@@ -179,7 +179,7 @@ fn replace() -> [Step; 4] {
             Check::equals("name.givenName", "{newGivenName}"),
             Check::equals("active", true),
         ])),
-        Step::get("look for the name", "JUMPCLOUD", FIND)
+        Step::get("look for the name", "JUMPCLOUD", QUERY_BY_NAME)
             .checks(one_match([Check::Unassigned("Resources[0].emails")])),
     ]
 }
@@ -213,7 +213,7 @@ fn deactivate() -> [Step; 3] {
     };
     [
         set("deactivate", false),
-        Step::get("look for the inactive", "JUMPCLOUD", FIND)
+        Step::get("look for the inactive", "JUMPCLOUD", QUERY_BY_NAME)
             .checks(one_match([Check::equals("Resources[0].active", false)])),
         set("reactivate", true),
     ]
@@ -229,9 +229,9 @@ fn delete() -> [Step; 4] {
             Body::Json(full_user(true)),
         )
         .checks(error(404, "404")),
-        Step::get("look for the deleted", "RFC 7644 3.6", FIND).checks(no_match()),
+        Step::get("look for the deleted", "RFC 7644 3.6", QUERY_BY_NAME).checks(no_match()),
     ]
 }
 
-const FIND: &str = "/Users?filter=userName%20eq%20%22{userName}%22";
+const QUERY_BY_NAME: &str = "/Users?filter=userName%20eq%20%22{userName}%22";
 const PHOTO: &str = "https://img.example.com/2a27d237.png";

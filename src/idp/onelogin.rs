@@ -15,15 +15,15 @@ use super::common_checks::{
 use super::person::Person;
 use super::step::{Body, Headers, Step, Suite, USER};
 
-/// A whole life: save, match, create, update, deactivate, reactivate, delete.
+/// A whole life: save, match, create, replace, modify, deactivate, reactivate, delete.
 pub fn onelogin(person: &Person) -> Suite {
     let mut steps = vec![
         Step::get("save the settings", "cheat-sheet", "/ServiceProviderConfig")
             .checks(provider_config()),
-        Step::get("look for the name", "authentik 11249", FIND).checks(no_match()),
+        Step::get("look for the name", "authentik 11249", QUERY_BY_NAME).checks(no_match()),
     ];
     steps.extend(create());
-    steps.extend(update());
+    steps.extend(replace_and_modify_emails());
     steps.extend(deprovision());
     let steps = steps
         .into_iter()
@@ -69,7 +69,7 @@ fn create() -> [Step; 3] {
 }
 
 /// Emails without `primary`: all are kept in order, and the user is found as before.
-fn update() -> [Step; 3] {
+fn replace_and_modify_emails() -> [Step; 3] {
     let emails = json!([{"value": "{userName}"}, {"value": "second.{userName}"}]);
     let one_email = json!({"value": "new.{userName}"});
     [
@@ -94,10 +94,9 @@ fn update() -> [Step; 3] {
             Check::Absent("emails[1]"),
             Check::equals("title", "Engineer"),
         ])),
-        Step::get("look for the name", "authentik 11249", FIND).checks(one_match([Check::equals(
-            "Resources[0].emails[0].value",
-            "new.{userName}",
-        )])),
+        Step::get("look for the name", "authentik 11249", QUERY_BY_NAME).checks(one_match([
+            Check::equals("Resources[0].emails[0].value", "new.{userName}"),
+        ])),
     ]
 }
 
@@ -107,7 +106,7 @@ fn deprovision() -> [Step; 6] {
     let operation = json!([{"op": "replace", "path": "active", "value": false}]);
     [
         Step::patch("deactivate", "cheat-sheet", patch(&operation)).checks(state(false)),
-        Step::get("look for the inactive", "cheat-sheet", FIND)
+        Step::get("look for the inactive", "cheat-sheet", QUERY_BY_NAME)
             .checks(one_match([Check::equals("Resources[0].active", false)])),
         Step::patch(
             "reactivate",
@@ -117,8 +116,8 @@ fn deprovision() -> [Step; 6] {
         .checks(state(true)),
         Step::delete("delete", "cheat-sheet").checks(deleted()),
         Step::delete("delete again", "RFC 7644 3.6").checks(error(404, "404")),
-        Step::get("look for the deleted", "RFC 7644 3.6", FIND).checks(no_match()),
+        Step::get("look for the deleted", "RFC 7644 3.6", QUERY_BY_NAME).checks(no_match()),
     ]
 }
 
-const FIND: &str = "/Users?filter=userName%20eq%20%22{userName}%22";
+const QUERY_BY_NAME: &str = "/Users?filter=userName%20eq%20%22{userName}%22";

@@ -12,7 +12,7 @@ use crate::{limits, secret};
 /// Values of `type`, which distinguish a person's addresses.
 const KINDS: [&str; 6] = ["work", "home", "other", "mobile", "fax", "pager"];
 const COMPARISONS: [&str; 9] = ["eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le"];
-const OPERATORS: [&str; 4] = ["and", "or", "not", "pr"];
+const LOGICAL_WORDS: [&str; 4] = ["and", "or", "not", "pr"];
 
 /// The shape of a query and a body, as a JSON object; empty if there is neither.
 pub fn of(query: &[(String, String)], body: &[u8]) -> Value {
@@ -199,7 +199,7 @@ fn redacted(text: &str, is_kept: fn(&str) -> bool) -> String {
             let end = rest.find(is_end).unwrap_or(rest.len());
             let word = &rest[..end];
             let folded = word.to_ascii_lowercase();
-            let is_operator = COMPARISONS.contains(&&*folded) || OPERATORS.contains(&&*folded);
+            let is_operator = COMPARISONS.contains(&&*folded) || LOGICAL_WORDS.contains(&&*folded);
             let is_shown = if is_value {
                 ["true", "false", "null"].contains(&&*folded)
             } else {
@@ -228,7 +228,7 @@ fn redacted(text: &str, is_kept: fn(&str) -> bool) -> String {
 /// words may be somebody's name, the second of which may be `Le`.
 fn is_unknown_attribute(word: &str, rest: &str) -> bool {
     let mut next = rest.split_ascii_whitespace();
-    let operator = next.next().unwrap_or_default().to_ascii_lowercase();
+    let compare_op = next.next().unwrap_or_default().to_ascii_lowercase();
     let value = next.next().unwrap_or_default();
     let value = value.split([')', ']']).next().unwrap_or_default();
     let is_json = value.starts_with('"')
@@ -239,7 +239,7 @@ fn is_unknown_attribute(word: &str, rest: &str) -> bool {
     is_path(word)
         && (is_urn || !word.contains('.'))
         && rest.starts_with(char::is_whitespace)
-        && COMPARISONS.contains(&&*operator)
+        && COMPARISONS.contains(&&*compare_op)
         && is_json
 }
 

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::super::{Failure, ask, each, output, status};
 use super::output::{Format, Report, text_of};
-use super::{USERS, find};
+use super::{USERS, retrieve};
 use crate::fix::filled;
 use crate::local::Client;
 
@@ -21,7 +21,7 @@ pub(super) fn run(
     let mut deleted = 0;
     let mut report = Report::new(format);
     let outcome = each(who, "users were not deleted", program, |who| {
-        let user = find(client, who)?;
+        let user = retrieve(client, who)?;
         let target = format!("{USERS}/{}", text_of(&user, "id"));
         ask(client, "DELETE", &target, None)?;
         deleted += 1;
@@ -42,7 +42,7 @@ pub(super) fn run(
 /// Lists the users that would have been deleted, and returns the refusal.
 fn refused(client: &mut Client, who: &[String], program: &str) -> Failure {
     let found = each(who, "users were not found", program, |who| {
-        let user = find(client, who)?;
+        let user = retrieve(client, who)?;
         let [name, id] = ["userName", "id"].map(|part| output::printable(&text_of(&user, part)));
         output::say(&format!("{name} ({id}) would be deleted"));
         Ok(())

@@ -118,7 +118,7 @@ pub(super) fn run(
                     past(client, &who, "at", &at)?
                 }
                 (None, Some(change)) => past(client, &who, "before", &change.to_string())?,
-                (None, None) => find(client, &who)?,
+                (None, None) => retrieve(client, &who)?,
             };
             if output.output == Format::Table {
                 return show(&user);
@@ -238,7 +238,7 @@ fn combined_filter(filter: Option<&str>, active: bool, inactive: bool) -> Option
 }
 
 /// The user with this id or userName.
-fn find(client: &mut Client, who: &str) -> Result<Value, Failure> {
+fn retrieve(client: &mut Client, who: &str) -> Result<Value, Failure> {
     for filter in [
         format!("id eq {}", json!(who)),
         format!("userName eq {}", json!(who)),
@@ -319,7 +319,7 @@ fn set_active_of_each(
     let mut count = 0;
     let mut report = Report::new(format);
     let outcome = each(who, "users were not changed", program, |who| {
-        let user = find(client, who)?;
+        let user = retrieve(client, who)?;
         set_active(client, &user, active)?;
         // A user without `active` is inactive, but writing `false` still changes the resource.
         let changed = user["active"] != active;

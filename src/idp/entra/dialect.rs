@@ -13,7 +13,7 @@ pub fn entra_default(person: &Person) -> Suite {
     let mut steps = test_connection().to_vec();
     steps.extend([create(), create_manager()]);
     steps.extend(matching());
-    steps.extend(update());
+    steps.extend(modify_profile());
     steps.extend(pathless());
     steps.extend(clear());
     steps.extend(emails());
@@ -94,7 +94,7 @@ fn matching() -> [Step; 5] {
 }
 
 /// Attributes one by one; changing a part of the name keeps the other parts.
-fn update() -> [Step; 3] {
+fn modify_profile() -> [Step; 3] {
     [
         modify(
             "update the profile",
@@ -269,7 +269,7 @@ fn manager_forms() -> [Step; 5] {
     let reference =
         json!([{"$ref": "https://scim.example.com/Users/{managerId}", "value": "{managerId}"}]);
     [
-        Step::get("ask for the manager before", "ENTRA", FIND_BY_MANAGER).checks(no_match()),
+        Step::get("ask for the manager before", "ENTRA", QUERY_BY_MANAGER).checks(no_match()),
         form(
             "add a manager as a list",
             "Add",
@@ -277,7 +277,7 @@ fn manager_forms() -> [Step; 5] {
             reference,
             "{managerId}",
         ),
-        Step::get("ask for the manager", "ENTRA", FIND_BY_MANAGER).checks(one_match([
+        Step::get("ask for the manager", "ENTRA", QUERY_BY_MANAGER).checks(one_match([
             Check::Absent("Resources[0].userName"),
             Check::Absent("Resources[0].emails"),
         ])),
@@ -309,7 +309,7 @@ fn manager_ends() -> [Step; 4] {
             &json!([{"op": "Remove", "path": "manager"}]),
         )
         .checks(cleared()),
-        Step::get("ask for the manager after", "ENTRA", FIND_BY_MANAGER).checks(no_match()),
+        Step::get("ask for the manager after", "ENTRA", QUERY_BY_MANAGER).checks(no_match()),
         modify(
             "add the manager on its whole path",
             "ENTRA",
@@ -366,7 +366,7 @@ fn create_once_more() -> [Step; 4] {
     ]
 }
 
-const FIND_BY_MANAGER: &str = "/Users?filter=id%20eq%20%22{id}%22%20and%20manager%20eq%20%22\
+const QUERY_BY_MANAGER: &str = "/Users?filter=id%20eq%20%22{id}%22%20and%20manager%20eq%20%22\
                                {managerId}%22&attributes=id";
 const UNKNOWN_EXTENSION: &str =
     "urn:ietf:params:scim:schemas:extension:CustomExtensionName:2.0:User";

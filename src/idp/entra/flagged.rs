@@ -31,8 +31,8 @@ pub fn entra_062020(person: &Person) -> Suite {
             "{userName}",
         )])),
     ];
-    steps.extend(update_without_path().map(|step| step.target(USER)));
-    steps.extend(update_with_paths().map(|step| step.target(USER)));
+    steps.extend(modify_without_path().map(|step| step.target(USER)));
+    steps.extend(modify_with_paths().map(|step| step.target(USER)));
     steps.extend(soft_delete());
     steps.extend(delete("ENTRAC").map(|step| step.target(USER)));
     steps.push(delete_manager().target("/Users/{managerId}?aadOptscim062020"));
@@ -40,7 +40,7 @@ pub fn entra_062020(person: &Person) -> Suite {
 }
 
 /// Several attributes in one operation.
-fn update_without_path() -> [Step; 2] {
+fn modify_without_path() -> [Step; 2] {
     [
         Step::patch(
             "update the profile",
@@ -82,7 +82,7 @@ fn update_without_path() -> [Step; 2] {
 }
 
 /// Lists by value path, removals, and the state of the user after them.
-fn update_with_paths() -> [Step; 3] {
+fn modify_with_paths() -> [Step; 3] {
     [
         modify(
             "replace and add emails",

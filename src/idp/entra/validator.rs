@@ -185,7 +185,7 @@ fn full_user() -> Value {
 fn filter() -> [Step; 3] {
     let found = || one_match([Check::equals("Resources[0].userName", "{userName}")]);
     [
-        Step::get("look for the name", "ENTRAV", FIND).checks(found()),
+        Step::get("look for the name", "ENTRAV", QUERY_BY_NAME).checks(found()),
         Step::get(
             "look for a name that nobody has",
             "ENTRAV",
@@ -308,7 +308,7 @@ fn rename() -> [Step; 5] {
             "/Users?filter=userName+eq+%22renamed.{userName}%22",
         )
         .checks(one_match([])),
-        Step::get("look for the old name", "ENTRAV", FIND).checks(no_match()),
+        Step::get("look for the old name", "ENTRAV", QUERY_BY_NAME).checks(no_match()),
         rename(
             "take a name that is taken",
             "RFC 7644 3.12",
@@ -344,4 +344,4 @@ fn set_manager() -> [Step; 3] {
     ]
 }
 
-const FIND: &str = "/Users?filter=userName+eq+%22{userName}%22";
+const QUERY_BY_NAME: &str = "/Users?filter=userName+eq+%22{userName}%22";

@@ -4,14 +4,17 @@
 
 use serde_json::json;
 
-use super::{Body, Check, FIND, FIND_PLUS, Person, Step, Suite, create, error, find_nobody};
-use super::{find_one, list, read, test_credentials, user, verify, verify_created};
+use super::{
+    Body, Check, Person, QUERY_BY_NAME, QUERY_BY_NAME_PLUS, Step, Suite, create, error,
+    query_nobody,
+};
+use super::{list, query_one, read, test_credentials, user, verify, verify_created};
 
-/// A whole life: test, create, update, deactivate, reactivate, unassign.
+/// A whole life: test, create, replace, deactivate, reactivate, unassign.
 pub fn aiw_walk(person: &Person) -> Suite {
     let mut steps = test_credentials();
     steps.extend(assign());
-    steps.extend(update());
+    steps.extend(replace_profile());
     steps.extend(deactivate());
     steps.extend(reactivate());
     steps.extend(unassign());
@@ -28,7 +31,7 @@ pub fn deactivated_then_imported(person: &Person, id: &str) -> Suite {
     let mut variables = person.variables();
     variables.set("id", id.to_owned());
     let mut steps = vec![
-        find_one("see it inactive", "PLAN C9303", false),
+        query_one("see it inactive", "PLAN C9303", false),
         read("seen")
             .checks([Check::equals("active", false)])
             .saves("version", "meta.version")
@@ -50,8 +53,8 @@ pub fn deactivated_then_imported(person: &Person, id: &str) -> Suite {
 /// The existence check in both spellings, the create, and creates that must be refused.
 fn assign() -> [Step; 7] {
     [
-        find_nobody("REF", FIND),
-        find_nobody("OLD", FIND_PLUS),
+        query_nobody("REF", QUERY_BY_NAME),
+        query_nobody("OLD", QUERY_BY_NAME_PLUS),
         create("REF").saves("id", "id"),
         read("seen").checks([
             Check::equals("userName", "{userName}"),
@@ -73,7 +76,7 @@ fn create_again() -> Step {
 
 /// A changed given name, with everything else that a merged representation contains: read-only
 /// members, an old `formatted`, empty texts and lists (PLAN C9337).
-fn update() -> [Step; 7] {
+fn replace_profile() -> [Step; 7] {
     let changes = json!({
         "name": {
             "givenName": "{newGivenName}",
@@ -84,7 +87,7 @@ fn update() -> [Step; 7] {
         "title": "",
         "phoneNumbers": [],
     });
-    let updated = || {
+    let replaced = || {
         user([
             Check::equals("name.givenName", "{newGivenName}"),
             Check::equals("name.familyName", "{familyName}"),
@@ -96,7 +99,7 @@ fn update() -> [Step; 7] {
     [
         read("REF").saves("created", "meta.created"),
         Step::put("update the profile", "CRUD 6", Body::Echo(changes))
-            .checks(updated())
+            .checks(replaced())
             .checks([Check::equals("meta.created", "{created}")])
             .saves("version", "meta.version")
             .saves("lastModified", "meta.lastModified"),
@@ -106,7 +109,7 @@ fn update() -> [Step; 7] {
             Check::equals("name.givenName", "{newGivenName}"),
         ),
         Step::put("send the same again", "seen", Body::Repeat)
-            .checks(updated())
+            .checks(replaced())
             .checks(unchanged()),
         read("seen").checks(unchanged()),
         Step::put(
@@ -114,7 +117,7 @@ fn update() -> [Step; 7] {
             "seen",
             Body::Echo(json!({"active": null})),
         )
-        .checks(updated()),
+        .checks(replaced()),
         verify("verify it is active", "seen", Check::equals("active", true)),
     ]
 }
@@ -126,7 +129,7 @@ fn unchanged() -> [Check; 2] {
     ]
 }
 
-/// Deactivated: the user still exists, is found, and is not reactivated by an update.
+/// Deactivated: the user still exists, is found, and is not reactivated by a replace.
 fn deactivate() -> [Step; 6] {
     let inactive = || user([Check::equals("active", false)]);
     [
@@ -144,14 +147,14 @@ fn deactivate() -> [Step; 6] {
             Body::Echo(json!({"active": null})),
         )
         .checks(inactive()),
-        find_one("find it inactive", "seen", false),
+        query_one("find it inactive", "seen", false),
     ]
 }
 
 /// Reactivated under the same id.
 fn reactivate() -> [Step; 4] {
     [
-        find_one("look for the name", "PLAN C9293", false),
+        query_one("look for the name", "PLAN C9293", false),
         read("PLAN C9293"),
         Step::put("reactivate", "CRUD 13", Body::Echo(json!({"active": true})))
             .checks(user([Check::equals("active", true)])),

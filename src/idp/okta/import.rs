@@ -63,21 +63,21 @@ impl fmt::Display for ImportError {
 
 impl std::error::Error for ImportError {}
 
-/// Imports all users, at least one and `page_size` at a time. Okta uses 100.
+/// Imports all users, at least one and `count` at a time. Okta uses 100.
 pub fn import(
     exchange: &mut dyn Exchange,
     token: &Secret,
-    page_size: usize,
+    count: usize,
 ) -> Result<Import, ImportError> {
-    let page_size = page_size.max(1);
+    let count = count.max(1);
     let authorization = format!("Bearer {}", token.reveal());
     let mut headers = Headers::Product.fields(false).to_vec();
     headers.push(("Authorization", &authorization));
     let mut import = Import::default();
     let mut seen = HashSet::new();
     for page in 0..limits::IMPORT_PAGES_MAX {
-        let start_index = 1 + page * page_size;
-        let target = format!("/Users?startIndex={start_index}&count={page_size}");
+        let start_index = 1 + page * count;
+        let target = format!("/Users?startIndex={start_index}&count={count}");
         let request = Request {
             method: "GET",
             target: &target,
@@ -85,7 +85,7 @@ pub fn import(
             body: None,
         };
         let (response, _) = exchange.exchange(&request).map_err(ImportError::Exchange)?;
-        let (users, total) = page_of(&response, start_index, page_size)?;
+        let (users, total) = page_of(&response, start_index, count)?;
         import.pages += 1;
         for user in users {
             if !seen.insert(user.id.clone()) {
@@ -93,7 +93,7 @@ pub fn import(
             }
             import.users.push(user);
         }
-        if start_index + page_size > total {
+        if start_index + count > total {
             return Ok(import);
         }
     }
@@ -104,7 +104,7 @@ pub fn import(
 fn page_of(
     response: &Response,
     start_index: usize,
-    page_size: usize,
+    count: usize,
 ) -> Result<(Vec<Listed>, usize), ImportError> {
     if response.status != 200 {
         return Err(ImportError::Status(response.status));
@@ -124,7 +124,7 @@ fn page_of(
     if number("startIndex") != Some(start_index) {
         return Err(fault("startIndex is not the one that was asked for"));
     }
-    let due = page_size.min((total + 1).saturating_sub(start_index));
+    let due = count.min((total + 1).saturating_sub(start_index));
     if resources.len() != due {
         return Err(fault("it holds not as many users as it should"));
     }

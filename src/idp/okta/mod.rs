@@ -122,7 +122,7 @@ fn test_credentials() -> Vec<Step> {
 
 /// The filter of CRUD 5: the user exists with the values that were sent.
 fn verify_created() -> Step {
-    Step::get("verify the create", "CRUD 5", FIND_RAW)
+    Step::get("verify the create", "CRUD 5", QUERY_BY_NAME_RAW)
         .headers(Headers::Verification)
         .checks([
             Check::Status(200),
@@ -142,20 +142,21 @@ fn verify(name: &'static str, source: &'static str, check: Check) -> Step {
 }
 
 /// The existence check in the spelling of Okta's reference.
-const FIND: &str = "/Users?filter=userName%20eq%20%22{userName}%22&startIndex=1&count=100";
+const QUERY_BY_NAME: &str = "/Users?filter=userName%20eq%20%22{userName}%22&startIndex=1&count=100";
 /// The existence check with `+` for spaces, as Okta's page of 2018 shows it.
-const FIND_PLUS: &str = "/Users?filter=userName+eq+%22{userName}%22&startIndex=1&count=100";
+const QUERY_BY_NAME_PLUS: &str =
+    "/Users?filter=userName+eq+%22{userName}%22&startIndex=1&count=100";
 /// The filter of the suites, with raw double quotes as in the file.
-const FIND_RAW: &str = "/Users?filter=userName%20eq%20\"{userName}\"";
+const QUERY_BY_NAME_RAW: &str = "/Users?filter=userName%20eq%20\"{userName}\"";
 
 /// No user has the name yet: 200 with an empty list, never 404.
-fn find_nobody(source: &'static str, target: &'static str) -> Step {
+fn query_nobody(source: &'static str, target: &'static str) -> Step {
     Step::get("look for the name", source, target).checks(no_match())
 }
 
 /// The name is found exactly once, with this state and the known id.
-fn find_one(name: &'static str, source: &'static str, is_active: bool) -> Step {
-    Step::get(name, source, FIND).checks(list([
+fn query_one(name: &'static str, source: &'static str, is_active: bool) -> Step {
+    Step::get(name, source, QUERY_BY_NAME).checks(list([
         Check::equals("totalResults", 1),
         Check::equals("Resources[0].id", "{id}"),
         Check::equals("Resources[0].userName", "{userName}"),

@@ -4,15 +4,17 @@
 
 use serde_json::json;
 
-use super::{Check, Credential, FIND, Person, Step, Suite, create, find_nobody, find_one};
+use super::{
+    Check, Credential, Person, QUERY_BY_NAME, Step, Suite, create, query_nobody, query_one,
+};
 use super::{list, pathless, read, test_credentials, user, verify, verify_created};
 
-/// A whole life: test, create, update, deactivate, reactivate, unassign.
+/// A whole life: test, create, modify, deactivate, reactivate, unassign.
 pub fn oin_walk(person: &Person) -> Suite {
     let mut steps = test_credentials();
     steps.push(bare_token());
     steps.extend(assign());
-    steps.extend(update());
+    steps.extend(modify_profile());
     steps.extend(deactivate());
     steps.extend(reactivate_and_unassign());
     Suite {
@@ -34,7 +36,7 @@ fn bare_token() -> Step {
 
 fn assign() -> [Step; 4] {
     [
-        find_nobody("REF", FIND),
+        query_nobody("REF", QUERY_BY_NAME),
         create("REF").saves("id", "id"),
         read("seen").checks([Check::equals("active", true)]),
         verify_created(),
@@ -42,7 +44,7 @@ fn assign() -> [Step; 4] {
 }
 
 /// A profile and a password; neither answer may show the password.
-fn update() -> [Step; 4] {
+fn modify_profile() -> [Step; 4] {
     let profile = json!({
         "userName": "{userName}",
         "name": {"givenName": "{newGivenName}", "familyName": "{familyName}"},
@@ -90,7 +92,7 @@ fn deactivate() -> [Step; 4] {
             "CRUD 11",
             Check::equals("active", false),
         ),
-        find_one("find it inactive", "seen", false),
+        query_one("find it inactive", "seen", false),
     ]
 }
 

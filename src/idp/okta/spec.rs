@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Check, Credential, ERROR_SCHEMA, FIND_RAW, Headers, LIST_SCHEMA, Step, Suite};
+use super::{
+    Check, Credential, ERROR_SCHEMA, Headers, LIST_SCHEMA, QUERY_BY_NAME_RAW, Step, Suite,
+};
 use super::{Person, USER, USER_SCHEMA, is_empty, value_at};
 
 /// Okta's SPEC suite.
@@ -97,7 +99,7 @@ fn nobody() -> [Step; 3] {
             Check::NotEmpty("detail"),
             Check::Contains("schemas", ERROR_SCHEMA),
         ]),
-        Step::get("look for the new name", "SPEC 5", FIND_RAW).checks(no_match),
+        Step::get("look for the new name", "SPEC 5", QUERY_BY_NAME_RAW).checks(no_match),
     ]
 }
 
@@ -139,7 +141,7 @@ fn last() -> [Step; 3] {
         Step::get("list groups", "SPEC 10", "/Groups")
             .checks([Check::Status(200), Check::GroupsOrNone])
             .within(Duration::from_millis(600)),
-        Step::get("use a wrong credential", "SPEC 11", FIND_RAW)
+        Step::get("use a wrong credential", "SPEC 11", QUERY_BY_NAME_RAW)
             .credential(Credential::Literal("non-token"))
             .checks([
                 Check::Status(401),
