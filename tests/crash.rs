@@ -14,7 +14,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use golinks_scim::clock::SystemClock;
-use golinks_scim::directory::{Asker, Caller, Directory, Query, Start, describe};
+use golinks_scim::directory::{Caller, Directory, Query, ScanCaller, Start, describe};
 use golinks_scim::scim::{Bulk, Leniency, Patch, Preconditions, Projection, User};
 use golinks_scim::store::{Opener, Store};
 use redb::StorageBackend;
@@ -245,7 +245,7 @@ pub(crate) fn inspect(store: &Arc<Store>) -> Result<State, String> {
                 is_counted: true,
                 base_url: "https://h",
             },
-            &Asker::ANYBODY,
+            &ScanCaller::ANYBODY,
         )
         .map_err(|error| format!("{error:?}"))?;
     let mut text = vec![b'['];

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use golinks_scim::clock::SystemClock;
-use golinks_scim::directory::{Asker, Caller, Directory, Error, Page, Query, Start, describe};
+use golinks_scim::directory::{Caller, Directory, Error, Page, Query, ScanCaller, Start, describe};
 use golinks_scim::scim::{Filter, Leniency, Patch, Preconditions, Search, Sort, User};
 use golinks_scim::store::{Opener, Store};
 use serde_json::{Value, json};
@@ -263,7 +263,7 @@ impl Both {
         query.start = Start::Index(skip + 1);
         let page = self
             .directory
-            .query(&query, &Asker::ANYBODY)
+            .query(&query, &ScanCaller::ANYBODY)
             .expect("a page");
         let part: Vec<String> = wanted.iter().skip(skip).take(count).cloned().collect();
         assert_eq!(ids(&page), part, "{what} from {skip}");
@@ -274,7 +274,7 @@ impl Both {
         loop {
             let page = self
                 .directory
-                .query(&query, &Asker::ANYBODY)
+                .query(&query, &ScanCaller::ANYBODY)
                 .expect("a page");
             assert_eq!(page.before().is_some(), !walked.is_empty(), "{what}");
             if let Some(place) = page.before() {
@@ -284,7 +284,7 @@ impl Both {
                 };
                 let before = ids(&self
                     .directory
-                    .query(&back, &Asker::ANYBODY)
+                    .query(&back, &ScanCaller::ANYBODY)
                     .expect("a page"));
                 let from = walked.len().saturating_sub(count);
                 assert_eq!(before, walked[from..], "{what}: back from {}", walked.len());
@@ -304,7 +304,7 @@ impl Both {
         query.start = Start::Index(1);
         let mut walked = Vec::new();
         loop {
-            let page = self.directory.query(&query, &Asker::ANYBODY);
+            let page = self.directory.query(&query, &ScanCaller::ANYBODY);
             let page = page.expect("a page");
             assert_eq!(page.total(), None);
             walked.extend(ids(&page));

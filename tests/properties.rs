@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
 use golinks_scim::clock::Instant;
-use golinks_scim::directory::{Asker, Caller, Directory, Query, Start, describe};
+use golinks_scim::directory::{Caller, Directory, Query, ScanCaller, Start, describe};
 use golinks_scim::scim::filter::{CompValue, CompareOp};
 use golinks_scim::scim::{AttributePath, Budget, Filter, Leniency, Patch, User};
 use golinks_scim::store::{Opener, Store};
@@ -322,7 +322,9 @@ fn a_query_selects_whom_its_filter_matches_and_its_negation_the_others() {
             is_counted: true,
             base_url: BASE_URL,
         };
-        ids(&directory.query(&query, &Asker::ANYBODY).expect("a page"))
+        ids(&directory
+            .query(&query, &ScanCaller::ANYBODY)
+            .expect("a page"))
     };
     let divided = Cell::new(0);
     let tried = runner.run(&filter(), |filter| {

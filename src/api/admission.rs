@@ -13,7 +13,7 @@ use super::refusal_cause::word_of;
 use super::refusals::Refused;
 use super::reply::Refusal;
 use super::request::{self, Admission, Who};
-use super::routes::{self, Access, Found};
+use super::routes::{self, Access, RouteMatch};
 use crate::access::{self, Administrator, Credentials, Principal, Rejection, Token};
 use crate::http1::{Head, Method};
 use crate::metrics;
@@ -167,7 +167,7 @@ fn guarded(
 }
 
 /// Checks that the principal may use the route. For tokens, administration does not exist.
-fn allow(found: Found, principal: &Principal) -> Result<Found, Problem> {
+fn allow(found: RouteMatch, principal: &Principal) -> Result<RouteMatch, Problem> {
     let needed = match found.route.access {
         Access::Open(_) => return Ok(found),
         Access::Administration(_) => return Err(Problem::not_found()),

@@ -29,7 +29,7 @@ pub(super) fn import(api: &Api, call: &Admission, _: &Administrator, body: &[u8]
         Imported::Unchanged(record) => told(row, "unchanged", &record),
         Imported::Twice(name) => refused(row, &columns::same_user(&name)),
         Imported::Refused(both) => refused_user(row, &both.0, &reason(both.1)),
-        Imported::Updated(both) => {
+        Imported::Changed(both) => {
             let (before, after) = *both;
             let names: Vec<Value> = differences(before.user(), after.user())
                 .into_iter()
@@ -73,7 +73,7 @@ pub(super) fn compare(api: &Api, call: &Admission, _: &Administrator, body: &[u8
                     return;
                 }
                 Imported::Unchanged(record) => (record, Vec::new()),
-                Imported::Updated(both) => {
+                Imported::Changed(both) => {
                     let found = differences(both.0.user(), both.1.user());
                     (both.0, found)
                 }

@@ -12,7 +12,7 @@ use super::problem::Problem;
 use super::reply::{self, Outcome};
 use super::request::Admission;
 use crate::access::Principal;
-use crate::directory::{Asker, Page, Query, Start};
+use crate::directory::{Page, Query, ScanCaller, Start};
 use crate::http1::answer::Broken;
 use crate::http1::{Answer, Body};
 use crate::limits;
@@ -138,11 +138,11 @@ impl<'a> Walk<'a> {
                 || matches!(request.paging, Paging::Index(_)),
             base_url: &api.base_url,
         };
-        let asker = Asker {
+        let caller = ScanCaller {
             name: principal.token().map_or("", |token| &token.id),
             is_let_in: &|| principal.token().is_none_or(|token| api.is_good(token)),
         };
-        let page = api.directory.query(&query, &asker).or_else(|error| {
+        let page = api.directory.query(&query, &caller).or_else(|error| {
             api.check_again(principal)?;
             Err(Problem::from(error))
         })?;

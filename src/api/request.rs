@@ -11,7 +11,7 @@ use super::health;
 use super::new_request_id;
 use super::problem::Problem;
 use super::reply::Refusal;
-use super::routes::{Access, Found, Route};
+use super::routes::{Access, Route, RouteMatch};
 use crate::access::{Mode, Principal, Scope, Token};
 use crate::directory::Caller;
 use crate::http1::target::decode;
@@ -48,7 +48,7 @@ impl NewRequest {
     pub(super) fn admitted(
         &self,
         head: &Head,
-        found: Found,
+        found: RouteMatch,
         principal: Option<Principal>,
     ) -> Admission {
         // Only the page's files are compressed, so the header is not read for other routes.
@@ -139,7 +139,7 @@ pub struct Admission {
     peer: Option<IpAddr>,
     method: &'static str,
     path: String,
-    found: Found,
+    found: RouteMatch,
     principal: Option<Principal>,
     user_agent: Option<Vec<u8>>,
     preconditions: Preconditions,

@@ -208,7 +208,7 @@ static PATTERNS: LazyLock<Vec<(Vec<&'static str>, &'static Route)>> = LazyLock::
 });
 
 /// A route, with the variable segment of the path and the query.
-pub(super) struct Found {
+pub(super) struct RouteMatch {
     pub(super) route: &'static Route,
     pub(super) parameter: Option<String>,
     pub(super) query: Vec<(String, String)>,
@@ -216,7 +216,7 @@ pub(super) struct Found {
 
 /// Finds the route of a request: 404 if the path does not exist, 405 if it does not have the
 /// method. HEAD is GET without a body.
-pub(super) fn find(head: &Head) -> Result<Found, Problem> {
+pub(super) fn find(head: &Head) -> Result<RouteMatch, Problem> {
     let segments = path_segments(head.path()).map_err(|fault| Problem::from_fault(&fault))?;
     let method = match head.method() {
         Method::Head => Get,
@@ -238,7 +238,7 @@ pub(super) fn find(head: &Head) -> Result<Found, Problem> {
         if route.method == method {
             let query = query_pairs(head.query().unwrap_or_default())
                 .map_err(|fault| Problem::from_fault(&fault))?;
-            return Ok(Found {
+            return Ok(RouteMatch {
                 route,
                 parameter: parameter.map(str::to_owned),
                 query,

@@ -19,7 +19,7 @@ use crate::limits;
 use crate::locks::ignore_poison;
 
 /// Days before the end of a token at which a warning is logged.
-const TOKEN_DAYS: [i64; 5] = [1, 7, 14, 30, 60];
+const TOKEN_WARNING_DAYS: [i64; 5] = [1, 7, 14, 30, 60];
 /// The step after all of these: the token has ended.
 const TOKEN_ENDED: i64 = 0;
 /// The step of a warning that is not logged here, because it is not bad enough or is logged
@@ -31,11 +31,11 @@ pub(super) const STEP_REACHED: i64 = 0;
 /// The subject of the warning about a certificate that is out of date.
 pub(super) const CERTIFICATE: &str = "certificate";
 /// Days before the end of a token that is still used although another has replaced it.
-const REPLACED_TOKEN_DAYS: [i64; 2] = [1, 3];
+const REPLACED_TOKEN_WARNING_DAYS: [i64; 2] = [1, 3];
 /// Days before the end of a certificate that is not renewed here.
-const CERTIFICATE_DAYS: [i64; 4] = [1, 7, 14, 30];
+const CERTIFICATE_WARNING_DAYS: [i64; 4] = [1, 7, 14, 30];
 /// Days before the end of the private authority: by then each of its clients needs the next one.
-const AUTHORITY_DAYS: [i64; 6] = [1, 7, 14, 30, 90, 365];
+const AUTHORITY_WARNING_DAYS: [i64; 6] = [1, 7, 14, 30, 90, 365];
 
 /// The steps that were reached, logged or not, by subject.
 #[derive(Default)]
@@ -150,7 +150,7 @@ fn token_near_its_end(token: &Token, now: Instant) -> Option<Warning> {
     let days = now.days_until(expires);
     // A token issued for a fortnight is not near its end from the beginning.
     let life = token.days_of_life()?;
-    let steps = TOKEN_DAYS.into_iter().filter(|step| *step < life);
+    let steps = TOKEN_WARNING_DAYS.into_iter().filter(|step| *step < life);
     Some(Warning {
         kind: "tokens",
         what: format!(
@@ -272,7 +272,7 @@ fn replaced_token_still_used(token: &Token, replaced: Instant, now: Instant) -> 
             "type the new one into the identity provider; if it is lost: {{program}} token rotate \
              {name}"
         )),
-        steps: vec![(token.id.clone(), step(days, REPLACED_TOKEN_DAYS)?)],
+        steps: vec![(token.id.clone(), step(days, REPLACED_TOKEN_WARNING_DAYS)?)],
     })
 }
 
@@ -307,7 +307,7 @@ fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
             kind: "certificate",
             what: format!("the private CA ends at {ends}, {}", in_days(days)),
             fix: NEW_AUTHORITY,
-            steps: vec![(authority.fingerprint, step(days, AUTHORITY_DAYS)?)],
+            steps: vec![(authority.fingerprint, step(days, AUTHORITY_WARNING_DAYS)?)],
         });
     }
     let days = now.days_until(summary.not_after);
@@ -316,7 +316,9 @@ fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
         .not_before
         .days_until(summary.not_after.plus_seconds(1));
     // It is usually renewed with a third of its life left: until then nothing is late.
-    let steps = CERTIFICATE_DAYS.into_iter().filter(|step| 3 * step < life);
+    let steps = CERTIFICATE_WARNING_DAYS
+        .into_iter()
+        .filter(|step| 3 * step < life);
     Some(Warning {
         kind: "certificate",
         what: format!(
@@ -369,7 +371,7 @@ mod tests {
             (1, Some(1)),
             (0, Some(1)),
         ] {
-            assert_eq!(step(days, TOKEN_DAYS), wanted, "{days}");
+            assert_eq!(step(days, TOKEN_WARNING_DAYS), wanted, "{days}");
         }
     }
 
@@ -377,7 +379,7 @@ mod tests {
     fn the_log_is_told_of_each_step_once() {
         let told = LoggedSteps::default();
         let news = |days: i64| {
-            let step = step(days, TOKEN_DAYS);
+            let step = step(days, TOKEN_WARNING_DAYS);
             let warning = step.map(|step| Warning {
                 kind: "tokens",
                 what: String::new(),

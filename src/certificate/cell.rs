@@ -10,7 +10,7 @@ use rustls::sign::CertifiedKey;
 
 use super::authority::{self, Authority, AuthoritySummary, PrivateFiles};
 use super::chain::{self, Chain, Link};
-use super::source::{Found, Source, Stamp};
+use super::source::{Source, SourceState, Stamp};
 use super::{Error, Names};
 use crate::clock::Instant;
 use crate::fix::Fix;
@@ -221,11 +221,11 @@ impl fmt::Debug for Cell {
     }
 }
 
-fn load(found: &Found<'_>, out_of_date: OutOfDate, now: Instant) -> Result<Current, Error> {
+fn load(found: &SourceState<'_>, out_of_date: OutOfDate, now: Instant) -> Result<Current, Error> {
     match found {
-        Found::Given { chain, key, host } => from_files([chain, key], host, out_of_date, now),
-        Found::Installed { path, host } => from_files([path, path], host, out_of_date, now),
-        Found::Private { directory, names } | Found::Nothing { directory, names } => {
+        SourceState::Given { chain, key, host } => from_files([chain, key], host, out_of_date, now),
+        SourceState::Installed { path, host } => from_files([path, path], host, out_of_date, now),
+        SourceState::Private { directory, names } | SourceState::Nothing { directory, names } => {
             private(directory, names, now)
         }
     }
@@ -235,8 +235,8 @@ fn load(found: &Found<'_>, out_of_date: OutOfDate, now: Instant) -> Result<Curre
 /// the next start would make a certificate, nothing is wrong; none is made here.
 pub fn examine(source: &Source, now: Instant) -> Result<(), Error> {
     match source.found() {
-        Found::Nothing { .. } => Ok(()),
-        Found::Private { directory, names } => {
+        SourceState::Nothing { .. } => Ok(()),
+        SourceState::Private { directory, names } => {
             let host_name = names.as_slice().first().map_or("", String::as_str);
             // The authority is there, so none is made.
             Authority::open(directory, host_name, now)?;
@@ -247,7 +247,7 @@ pub fn examine(source: &Source, now: Instant) -> Result<(), Error> {
                 _ => Ok(()),
             }
         }
-        found @ (Found::Given { .. } | Found::Installed { .. }) => {
+        found @ (SourceState::Given { .. } | SourceState::Installed { .. }) => {
             load(&found, OutOfDate::Refused, now).map(drop)
         }
     }

@@ -31,7 +31,7 @@ pub enum Source {
 }
 
 /// What a source amounts to, with its files as they are now.
-pub(super) enum Found<'a> {
+pub(super) enum SourceState<'a> {
     /// The customer's files.
     Given {
         chain: &'a Path,
@@ -65,9 +65,9 @@ pub(super) struct Stamp {
 impl Source {
     /// The one decision about what there is to serve. The server and the checks beforehand both use
     /// it, so that neither accepts what the other refuses.
-    pub(super) fn found(&self) -> Found<'_> {
+    pub(super) fn found(&self) -> SourceState<'_> {
         match self {
-            Self::Files { chain, key, host } => Found::Given { chain, key, host },
+            Self::Files { chain, key, host } => SourceState::Given { chain, key, host },
             Self::DataDirectory {
                 directory,
                 names,
@@ -75,11 +75,11 @@ impl Source {
             } => {
                 if request::is_installed(directory) {
                     let path = request::installed(directory);
-                    Found::Installed { path, host }
+                    SourceState::Installed { path, host }
                 } else if PrivateFiles::of(directory).are_there() {
-                    Found::Private { directory, names }
+                    SourceState::Private { directory, names }
                 } else {
-                    Found::Nothing { directory, names }
+                    SourceState::Nothing { directory, names }
                 }
             }
         }

@@ -34,7 +34,7 @@ use clap_complete::Shell;
 use log::LevelFilter;
 
 use crate::access::Administrator;
-use crate::config::{Configuration, Key, Problem, Sources};
+use crate::config::{Configuration, Key, Sources};
 use crate::fix::{filled, quoted};
 use crate::limits;
 use crate::local::{self, Client};
@@ -250,10 +250,10 @@ fn outlive_file_size_limit() -> io::Result<()> {
 /// Falls back to a configuration of the data directory alone, for commands that need no more. A
 /// fault that matters only to a start must not keep anybody from revoking a token in a hurry.
 fn without_the_rest(
-    problem: Problem,
+    problem: crate::config::Error,
     sources: &Sources,
     command: &Command,
-) -> Result<Configuration, Problem> {
+) -> Result<Configuration, crate::config::Error> {
     // None of these starts a server or replaces a store.
     let is_content = matches!(
         command,
@@ -269,7 +269,7 @@ fn without_the_rest(
     let Some(mut configuration) = Configuration::of_data_dir(sources) else {
         return Err(problem);
     };
-    let Problem { what, hint, .. } = problem;
+    let crate::config::Error { what, hint, .. } = problem;
     let data_dir = configuration.serve.data_dir.display();
     let told = format!("{what} ({hint}); going on with {data_dir}");
     configuration.warnings.push(told);
@@ -335,7 +335,7 @@ fn sources(args: &Args) -> Sources {
     }
 }
 
-fn from_configuration(problem: Problem) -> Failure {
+fn from_configuration(problem: crate::config::Error) -> Failure {
     let code = match &problem {
         problem if problem.is_usage => status::USAGE,
         problem if problem.is_forbidden => status::PERMISSION,

@@ -9,15 +9,15 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::origin::{Given, Origin, Problem, masked};
+use super::origin::{Error, Given, Origin, masked};
 use super::settings::{Key, SETTINGS};
 use crate::limits;
 
 /// The settings in the file at `path`.
-pub(super) fn read(path: &Path) -> Result<Vec<(Key, Given)>, Problem> {
-    let text = text_of(path).map_err(|error| Problem {
+pub(super) fn read(path: &Path) -> Result<Vec<(Key, Given)>, Error> {
+    let text = text_of(path).map_err(|error| Error {
         is_forbidden: error.kind() == io::ErrorKind::PermissionDenied,
-        ..Problem::new(
+        ..Error::new(
             format!("{}: {error}", path.display()),
             match error.kind() {
                 io::ErrorKind::InvalidData => {
@@ -44,13 +44,13 @@ pub(super) fn text_of(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-fn parse(path: &Path, text: &str) -> Result<Vec<(Key, Given)>, Problem> {
+fn parse(path: &Path, text: &str) -> Result<Vec<(Key, Given)>, Error> {
     let at = |span: Option<Range<usize>>| Origin::File {
         path: path.to_owned(),
         line: line_of(text, span),
     };
     let table = DeTable::parse(text).map_err(|error| {
-        Problem::new(
+        Error::new(
             format!("{}: {}", at(error.span()), error.message()),
             "write one `name = value` a line, texts in \"quotes\"",
         )
@@ -62,13 +62,13 @@ fn parse(path: &Path, text: &str) -> Result<Vec<(Key, Given)>, Problem> {
             return Err(unknown(&origin, name.get_ref(), value));
         };
         let text = plain(value).ok_or_else(|| {
-            Problem::new(
+            Error::new(
                 format!("{origin}: {} must be a text or a number", name.get_ref()),
                 "golinks-scim config default shows how",
             )
         })?;
         if key.is_path() && !Path::new(&text).is_absolute() {
-            return Err(Problem::new(
+            return Err(Error::new(
                 format!(
                     "{origin}: {} must be an absolute path, not {}",
                     name.get_ref(),
@@ -93,12 +93,12 @@ pub(super) fn plain(value: &Spanned<DeValue<'_>>) -> Option<String> {
 }
 
 /// The error for a key that does not exist, with the one that may have been meant.
-fn unknown(origin: &Origin, name: &str, value: &Spanned<DeValue<'_>>) -> Problem {
+fn unknown(origin: &Origin, name: &str, value: &Spanned<DeValue<'_>>) -> Error {
     let name = full_name(name, value);
     let what = format!("{origin}: there is no setting {}", masked(&name));
     match similar(&name) {
-        Some(meant) => Problem::new(what, format!("did you mean {meant}?")),
-        None => Problem::new(what, "golinks-scim config default shows all settings"),
+        Some(meant) => Error::new(what, format!("did you mean {meant}?")),
+        None => Error::new(what, "golinks-scim config default shows all settings"),
     }
 }
 

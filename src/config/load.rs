@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::origin::{Given, Origin, Problem, masked};
+use super::origin::{Error, Given, Origin, masked};
 use super::salvage::{self, Salvaged};
 use super::settings::{self, Key, SETTINGS};
 use super::{BaseUrl, Serve, file};
@@ -44,7 +44,7 @@ pub struct Configuration {
 
 impl Configuration {
     /// Reads and checks everything that is set.
-    pub fn load(sources: &Sources) -> Result<Self, Problem> {
+    pub fn load(sources: &Sources) -> Result<Self, Error> {
         let file = file_of(sources);
         let mut given = BTreeMap::new();
         if let Some(file) = &file {
@@ -113,10 +113,10 @@ impl Configuration {
 }
 
 /// The error for an empty flag: `--data-dir "$UNSET"` is not meant to be the current directory.
-fn empty_flag(key: Key) -> Problem {
-    Problem {
+fn empty_flag(key: Key) -> Error {
+    Error {
         is_usage: true,
-        ..Problem::new(
+        ..Error::new(
             format!("{} is given, and empty", key.flag()),
             "give it a value, or leave it out",
         )
@@ -127,7 +127,7 @@ fn empty_flag(key: Key) -> Problem {
 fn of_the_environment(
     sources: &Sources,
     given: &mut BTreeMap<Key, Given>,
-) -> Result<Vec<String>, Problem> {
+) -> Result<Vec<String>, Error> {
     let mut warnings = Vec::new();
     for (name, value) in &sources.environment {
         let Some(name) = name.to_str().filter(|name| name.starts_with(VARIABLES)) else {
@@ -176,7 +176,7 @@ fn file_of(sources: &Sources) -> Option<PathBuf> {
 }
 
 /// The data directory if none is set: systemd's, else where the system expects it.
-fn usual_data_dir(sources: &Sources) -> Result<Given, Problem> {
+fn usual_data_dir(sources: &Sources) -> Result<Given, Error> {
     let variable = |name: &str, below: &str| {
         let value = sources.environment.get(&OsString::from(name))?;
         let text = value.to_str().filter(|text| !text.is_empty())?;
@@ -195,10 +195,10 @@ fn usual_data_dir(sources: &Sources) -> Result<Given, Problem> {
         .or_else(of_root)
         .or_else(|| variable("XDG_STATE_HOME", &format!("/{NAME}")))
         .or_else(|| variable("HOME", &format!("/.local/state/{NAME}")))
-        .ok_or_else(|| Problem::new("there is no data directory", "name one with --data-dir"))
+        .ok_or_else(|| Error::new("there is no data directory", "name one with --data-dir"))
 }
 
-fn understood(given: &BTreeMap<Key, Given>) -> Result<Serve, Problem> {
+fn understood(given: &BTreeMap<Key, Given>) -> Result<Serve, Error> {
     let path = |key| given.get(&key).map(|given| PathBuf::from(&given.text));
     let tls_files = match (path(Key::TlsCert), path(Key::TlsKey)) {
         (Some(chain), Some(key)) => Some((chain, key)),
@@ -227,7 +227,7 @@ fn optional<T>(
     given: &BTreeMap<Key, Given>,
     key: Key,
     read: fn(&str) -> Result<T, String>,
-) -> Result<Option<T>, Problem> {
+) -> Result<Option<T>, Error> {
     let read = |given: &Given| read(&given.text).map_err(|hint| unusable(key, given, hint));
     given.get(&key).map(read).transpose()
 }
@@ -236,20 +236,20 @@ fn with_default<T>(
     given: &BTreeMap<Key, Given>,
     key: Key,
     read: fn(&str) -> Result<T, String>,
-) -> Result<T, Problem> {
+) -> Result<T, Error> {
     match optional(given, key, read)? {
         Some(value) => Ok(value),
         None => {
-            read(&key.setting().default.shown()).map_err(|what| Problem::new(what, "this is a bug"))
+            read(&key.setting().default.shown()).map_err(|what| Error::new(what, "this is a bug"))
         }
     }
 }
 
-fn unusable(key: Key, given: &Given, hint: String) -> Problem {
+fn unusable(key: Key, given: &Given, hint: String) -> Error {
     let (name, text) = (key.setting().name, masked(&given.text));
-    Problem {
+    Error {
         is_usage: matches!(given.origin, Origin::Flag(_)),
-        ..Problem::new(
+        ..Error::new(
             match &given.origin {
                 Origin::Flag(flag) => format!("{flag} cannot be {text}"),
                 origin => format!("{origin}: {name} cannot be {text}"),
@@ -259,22 +259,22 @@ fn unusable(key: Key, given: &Given, hint: String) -> Problem {
     }
 }
 
-fn half(given: &BTreeMap<Key, Given>, set: Key, missing: Key) -> Problem {
+fn half(given: &BTreeMap<Key, Given>, set: Key, missing: Key) -> Error {
     let origin = given
         .get(&set)
         .map_or(Origin::Default, |given| given.origin.clone());
     let (set, missing) = (set.setting().name, missing.setting().name);
-    Problem {
+    Error {
         is_usage: matches!(origin, Origin::Flag(_)),
-        ..Problem::new(
+        ..Error::new(
             format!("{origin}: {set} is set, but {missing} is not"),
             "set both, or neither",
         )
     }
 }
 
-fn not_text(origin: &Origin) -> Problem {
-    Problem::new(format!("{origin} is not UTF-8"), "write it in UTF-8")
+fn not_text(origin: &Origin) -> Error {
+    Error::new(format!("{origin} is not UTF-8"), "write it in UTF-8")
 }
 
 /// Whether Kubernetes set the variable: it does in every pod beside a Service named golinks-scim.

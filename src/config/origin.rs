@@ -45,7 +45,7 @@ impl fmt::Display for Origin {
 
 /// Why a configuration cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct Error {
     /// What is wrong, and where.
     pub what: String,
     /// What to do.
@@ -56,7 +56,7 @@ pub struct Problem {
     pub is_forbidden: bool,
 }
 
-impl Problem {
+impl Error {
     pub(super) fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             what: what.into(),

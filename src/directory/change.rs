@@ -16,50 +16,50 @@ use crate::store::{Change, ReadError, View};
 use crate::test_user::is_test_user;
 
 /// A change and its result.
-pub(super) type Planned<T> = Result<(Change, T), Halt>;
+pub(super) type Planned<T> = Result<(Change, T), Unplanned>;
 
 /// Why a plan writes nothing.
-pub(super) enum Halt {
+pub(super) enum Unplanned {
     /// The plan refuses the request.
     Refused(Error),
     /// A row could not be read.
     Unread(ReadError),
 }
 
-impl From<ReadError> for Halt {
+impl From<ReadError> for Unplanned {
     fn from(error: ReadError) -> Self {
         Self::Unread(error)
     }
 }
 
-impl From<Error> for Halt {
+impl From<Error> for Unplanned {
     fn from(error: Error) -> Self {
         Self::Refused(error)
     }
 }
 
-impl From<scim::Error> for Halt {
+impl From<scim::Error> for Unplanned {
     fn from(error: scim::Error) -> Self {
         Self::Refused(error.into())
     }
 }
 
-impl From<Halt> for Error {
-    fn from(halt: Halt) -> Self {
-        match halt {
-            Halt::Refused(error) => error,
-            Halt::Unread(error) => error.into(),
+impl From<Unplanned> for Error {
+    fn from(unplanned: Unplanned) -> Self {
+        match unplanned {
+            Unplanned::Refused(error) => error,
+            Unplanned::Unread(error) => error.into(),
         }
     }
 }
 
 /// The result in the form for the store. An unreadable row is an error of this request alone, but a
 /// transient failure is one of the whole batch.
-pub(super) fn settled<T>(planned: Result<T, Halt>) -> Result<Result<T, Error>, ReadError> {
+pub(super) fn settled<T>(planned: Result<T, Unplanned>) -> Result<Result<T, Error>, ReadError> {
     match planned {
         Ok(done) => Ok(Ok(done)),
-        Err(Halt::Unread(error)) if error.is_transient() => Err(error),
-        Err(halt) => Ok(Err(halt.into())),
+        Err(Unplanned::Unread(error)) if error.is_transient() => Err(error),
+        Err(unplanned) => Ok(Err(unplanned.into())),
     }
 }
 
@@ -266,7 +266,7 @@ pub(super) fn stored(
     id: UserId,
     preconditions: &Preconditions,
     budget: &mut Budget,
-) -> Result<Record, Halt> {
+) -> Result<Record, Unplanned> {
     let row = view.user(id.sequence())?.ok_or(Error::NotFound)?;
     budget.spend_on_user(row.len())?;
     let record = matching(id, &row)?.ok_or(Error::NotFound)?;

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 use super::audit::Caller;
-use super::change::{self, ChangeContext, Edit, Halt, Planned};
+use super::change::{self, ChangeContext, Edit, Planned, Unplanned};
 use super::record::Record;
 use super::user_id::UserId;
 use super::{Directory, Error, matching};
@@ -23,7 +23,7 @@ pub enum Imported {
     /// There was no user of this name.
     Created(Record),
     /// The user before and after.
-    Updated(Box<(Record, Record)>),
+    Changed(Box<(Record, Record)>),
     /// The user was like that already.
     Unchanged(Record),
     /// An earlier row of the request was about the user with this userName: nothing is done.
@@ -61,14 +61,14 @@ impl Seen {
         self.names.insert(fold(user.user_name()));
     }
 
-    /// Finds the user of the next row.
-    fn find(&mut self, view: &View<'_>, row: &Row) -> Result<Whom, Halt> {
+    /// Retrieves the user of the next row.
+    fn retrieve(&mut self, view: &View<'_>, row: &Row) -> Result<Whom, Unplanned> {
         if let (None, Some(name)) = (row.id(), row.user_name())
             && self.names.contains(&fold(name))
         {
             return Ok(Whom::Twice(name.to_owned()));
         }
-        Ok(match find(view, row)? {
+        Ok(match retrieve(view, row)? {
             None => Whom::Nobody,
             Some(record) if !self.sequences.insert(record.id().sequence()) => {
                 Whom::Twice(record.user().user_name().to_owned())
@@ -126,7 +126,7 @@ fn plan(
     seen: &Mutex<Seen>,
 ) -> Planned<(Imported, bool)> {
     let mut seen = ignore_poison(seen.lock());
-    match seen.find(view, &row)? {
+    match seen.retrieve(view, &row)? {
         Whom::Twice(name) => Ok((Change::none(), (Imported::Twice(name), false))),
         Whom::Nobody => {
             let (change, record) = create(view, &row, empty, context)?;
@@ -139,7 +139,7 @@ fn plan(
             seen.add_name(old.user());
             let edited = change::edit_record(view, before, edit, Leniency::compatible(), context);
             let (change, written) = match edited {
-                Err(Halt::Refused(error)) => {
+                Err(Unplanned::Refused(error)) => {
                     let refused = Imported::Refused(Box::new((old, error)));
                     return Ok((Change::none(), (refused, false)));
                 }
@@ -149,7 +149,7 @@ fn plan(
             let done = if written.record == old {
                 Imported::Unchanged(old)
             } else {
-                Imported::Updated(Box::new((old, written.record)))
+                Imported::Changed(Box::new((old, written.record)))
             };
             Ok((change, (done, written.lost_access)))
         }
@@ -168,7 +168,7 @@ fn create(view: &View<'_>, row: &Row, empty: Empty, context: &ChangeContext) -> 
 }
 
 /// The user that a row is about. An id must belong to a user; a name need not.
-fn find(view: &View<'_>, row: &Row) -> Result<Option<Record>, Halt> {
+fn retrieve(view: &View<'_>, row: &Row) -> Result<Option<Record>, Unplanned> {
     if let Some(id) = row.id() {
         let id = UserId::parse(id).ok_or(Error::NotFound)?;
         let row = view.user(id.sequence())?.ok_or(Error::NotFound)?;

@@ -53,9 +53,9 @@ pub use record::{Record, Stored};
 pub use retention::Keep;
 pub use returned_users::ReturnedUsers;
 pub use row_keys::describe;
-pub use scan::Asker;
-pub use trail::{Found, Wanted, Way};
-pub use undo::{Manner, Obstacle, Restored, ToUndo, UndoPage, Undone};
+pub use scan::ScanCaller;
+pub use trail::{TrailPage, Wanted, Way};
+pub use undo::{Manner, Obstacle, ToUndo, UndoEffect, UndoPage, Undone};
 pub use user_id::UserId;
 pub use verification::Report;
 
@@ -341,8 +341,8 @@ impl Directory {
     }
 
     /// One page of the users that a query selects.
-    pub fn query(&self, query: &Query<'_>, asker: &Asker<'_>) -> Result<Page, Error> {
-        self.read(|snapshot| Page::select(snapshot, query, Scan::new(asker, &self.scans)))
+    pub fn query(&self, query: &Query<'_>, caller: &ScanCaller<'_>) -> Result<Page, Error> {
+        self.read(|snapshot| Page::select(snapshot, query, Scan::new(caller, &self.scans)))
     }
 
     /// The number of the newest state, see [`Snapshot::state`].

@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value;
 
 use super::audit::{self, CREATE, DELETE, UNDO, UserEvent};
-use super::change::{self, ChangeContext, Halt, Planned};
+use super::change::{self, ChangeContext, Planned, Unplanned};
 use super::matching;
 use super::record::Record;
-use super::undo::{Manner, Obstacle, Restored};
+use super::undo::{Manner, Obstacle, UndoEffect};
 use super::user_id::UserId;
 use crate::limits;
 use crate::scim::fold::fold;
@@ -202,13 +202,13 @@ impl Reversal {
         view: &View<'_>,
         manner: Manner,
         context: &ChangeContext,
-    ) -> Result<Result<(Change, Restored), Obstacle>, ReadError> {
+    ) -> Result<Result<(Change, UndoEffect), Obstacle>, ReadError> {
         let refused = |obstacle| Ok(Err(obstacle));
-        let record = match change::settled(self.find(view))? {
+        let record = match change::settled(self.retrieve(view))? {
             Ok(Some(record)) => record,
             // The undo of a creation has nothing to do if the user is gone.
             Ok(None) if self.is_creation => {
-                return Ok(Ok((Change::none(), Restored::nothing())));
+                return Ok(Ok((Change::none(), UndoEffect::nothing())));
             }
             Ok(None) => return refused(self.end(view)?),
             Err(error) => return refused(Obstacle::Other(error)),
@@ -230,7 +230,7 @@ impl Reversal {
         let values = self.short_values(&record, &attributes);
         let planned = change::settled(self.restore(view, record, context))?;
         Ok(planned.map_err(Obstacle::Other).map(|(change, written)| {
-            let restored = Restored {
+            let restored = UndoEffect {
                 attributes,
                 values,
                 lost_access: written.lost_access,
@@ -245,7 +245,9 @@ impl Reversal {
             return Ok(Obstacle::Gone);
         };
         let name = fold(&self.user_name);
-        let named = view.user_by_name(name.as_bytes()).map_err(Halt::Unread);
+        let named = view
+            .user_by_name(name.as_bytes())
+            .map_err(Unplanned::Unread);
         Ok(match change::settled(named)? {
             Ok(named) => Obstacle::Deletion {
                 change,
@@ -268,7 +270,7 @@ impl Reversal {
     }
 
     /// The user as it is now, if it still exists.
-    fn find(&self, view: &View<'_>) -> Result<Option<Record>, Halt> {
+    fn retrieve(&self, view: &View<'_>) -> Result<Option<Record>, Unplanned> {
         match view.user(self.id.sequence())? {
             Some(row) => Ok(matching(self.id, &row)?),
             None => Ok(None),

@@ -9,14 +9,14 @@ use crate::scim::{self, ErrorType};
 use crate::turns::{Turn, Turns};
 
 /// Who asks a query.
-pub struct Asker<'a> {
+pub struct ScanCaller<'a> {
     /// Callers with different names get their turns equally often.
     pub name: &'a str,
     /// Whether the caller would be let in now: a token may have been revoked meanwhile.
     pub is_let_in: &'a dyn Fn() -> bool,
 }
 
-impl Asker<'static> {
+impl ScanCaller<'static> {
     /// A caller who is always let in.
     pub const ANYBODY: Self = Self {
         name: "",
@@ -26,7 +26,7 @@ impl Asker<'static> {
 
 /// The scan of one query.
 pub(super) struct Scan<'a> {
-    asker: &'a Asker<'a>,
+    caller: &'a ScanCaller<'a>,
     turns: &'a Turns,
     /// The turn, and when it is over, if there is one.
     turn: Option<(Turn<'a>, Monotonic)>,
@@ -35,9 +35,9 @@ pub(super) struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    pub(super) fn new(asker: &'a Asker<'a>, turns: &'a Turns) -> Self {
+    pub(super) fn new(caller: &'a ScanCaller<'a>, turns: &'a Turns) -> Self {
         Self {
-            asker,
+            caller,
             turns,
             turn: None,
             compared: 0,
@@ -47,16 +47,16 @@ impl<'a> Scan<'a> {
     /// Waits for a turn, if there is none yet.
     pub(super) fn await_turn(&mut self) -> Result<(), Error> {
         if self.turn.is_none() {
-            let turn = self.turns.take_for(self.asker.name, limits::SCAN_WAIT_MAX);
+            let turn = self.turns.take_for(self.caller.name, limits::SCAN_WAIT_MAX);
             let until = Monotonic::now() + limits::SCAN_DURATION_MAX;
             self.turn = Some((turn.ok_or(Error::Busy)?, until));
-            self.look_at_asker()?;
+            self.look_at_caller()?;
         }
         Ok(())
     }
 
-    fn look_at_asker(&self) -> Result<(), Error> {
-        let is_let_in = (self.asker.is_let_in)();
+    fn look_at_caller(&self) -> Result<(), Error> {
+        let is_let_in = (self.caller.is_let_in)();
         is_let_in.then_some(()).ok_or(Error::CallerRevoked)
     }
 
@@ -79,7 +79,7 @@ impl<'a> Scan<'a> {
         }
         self.compared = 0;
         self.await_turn()?;
-        self.look_at_asker()?;
+        self.look_at_caller()?;
         match &self.turn {
             Some((_, until)) if Monotonic::now() > *until => Err(too_many()),
             _ => Ok(()),
@@ -129,11 +129,11 @@ mod tests {
     fn a_scan_ends_when_its_time_is_over_and_when_its_caller_is_let_in_no_more() {
         let turns = Turns::new(1);
         let is_let_in = Cell::new(true);
-        let asker = Asker {
+        let caller = ScanCaller {
             name: "a",
             is_let_in: &|| is_let_in.get(),
         };
-        let mut scan = Scan::new(&asker, &turns);
+        let mut scan = Scan::new(&caller, &turns);
         scan.go_on(ROW, 10).expect("a little");
         assert!(scan.turn.is_none());
         a_stretch(&mut scan).expect("in time");
@@ -151,7 +151,7 @@ mod tests {
         drop(scan);
 
         is_let_in.set(false);
-        let mut scan = Scan::new(&asker, &turns);
+        let mut scan = Scan::new(&caller, &turns);
         let ended = scan.await_turn();
         assert!(matches!(ended, Err(Error::CallerRevoked)));
         let ended = a_stretch(&mut scan);
@@ -187,7 +187,7 @@ mod tests {
     /// its page.
     fn charged(store: &Store, query: &Query<'_>) -> (usize, Vec<u32>) {
         let turns = Turns::new(1);
-        let mut scan = Scan::new(&Asker::ANYBODY, &turns);
+        let mut scan = Scan::new(&ScanCaller::ANYBODY, &turns);
         let snapshot = store.snapshot().expect("open");
         let users = select(&snapshot, query, &mut scan).expect("selected");
         let slice = match query.sort {

@@ -27,7 +27,7 @@ pub struct Wanted {
     pub until: Option<Instant>,
     /// About one of these users.
     pub users: Option<Vec<UserId>>,
-    /// The userName that stood for them. [`Found::namesakes`] tells of others who had it.
+    /// The userName that stood for them. [`TrailPage::namesakes`] tells of others who had it.
     pub name: Option<String>,
     /// By the token with this name or id, or about it.
     pub token: Option<String>,
@@ -46,7 +46,7 @@ pub enum Way {
 
 /// Rows that were wanted.
 #[derive(Debug)]
-pub struct Found {
+pub struct TrailPage {
     /// Each with its `sequence`, in the order of the search.
     pub rows: Vec<Value>,
     /// The sequence at which the next search continues, for the same [`Way`]; `None` at the end of
@@ -175,7 +175,7 @@ pub(super) fn is_by(principal: &str, token: &str) -> bool {
 
 impl Directory {
     /// The rows that are wanted, `count` at most.
-    pub fn trail(&self, wanted: &Wanted, way: Way, count: usize) -> Result<Found, Error> {
+    pub fn trail(&self, wanted: &Wanted, way: Way, count: usize) -> Result<TrailPage, Error> {
         self.read(|snapshot| found(&snapshot, wanted, way, count))
     }
 
@@ -217,7 +217,7 @@ impl Directory {
     }
 }
 
-fn found(snapshot: &Snapshot, wanted: &Wanted, way: Way, count: usize) -> Result<Found, Error> {
+fn found(snapshot: &Snapshot, wanted: &Wanted, way: Way, count: usize) -> Result<TrailPage, Error> {
     let test = wanted.test();
     let extent = snapshot.audit_extent()?;
     let (mut rows, mut namesakes, mut next) = (Vec::new(), Vec::new(), None);
@@ -246,7 +246,7 @@ fn found(snapshot: &Snapshot, wanted: &Wanted, way: Way, count: usize) -> Result
             next = next.map(|sequence| sequence.saturating_add(1));
         }
     }
-    Ok(Found {
+    Ok(TrailPage {
         rows,
         next,
         namesakes,

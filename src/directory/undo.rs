@@ -64,12 +64,12 @@ pub struct Undone {
     /// Whether one of them has created the user.
     pub is_creation: bool,
     /// What was done to the attributes, or why nothing was.
-    pub outcome: Result<Restored, Obstacle>,
+    pub outcome: Result<UndoEffect, Obstacle>,
 }
 
 /// What an undo has done to a user.
 #[derive(Debug)]
-pub struct Restored {
+pub struct UndoEffect {
     /// The attributes that have their previous values again; empty if they had them already.
     pub attributes: Vec<String>,
     /// Those of them whose values are no longer than [`limits::UNDO_VALUE_BYTES_MAX`], each with
@@ -79,7 +79,7 @@ pub struct Restored {
     pub lost_access: bool,
 }
 
-impl Restored {
+impl UndoEffect {
     /// The user is like that already.
     pub(super) fn nothing() -> Self {
         Self {

@@ -260,7 +260,7 @@ impl Restore<'_> {
     pub fn run(
         &self,
         tell: impl FnOnce(&Restoring<'_>) -> Change,
-    ) -> Result<Restored, RestoreError> {
+    ) -> Result<RestoreOutcome, RestoreError> {
         let checked = check(self.backup, self.describe).map_err(RestoreError::Backup)?;
         self.place(checked, tell).map_err(RestoreError::Place)
     }
@@ -269,7 +269,7 @@ impl Restore<'_> {
         &self,
         checked: Backup,
         tell: impl FnOnce(&Restoring<'_>) -> Change,
-    ) -> Result<Restored, OpenError> {
+    ) -> Result<RestoreOutcome, OpenError> {
         let path = self.path;
         // A server that starts meanwhile finds the store in use. Where there is no store, the first
         // process to make one wins.
@@ -310,7 +310,7 @@ impl Restore<'_> {
         {
             log::warn!("the next start will rewrite the store unnecessarily: {error}");
         }
-        Ok(Restored {
+        Ok(RestoreOutcome {
             backup: checked,
             unconfirmed,
         })
@@ -376,7 +376,7 @@ pub enum RestoreError {
 }
 
 /// The result of a restore: the backup is in the place of the store.
-pub struct Restored {
+pub struct RestoreOutcome {
     /// The backup as it was found.
     pub backup: Backup,
     /// Why the disk did not confirm that the new file is in place; `None` if it did.

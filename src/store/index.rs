@@ -57,7 +57,7 @@ impl Status {
 
 /// The result of one search for words.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct WordMatches {
     /// The users.
     pub users: RoaringBitmap,
     /// How many texts were searched for the other words, because they hold the first.
@@ -185,8 +185,8 @@ impl Index {
 
     /// The users from `from` on whose text holds all of the words. The search ends with the chunk
     /// in which it has found more than `most` texts that hold the first word.
-    pub(super) fn with_words(&self, words: &[String], from: u32, most: usize) -> Found {
-        let mut found = Found::default();
+    pub(super) fn with_words(&self, words: &[String], from: u32, most: usize) -> WordMatches {
+        let mut found = WordMatches::default();
         let finders: Vec<Finder<'_>> = words.iter().map(Finder::new).collect();
         let Some((first, others)) = finders.split_first() else {
             found.users.clone_from(&self.live);

@@ -62,12 +62,12 @@ pub use audit::ChainBroken;
 pub use audit::ROW_BYTES;
 pub use backend::{Backend, StorageFault};
 pub use backup::{
-    Backup, Counts, Restore, RestoreError, Restored, Restoring, check, remove_abandoned,
+    Backup, Counts, Restore, RestoreError, RestoreOutcome, Restoring, check, remove_abandoned,
 };
 pub use change::{Change, Keys, RowReader};
 pub use error::{OpenError, ReadError, Unavailable, WriteError};
 pub use file::Opener;
-pub use index::{Facts, Found};
+pub use index::{Facts, WordMatches};
 pub use snapshot::{Row, Snapshot};
 pub use summary::Summary;
 pub use trail::Extent;

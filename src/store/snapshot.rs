@@ -12,7 +12,7 @@ use redb::{
 use roaring::RoaringBitmap;
 
 use super::check_progress::CheckProgress;
-use super::index::{CHUNK, Found, Index};
+use super::index::{CHUNK, Index, WordMatches};
 use super::name_hints::NameHints;
 use super::tables::{self, EMAILS, EXTERNALS, NAMES, SEEN, SETTINGS, TOKENS, USERS};
 use super::{ReadError, Shared, row};
@@ -119,7 +119,7 @@ impl Snapshot {
     /// The users from the sequence `from` on whose text ([`super::Facts::text`]) holds all of the
     /// words. The search stops early once it has found more than `most` texts that hold the first
     /// word.
-    pub fn users_with_words(&self, words: &[String], from: u32, most: usize) -> Found {
+    pub fn users_with_words(&self, words: &[String], from: u32, most: usize) -> WordMatches {
         self.index.with_words(words, from, most)
     }
 

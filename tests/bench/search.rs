@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use golinks_scim::clock::SystemClock;
-use golinks_scim::directory::{Asker, Caller, Directory, Query, Start, describe};
+use golinks_scim::directory::{Caller, Directory, Query, ScanCaller, Start, describe};
 use golinks_scim::scim::{Bulk, Filter, Leniency, Patch, Preconditions, Search};
 use golinks_scim::store::Store;
 use serde_json::{Value, json};
@@ -150,7 +150,7 @@ fn measure(directory: &Directory) {
             .map(|_| {
                 let start = Instant::now();
                 total = directory
-                    .query(&query, &Asker::ANYBODY)
+                    .query(&query, &ScanCaller::ANYBODY)
                     .expect("a page")
                     .total()
                     .expect("counted");
@@ -179,7 +179,7 @@ fn change(directory: &Directory, users: usize, is_over: &AtomicBool, changes: &A
                 is_counted: true,
                 base_url: "https://h/scim/v2",
             },
-            &Asker::ANYBODY,
+            &ScanCaller::ANYBODY,
         )
         .expect("a page");
     let projection =

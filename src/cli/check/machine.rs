@@ -12,7 +12,7 @@ use super::{Findings, Halt, number, server};
 use crate::certificate;
 use crate::cli::{AS_ROOT, tls};
 use crate::clock::Instant;
-use crate::config::{self, Configuration, Problem, Sources, default_file};
+use crate::config::{self, Configuration, Sources, default_file};
 use crate::limits;
 
 /// Network file systems, whose locks and syncs cannot be relied on.
@@ -21,7 +21,7 @@ const REMOTE: [&str; 6] = ["nfs", "cifs", "smb2", "9p", "fuse", "ceph"];
 /// Checks the configuration, and returns the one to check the rest with: if it is unusable, perhaps
 /// one with the data directory alone.
 pub(super) fn configuration(
-    configuration: &Result<Configuration, Problem>,
+    configuration: &Result<Configuration, config::Error>,
     sources: &Sources,
     findings: &mut Findings,
 ) -> Result<Option<Configuration>, Halt> {

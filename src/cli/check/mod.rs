@@ -22,7 +22,7 @@ use super::output::{self, Format, Listing};
 use super::{Failure, answered, sent, status, unusable};
 use crate::certificate;
 use crate::clock::SystemClock;
-use crate::config::{Configuration, Problem, Sources};
+use crate::config::{self, Configuration, Sources};
 use crate::fix;
 use crate::idp;
 use crate::local::{self, Client};
@@ -189,7 +189,7 @@ impl From<local::Error> for Halt {
 
 /// Checks everything, and fails if any finding is a failure.
 pub(super) fn run(
-    configuration: &Result<Configuration, Problem>,
+    configuration: &Result<Configuration, config::Error>,
     sources: &Sources,
     program: String,
     typed: &Check,
@@ -221,7 +221,7 @@ pub(super) fn run(
 }
 
 fn everything(
-    configuration: &Result<Configuration, Problem>,
+    configuration: &Result<Configuration, config::Error>,
     sources: &Sources,
     wanted: &Wanted<'_>,
     findings: &mut Findings,

@@ -18,9 +18,9 @@ use crate::local::{self, Client};
 /// The text for what is not known yet.
 const UNKNOWN: &str = "(known once golinks-scim serve has run)";
 
-/// Where a provider calls from, and what it cannot use.
+/// Where a provider calls from, and so what it can reach.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Caller {
+enum Reach {
     /// From the internet: it needs a public name and a certificate of a public CA.
     Cloud,
     /// From the internet, too, but Okta refuses underscores.
@@ -77,18 +77,18 @@ pub(super) fn run(
         Err(error) => return Err(from_local(error)),
     }
     let place = Place::of(&installation, configuration, program);
-    let (text, caller) = text(which);
-    output::line(fill(text, &place, caller).trim_end())
+    let (text, reach) = text(which);
+    output::line(fill(text, &place, reach).trim_end())
 }
 
-fn text(which: Guide) -> (&'static str, Caller) {
+fn text(which: Guide) -> (&'static str, Reach) {
     match which {
-        Guide::Okta => (include_str!("okta.txt"), Caller::OktaCloud),
-        Guide::Entra => (include_str!("entra.txt"), Caller::Cloud),
-        Guide::Onelogin => (include_str!("onelogin.txt"), Caller::Cloud),
-        Guide::Jumpcloud => (include_str!("jumpcloud.txt"), Caller::Cloud),
-        Guide::Other => (include_str!("other.txt"), Caller::Cloud),
-        Guide::Agent => (include_str!("agent.txt"), Caller::OktaAgent),
+        Guide::Okta => (include_str!("okta.txt"), Reach::OktaCloud),
+        Guide::Entra => (include_str!("entra.txt"), Reach::Cloud),
+        Guide::Onelogin => (include_str!("onelogin.txt"), Reach::Cloud),
+        Guide::Jumpcloud => (include_str!("jumpcloud.txt"), Reach::Cloud),
+        Guide::Other => (include_str!("other.txt"), Reach::Cloud),
+        Guide::Agent => (include_str!("agent.txt"), Reach::OktaAgent),
     }
 }
 
@@ -203,9 +203,9 @@ impl Place {
 }
 
 /// Fills the placeholders. A test fails if a guide has any other.
-fn fill(text: &str, place: &Place, caller: Caller) -> String {
+fn fill(text: &str, place: &Place, reach: Reach) -> String {
     let values = [
-        ("{before}", prerequisites::told(place, caller)),
+        ("{before}", prerequisites::told(place, reach)),
         ("{base_url}", place.base_url().to_owned()),
         (
             "{base_url_slash}",
@@ -265,12 +265,12 @@ mod tests {
     #[test]
     fn nothing_stays_unfilled_and_no_line_is_too_long() {
         for which in Guide::value_variants() {
-            let (text, caller) = text(*which);
+            let (text, reach) = text(*which);
             for line in text.lines() {
                 assert!(line.chars().count() <= 95, "{line}");
             }
             for installation in [full(), Value::Null] {
-                let filled = fill(text, &place(&installation), caller);
+                let filled = fill(text, &place(&installation), reach);
                 assert_eq!(filled.find(['{', '}']), None, "{filled}");
             }
         }
@@ -279,7 +279,7 @@ mod tests {
     #[test]
     fn values_are_this_installations() {
         let place = place(&full());
-        let filled = |text: &str| fill(text, &place, Caller::Cloud);
+        let filled = |text: &str| fill(text, &place, Reach::Cloud);
         for (text, wanted) in [
             ("{base_url}", "https://scim.example.com/x/v2"),
             ("{base_url_slash}", "https://scim.example.com/x/v2/"),
@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn what_is_not_known_is_said() {
         let place = place(&Value::Null);
-        let filled = |text: &str| fill(text, &place, Caller::Cloud);
+        let filled = |text: &str| fill(text, &place, Reach::Cloud);
         for name in [
             "{base_url}",
             "{base_url_slash}",

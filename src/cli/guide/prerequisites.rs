@@ -1,17 +1,17 @@
 //! What must be changed before a provider can use this installation, each with the command that
 //! changes it.
 
-use super::{Caller, Certificate, Place};
+use super::{Certificate, Place, Reach};
 use crate::config::{BaseUrl, is_public};
 
 /// The text before the first step; empty if nothing is in the way.
-pub(super) fn told(place: &Place, caller: Caller) -> String {
-    let mut told = of_the_url(place, caller);
-    told.extend(of_the_certificate(place, caller));
+pub(super) fn told(place: &Place, reach: Reach) -> String {
+    let mut told = of_the_url(place, reach);
+    told.extend(of_the_certificate(place, reach));
     if told.is_empty() {
         return String::new();
     }
-    if caller == Caller::OktaCloud && place.base_url.is_some() {
+    if reach == Reach::OktaCloud && place.base_url.is_some() {
         told.push(format!(
             "  Or let Okta's agent call from inside your network, which needs neither a public name\n  \
              nor a public certificate: {} guide agent\n",
@@ -21,7 +21,7 @@ pub(super) fn told(place: &Place, caller: Caller) -> String {
     format!("\nBEFORE YOU BEGIN\n{}", told.concat())
 }
 
-fn of_the_url(place: &Place, caller: Caller) -> Vec<String> {
+fn of_the_url(place: &Place, reach: Reach) -> Vec<String> {
     let program = &place.program;
     let Some(url) = &place.base_url else {
         return vec![format!(
@@ -30,14 +30,14 @@ fn of_the_url(place: &Place, caller: Caller) -> Vec<String> {
              {program} serve\n"
         )];
     };
-    let mut told = url_unfit(url, caller);
+    let mut told = url_unfit(url, reach);
     if !told.is_empty() {
         told.push(other_base_url(place));
     }
     told
 }
 
-fn of_the_certificate(place: &Place, caller: Caller) -> Vec<String> {
+fn of_the_certificate(place: &Place, reach: Reach) -> Vec<String> {
     let program = &place.program;
     let Certificate::Served {
         is_public,
@@ -52,7 +52,7 @@ fn of_the_certificate(place: &Place, caller: Caller) -> Vec<String> {
             format!("  - About the certificate: {warning}.\n      {program} cert show\n")
         })
         .collect();
-    if !is_public && caller != Caller::OktaAgent {
+    if !is_public && reach != Reach::OktaAgent {
         told.push(format!(
             "  - The certificate is not from a public authority, and clouds accept no other. Unless a\n    \
              proxy answers with its own certificate ({program} check says so), let\n    \
@@ -65,15 +65,15 @@ fn of_the_certificate(place: &Place, caller: Caller) -> Vec<String> {
 }
 
 /// Why the provider cannot use this base URL.
-fn url_unfit(url: &BaseUrl, caller: Caller) -> Vec<String> {
+fn url_unfit(url: &BaseUrl, reach: Reach) -> Vec<String> {
     let mut whats = Vec::new();
     let host = url.host();
-    if caller != Caller::OktaAgent && !is_public(host) {
+    if reach != Reach::OktaAgent && !is_public(host) {
         whats.push(format!(
             "  - No cloud can find {host}, the host of the base URL.\n"
         ));
     }
-    if caller != Caller::Cloud && url.as_str().contains('_') {
+    if reach != Reach::Cloud && url.as_str().contains('_') {
         whats.push(format!(
             "  - The base URL {url} contains an underscore, which Okta refuses.\n"
         ));
@@ -82,7 +82,7 @@ fn url_unfit(url: &BaseUrl, caller: Caller) -> Vec<String> {
             "  - The host {host} contains an underscore: no public authority certifies such a name.\n"
         ));
     }
-    if caller == Caller::OktaAgent && !url.as_str().contains("/v2") {
+    if reach == Reach::OktaAgent && !url.as_str().contains("/v2") {
         whats.push(format!(
             "  - The base URL {url} does not contain /v2, so Okta would speak SCIM 1.1.\n"
         ));
@@ -124,62 +124,62 @@ mod tests {
 
     #[test]
     fn what_is_in_the_way_is_told_first() {
-        let found = |url: &str, is_public: bool, caller| {
+        let found = |url: &str, is_public: bool, reach| {
             told(
                 &place(&json!({
                     "baseUrl": url, "listens": "[::]:8443",
                     "certificate": {"isPublic": is_public, "warnings": []},
                 })),
-                caller,
+                reach,
             )
         };
         let good = "https://scim.example.com/scim/v2";
-        for (url, is_public, caller, wanted) in [
-            (good, true, Caller::Cloud, ""),
-            (good, true, Caller::OktaCloud, ""),
-            (good, false, Caller::OktaAgent, ""),
+        for (url, is_public, reach, wanted) in [
+            (good, true, Reach::Cloud, ""),
+            (good, true, Reach::OktaCloud, ""),
+            (good, false, Reach::OktaAgent, ""),
             (
                 good,
                 false,
-                Caller::Cloud,
+                Reach::Cloud,
                 "cert request --name scim.example.com",
             ),
-            (good, false, Caller::OktaCloud, "guide agent"),
+            (good, false, Reach::OktaCloud, "guide agent"),
             (
                 "https://scim/scim/v2",
                 true,
-                Caller::Cloud,
+                Reach::Cloud,
                 "No cloud can find scim,",
             ),
-            ("https://scim/scim/v2", false, Caller::OktaAgent, ""),
+            ("https://scim/scim/v2", false, Reach::OktaAgent, ""),
             (
                 "https://10.0.0.1:8443/scim/v2",
                 true,
-                Caller::OktaCloud,
+                Reach::OktaCloud,
                 "No cloud can find 10.0.0.1,",
             ),
             (
                 "https://a_b.example.com/scim/v2",
                 true,
-                Caller::OktaAgent,
+                Reach::OktaAgent,
                 "Okta refuses",
             ),
             (
                 "https://example.com/a_b/v2",
                 true,
-                Caller::OktaCloud,
+                Reach::OktaCloud,
                 "Okta refuses",
             ),
-            ("https://example.com/a_b/v2", true, Caller::Cloud, ""),
+            ("https://example.com/a_b/v2", true, Reach::Cloud, ""),
             (
                 "https://a_b.example.com/scim/v2",
                 true,
-                Caller::Cloud,
+                Reach::Cloud,
                 "no public authority",
             ),
-            ("https://scim/scim", true, Caller::OktaAgent, "SCIM 1.1"),
+            ("https://scim/scim", true, Reach::OktaAgent, "SCIM 1.1"),
         ] {
-            let found = found(url, is_public, caller);
+            let found = found(url, is_public, reach);
             assert_eq!(found.is_empty(), wanted.is_empty(), "{url}: {found}");
             assert!(found.contains(wanted), "{url}: {found}");
             for line in found.lines().skip(2) {
@@ -195,7 +195,7 @@ mod tests {
             "baseUrl": "https://scim.example.com", "listens": "[::]:8443",
             "certificate": {"isPublic": true, "warnings": ["it is for nobody"]},
         }));
-        let found = told(&place, Caller::Cloud);
+        let found = told(&place, Reach::Cloud);
         assert!(
             found.contains("About the certificate: it is for nobody."),
             "{found}"
