@@ -19,8 +19,8 @@
 //! main ─▶ cli ─▶ https ┐          access                    http1
 //!           ├──▶ local ┴▶ api ─▶  certificate ─▶ columns ─▶ scim  ─▶ limits clock secret turns
 //!           │                     directory                 store    config logging metrics files
-//!           │                     manual page                        fix made_up locks
-//!           └──▶ idp ─▶ certificate http1 config limits made_up secret
+//!           │                     manual page                        fix test_user locks
+//!           └──▶ idp ─▶ certificate http1 config limits test_user secret
 //! ```
 //!
 //! A module uses only what stands to its right. `tests/tidy.rs` enforces this, and its `SIBLINGS`
@@ -34,10 +34,10 @@
 //!
 //! - [`cli`]: the command line. `serve` starts the server; most other commands send it requests, or
 //!   open its store themselves if no server runs.
-//! - [`https`]: the network door. `connection.rs` tells the story of one connection.
-//! - [`local`]: the local door, a Unix socket, and the command line's client for it.
+//! - [`https`]: the HTTPS server. `connection.rs` tells the story of one connection.
+//! - [`local`]: the server at the local socket, and the command line's client for it.
 //! - [`idp`]: how identity providers behave, as tables that tests and tools play.
-//! - [`api`]: the router that both doors share, and the one map from errors to answers.
+//! - [`api`]: the router that both servers share, and the one map from errors to answers.
 //! - [`access`]: tokens, scopes, rate limits. [`certificate`]: the private CA, and the certificate
 //!   that is served.
 //! - [`directory`]: what it means for a user to exist here.
@@ -50,7 +50,7 @@
 //!   fair queue.
 //! - [`config`]: the administrator's settings. [`logging`]: lines to standard error. [`metrics`]:
 //!   the counters. [`files`]: safe creation of files.
-//! - [`fix`]: advice on how to fix a problem, which may contain commands. [`made_up`]: test users,
+//! - [`fix`]: advice on how to fix a problem, which may contain commands. [`test_user`]: test users,
 //!   recognised by their userName. [`locks`]: locks after a panic.
 //!
 //! There are many files, most of them small: each holds one thing that can be read, tested and

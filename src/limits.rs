@@ -73,7 +73,7 @@ pub const ANSWER_PIECE_BYTES: usize = 48 * 1024;
 /// The largest answer that the program's own clients hold in memory.
 pub const CLIENT_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-// Connections, workers and the doors
+// Connections, workers and both servers
 
 /// Connections at one time, each with a worker of its own.
 pub const CONNECTIONS_MAX: usize = 512;
@@ -105,7 +105,7 @@ pub const CONNECTIONS_WAITING_MAX: usize = 64;
 pub const WORKER_WAIT_MAX: Duration = Duration::from_secs(1);
 /// How long a worker without a connection is kept.
 pub const WORKER_IDLE_MAX: Duration = Duration::from_secs(60);
-/// Listen backlog of the network door.
+/// Listen backlog of the HTTPS server.
 pub const LISTEN_BACKLOG: i32 = 1024;
 /// Stack of one worker thread.
 pub const WORKER_STACK_BYTES: usize = 1024 * 1024;
@@ -537,7 +537,7 @@ pub const INTERIM_ANSWERS_MAX: usize = 8;
 pub const IMPORT_PAGES_MAX: usize = 100_000;
 /// Bytes of a request or an answer that the report of a played step keeps.
 pub const REPORT_BODY_BYTES_MAX: usize = 16 * 1024;
-/// How long a server may be silent, at either door, before that is a finding of `check`.
+/// How long a server may be silent, at either socket, before that is a finding of `check`.
 pub const CHECKED_SERVER_SILENCE_MAX: Duration = Duration::from_secs(5);
 /// Pages of leftover test users that one run of `check` deletes.
 pub const LEFTOVER_PAGES_MAX: usize = 100;

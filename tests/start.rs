@@ -120,7 +120,7 @@ fn edit(folder: &Path, edit: impl Fn(&WriteTransaction)) {
 }
 
 /// A store that is checked behind the start, and whether it has reported damage.
-fn open_soon(folder: &Path, describe: Describe) -> (Store, Arc<AtomicBool>) {
+fn open_soon(folder: &Path, describe: RowReader) -> (Store, Arc<AtomicBool>) {
     let is_told = Arc::new(AtomicBool::new(false));
     let telling = Arc::clone(&is_told);
     let on_damage = move || telling.store(true, Ordering::SeqCst);

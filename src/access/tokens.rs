@@ -15,9 +15,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Instant as Monotonic;
 
-use super::ended::{ended_among, least_needed};
 use super::error::{IssueError, LoadError, Rejection};
-use super::issued::{Issue, Terms, Token};
+use super::expired_tokens::{ended_among, least_needed};
 use super::scope::{Mode, Scope};
 use super::token::{Issue, Terms, Token};
 use super::token_text::{self, TokenText};

@@ -161,8 +161,8 @@ impl Api {
         let store = Arc::new(store);
         let tokens = Tokens::load(Arc::clone(&store))
             .map_err(|error| StartError::Content(error.to_string()))?;
-        let (base_url, base_url_before) = kept::base_url(&store, options.base_url)?;
-        let cursor_key = kept::cursor_key(&store)?;
+        let (base_url, base_url_before) = stored_settings::base_url(&store, options.base_url)?;
+        let cursor_key = stored_settings::cursor_key(&store)?;
         let started = options.clock.now();
         // Asked before anything can use a token: only earlier starts count.
         let is_known = tokens.is_any_used(started);

@@ -148,7 +148,7 @@ impl Directory {
         let mut reversals = gathered.reversals.into_values().peekable();
         while reversals.peek().is_some() {
             let batch = reversals.by_ref().take(limits::UNDO_BATCH_USERS_MAX);
-            let reversed = self.reverse(batch.collect(), manner, &asked);
+            let reversed = self.reverse(batch.collect(), manner, &context);
             let is_late =
                 reversals.peek().is_some() && began.elapsed() >= limits::UNDO_STEP_DURATION_MAX;
             let has_failed = match reversed {

@@ -52,8 +52,8 @@ impl Connections {
         let group = network_of(peer);
         let mut slots = self.lock();
         let now = Monotonic::now();
-        if slots.by_number.len() >= self.connections_max
-            && !slots.make_room(self.connections_max / limits::CONNECTIONS_SHARE_PART, now)
+        if slots.by_number.len() >= self.open_max
+            && !slots.make_room(self.open_max / limits::CONNECTIONS_SHARE_PART, now)
         {
             return None;
         }

@@ -49,8 +49,8 @@ pub struct Server {
 pub(super) struct Shared {
     pub(super) api: Arc<Api>,
     pub(super) tls: Arc<ServerConfig>,
-    pub(super) table: Table,
-    /// When the door began to close: since then every answer is its connection's last.
+    pub(super) connections: Connections,
+    /// When the server began to close: since then every answer is its connection's last.
     pub(super) closing: OnceLock<Monotonic>,
 }
 
@@ -63,8 +63,8 @@ fn connections_max(limit: Option<u64>) -> usize {
         .clamp(limits::CONNECTIONS_MIN, limits::CONNECTIONS_MAX)
 }
 
-impl Door {
-    /// Opens the door on a listening socket. Fails if the system gives no address for it, or starts
+impl Server {
+    /// Opens the server on a listening socket. Fails if the system gives no address for it, or starts
     /// no thread.
     pub fn open(listener: TcpListener, tls: Arc<ServerConfig>, api: Arc<Api>) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
@@ -109,8 +109,8 @@ impl Door {
             log::error!("accepting had ended by a panic");
         }
         self.shared.closing.get_or_init(Monotonic::now);
-        self.shared.table.end_idle();
-        self.shared.table.drain(limits::DRAIN_DURATION_MAX);
+        self.shared.connections.end_idle();
+        self.shared.connections.drain(limits::DRAIN_DURATION_MAX);
     }
 }
 
@@ -124,7 +124,9 @@ fn accept_until(
     let mut looked = Monotonic::now();
     loop {
         if looked.elapsed() >= limits::TOKENS_LOOK_PAUSE {
-            shared.table.end_tokens(|token| shared.api.is_good(token));
+            shared
+                .connections
+                .end_tokens(|token| shared.api.is_good(token));
             looked = Monotonic::now();
         }
         let mut ready = [

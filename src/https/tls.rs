@@ -1,4 +1,4 @@
-//! The TLS settings of the network door. The certificate comes from outside, and a handshake is
+//! The TLS settings of the HTTPS server. The certificate comes from outside, and a handshake is
 //! part of `connection`.
 
 use std::sync::Arc;

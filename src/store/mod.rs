@@ -21,7 +21,7 @@
 //!   (`backend.rs`).
 //! - Everything is checked before anything is served or, in a large store, the check goes
 //!   on in the background, and requests that depend on its outcome wait for it (`integrity.rs`,
-//!   `trust.rs`).
+//!   `check_progress.rs`).
 //! - A file of an older format is upgraded, and the old file is kept (`upgrade.rs`).
 
 mod audit;
@@ -397,7 +397,7 @@ impl Store {
     /// refused, later snapshots are unavailable.
     pub fn close(&self) {
         self.shared.health.close();
-        self.shared.trust.break_off();
+        self.shared.progress.break_off();
         join(&self.check, "check");
         self.queue.close();
         join(&self.writer, "writer");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use golinks_scim::directory::{Asker, Directory, Query, describe};
+use golinks_scim::directory::{Directory, Query, ScanCaller, describe};
 use golinks_scim::scim::{Filter, Leniency, Preconditions, User};
 use serde_json::json;
 
@@ -12,14 +12,14 @@ use super::{Disk, caller, directory, everybody, user};
 /// Whether a query took a turn, as those do that are much work.
 fn takes_a_turn(directory: &Directory, query: &Query<'_>) -> bool {
     let was_looked_at = AtomicBool::new(false);
-    let asker = Asker {
+    let caller = ScanCaller {
         name: "test",
         is_let_in: &|| {
             was_looked_at.store(true, Ordering::SeqCst);
             true
         },
     };
-    directory.query(query, &asker).expect("a page");
+    directory.query(query, &caller).expect("a page");
     was_looked_at.into_inner()
 }
 
@@ -76,7 +76,7 @@ fn a_name_that_changes_hands_is_found_as_it_was_at_each_moment() {
             ..everybody()
         };
         directory
-            .query(&query, &Asker::ANYBODY)
+            .query(&query, &ScanCaller::ANYBODY)
             .expect("a page")
             .len()
     };

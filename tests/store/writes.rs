@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use golinks_scim::directory::{Asker, Error};
+use golinks_scim::directory::{Error, ScanCaller};
 use golinks_scim::scim::{Leniency, Patch, Preconditions};
 use golinks_scim::store::{Change, WriteError};
 use serde_json::json;
@@ -126,7 +126,7 @@ fn sixty_four_writers_half_of_them_in_conflict_leave_exactly_the_right_state() {
             .all(|outcome| matches!(outcome, Err(Error::Uniqueness)))
     );
     let page = directory
-        .query(&everybody(), &Asker::ANYBODY)
+        .query(&everybody(), &ScanCaller::ANYBODY)
         .expect("a page");
     assert_eq!((page.total(), page.len()), (Some(32), 32));
 

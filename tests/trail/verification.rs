@@ -294,7 +294,10 @@ fn a_large_trail_is_verified_in_short_steps() {
         began.elapsed()
     );
     // The manual's page on the audit trail says so; a step looks at the clock now and then.
-    assert_eq!(limits::VERIFICATION_STEP_DURATION_MAX, Duration::from_secs(5));
+    assert_eq!(
+        limits::VERIFICATION_STEP_DURATION_MAX,
+        Duration::from_secs(5)
+    );
     assert!(
         longest < limits::VERIFICATION_STEP_DURATION_MAX + Duration::from_secs(1),
         "a client waits for {longest:?}"

@@ -13,7 +13,7 @@ use crate::cli::output::text_of;
 use crate::clock::{Clock, SystemClock};
 use crate::config::BaseUrl;
 use crate::idp::client::{Client, Error};
-use crate::idp::onlooker::{Sight, look};
+use crate::idp::peer_probe::{PeerProbe, probe};
 use crate::limits;
 
 const TOPIC: &str = "certificate";

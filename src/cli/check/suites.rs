@@ -101,7 +101,7 @@ mod tests {
         let person = temporary_user::person([27; Person::RANDOM_BYTES]);
         let suites = Provider::ALL.into_iter().flat_map(Provider::suites);
         let suites = suites.map(|suite| suite(&person));
-        for suite in suites.chain([trial::life(&person)]) {
+        for suite in suites.chain([temporary_user::life(&person)]) {
             let seconds = limits::CHECKED_SERVER_SILENCE_MAX.as_secs() * suite.steps.len() as u64;
             let life = limits::TEMPORARY_TOKEN_SECONDS.cast_unsigned();
             assert!(seconds <= life, "{}: {seconds} s", suite.name);

@@ -118,7 +118,7 @@ pub(super) fn run(
     service::stopping();
     api.begin_stopping();
     let until = Monotonic::now() + limits::DRAIN_DURATION_MAX;
-    door.close();
+    https.close();
     let left = until.saturating_duration_since(Monotonic::now());
     local.close(left.max(limits::LOCAL_DRAIN_DURATION_MIN));
     maintenance.end();
