@@ -28,7 +28,13 @@ const SOURCES: [&str; 15] = [
 ];
 
 /// Files with names of attributes, or with code for tests.
-const TABLES: [&str; 5] = ["schema.rs", "shape.rs", "names.rs", "cells.rs", "laws.rs"];
+const TABLES: [&str; 5] = [
+    "schema.rs",
+    "shape.rs",
+    "names.rs",
+    "cells.rs",
+    "properties.rs",
+];
 
 /// Where one of these stands before a text, it is not for clients, or says itself what to do.
 const OTHERS: [&str; 4] = ["expect(", "reason=", "hint(", "hint=format!("];

