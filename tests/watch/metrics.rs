@@ -220,7 +220,7 @@ fn tokens_tell_when_they_end_and_when_they_last_spoke() {
         1,
         "{check}"
     );
-    assert!(check.contains("in 1 days"), "{check}");
+    assert!(check.contains("in 1 day"), "{check}");
 }
 
 #[test]
