@@ -71,6 +71,16 @@ impl Instant {
         (later.0 - self.0).div_euclid(DAY_MS)
     }
 
+    /// [`Instant::days_until`] in words, such as `in 3 days`.
+    pub fn words_until(self, later: Self) -> String {
+        match self.days_until(later) {
+            ..0 => "in the past".to_owned(),
+            0 => "in less than a day".to_owned(),
+            1 => "in 1 day".to_owned(),
+            days => format!("in {days} days"),
+        }
+    }
+
     /// Reads a moment in the form of RFC 3339, or in another form of ISO 8601 that includes the
     /// offset; `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
@@ -293,6 +303,20 @@ mod tests {
         assert_eq!(Instant::parse("yesterday"), None);
         let two_zones = "2026-11-23T21:30:00+05:00[Europe/Paris]";
         assert_eq!(Instant::parse(two_zones), None);
+    }
+
+    #[test]
+    fn days_are_told_in_words() {
+        let now = Instant::from_millis(0);
+        for (days, part, wanted) in [
+            (2, 0, "in 2 days"),
+            (1, 1, "in 1 day"),
+            (0, DAY_MS - 1, "in less than a day"),
+            (0, -1, "in the past"),
+        ] {
+            let later = Instant::from_millis(days * DAY_MS + part);
+            assert_eq!(now.words_until(later), wanted);
+        }
     }
 
     #[test]

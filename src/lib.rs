@@ -55,8 +55,8 @@
 //!
 //! There are many files, most of them small: each holds one thing that can be read, tested and
 //! named alone, and a rule that must hold everywhere has one file in which to look for it. Types
-//! have no aliases but for boxed or shared `dyn` types, maps, and results that functions of one
-//! module return again and again.
+//! have no aliases but for functions, boxed or shared `dyn` types, maps, and results that functions
+//! of one module return again and again.
 //!
 //! # Invariants, by what is absent
 //!

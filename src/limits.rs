@@ -143,7 +143,8 @@ pub const RATE_PER_SECOND_DEFAULT: u32 = 200;
 pub const RATE_BURST_SECONDS: u32 = 5;
 /// The longest wait that a 429 asks for.
 pub const RETRY_AFTER_SECONDS_MAX: u32 = 300;
-/// After how long a caller may try again where too many others were in the way.
+/// After how long a caller may try again where too many others were in the way, or where the check
+/// after a start is not finished.
 pub const RETRY_SOON_SECONDS: u32 = 5;
 /// After how long a caller may try again where the disk failed.
 pub const RETRY_DISK_SECONDS: u32 = 30;

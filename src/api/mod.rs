@@ -51,7 +51,7 @@ pub use request::Admission;
 pub use routes::{AccessKind, route_table};
 pub use tuning::Tuning;
 
-use crate::access::{Failures, Principal, Rejection, Token, Tokens};
+use crate::access::{Failures, LoadError, Principal, Rejection, Token, Tokens};
 use crate::certificate;
 use crate::clock::{Instant, SharedClock};
 use crate::directory::{self, Directory};
@@ -61,7 +61,7 @@ use crate::locks::ignore_poison;
 use crate::metrics::{self, Counted, Metrics};
 use crate::scim::{Tolerance, Tolerated};
 use crate::secret;
-use crate::store::{OpenError, Store, WriteError};
+use crate::store::{OpenError, ReadError, Store, WriteError};
 use crate::turns::{Turn, Turns};
 use cursor::Cursors;
 use damage::Damages;
@@ -141,6 +141,8 @@ pub enum TurnWait<'a> {
 pub enum StartError {
     /// The store's content cannot be used; the text says why.
     Content(String),
+    /// The store cannot be read just now, which says nothing about its content; the text says why.
+    Read(String),
     /// The store does not accept a write that the start needs.
     Write(WriteError),
 }
@@ -148,9 +150,29 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Content(what) => f.write_str(what),
+            Self::Content(what) | Self::Read(what) => f.write_str(what),
             Self::Write(WriteError::Full) => f.write_str("the disk is full"),
             Self::Write(_) => f.write_str("the disk takes no change: the log says why"),
+        }
+    }
+}
+
+impl From<ReadError> for StartError {
+    fn from(error: ReadError) -> Self {
+        if error.is_transient() {
+            Self::Read(error.to_string())
+        } else {
+            Self::Content(error.to_string())
+        }
+    }
+}
+
+impl From<LoadError> for StartError {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Read(error) => error.into(),
+            LoadError::Unavailable => Self::Read(error.to_string()),
+            LoadError::Undecodable(_) => Self::Content(error.to_string()),
         }
     }
 }
@@ -159,8 +181,7 @@ impl Api {
     /// A router on an open store.
     pub fn new(store: Store, options: Options) -> Result<Self, StartError> {
         let store = Arc::new(store);
-        let tokens = Tokens::load(Arc::clone(&store))
-            .map_err(|error| StartError::Content(error.to_string()))?;
+        let tokens = Tokens::load(Arc::clone(&store))?;
         let (base_url, base_url_before) = stored_settings::base_url(&store, options.base_url)?;
         let cursor_key = stored_settings::cursor_key(&store)?;
         let started = options.clock.now();

@@ -39,11 +39,9 @@ pub(super) fn cursor_key(store: &Store) -> Result<SealKey, StartError> {
 }
 
 fn kept(store: &Store, name: &str) -> Result<Option<String>, StartError> {
-    store
-        .snapshot()
-        .map_err(|_| StartError::Content("the store is not open".to_owned()))?
-        .setting(name)
-        .map_err(|error| StartError::Content(error.to_string()))
+    let snapshot = store.snapshot();
+    let snapshot = snapshot.map_err(|_| StartError::Read("the store is not open".to_owned()))?;
+    Ok(snapshot.setting(name)?)
 }
 
 fn keep(store: &Store, name: &'static str, value: &str) -> Result<(), StartError> {

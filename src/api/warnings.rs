@@ -136,15 +136,6 @@ pub(super) fn all(api: &Api, alarm: &AlarmState, now: Instant) -> Vec<Warning> {
     warnings
 }
 
-/// Whole days, in words; `days` that are over do not count.
-fn in_days(days: i64) -> String {
-    match days {
-        ..=0 => "in less than a day".to_owned(),
-        1 => "in 1 day".to_owned(),
-        _ => format!("in {days} days"),
-    }
-}
-
 fn token_near_its_end(token: &Token, now: Instant) -> Option<Warning> {
     let expires = token.expires?;
     let days = now.days_until(expires);
@@ -156,7 +147,7 @@ fn token_near_its_end(token: &Token, now: Instant) -> Option<Warning> {
         what: format!(
             "the token {} expires at {expires}, {}",
             token.name,
-            in_days(days)
+            now.words_until(expires)
         ),
         fix: Fix::of(format!("{{program}} token rotate {}", token.name)),
         steps: vec![(token.id.clone(), step(days, steps)?)],
@@ -266,7 +257,7 @@ fn replaced_token_still_used(token: &Token, replaced: Instant, now: Instant) -> 
         what: format!(
             "the old token {name} expires at {expires}, {}, and is still used; the new one was never \
              used",
-            in_days(days)
+            now.words_until(expires)
         ),
         fix: Fix::of(format!(
             "type the new one into the identity provider; if it is lost: {{program}} token rotate \
@@ -305,7 +296,7 @@ fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
         let (ends, days) = (authority.not_after, now.days_until(authority.not_after));
         return Some(Warning {
             kind: "certificate",
-            what: format!("the private CA ends at {ends}, {}", in_days(days)),
+            what: format!("the private CA ends at {ends}, {}", now.words_until(ends)),
             fix: NEW_AUTHORITY,
             steps: vec![(authority.fingerprint, step(days, AUTHORITY_WARNING_DAYS)?)],
         });
@@ -324,7 +315,7 @@ fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
         what: format!(
             "the certificate ends at {}, {}",
             summary.not_after,
-            in_days(days)
+            now.words_until(summary.not_after)
         ),
         fix: cell.fix(now),
         steps: vec![(summary.fingerprint, step(days, steps)?)],

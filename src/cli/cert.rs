@@ -209,8 +209,9 @@ fn show_served(certificate: &Value) -> Result<(), Failure> {
     };
     output::line(&format!("names        {names}"))?;
     let ends = text_of(certificate, "notAfter");
-    let days = Instant::parse(&ends).map_or(0, |ends| SystemClock.now().days_until(ends));
-    output::line(&format!("ends         {ends}, in {days} days"))?;
+    let left = Instant::parse(&ends).map(|ends| SystemClock.now().words_until(ends));
+    let left = left.unwrap_or_default();
+    output::line(&format!("ends         {ends}, {left}"))?;
     let fingerprint = text_of(certificate, "fingerprint");
     output::line(&format!("fingerprint  {fingerprint}"))?;
     let mut title = "chain";

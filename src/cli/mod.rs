@@ -276,11 +276,15 @@ fn without_the_rest(
     Ok(configuration)
 }
 
-/// The beginning of commands to copy: by the same means, with the same configuration and data
-/// directory.
+/// The beginning of commands to copy, with the same configuration and data directory; with `sudo` if
+/// it was typed to become root. What the environment chose is lost behind another `sudo`, so there
+/// the command stays without.
 fn program(args: &Args) -> String {
-    let is_by_sudo =
-        rustix::process::geteuid().is_root() && std::env::var_os("SUDO_USER").is_some();
+    let is_chosen = |name: &str| std::env::var_os(name).is_some();
+    let is_by_sudo = rustix::process::geteuid().is_root()
+        && is_chosen("SUDO_USER")
+        && !is_chosen("GOLINKS_SCIM_CONFIG")
+        && !is_chosen("GOLINKS_SCIM_DATA_DIR");
     let mut program = if is_by_sudo {
         "sudo golinks-scim"
     } else {
@@ -377,8 +381,8 @@ fn from_local(error: local::Error) -> Failure {
                 Some("start `{program} serve` once, or name another data directory with --data-dir")
             } else {
                 Some(
-                    "to reach a service, put sudo in front; otherwise start `{program} serve` once, or \
-                     name another data directory with --data-dir",
+                    "start `{program} serve` once, or name another data directory with --data-dir; to \
+                     reach that of a service, put sudo in front and leave --data-dir out",
                 )
             }
         }

@@ -34,7 +34,8 @@ pub(super) fn keys<'a>(
 }
 
 /// Keys and facts of a stored row, read without building the rest of it, because opening a store
-/// does this for every user. The error says whose row, or which part of it, cannot be read.
+/// does this for every user. The error says whose row cannot be read, if its
+/// header can.
 pub fn describe(row: &[u8]) -> Result<(Keys, Facts), String> {
     let header = RowHeader::read(row)?;
     let brief: Brief<'_> = serde_json::from_slice(&row[TEXT_AT..])

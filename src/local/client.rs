@@ -212,7 +212,9 @@ fn open(data_dir: &Path) -> Result<Api, Error> {
     };
     Api::new(store, options).map_err(|error| match error {
         StartError::Content(what) => Error::Content(what),
-        StartError::Write(_) => Error::Store(OpenError::Io(io::Error::other(error.to_string()))),
+        StartError::Read(_) | StartError::Write(_) => {
+            Error::Store(OpenError::Io(io::Error::other(error.to_string())))
+        }
     })
 }
 

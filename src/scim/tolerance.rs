@@ -16,8 +16,7 @@ use crate::limits;
 /// One departure from the RFCs that is understood anyway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Tolerance {
-    /// `"True"` for `true`, in Add and Replace of `active` and `primary` (`entra::dialect`,
-    /// `entra::validator`).
+    /// `"True"` for `true`, such as in `active` and `primary` (`entra::dialect`, `entra::validator`).
     BooleanAsText,
     /// A text of digits where a number is expected: `startIndex` and `count` of a query that is
     /// POSTed (SCIM-SDK's client; no suite).

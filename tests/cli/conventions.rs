@@ -273,3 +273,27 @@ fn refusals_begin_with_the_programs_name() {
         assert!(is_named, "{arguments:?}: {output:?}");
     }
 }
+
+/// Whoever came by sudo needs it again for what is printed, but not where it would lose what the
+/// environment says.
+#[test]
+fn commands_to_copy_begin_with_sudo_where_it_was_typed() {
+    let folder = TempDir::new().expect("a folder");
+    let is_root = rustix::process::geteuid().is_root();
+    for (sudo_user, config, is_by_sudo) in [
+        (Some("ann"), None, is_root),
+        (Some("ann"), Some(""), false),
+        (None, None, false),
+    ] {
+        let mut command = command_on(&folder.path().join("none"));
+        command
+            .args(["user", "list"])
+            .env_remove("GOLINKS_SCIM_CONFIG");
+        command.envs(sudo_user.map(|name| ("SUDO_USER", name)));
+        command.envs(config.map(|file| ("GOLINKS_SCIM_CONFIG", file)));
+        let output = command.output().expect("the binary runs").into();
+        check(&output, 69, "golinks-scim --data-dir ");
+        let told = output.stderr.contains("`sudo golinks-scim --data-dir ");
+        assert_eq!(told, is_by_sudo, "{output:?}");
+    }
+}

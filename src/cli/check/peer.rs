@@ -141,7 +141,7 @@ fn accepted(
     findings: &mut Findings,
 ) -> Result<(), Halt> {
     let end = match end_of(leaf) {
-        Ok(end) => format!("it ends in {} days", SystemClock.now().days_until(end)),
+        Ok(end) => format!("it ends {}", SystemClock.now().words_until(end)),
         Err(why) => format!("its end date cannot be read: {why}"),
     };
     // Right after a renewal, a certificate other than the one reported can be ours.

@@ -83,7 +83,7 @@ pub(super) fn run(
     .map_err(|error| {
         let code = match &error {
             StartError::Content(_) => status::DATA,
-            StartError::Write(_) => status::IO,
+            StartError::Read(_) | StartError::Write(_) => status::IO,
         };
         Failure::new(code, error)
     })?;
