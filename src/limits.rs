@@ -178,9 +178,9 @@ pub const CURSOR_DURATION_MIN: Duration = Duration::from_secs(3600);
 /// A cursor as text: the longest position, sealed, in base64.
 pub const CURSOR_BYTES_MAX: usize = 1024;
 /// Ends of pages by index that are remembered.
-pub const PLACES_MAX: usize = 4096;
+pub const PAGE_ENDS_MAX: usize = 4096;
 /// How long the end of a page by index is remembered.
-pub const PLACE_DURATION_MAX: Duration = Duration::from_secs(300);
+pub const PAGE_END_DURATION_MAX: Duration = Duration::from_secs(300);
 /// A text to search for.
 pub const SEARCH_BYTES_MAX: usize = 256;
 /// Bytes of one value of a user that are searched; the rest is not.
@@ -333,7 +333,7 @@ pub const LEFT_BEHIND_SECONDS: i64 = 60;
 /// Bytes of a backup that are written to standard output at a time.
 pub const BACKUP_STREAM_BYTES: usize = 64 * 1024;
 /// Users brought back by a restore whom its output names.
-pub const BROUGHT_BACK_TOLD_MAX: usize = 20;
+pub const RETURNED_USERS_TOLD_MAX: usize = 20;
 /// Pause between two attempts to write to a disk that is full.
 pub const DISK_FULL_RETRY_PAUSE: Duration = Duration::from_millis(250);
 /// How long a write waits for space; after that it is refused.
@@ -401,7 +401,7 @@ pub const SHAPE_BYTES_MAX: usize = 4 * 1024;
 /// Names of ignored attributes and schemas that are kept per request and tolerance.
 pub const IGNORED_PER_REQUEST_MAX: usize = 8;
 /// Names of ignored attributes and schemas that are kept since the start.
-pub const IGNORED_REMEMBERED_MAX: usize = 20;
+pub const IGNORED_NAMES_MAX: usize = 20;
 /// Refusals of principals that are remembered, to be explained.
 pub const REFUSALS_REMEMBERED_MAX: usize = 1000;
 /// Refusals of callers without a valid token that are remembered, to be explained.
@@ -538,7 +538,8 @@ pub const INTERIM_ANSWERS_MAX: usize = 8;
 pub const IMPORT_PAGES_MAX: usize = 100_000;
 /// Bytes of a request or an answer that the report of a played step keeps.
 pub const REPORT_BODY_BYTES_MAX: usize = 16 * 1024;
-/// How long a server may be silent, at either socket, before that is a finding of `check`.
+/// How long the HTTPS server or that of the local socket may be silent before that is a finding of
+/// `check`.
 pub const CHECKED_SERVER_SILENCE_MAX: Duration = Duration::from_secs(5);
 /// Pages of leftover test users that one run of `check` deletes.
 pub const LEFTOVER_PAGES_MAX: usize = 100;

@@ -1,11 +1,11 @@
 //! Users made up to test a service provider, as opposed to real people. The userName alone
 //! identifies them, wherever it occurs, even in an audit trail that is read after a restart.
 
-/// The end of every such userName, so that users left by an interrupted trial can be found: a
+/// The end of every such userName, so that users left by an interrupted `check` can be found: a
 /// domain that nobody can have (RFC 2606 section 2).
 pub const SUFFIX: &str = ".golinks-scim-check@invalid";
 
-/// Whether this is the userName of a user made up for a trial. Any user can be given such a name:
+/// Whether this is the userName of a test user. Any user can be given such a name:
 /// before acting on a user because of it, check how the user was created.
 pub fn is_test_user(user_name: &str) -> bool {
     let end = user_name.len().checked_sub(SUFFIX.len());

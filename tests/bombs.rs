@@ -253,7 +253,7 @@ fn filters_and_searches_that_mean_to_exhaust_are_refused() {
         );
         assert_eq!(posted.status, *status, "{what}");
         let target = format!("/Users?count=1&filter={}", escaped(filter));
-        // The door refuses a line of more than 8 KiB.
+        // The HTTPS server refuses a line of more than 8 KiB.
         let wanted: &[u16] = if target.len() > 8000 {
             &[400, 414]
         } else {

@@ -1,6 +1,6 @@
-//! A wrong time of day: the directory, the tokens, the cursors and the door under a clock that
-//! jumps. And the private authority's leaf, renewed while it is served. The door, the store and TLS
-//! are the real ones; only the clock is the test's.
+//! A wrong time of day: the directory, the tokens, the cursors and the HTTPS server under a clock
+//! that jumps. And the private authority's leaf, renewed while it is served. The HTTPS server, the
+//! store and TLS are the real ones; only the clock is the test's.
 
 use std::fs;
 use std::net::Ipv4Addr;

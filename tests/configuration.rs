@@ -314,7 +314,7 @@ fn a_server_without_descriptors_is_alive() {
 
 /// After tiny_http once had no descriptor for a connection, it accepts no other.
 #[test]
-fn the_local_door_opens_again_when_there_are_descriptors() {
+fn the_local_socket_opens_again_when_there_are_descriptors() {
     let server = Server::start();
     let pid = Some(server.pid());
     let listed = || server.cli(&["user", "list"]).status == Some(0);

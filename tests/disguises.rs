@@ -9,7 +9,7 @@ use crate::support::{Talk, body, escaped, scim_error};
 const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 const BULK: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
 
-/// Only an id is an id: none leads to another path, to a file, or to the local door.
+/// Only an id is an id: none leads to another path, to a file, or to the routes of the administration.
 #[test]
 #[allow(clippy::too_many_lines, reason = "it is one table")]
 fn targets_that_mean_to_be_others_are_nobody() {

@@ -1,4 +1,4 @@
-//! The network door, byte by byte over real TLS: early refusals that arrive whole, odd requests
+//! The HTTPS server, byte by byte over real TLS: early refusals that arrive whole, odd requests
 //! that work, faults that are answered before the connection ends, versions of TLS and of HTTP.
 
 use std::io::{Read, Write};

@@ -59,7 +59,7 @@ fn a_second_server_says_which_process_holds_the_directory() {
 }
 
 #[test]
-fn a_crowd_takes_no_descriptor_from_the_local_door() {
+fn a_crowd_takes_no_descriptor_from_the_local_socket() {
     let mut place = Place::new();
     place.start("ulimit -n 200 && golinks-scim serve");
     // From eight addresses, as a crowd would come.
@@ -105,7 +105,7 @@ fn who_waits_for_the_store_ends_when_he_is_told_to() {
     server.stop();
 }
 
-/// Earlier servers of the local door, which accept nobody any more, take no socket with them.
+/// Earlier servers of the local socket, which accept nobody any more, take no socket with them.
 #[test]
 fn a_socket_that_is_cleared_away_again_and_again_is_there_again() {
     let server = Server::start();

@@ -20,7 +20,7 @@ mod configuration;
 /// README and manual: what their console blocks show is what happens.
 mod console;
 
-/// What a running server says about itself: metrics, readiness, warnings.
+/// What a running server says about itself: metrics, readiness, the deactivation alarm.
 mod watch;
 
 /// Warnings about tokens, certificates and deactivations under a moving clock; an unreadable store.
@@ -86,7 +86,7 @@ mod trail;
 /// Backups made under load, checked, put back.
 mod backup;
 
-/// The customer's certificate, exchanged while it is served.
+/// The customer's certificate: requested, installed, and exchanged while it is served.
 mod certificate;
 
 /// A clock that jumps, and the private authority's leaf renewed while it is served.
@@ -113,7 +113,7 @@ mod rfc7643;
 /// RFC 7644 sections 3.4 and 3.9: filters, sorting, projections, search.
 mod rfc7644_query;
 
-/// RFC 7644 sections 3.3, 3.5, 3.6, 3.12, 3.14: changes, versions, errors.
+/// RFC 7644 sections 3.3, 3.5, 3.6, 3.12, 3.13, 3.14 and 4: changes, versions, errors.
 mod rfc7644_change;
 
 /// RFC 7644 section 3.7: bulk requests.
@@ -167,7 +167,7 @@ mod hoarders;
 /// The privileges that a running server has given up; two servers on one directory.
 mod hardening;
 
-/// The network door, byte by byte over real TLS.
+/// The HTTPS server, byte by byte over real TLS.
 mod door;
 
 /// Hostile bytes: a table of malformed and odd requests, with a token and without.

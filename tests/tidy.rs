@@ -302,7 +302,7 @@ fn foreign_crates_are_named_only_where_they_live() {
 }
 
 #[test]
-fn administrators_are_made_only_at_the_local_door() {
+fn administrators_are_made_only_by_local() {
     let mut complaints = Vec::new();
     for source in sources() {
         if source.module == "local" || source.path.ends_with("access/principal.rs") {

@@ -184,7 +184,7 @@ impl Here {
         }
     }
 
-    /// Asks with a token, as through the network door; returns the status.
+    /// Asks with a token, as over the network; returns the status.
     fn ask_with(&self, token: &str, target: &str) -> u16 {
         let fields = [("authorization".to_owned(), format!("Bearer {token}"))];
         let head = Head::new("GET", target, &fields).expect("a head");

@@ -1,4 +1,4 @@
-//! Finds tokens that have ended without a successor: their users have no access now, and the
+//! Finds tokens that have expired without a successor: their users have no access now, and the
 //! administrator must learn of it.
 
 use std::collections::{HashMap, HashSet};
@@ -9,7 +9,7 @@ use crate::clock::Instant;
 use crate::limits;
 
 /// The ids of the tokens that [`super::Tokens::ended`] lists: at most one for each name.
-pub(super) fn ended_among<'a>(
+pub(super) fn expired_among<'a>(
     tokens: impl Iterator<Item = &'a Arc<Token>>,
     now: Instant,
 ) -> HashSet<String> {
@@ -17,13 +17,13 @@ pub(super) fn ended_among<'a>(
     for token in tokens.filter(|token| !token.is_temporary) {
         names.entry(&token.name).or_default().push(token);
     }
-    let ended = names.values().filter_map(|same| ended_of(same, now));
+    let ended = names.values().filter_map(|same| expired_of(same, now));
     ended.map(|token| token.id.clone()).collect()
 }
 
 /// The last token of one name, if it has expired and no token of the name was revoked since: an
 /// administrator who revokes one knows that it is not needed, or sees that none is left.
-fn ended_of<'a>(same: &[&'a Token], now: Instant) -> Option<&'a Token> {
+fn expired_of<'a>(same: &[&'a Token], now: Instant) -> Option<&'a Token> {
     if same.iter().any(|token| token.is_live(now)) {
         return None;
     }
@@ -66,7 +66,7 @@ impl Token {
 /// The dead token to forget first: the oldest, but those of which the administrator must still
 /// learn come last.
 pub(super) fn least_needed(tokens: &[Arc<Token>], now: Instant) -> Option<&Arc<Token>> {
-    let ended = ended_among(tokens.iter(), now);
+    let ended = expired_among(tokens.iter(), now);
     let dead = tokens.iter().filter(|token| !token.is_live(now));
     dead.min_by_key(|token| (ended.contains(&token.id), token.created))
 }
@@ -173,7 +173,7 @@ mod tests {
                 .map(|at: usize| tokens[at].id.clone())
                 .into_iter()
                 .collect();
-            assert_eq!(ended_among(tokens.iter(), at(now)), wanted, "{what}");
+            assert_eq!(expired_among(tokens.iter(), at(now)), wanted, "{what}");
         }
     }
 

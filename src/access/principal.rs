@@ -1,5 +1,5 @@
 //! Principals and what they may do. A privilege is a type: the routes of administration
-//! take an [`Administrator`], and only the local socket can make one.
+//! take an [`Administrator`], and only `local` can make one.
 
 use std::fmt;
 use std::sync::Arc;

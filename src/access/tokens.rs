@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::Instant as Monotonic;
 
 use super::error::{IssueError, LoadError, Rejection};
-use super::expired_tokens::{ended_among, least_needed};
+use super::expired_tokens::{expired_among, least_needed};
 use super::scope::{Mode, Scope};
 use super::token::{Issue, Terms, Token};
 use super::token_text::{self, TokenText};
@@ -163,7 +163,7 @@ impl Tokens {
     /// than [`limits::TOLD_TOKEN_DAYS_MIN`], does not count.
     pub fn ended(&self, now: Instant) -> Vec<Arc<Token>> {
         let mut tokens = self.list(now);
-        let ended = ended_among(tokens.iter(), now);
+        let ended = expired_among(tokens.iter(), now);
         tokens.retain(|token| ended.contains(&token.id));
         tokens
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
-use super::expired_tokens::ended_among;
+use super::expired_tokens::expired_among;
 use super::token::Token;
 use super::tokens::{Tokens, read};
 use crate::clock::Instant;
@@ -90,7 +90,7 @@ impl Tokens {
     ) -> Vec<Arc<Token>> {
         let mut unconfirmed = self.unconfirmed();
         let mut by_digest = ignore_poison(self.by_digest.write());
-        let ended = ended_among(by_digest.values(), now);
+        let ended = expired_among(by_digest.values(), now);
         let mut refused = Vec::new();
         for token in by_digest.values_mut().filter(|token| !token.is_temporary) {
             if !token.is_called(name_or_id) {
@@ -113,7 +113,7 @@ impl Tokens {
     }
 
     /// The id and name of each refused token whose revocation is not known to be on disk.
-    pub fn revocations_in_doubt(&self) -> Vec<(String, String)> {
+    pub fn unconfirmed_revocations(&self) -> Vec<(String, String)> {
         let unconfirmed = self.unconfirmed();
         let revocations = unconfirmed.revocations.iter();
         revocations

@@ -1,5 +1,5 @@
 //! Administration: what the command line asks of a running server. Every handler takes an
-//! [`Administrator`], which only the local socket can make: on the network these paths do not
+//! [`Administrator`], which only `local` can make: on the network these paths do not
 //! exist.
 
 #![allow(
@@ -104,7 +104,7 @@ fn settle_tokens(api: &Api) {
 
 /// `POST /admin/backup`: a copy of the store for the caller's file `path`. The server may be
 /// confined to its data directory, so it makes the copy there, and the caller moves it.
-pub(super) fn back_up(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
+pub(super) fn back_up(api: &Api, admission: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
     let wanted = json::parse(body)?;
     let path = wanted.get("path").and_then(Value::as_str).map(Path::new);
     let path = path
@@ -132,7 +132,7 @@ pub(super) fn back_up(api: &Api, call: &Admission, _: &Administrator, body: &[u8
     })?;
     let mut details = Map::new();
     details.insert("path".to_owned(), json!(path));
-    let row = directory::event(&call.caller(), now, "backup.create", &details);
+    let row = directory::event(&admission.caller(), now, "backup.create", &details);
     // The backup exists, even if its row in the audit trail does not.
     if let Err(error) = api.store.commit(Change::none().audit(row)) {
         log::error!("the backup could not be recorded in the audit trail: {error:?}");
@@ -171,12 +171,12 @@ fn described_counts(counts: &Counts) -> Value {
 }
 
 /// `GET /admin/tokens/{name or id}`.
-pub(super) fn show_token(api: &Api, call: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
+pub(super) fn show_token(api: &Api, admission: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
     settle_tokens(api);
     let now = api.clock.now();
     let tokens: Vec<Value> = api
         .tokens
-        .find(call.parameter(), now)
+        .find(admission.parameter(), now)
         .iter()
         .map(|token| described(token, now))
         .collect();
@@ -187,7 +187,12 @@ pub(super) fn show_token(api: &Api, call: &Admission, _: &Administrator, _: &[u8
 }
 
 /// `POST /admin/tokens`: issues a token. No later answer shows its text.
-pub(super) fn issue_token(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
+pub(super) fn issue_token(
+    api: &Api,
+    admission: &Admission,
+    _: &Administrator,
+    body: &[u8],
+) -> Outcome {
     let wanted = json::parse(body)?;
     let bad = |what: String| Problem::new(400, what);
     let expires = match text(&wanted, "expires")? {
@@ -204,14 +209,14 @@ pub(super) fn issue_token(api: &Api, call: &Admission, _: &Administrator, body: 
         expires,
         rate_limit: rate_limit(&wanted)?,
         allow_from: allow_from(&wanted)?,
-        issued_by: Some(call.caller().principal),
+        issued_by: Some(admission.caller().principal),
     };
     let now = api.clock.now();
     if expires.is_some_and(|expires| expires <= now) {
         return Err(bad("the token would have expired already".to_owned()));
     }
     let (token, text) = api.tokens.issue(issue, now, |token| {
-        audit_limits(call, now, "token.issue", token, &[])
+        audit_limits(admission, now, "token.issue", token, &[])
     })?;
     Ok(reply::json(201, &with_text(&token, &text, now)))
 }
@@ -219,7 +224,7 @@ pub(super) fn issue_token(api: &Api, call: &Admission, _: &Administrator, body: 
 /// `POST /admin/passing-tokens`: a token for our own requests, kept in memory only.
 pub(super) fn issue_temporary_token(
     api: &Api,
-    call: &Admission,
+    admission: &Admission,
     _: &Administrator,
     body: &[u8],
 ) -> Outcome {
@@ -230,7 +235,7 @@ pub(super) fn issue_temporary_token(
     let (token, text) = api.tokens.issue_temporary("check", scope, seconds, now);
     log::info!(
         "{} a token of scope {scope} is valid for {seconds} s: token:{}:{}",
-        call.caller().principal,
+        admission.caller().principal,
         token.id,
         token.name
     );
@@ -243,11 +248,11 @@ pub(super) fn issue_temporary_token(
 /// `DELETE /admin/passing-tokens/{id}`: forgets the token, and says whether it was ever used.
 pub(super) fn forget_temporary_token(
     api: &Api,
-    call: &Admission,
+    admission: &Admission,
     _: &Administrator,
     _: &[u8],
 ) -> Outcome {
-    let was_used = api.tokens.forget_temporary(call.parameter());
+    let was_used = api.tokens.forget_temporary(admission.parameter());
     Ok(reply::json(200, &json!({"used": was_used})))
 }
 
@@ -271,19 +276,25 @@ pub(super) fn verify(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> O
 }
 
 /// `POST /admin/tokens/{name or id}/rotate`.
-pub(super) fn rotate_token(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
+pub(super) fn rotate_token(
+    api: &Api,
+    admission: &Admission,
+    _: &Administrator,
+    body: &[u8],
+) -> Outcome {
     let wanted = json::parse(body)?;
     let overlap = wanted.get("overlapSeconds").and_then(Value::as_i64);
     let Some(overlap) = overlap.filter(|seconds| *seconds >= 0) else {
         return Err(Problem::new(400, "overlapSeconds must be a number from 0"));
     };
     let now = api.clock.now();
-    let by = call.caller().principal;
+    let by = admission.caller().principal;
     let overlap_ends = now.plus_seconds(overlap);
-    let row = |token: &Token, old: &[Token]| audit_limits(call, now, "token.rotate", token, old);
+    let row =
+        |token: &Token, old: &[Token]| audit_limits(admission, now, "token.rotate", token, old);
     let rotated = api
         .tokens
-        .rotate(call.parameter(), overlap, now, &by, row)?;
+        .rotate(admission.parameter(), overlap, now, &by, row)?;
     let old = rotated.old.iter().map(|token| described(token, now));
     let old: Vec<Value> = old.collect();
     let mut shown = with_text(&rotated.token, &rotated.text, now);
@@ -293,7 +304,12 @@ pub(super) fn rotate_token(api: &Api, call: &Admission, _: &Administrator, body:
 }
 
 /// `PATCH /admin/tokens/{name or id}`: changes what is in the body, and nothing else.
-pub(super) fn change_token(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
+pub(super) fn change_token(
+    api: &Api,
+    admission: &Admission,
+    _: &Administrator,
+    body: &[u8],
+) -> Outcome {
     let wanted = json::parse(body)?;
     let has = |name: &str| wanted.get(name).is_some();
     let terms = Terms {
@@ -306,9 +322,11 @@ pub(super) fn change_token(api: &Api, call: &Admission, _: &Administrator, body:
         return Err(Problem::new(400, "the request changes nothing"));
     }
     let now = api.clock.now();
-    let changed = api.tokens.change(call.parameter(), &terms, now, |token| {
-        audit_limits(call, now, "token.change", token, &[])
-    })?;
+    let changed = api
+        .tokens
+        .change(admission.parameter(), &terms, now, |token| {
+            audit_limits(admission, now, "token.change", token, &[])
+        })?;
     let changed = changed.iter().map(|token| described(token, now));
     Ok(reply::json(
         200,
@@ -317,10 +335,15 @@ pub(super) fn change_token(api: &Api, call: &Admission, _: &Administrator, body:
 }
 
 /// `DELETE /admin/tokens/{name or id}`.
-pub(super) fn revoke_token(api: &Api, call: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
+pub(super) fn revoke_token(
+    api: &Api,
+    admission: &Admission,
+    _: &Administrator,
+    _: &[u8],
+) -> Outcome {
     let now = api.clock.now();
-    let revoked = api.tokens.revoke(call.parameter(), now, |token| {
-        audit(call, now, "token.revoke", token)
+    let revoked = api.tokens.revoke(admission.parameter(), now, |token| {
+        audit(admission, now, "token.revoke", token)
     })?;
     let ids: Vec<&str> = revoked.iter().map(|token| token.id.as_str()).collect();
     Ok(reply::json(200, &json!({"revoked": ids})))
@@ -411,14 +434,14 @@ fn described(token: &Token, now: Instant) -> Value {
 }
 
 /// The audit row for a revoked token.
-fn audit(call: &Admission, now: Instant, kind: &str, token: &Token) -> String {
-    directory::event(&call.caller(), now, kind, &identity(token))
+fn audit(admission: &Admission, now: Instant, kind: &str, token: &Token) -> String {
+    directory::event(&admission.caller(), now, kind, &identity(token))
 }
 
 /// The audit row for a new or changed token: all that limits what it may do, and when each token
 /// that it replaces ends.
 fn audit_limits(
-    call: &Admission,
+    admission: &Admission,
     now: Instant,
     kind: &str,
     token: &Token,
@@ -434,7 +457,7 @@ fn audit_limits(
             |old: &Token| json!({"token": old.id, "ends": old.expires.map(|end| end.to_string())});
         details.insert("replaces".to_owned(), replaced.iter().map(ends).collect());
     }
-    directory::event(&call.caller(), now, kind, &details)
+    directory::event(&admission.caller(), now, kind, &details)
 }
 
 fn identity(token: &Token) -> Map<String, Value> {

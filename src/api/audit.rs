@@ -17,17 +17,17 @@ use crate::scim::json;
 /// `GET /admin/audit`: at most `count` of the wanted rows, from `first` on, or newest first from
 /// the row before `before`. Also says where the next request goes on, and who else had the userName
 /// `user`.
-pub(super) fn list(api: &Api, call: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
-    let way = match sequence(call, "before")? {
+pub(super) fn list(api: &Api, admission: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
+    let way = match sequence(admission, "before")? {
         Some(end) => Way::Before(end),
-        None => Way::From(sequence(call, "first")?.unwrap_or(1)),
+        None => Way::From(sequence(admission, "first")?.unwrap_or(1)),
     };
-    let count = sequence(call, "count")?.unwrap_or(limits::COUNT_MAX as u64);
+    let count = sequence(admission, "count")?.unwrap_or(limits::COUNT_MAX as u64);
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     let wanted = Wanted {
-        since: moment(call, "since")?,
-        until: moment(call, "until")?,
-        users: match call.query("user") {
+        since: moment(admission, "since")?,
+        until: moment(admission, "until")?,
+        users: match admission.query("user") {
             Some(who) => {
                 let users = api.directory.known_as(who)?;
                 if users.is_empty() {
@@ -40,8 +40,8 @@ pub(super) fn list(api: &Api, call: &Admission, _: &Administrator, _: &[u8]) -> 
             }
             None => None,
         },
-        name: call.query("user").map(str::to_owned),
-        token: call.query("token").map(str::to_owned),
+        name: admission.query("user").map(str::to_owned),
+        token: admission.query("token").map(str::to_owned),
         request: None,
     };
     let count = count.clamp(1, limits::ADMINISTRATOR_COUNT_MAX);
@@ -87,16 +87,16 @@ pub(super) fn verify(api: &Api, _: &Admission, _: &Administrator, body: &[u8]) -
 }
 
 /// A number among the query parameters, such as a sequence.
-pub(super) fn sequence(call: &Admission, name: &str) -> Result<Option<u64>, Problem> {
+pub(super) fn sequence(admission: &Admission, name: &str) -> Result<Option<u64>, Problem> {
     let read = |text: &str| {
         let bad = |_| Problem::new(400, format!("{name} must be a whole number"));
         text.parse().map_err(bad)
     };
-    call.query(name).map(read).transpose()
+    admission.query(name).map(read).transpose()
 }
 
-fn moment(call: &Admission, name: &str) -> Result<Option<Instant>, Problem> {
-    let text = call.query(name);
+fn moment(admission: &Admission, name: &str) -> Result<Option<Instant>, Problem> {
+    let text = admission.query(name);
     text.map(|text| history::moment(Some(text), name))
         .transpose()
 }

@@ -17,7 +17,12 @@ use crate::scim::bulk::{Action, Operation, Who};
 use crate::scim::{Bulk, json, message};
 
 /// `POST /Bulk`.
-pub(super) fn bulk(api: &Api, call: &Admission, principal: &Principal, body: &[u8]) -> Outcome {
+pub(super) fn bulk(
+    api: &Api,
+    admission: &Admission,
+    principal: &Principal,
+    body: &[u8],
+) -> Outcome {
     let body = json::parse(body)?;
     if Bulk::is_too_large(&body) {
         return Err(Problem::new(
@@ -28,9 +33,9 @@ pub(super) fn bulk(api: &Api, call: &Admission, principal: &Principal, body: &[u
             ),
         ));
     }
-    let mut leniency = call.leniency();
+    let mut leniency = admission.leniency();
     let bulk = Bulk::parse(body, &mut leniency)?;
-    api.note(call, leniency.tolerated());
+    api.note(admission, leniency.tolerated());
     if let Some(token) = principal.token() {
         // The request itself was counted when it was admitted.
         let more = bulk.operations.len().saturating_sub(1);
@@ -45,24 +50,24 @@ pub(super) fn bulk(api: &Api, call: &Admission, principal: &Principal, body: &[u
     };
     let outcomes = api
         .directory
-        .bulk(bulk, may, &call.leniency(), &call.caller())?;
+        .bulk(bulk, may, &admission.leniency(), &admission.caller())?;
     let created = created(&heads, &outcomes);
     let (mut results, mut refused) = (Vec::with_capacity(outcomes.len()), 0);
     for (head, outcome) in heads.into_iter().zip(outcomes) {
         match outcome {
             Some(Ok((done, tolerances))) => {
-                api.note(call, &tolerances);
+                api.note(admission, &tolerances);
                 results.push(head.done(&done, &api.base_url));
             }
             Some(Err(error)) => {
                 let problem = Problem::from(error);
-                api.damages.note(call.request_id(), &problem);
+                api.damages.note(admission.request_id(), &problem);
                 refused += 1;
                 if refused <= limits::BULK_REFUSALS_NOTED_MAX {
-                    let operation = Refused::operation(call, &head.method);
+                    let operation = Refused::operation(admission, &head.method);
                     api.note_refusal(principal, &operation, &problem);
                 }
-                results.push(head.failed(&problem, call, &api.base_url, &created));
+                results.push(head.failed(&problem, admission, &api.base_url, &created));
             }
             None => {}
         }
@@ -121,7 +126,7 @@ impl OperationHead {
     fn failed(
         self,
         problem: &Problem,
-        call: &Admission,
+        admission: &Admission,
         base_url: &str,
         created: &HashMap<String, UserId>,
     ) -> Value {
@@ -137,7 +142,10 @@ impl OperationHead {
             result.insert("location".to_owned(), json!(location));
         }
         result.insert("status".to_owned(), json!(problem.status.to_string()));
-        result.insert("response".to_owned(), problem.document(call.request_id()));
+        result.insert(
+            "response".to_owned(),
+            problem.document(admission.request_id()),
+        );
         Value::Object(result)
     }
 

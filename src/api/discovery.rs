@@ -25,16 +25,16 @@ pub(super) fn healthz(_: &Api, _: &Admission) -> Outcome {
 
 /// Refuses a filter (RFC 7644 section 4); the parameters of paging are ignored, since there
 /// is only one page.
-fn unfiltered(call: &Admission) -> Result<(), Problem> {
-    match call.query("filter") {
+fn unfiltered(admission: &Admission) -> Result<(), Problem> {
+    match admission.query("filter") {
         Some(_) => Err(Problem::no_filter_here()),
         None => Ok(()),
     }
 }
 
 /// `GET /ServiceProviderConfig` (RFC 7643 section 5): the same for everybody.
-pub(super) fn service_provider_config(api: &Api, call: &Admission) -> Outcome {
-    unfiltered(call)?;
+pub(super) fn service_provider_config(api: &Api, admission: &Admission) -> Outcome {
+    unfiltered(admission)?;
     Ok(reply::scim_value(&config(api, "ServiceProviderConfig")))
 }
 
@@ -42,12 +42,12 @@ pub(super) fn service_provider_config(api: &Api, call: &Admission) -> Outcome {
 /// with Okta's own statement of what can be provisioned.
 pub(super) fn service_provider_configs(
     api: &Api,
-    call: &Admission,
+    admission: &Admission,
     _: &Principal,
     _: &[u8],
 ) -> Outcome {
     const OKTA_URN: &str = "urn:okta:schemas:scim:providerconfig:1.0";
-    unfiltered(call)?;
+    unfiltered(admission)?;
     let mut config = config(api, "ServiceProviderConfigs");
     config["schemas"] = json!([
         "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig",
@@ -102,14 +102,14 @@ fn config(api: &Api, name: &str) -> Value {
 }
 
 /// `GET /ResourceTypes` (RFC 7643 section 6).
-pub(super) fn resource_types(api: &Api, call: &Admission, _: &Principal, _: &[u8]) -> Outcome {
-    unfiltered(call)?;
+pub(super) fn resource_types(api: &Api, admission: &Admission, _: &Principal, _: &[u8]) -> Outcome {
+    unfiltered(admission)?;
     Ok(reply::scim_value(&message::list(&[user_type(api)])))
 }
 
 /// `GET /ResourceTypes/{id}`.
-pub(super) fn resource_type(api: &Api, call: &Admission, _: &Principal, _: &[u8]) -> Outcome {
-    if call.parameter() != "User" {
+pub(super) fn resource_type(api: &Api, admission: &Admission, _: &Principal, _: &[u8]) -> Outcome {
+    if admission.parameter() != "User" {
         return Err(Problem::no_such_resource("resource type"));
     }
     Ok(reply::scim_value(&user_type(api)))
@@ -132,8 +132,8 @@ fn user_type(api: &Api) -> Value {
 }
 
 /// `GET /Schemas` (RFC 7643 section 7).
-pub(super) fn schemas(api: &Api, call: &Admission, _: &Principal, _: &[u8]) -> Outcome {
-    unfiltered(call)?;
+pub(super) fn schemas(api: &Api, admission: &Admission, _: &Principal, _: &[u8]) -> Outcome {
+    unfiltered(admission)?;
     let all: Vec<Value> = schema::SCHEMAS
         .iter()
         .map(|schema| definition(api, schema))
@@ -142,9 +142,9 @@ pub(super) fn schemas(api: &Api, call: &Admission, _: &Principal, _: &[u8]) -> O
 }
 
 /// `GET /Schemas/{URN}`.
-pub(super) fn schema(api: &Api, call: &Admission, _: &Principal, _: &[u8]) -> Outcome {
+pub(super) fn schema(api: &Api, admission: &Admission, _: &Principal, _: &[u8]) -> Outcome {
     let schema =
-        schema::by_urn(call.parameter()).ok_or_else(|| Problem::no_such_resource("schema"))?;
+        schema::by_urn(admission.parameter()).ok_or_else(|| Problem::no_such_resource("schema"))?;
     Ok(reply::scim_value(&definition(api, schema)))
 }
 

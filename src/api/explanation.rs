@@ -13,16 +13,21 @@ use crate::access::{Administrator, Rejection};
 /// Answers from the memory of refusals and from the audit trail, backwards from `before`. `next` is
 /// where the next request goes on, if nothing was found yet; `areMore` says that there may be older
 /// changes than those shown.
-pub(super) fn explanation(api: &Api, call: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
-    let request = call.parameter();
-    let is_first = call.query("before").is_none();
+pub(super) fn explanation(
+    api: &Api,
+    admission: &Admission,
+    _: &Administrator,
+    _: &[u8],
+) -> Outcome {
+    let request = admission.parameter();
+    let is_first = admission.query("before").is_none();
     let mut refusal = is_first.then(|| api.refusals.of_request(request)).flatten();
     // If one operation of a bulk request was refused, others may have been done.
     if let Some(mut row) = refusal.take_if(|row| row.get("operation").is_none()) {
         row["advice"] = json!(advice(&row));
         return Ok(reply::json(200, &json!({"refusal": row, "changes": []})));
     }
-    let before = super::audit::sequence(call, "before")?.unwrap_or(u64::MAX);
+    let before = super::audit::sequence(admission, "before")?.unwrap_or(u64::MAX);
     let mut changes = Vec::new();
     let next = api.directory.of_request(request, before, |row| {
         if row["kind"] == "refuse" {

@@ -27,8 +27,8 @@ use crate::metrics::{self, Format, Process};
 use crate::store::StorageFault;
 
 /// `GET /metrics`, in the format that the caller reads.
-pub(super) fn metrics(api: &Api, call: &Admission, _: &Principal, _: &[u8]) -> Outcome {
-    let format = if call.accepts_openmetrics() {
+pub(super) fn metrics(api: &Api, admission: &Admission, _: &Principal, _: &[u8]) -> Outcome {
+    let format = if admission.accepts_openmetrics() {
         Format::OpenMetrics
     } else {
         Format::Classic

@@ -14,17 +14,17 @@ use crate::scim::json;
 
 /// `GET /admin/users/{userName or id}/past?at=TIME`: the user as it was then; with
 /// `before=SEQUENCE` instead, before that change.
-pub(super) fn past(api: &Api, call: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
-    let (then, words) = if let Some(text) = call.query("before") {
+pub(super) fn past(api: &Api, admission: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
+    let (then, words) = if let Some(text) = admission.query("before") {
         let change = text.parse();
         let change =
             change.map_err(|_| Problem::new(400, "before must be the number of a change"))?;
         (Then::Before(change), format!("before change {change}"))
     } else {
-        let at = moment(call.query("at"), "at")?;
+        let at = moment(admission.query("at"), "at")?;
         (Then::At(at), format!("at {at}"))
     };
-    let who = call.parameter();
+    let who = admission.parameter();
     let past = api.directory.at(who, then);
     let past = past.map_err(|error| match (error, then) {
         (directory::Error::NotFound, Then::Before(change)) => no_change(change),
@@ -55,7 +55,7 @@ pub(super) fn past(api: &Api, call: &Admission, _: &Administrator, _: &[u8]) -> 
 /// `POST /admin/undo`: undoes the change `change`, or all changes since the time `since`, only
 /// those by `token` if it is there. It goes on after the user with the sequence `after`. `force`
 /// and `dryRun` are as in [`Manner`].
-pub(super) fn undo(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
+pub(super) fn undo(api: &Api, admission: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
     let wanted = json::parse(body)?;
     let is = |name: &str| wanted[name].as_bool().unwrap_or(false);
     let selection = match wanted["change"].as_u64() {
@@ -74,13 +74,15 @@ pub(super) fn undo(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) 
         .and_then(|it| u32::try_from(it).ok());
     let page = api
         .directory
-        .undo(&selection, manner, after, &call.caller());
+        .undo(&selection, manner, after, &admission.caller());
     let page = page.map_err(|error| match (error, &selection) {
         (directory::Error::NotFound, ToUndo::Change(sequence)) => no_change(*sequence),
         (error, _) => error.into(),
     })?;
     let users = page.undone.into_iter();
-    let users: Vec<Value> = users.map(|undone| described(api, call, undone)).collect();
+    let users: Vec<Value> = users
+        .map(|undone| described(api, admission, undone))
+        .collect();
     Ok(reply::json(
         200,
         &json!({"users": users, "next": page.next}),
@@ -92,7 +94,7 @@ fn no_change(sequence: u64) -> Problem {
     Problem::new(404, what)
 }
 
-fn described(api: &Api, call: &Admission, undone: Undone) -> Value {
+fn described(api: &Api, admission: &Admission, undone: Undone) -> Value {
     let mut described = json!({
         "user": undone.user.to_string(),
         "userName": undone.user_name,
@@ -118,13 +120,13 @@ fn described(api: &Api, call: &Admission, undone: Undone) -> Value {
                 described["isNameTaken"] = json!(is_name_taken);
             }
             described["isForceable"] = json!(matches!(obstacle, Obstacle::Touched { .. }));
-            described["refused"] = json!(words(api, call, obstacle));
+            described["refused"] = json!(words(api, admission, obstacle));
         }
     }
     described
 }
 
-fn words(api: &Api, call: &Admission, obstacle: Obstacle) -> String {
+fn words(api: &Api, admission: &Admission, obstacle: Obstacle) -> String {
     match obstacle {
         Obstacle::Touched {
             attribute,
@@ -139,7 +141,7 @@ fn words(api: &Api, call: &Admission, obstacle: Obstacle) -> String {
         .to_owned(),
         Obstacle::Gone => "the user was deleted since".to_owned(),
         Obstacle::Meanwhile => "the user is being changed right now: try again".to_owned(),
-        Obstacle::Other(error) => api.words_of(call, error),
+        Obstacle::Other(error) => api.words_of(admission, error),
     }
 }
 

@@ -34,7 +34,7 @@ impl IgnoredNames {
             if state.names.iter().any(is_it) {
                 continue;
             }
-            if state.names.len() < limits::IGNORED_REMEMBERED_MAX {
+            if state.names.len() < limits::IGNORED_NAMES_MAX {
                 state.names.push((tolerated.tolerance, name.clone()));
             } else {
                 state.are_more = true;
@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn so_many_names_are_kept_each_once() {
         let ignored = IgnoredNames::default();
-        let most = limits::IGNORED_REMEMBERED_MAX;
+        let most = limits::IGNORED_NAMES_MAX;
         let note = |number: usize| {
             ignored.note(&Tolerated {
                 tolerance: Tolerance::UnknownAttribute,

@@ -17,13 +17,16 @@ use crate::scim::schema::ENTERPRISE_URN;
 use crate::scim::{User, json};
 
 /// `POST /admin/users/import`: the rows of one request go into one commit.
-pub(super) fn import(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
+pub(super) fn import(api: &Api, admission: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
     let mut request = Request::read(body)?;
     let rows = std::mem::take(&mut request.rows);
-    let done = api
-        .directory
-        .import(rows, request.empty, request.is_rehearsal, &call.caller())?;
-    let reason = |error| reason(api, call, error);
+    let done = api.directory.import(
+        rows,
+        request.empty,
+        request.is_rehearsal,
+        &admission.caller(),
+    )?;
+    let reason = |error| reason(api, admission, error);
     Ok(request.answer(done, reason, |done, row| match done {
         Imported::Created(record) => told(row, "created", &record),
         Imported::Unchanged(record) => told(row, "unchanged", &record),
@@ -48,7 +51,7 @@ pub(super) fn import(api: &Api, call: &Admission, _: &Administrator, body: &[u8]
 /// `POST /admin/users/compare`: how the directory would change if the rows were imported. Users in
 /// rows that say nothing about status count as active, except users whom an export shows without a
 /// status.
-pub(super) fn compare(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
+pub(super) fn compare(api: &Api, admission: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
     let mut request = Request::read(body)?;
     let rows = std::mem::take(&mut request.rows);
     let active = rows
@@ -57,11 +60,11 @@ pub(super) fn compare(api: &Api, call: &Admission, _: &Administrator, body: &[u8
     let active: Vec<bool> = active.collect();
     let done = api
         .directory
-        .import(rows, request.empty, true, &call.caller())?;
+        .import(rows, request.empty, true, &admission.caller())?;
     // Refused rows stay in the list, so that each outcome is paired with its own row's status.
     let outcomes = done.into_iter().zip(active);
     let outcomes = outcomes.map(|(done, counts_as_active)| Ok((done?, counts_as_active)));
-    let reason = |error| reason(api, call, error);
+    let reason = |error| reason(api, admission, error);
     Ok(request.answer(
         outcomes.collect(),
         reason,
@@ -207,12 +210,12 @@ fn read_row(columns: Option<&Arc<Columns>>, row: &mut Value) -> Result<Row, Prob
 }
 
 /// Why a row was refused, for the owner of the file.
-fn reason(api: &Api, call: &Admission, error: Error) -> String {
+fn reason(api: &Api, admission: &Admission, error: Error) -> String {
     match error {
         Error::NotFound => "no user has this id; to import a file from another directory, use \
                             --ignore id"
             .to_owned(),
-        error => api.words_of(call, error),
+        error => api.words_of(admission, error),
     }
 }
 

@@ -109,7 +109,7 @@ pub struct Api {
     data_dir: PathBuf,
     clock: SharedClock,
     cursors: Cursors,
-    places: PageEnds,
+    page_ends: PageEnds,
     metrics: Metrics,
     logged_steps: LoggedSteps,
     refusals: Refusals,
@@ -207,7 +207,7 @@ impl Api {
             data_dir: options.data_dir,
             clock: options.clock,
             cursors: Cursors::new(&cursor_key),
-            places: PageEnds::default(),
+            page_ends: PageEnds::default(),
             metrics: Metrics::new(
                 Tolerance::ALL.into_iter().map(Tolerance::name),
                 Rejection::ALL
@@ -414,19 +414,19 @@ impl Api {
     }
 
     /// Describes why one part of a request was refused while the others are done.
-    fn words_of(&self, call: &Admission, error: directory::Error) -> String {
+    fn words_of(&self, admission: &Admission, error: directory::Error) -> String {
         let problem = Problem::from(error);
-        self.damages.note(call.request_id(), &problem);
+        self.damages.note(admission.request_id(), &problem);
         problem.detail
     }
 
     /// Counts and logs what was tolerated in a request, and remembers what was ignored. Requests of
     /// our own check are not remembered: they say nothing about a provider's mapping.
-    fn note(&self, call: &Admission, tolerances: &[Tolerated]) {
+    fn note(&self, admission: &Admission, tolerances: &[Tolerated]) {
         for tolerated in tolerances {
             self.metrics.tolerated(tolerated.tolerance.name());
-            call.note(tolerated);
-            if call.token().is_none_or(|token| !token.is_temporary()) {
+            admission.note(tolerated);
+            if admission.token().is_none_or(|token| !token.is_temporary()) {
                 self.ignored_names.note(tolerated);
             }
         }
@@ -451,7 +451,7 @@ impl Api {
     /// Flushes and closes the store; later requests are answered with 503.
     pub fn close(&self) {
         self.tend_tokens();
-        for (id, name) in self.tokens.revocations_in_doubt() {
+        for (id, name) in self.tokens.unconfirmed_revocations() {
             log::error!(
                 "the revocation of token:{id}:{name} was not confirmed, and it may be valid again \
                  after the next start: check with `golinks-scim token list`, and revoke it again"

@@ -30,16 +30,16 @@ pub(super) fn to_directory(api: &Api, _: &Admission) -> Outcome {
 }
 
 /// `GET /directory/`: the page itself.
-pub(super) fn index(api: &Api, call: &Admission) -> Outcome {
+pub(super) fn index(api: &Api, admission: &Admission) -> Outcome {
     is_served(api)?;
-    Ok(answer(call, page::index(), ASK_AGAIN))
+    Ok(answer(admission, page::index(), ASK_AGAIN))
 }
 
 /// `GET /directory/{}`: a file that the page names.
-pub(super) fn file(api: &Api, call: &Admission) -> Outcome {
+pub(super) fn file(api: &Api, admission: &Admission) -> Outcome {
     is_served(api)?;
-    let file = page::find(call.parameter()).ok_or_else(Problem::not_found)?;
-    Ok(answer(call, file, FOREVER))
+    let file = page::find(admission.parameter()).ok_or_else(Problem::not_found)?;
+    Ok(answer(admission, file, FOREVER))
 }
 
 fn is_served(api: &Api) -> Result<(), Problem> {
@@ -50,8 +50,8 @@ fn is_served(api: &Api) -> Result<(), Problem> {
     }
 }
 
-fn answer(call: &Admission, file: &'static File, kept: &str) -> Answer {
-    let sent = file.representation(call.accepts_gzip());
+fn answer(admission: &Admission, file: &'static File, kept: &str) -> Answer {
+    let sent = file.representation(admission.accepts_gzip());
     let mut headers: Vec<(&'static str, String)> = [
         ("Cache-Control", kept),
         ("ETag", &sent.tag),
@@ -64,7 +64,7 @@ fn answer(call: &Admission, file: &'static File, kept: &str) -> Answer {
     ]
     .map(|(name, value)| (name, value.to_owned()))
     .into();
-    if call.preconditions().is_not_modified(&sent.tag) {
+    if admission.preconditions().is_not_modified(&sent.tag) {
         return Answer {
             status: 304,
             headers,

@@ -93,7 +93,7 @@ impl PageEnds {
 
 impl PageEnd {
     fn is_fresh(&self, now: Monotonic) -> bool {
-        now.saturating_duration_since(self.at) <= limits::PLACE_DURATION_MAX
+        now.saturating_duration_since(self.at) <= limits::PAGE_END_DURATION_MAX
     }
 
     fn is_awaited(&self, now: Monotonic) -> bool {
@@ -102,13 +102,13 @@ impl PageEnd {
 }
 
 fn make_room(known: &mut Known, now: Monotonic) {
-    if known.len() < limits::PLACES_MAX {
+    if known.len() < limits::PAGE_ENDS_MAX {
         return;
     }
     known.retain(|_, noted| noted.is_fresh(now));
     let oldest = known.iter().min_by_key(|(_, noted)| noted.at);
     let oldest = oldest.map(|(key, _)| *key);
-    if known.len() >= limits::PLACES_MAX
+    if known.len() >= limits::PAGE_ENDS_MAX
         && let Some(oldest) = oldest
     {
         known.remove(&oldest);
@@ -130,33 +130,33 @@ mod tests {
 
     #[test]
     fn places_are_known_for_a_while_and_not_too_many() {
-        let places = PageEnds::default();
+        let ends = PageEnds::default();
         let start = Monotonic::now();
-        places.note(who(1), 101, place(1), None, start);
-        assert_eq!(places.find(who(1), 101, start), Some(place(1)));
-        assert_eq!(places.find(who(1), 201, start), None);
-        assert_eq!(places.find(who(2), 101, start), None);
-        let late = start + limits::PLACE_DURATION_MAX + Duration::from_secs(1);
-        assert_eq!(places.find(who(1), 101, late), None);
+        ends.note(who(1), 101, place(1), None, start);
+        assert_eq!(ends.find(who(1), 101, start), Some(place(1)));
+        assert_eq!(ends.find(who(1), 201, start), None);
+        assert_eq!(ends.find(who(2), 101, start), None);
+        let late = start + limits::PAGE_END_DURATION_MAX + Duration::from_secs(1);
+        assert_eq!(ends.find(who(1), 101, late), None);
 
-        for index in 0..limits::PLACES_MAX {
+        for index in 0..limits::PAGE_ENDS_MAX {
             let when = start + Duration::from_millis(u64::try_from(index).expect("small") + 1);
-            places.note(who(3), index, place(2), None, when);
+            ends.note(who(3), index, place(2), None, when);
         }
-        assert_eq!(places.lock().len(), limits::PLACES_MAX);
-        assert_eq!(places.find(who(1), 101, start), None, "the oldest went");
-        assert_eq!(places.find(who(3), 0, start), Some(place(2)));
+        assert_eq!(ends.lock().len(), limits::PAGE_ENDS_MAX);
+        assert_eq!(ends.find(who(1), 101, start), None, "the oldest went");
+        assert_eq!(ends.find(who(3), 0, start), Some(place(2)));
     }
 
     #[test]
     fn a_place_that_is_awaited_gives_way_to_earlier_ones_alone() {
-        let places = PageEnds::default();
+        let ends = PageEnds::default();
         let start = Monotonic::now();
-        let late = start + limits::PLACE_DURATION_MAX + Duration::from_secs(1);
+        let late = start + limits::PAGE_END_DURATION_MAX + Duration::from_secs(1);
         let note = |index, sequence, sort: Option<&Sort>, now| {
-            places.note(who(1), index, place(sequence), sort, now);
+            ends.note(who(1), index, place(sequence), sort, now);
         };
-        let find = |index, now| places.find(who(1), index, now);
+        let find = |index, now| ends.find(who(1), index, now);
         for (first, second, wanted) in [(4, 6, 4), (6, 4, 4)] {
             note(101, first, None, start);
             note(101, second, None, start);
@@ -166,23 +166,23 @@ mod tests {
         // It was used, and then nobody asked for it in time.
         for (second, now) in [(5, start), (6, late)] {
             note(101, second, None, now);
-            assert_eq!(places.lock()[&(who(1), 101)].place, place(second));
+            assert_eq!(ends.lock()[&(who(1), 101)].place, place(second));
         }
 
         note(201, 8, None, late);
         note(301, 9, None, late);
         assert_eq!(find(301, late), Some(place(9)));
-        places.forget_used_after(who(2), 1);
-        places.forget_used_after(who(1), 301);
+        ends.forget_used_after(who(2), 1);
+        ends.forget_used_after(who(1), 301);
         assert!(find(301, late).is_some());
-        places.forget_used_after(who(1), 1);
+        ends.forget_used_after(who(1), 1);
         assert_eq!(find(301, late), None);
         assert_eq!(find(201, late), Some(place(8)), "somebody awaits it");
 
         // Repeated requests for the page before do not keep it for ever.
         note(401, 8, None, start);
-        note(401, 9, None, start + limits::PLACE_DURATION_MAX / 2);
+        note(401, 9, None, start + limits::PAGE_END_DURATION_MAX / 2);
         note(401, 9, None, late);
-        assert_eq!(places.lock()[&(who(1), 401)].place, place(9));
+        assert_eq!(ends.lock()[&(who(1), 401)].place, place(9));
     }
 }

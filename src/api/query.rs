@@ -26,16 +26,16 @@ const USER_BYTES: usize = 1024;
 /// `GET /Users`, and the same at the root of the service.
 pub(super) fn by_parameters(
     api: &Api,
-    call: &Admission,
+    admission: &Admission,
     principal: &Principal,
     _: &[u8],
 ) -> Outcome {
-    let mut leniency = call.leniency();
-    let parameter = |name: &str| call.query_once(name);
-    let projection = call.projection(&mut leniency);
+    let mut leniency = admission.leniency();
+    let parameter = |name: &str| admission.query_once(name);
+    let projection = admission.projection(&mut leniency);
     let request = SearchRequest::from_parameters(parameter, projection, &mut leniency)?;
-    api.note(call, leniency.tolerated());
-    let walk = Walk::of(request, api, call, principal);
+    api.note(admission, leniency.tolerated());
+    let walk = Walk::of(request, api, admission, principal);
     // A page by index is always sent, never confirmed by 304: sending it notes its end
     // (`page_ends`).
     if matches!(walk.request.paging, Paging::Index(_)) {
@@ -47,7 +47,7 @@ pub(super) fn by_parameters(
     let newest = version(api.directory.state()?);
     // A cursor that has expired, or is not of this query, is refused even if nothing has changed.
     let start = walk.start()?;
-    if call.preconditions().is_not_modified(&newest) {
+    if admission.preconditions().is_not_modified(&newest) {
         return Ok(reply::not_modified(newest));
     }
     let (mut answer, state) = walk.answer(start)?;
@@ -58,14 +58,14 @@ pub(super) fn by_parameters(
 /// `POST /Users/.search`, and the same at the root of the service.
 pub(super) fn by_message(
     api: &Api,
-    call: &Admission,
+    admission: &Admission,
     principal: &Principal,
     body: &[u8],
 ) -> Outcome {
-    let mut leniency = call.leniency();
+    let mut leniency = admission.leniency();
     let request = SearchRequest::from_message(json::parse(body)?, &mut leniency)?;
-    api.note(call, leniency.tolerated());
-    let walk = Walk::of(request, api, call, principal);
+    api.note(admission, leniency.tolerated());
+    let walk = Walk::of(request, api, admission, principal);
     walk.answer(walk.start()?).map(|(answer, _)| answer)
 }
 
@@ -73,7 +73,7 @@ pub(super) fn by_message(
 struct Walk<'a> {
     request: SearchRequest,
     api: &'a Api,
-    call: &'a Admission,
+    admission: &'a Admission,
     principal: &'a Principal,
     /// Computed when needed: most answers are the only page, and nothing is bound to them.
     binding: OnceCell<Digest>,
@@ -83,13 +83,13 @@ impl<'a> Walk<'a> {
     fn of(
         request: SearchRequest,
         api: &'a Api,
-        call: &'a Admission,
+        admission: &'a Admission,
         principal: &'a Principal,
     ) -> Self {
         Self {
             request,
             api,
-            call,
+            admission,
             principal,
             binding: OnceCell::new(),
         }
@@ -109,7 +109,10 @@ impl<'a> Walk<'a> {
                 api.cursors.open(self.binding(), text, api.clock.now())?
             }
             Paging::Index(index) => {
-                match api.places.find(*self.binding(), *index, Monotonic::now()) {
+                match api
+                    .page_ends
+                    .find(*self.binding(), *index, Monotonic::now())
+                {
                     Some(place) => Start::After(place),
                     None => Start::Index(*index),
                 }
@@ -155,7 +158,7 @@ impl<'a> Walk<'a> {
             page,
             base_url: Arc::clone(&api.base_url),
             projection: request.projection.clone(),
-            request: self.call.request_id().to_owned(),
+            request: self.admission.request_id().to_owned(),
         }
         .answer(&place, total)?;
         Ok((answer, state))
@@ -171,9 +174,9 @@ impl<'a> Walk<'a> {
                     let next = index.saturating_add(page.len());
                     let (end, sort) = (end.clone(), request.sort.as_ref());
                     let at = Monotonic::now();
-                    api.places.note(*self.binding(), next, end, sort, at);
+                    api.page_ends.note(*self.binding(), next, end, sort, at);
                 } else if !page.is_empty() && !request.selects_one_at_most() {
-                    api.places.forget_used_after(*self.binding(), *index);
+                    api.page_ends.forget_used_after(*self.binding(), *index);
                 }
                 Place::Index(*index)
             }

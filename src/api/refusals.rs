@@ -189,7 +189,7 @@ pub(super) struct Refused<'a> {
 
 impl<'a> Refused<'a> {
     /// A request that was refused because of its head.
-    pub(super) fn by_head(call: &'a NewRequest, head: &Head) -> Self {
+    pub(super) fn by_head(request: &'a NewRequest, head: &Head) -> Self {
         let found = routes::find(head).ok();
         let query = || query_pairs(head.query().unwrap_or_default()).unwrap_or_default();
         let (parameter, query) = match found {
@@ -198,8 +198,8 @@ impl<'a> Refused<'a> {
         };
         let agent = head.header("user-agent");
         Self {
-            request_id: &call.request_id,
-            address: call.peer,
+            request_id: &request.request_id,
+            address: request.peer,
             method: head.method().as_str(),
             route: routes::pattern(head),
             parameter,
@@ -211,25 +211,25 @@ impl<'a> Refused<'a> {
     }
 
     /// A request that was admitted.
-    pub(super) fn admitted(call: &'a Admission, body: &'a [u8]) -> Self {
+    pub(super) fn admitted(admission: &'a Admission, body: &'a [u8]) -> Self {
         Self {
-            request_id: call.request_id(),
-            address: call.address(),
-            method: call.method(),
-            route: call.route().path,
-            parameter: Some(call.parameter().to_owned()),
-            query: call.parameters().to_vec(),
-            user_agent: call.user_agent(),
+            request_id: admission.request_id(),
+            address: admission.address(),
+            method: admission.method(),
+            route: admission.route().path,
+            parameter: Some(admission.parameter().to_owned()),
+            query: admission.parameters().to_vec(),
+            user_agent: admission.user_agent(),
             body,
             operation: None,
         }
     }
 
     /// An operation of a bulk request.
-    pub(super) fn operation(call: &'a Admission, method: &'a str) -> Self {
+    pub(super) fn operation(admission: &'a Admission, method: &'a str) -> Self {
         Self {
             operation: Some(method),
-            ..Self::admitted(call, &[])
+            ..Self::admitted(admission, &[])
         }
     }
 
@@ -384,10 +384,10 @@ impl Api {
     }
 
     /// [`Self::note_stranger`] for bytes that cannot be read as a request.
-    pub(super) fn note_unreadable(&self, call: &NewRequest, fault: &Fault) {
+    pub(super) fn note_unreadable(&self, request: &NewRequest, fault: &Fault) {
         let refused = Refused {
-            request_id: &call.request_id,
-            address: call.peer,
+            request_id: &request.request_id,
+            address: request.peer,
             method: "",
             route: "none",
             parameter: None,

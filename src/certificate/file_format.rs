@@ -1,5 +1,5 @@
 //! Recognizes files of certificates and keys that are not PEM by how they begin, and names the
-//! openssl command that makes PEM of them. Authorities and their tools hand out all of these forms.
+//! openssl command that makes PEM of them. Authorities and their tools hand out all of these formats.
 
 use std::path::Path;
 

@@ -198,8 +198,8 @@ pub(super) fn renamed_from(row: &str, name: &str) -> Option<UserId> {
     (fold(renamed.before.as_str()?) == name).then(|| user_of(row))?
 }
 
-/// Who deactivated a user, deleted an active one or gave a user a made-up name, if the row says so
-/// and the user was not made up. A renamed user may have been inactive: the row does not say.
+/// Who deactivated a user, deleted an active one or gave a user the name of a test user, if the row
+/// says so and the user was not a test user. A renamed user may have been inactive: the row does not say.
 pub(super) fn deactivated_by(row: &str) -> Option<String> {
     // Most rows are about something else, and need not be parsed.
     let begins = |change| row.contains(change);

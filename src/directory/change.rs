@@ -233,7 +233,7 @@ pub(super) fn put_user(
     Decided::of(before, user, context, tell)?.put(view)
 }
 
-/// Whether a person has access through this user. Users made up for a trial do not count:
+/// Whether a person has access through this user. Test users do not count:
 /// deactivating very many of them is no mistake. A user who is given such a name therefore loses
 /// access, too, because what happens to it later would not be noticed.
 pub(super) fn has_access(record: &Record) -> bool {

@@ -12,7 +12,7 @@ use crate::store::{OpenError, Summary};
 /// Users of a backup who were deleted after it.
 #[derive(Debug, Default)]
 pub struct ReturnedUsers {
-    /// The first of them, [`limits::BROUGHT_BACK_TOLD_MAX`] at most, with their userNames.
+    /// The first of them, [`limits::RETURNED_USERS_TOLD_MAX`] at most, with their userNames.
     pub named: Vec<(UserId, String)>,
     /// How many more there are.
     pub more: usize,
@@ -44,7 +44,7 @@ impl ReturnedUsers {
     }
 
     fn note(&mut self, id: UserId, name: String) {
-        if self.named.len() < limits::BROUGHT_BACK_TOLD_MAX {
+        if self.named.len() < limits::RETURNED_USERS_TOLD_MAX {
             self.named.push((id, name));
         } else {
             self.more += 1;

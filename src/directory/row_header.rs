@@ -1,7 +1,7 @@
 //! The header of a user's row, which stands before the text, and what is shown of it: `meta`.
 //!
 //! ```text
-//! byte  0       version of the row, 1
+//! byte  0       version of the row's layout, 1
 //! bytes 1..17   id, the 16 bytes of a UUID
 //! bytes 17..25  created,      milliseconds since the epoch, i64 little-endian
 //! bytes 25..33  lastModified, likewise

@@ -34,23 +34,22 @@ pub(super) fn keys<'a>(
 }
 
 /// Keys and facts of a stored row, read without building the rest of it, because opening a store
-/// does this for every user. The error says whose row cannot be read, if its
-/// header can.
+/// does this for every user. The error says whose row cannot be read, if its header can.
 pub fn describe(row: &[u8]) -> Result<(Keys, Facts), String> {
     let header = RowHeader::read(row)?;
-    let brief: Brief<'_> = serde_json::from_slice(&row[TEXT_AT..])
+    let attributes: KeyAttributes<'_> = serde_json::from_slice(&row[TEXT_AT..])
         .map_err(|error| format!("the row of user {} cannot be read: {error}", header.id))?;
-    let emails: Vec<&str> = brief
+    let emails: Vec<&str> = attributes
         .emails
         .iter()
         .filter_map(|email| email.value.as_deref())
         .collect();
     let keys = keys(
-        &brief.user_name,
-        brief.external_id.as_deref(),
+        &attributes.user_name,
+        attributes.external_id.as_deref(),
         emails.iter().copied(),
     );
-    let name = brief.name.iter().flat_map(|name| {
+    let name = attributes.name.iter().flat_map(|name| {
         [
             &name.formatted,
             &name.family_name,
@@ -60,12 +59,12 @@ pub fn describe(row: &[u8]) -> Result<(Keys, Facts), String> {
             &name.honorific_suffix,
         ]
     });
-    let values = std::iter::once(brief.user_name.as_ref())
-        .chain(brief.display_name.as_deref())
+    let values = std::iter::once(attributes.user_name.as_ref())
+        .chain(attributes.display_name.as_deref())
         .chain(name.filter_map(|part| part.as_deref()))
         .chain(emails.iter().copied());
     let facts = Facts {
-        active: brief.active,
+        active: attributes.active,
         modified: header.last_modified.millis(),
         text: searchable(values),
     };
@@ -75,7 +74,7 @@ pub fn describe(row: &[u8]) -> Result<(Keys, Facts), String> {
 /// The attributes that [`describe`] reads, borrowed where they hold no escapes.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Brief<'a> {
+struct KeyAttributes<'a> {
     #[serde(borrow)]
     user_name: Cow<'a, str>,
     #[serde(borrow)]

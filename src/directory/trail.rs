@@ -1,8 +1,8 @@
 //! Searches the audit trail. It has no index: a search reads rows one after the other, and rejects
 //! most of them by a few bytes. One request reads [`limits::AUDIT_SCAN_ROWS_MAX`] rows at most, and
 //! says where the next one continues. The whole trail is read only to find who once had a userName,
-//! and in `history.rs` and `undo_source.rs`: that is for the local socket alone. What rows contain is
-//! said in `audit`; the bare reading of rows is the store's (`store/trail.rs`).
+//! and in `history.rs` and `undo_source.rs`: that is for the local socket alone. What rows contain
+//! is said in `audit`; the bare reading of rows is the store's (`store/trail.rs`).
 
 use std::ops::ControlFlow;
 

@@ -64,8 +64,8 @@ fn connections_max(limit: Option<u64>) -> usize {
 }
 
 impl Server {
-    /// Opens the server on a listening socket. Fails if the system gives no address for it, or starts
-    /// no thread.
+    /// Opens the server on a listening socket. Fails if the system gives no address for it, or
+    /// starts no thread.
     pub fn open(listener: TcpListener, tls: Arc<ServerConfig>, api: Arc<Api>) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;

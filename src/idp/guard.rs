@@ -46,14 +46,14 @@ impl Exchange for Guard<'_> {
         }
         let (response, elapsed) = self.exchange.exchange(request)?;
         if request.method == "POST" && response.status == 201 {
-            self.made.extend(test_user(&response));
+            self.made.extend(id_of_test_user(&response));
         }
         Ok((response, elapsed))
     }
 }
 
 /// The id of the user in an answer, if the userName is one that no existing user can have.
-fn test_user(response: &Response) -> Option<String> {
+fn id_of_test_user(response: &Response) -> Option<String> {
     let user: Value = serde_json::from_slice(&response.body).ok()?;
     let [id, name] = ["id", "userName"].map(|member| user[member].as_str());
     id.filter(|_| name.is_some_and(is_test_user))

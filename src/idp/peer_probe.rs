@@ -14,7 +14,7 @@ use super::client::{Client, Error};
 
 /// What the handshake showed.
 #[derive(Debug)]
-pub enum PeerProbe {
+pub enum PeerAnswer {
     /// Certificates in DER, the peer's own first.
     Certificates(Vec<Vec<u8>>),
     /// The peer does not speak TLS.
@@ -22,12 +22,12 @@ pub enum PeerProbe {
 }
 
 /// Connects to whatever answers at a base URL.
-pub fn probe(base_url: &str) -> Result<PeerProbe, Error> {
+pub fn probe(base_url: &str) -> Result<PeerAnswer, Error> {
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     let anybody = Arc::new(Anybody(provider));
     match Client::verifying(base_url, anybody)?.peer_certificates() {
-        Ok(shown) => Ok(PeerProbe::Certificates(shown)),
-        Err(Error::Handshake(error)) if is_no_tls(&error) => Ok(PeerProbe::NoTls),
+        Ok(shown) => Ok(PeerAnswer::Certificates(shown)),
+        Err(Error::Handshake(error)) if is_no_tls(&error) => Ok(PeerAnswer::NoTls),
         Err(error) => Err(error),
     }
 }

@@ -18,7 +18,7 @@ pub fn person(random: [u8; Person::RANDOM_BYTES]) -> Person {
     }
 }
 
-/// Created, found, updated, deactivated, reactivated: as a custom app does it.
+/// Created, retrieved, replaced, deactivated, reactivated: as a custom app does it.
 pub fn life(person: &Person) -> Suite {
     Suite {
         name: "LIFE",

@@ -158,21 +158,21 @@ impl CheckProgress {
 }
 
 /// Checks everything that is published, however often the file is reopened meanwhile. Calls
-/// `on_doubt` when the writer should check the file or the index, and `on_damage` if something is
+/// `on_suspicion` when the writer should check the file or the index, and `on_damage` if something is
 /// not as it was written, or repeatedly cannot be read.
 pub(super) fn check_in_background(
     shared: &Shared,
     describe: RowReader,
-    on_doubt: impl Fn(),
+    on_suspicion: impl Fn(),
     on_damage: impl FnOnce(),
 ) {
-    let progress = &shared.progress;
+    let progress = &shared.check_progress;
     let (mut failures, mut pause) = (0, CHECK_PAUSE);
     while progress.is_underway() {
         let damage = match guarded(|| check(shared, describe)) {
             Ok(true) => {
                 if progress.is_stale() {
-                    on_doubt();
+                    on_suspicion();
                 }
                 progress.finish(Stage::Whole);
                 continue;
@@ -183,7 +183,7 @@ pub(super) fn check_in_background(
             }
             Err(OpenError::Io(error)) if failures < FAILURES_MAX => {
                 log::warn!("the store cannot be checked through: {error}");
-                on_doubt();
+                on_suspicion();
                 progress.pause(pause);
                 (failures, pause) = (failures + 1, pause * 2);
                 continue;
@@ -206,7 +206,7 @@ fn check(shared: &Shared, describe: RowReader) -> Result<bool, OpenError> {
     let Some(snapshot) = snapshot else {
         return Ok(false);
     };
-    let progress = &shared.progress;
+    let progress = &shared.check_progress;
     let mut is_right = true;
     let checked = snapshot.check_chunks(describe, |number, users| {
         is_right &= snapshot.index().agrees(number, &users);

@@ -106,7 +106,7 @@ struct Shared {
     /// What readers see: the newest committed state, or nothing while the file is reopened.
     published: Arc<RwLock<Option<Arc<Snapshot>>>>,
     health: Arc<Health>,
-    progress: Arc<CheckProgress>,
+    check_progress: Arc<CheckProgress>,
     hints: Arc<NameHints>,
     notes: Arc<AuditNotes>,
     commits: Commits,
@@ -129,18 +129,18 @@ impl Store {
         on_damage: impl FnOnce() + Send + 'static,
     ) -> Result<Self, OpenError> {
         let shared = Shared {
-            progress: Arc::new(CheckProgress::underway(describe)),
+            check_progress: Arc::new(CheckProgress::underway(describe)),
             ..Shared::default()
         };
         let store = Self::open_file(path, lock_wait, describe, shared.clone(), false)?;
         let queue = Arc::clone(&store.queue);
-        let on_doubt = move || queue.prod();
+        let on_suspicion = move || queue.prod();
         let check =
-            move || check_progress::check_in_background(&shared, describe, on_doubt, on_damage);
+            move || check_progress::check_in_background(&shared, describe, on_suspicion, on_damage);
         *ignore_poison(store.check.lock()) = Some(thread("store-check", check)?);
         match store
             .shared
-            .progress
+            .check_progress
             .damage_within(limits::CHECK_BEFORE_START_MAX)
         {
             Some(damage) => Err(damage),
@@ -212,7 +212,7 @@ impl Store {
 
     /// The damage found after the start, if any.
     pub fn damage(&self) -> Option<OpenError> {
-        self.shared.progress.damage_within(Duration::ZERO)
+        self.shared.check_progress.damage_within(Duration::ZERO)
     }
 
     /// What is wrong with the storage, if anything is.
@@ -228,13 +228,13 @@ impl Store {
     /// Breaks off the check that goes on after a start: the server stops, and nobody waits for it
     /// any more.
     pub fn cancel_check(&self) {
-        self.shared.progress.break_off();
+        self.shared.check_progress.break_off();
     }
 
     /// Waits until it is known which users exist, for [`limits::CHECK_WAIT_MAX`] at most. A create
     /// waits here, because waiting in the writer would delay all other writes.
     pub fn await_check(&self) -> Result<(), ReadError> {
-        self.shared.progress.wait(limits::CHECK_WAIT_MAX)
+        self.shared.check_progress.wait(limits::CHECK_WAIT_MAX)
     }
 
     /// Puts a row into the audit trail with the next commit of any caller: for events that are
@@ -397,7 +397,7 @@ impl Store {
     /// refused, later snapshots are unavailable.
     pub fn close(&self) {
         self.shared.health.close();
-        self.shared.progress.break_off();
+        self.shared.check_progress.break_off();
         join(&self.check, "check");
         self.queue.close();
         join(&self.writer, "writer");

@@ -30,7 +30,7 @@ pub struct Snapshot {
     pub(super) externals: ReadOnlyMultimapTable<&'static [u8], u32>,
     pub(super) emails: ReadOnlyMultimapTable<&'static [u8], u32>,
     index: Index,
-    progress: Arc<CheckProgress>,
+    check_progress: Arc<CheckProgress>,
     pub(super) hints: Arc<NameHints>,
     state: u64,
 }
@@ -73,7 +73,7 @@ impl Snapshot {
             externals: txn.open_multimap_table(EXTERNALS)?,
             emails: txn.open_multimap_table(EMAILS)?,
             index,
-            progress: Arc::clone(&shared.progress),
+            check_progress: Arc::clone(&shared.check_progress),
             hints: Arc::clone(&shared.hints),
             state,
             txn,
@@ -186,7 +186,7 @@ impl Snapshot {
     pub fn user_by_name(&self, name: &[u8]) -> Result<Option<u32>, ReadError> {
         let found = self.sequence_of_name(name)?;
         let patience = limits::CHECK_WAIT_MAX;
-        self.progress
+        self.check_progress
             .named(name, found, patience, |sequence| self.user(sequence))
     }
 
@@ -197,13 +197,13 @@ impl Snapshot {
 
     /// The users with this externalId.
     pub fn users_by_external(&self, external: &[u8]) -> Result<RoaringBitmap, ReadError> {
-        self.progress.wait(limits::CHECK_WAIT_MAX)?;
+        self.check_progress.wait(limits::CHECK_WAIT_MAX)?;
         sequences(&self.externals, external)
     }
 
     /// The users with this folded address, except for the one whose userName it is.
     pub fn users_by_email(&self, email: &[u8]) -> Result<RoaringBitmap, ReadError> {
-        self.progress.wait(limits::CHECK_WAIT_MAX)?;
+        self.check_progress.wait(limits::CHECK_WAIT_MAX)?;
         sequences(&self.emails, email)
     }
 

@@ -73,16 +73,16 @@ impl Summary {
         })
     }
 
-    /// The outline of a store that is being replaced, perhaps because it cannot be read.
+    /// The summary of a store that is being replaced, perhaps because it cannot be read.
     pub(super) fn of_file(path: &Path, describe: RowReader) -> Option<Self> {
-        let outline = guarded(|| {
+        let summary = guarded(|| {
             let storage = Overlay::new(Box::new(Readable::open(path)?))?;
             let (database, _) = current(storage, describe)?;
-            let mut outline = Self::of(&database)?;
-            outline.opened.database = Some(database);
-            Ok(outline)
+            let mut summary = Self::of(&database)?;
+            summary.opened.database = Some(database);
+            Ok(summary)
         });
         let cannot = |error: &OpenError| log::info!("what was there cannot be read: {error}");
-        outline.inspect_err(cannot).ok()
+        summary.inspect_err(cannot).ok()
     }
 }

@@ -360,7 +360,7 @@ impl Writer {
 
     /// Rebuilds the index if the check after the start found it to be wrong.
     fn rebuild_stale_index(&self, open: &mut Open) -> Result<(), OpenError> {
-        if !self.shared.progress.is_stale() {
+        if !self.shared.check_progress.is_stale() {
             return Ok(());
         }
         // Publish nothing that is not on disk. If that sync failed, the next commit fails.
@@ -372,7 +372,7 @@ impl Writer {
         open.forget_saved()?;
         (open.is_save_due, open.unchecked) = (true, true);
         self.publish(open)?;
-        self.shared.progress.fixed();
+        self.shared.check_progress.fixed();
         Ok(())
     }
 
@@ -451,7 +451,7 @@ impl Writer {
             // Batches without plans take room, too: otherwise there could be any number of them.
             room = room.saturating_sub(plans.len().max(1));
             for plan in plans {
-                let change = plan(&View::of_writer(tables, &self.shared.progress))?;
+                let change = plan(&View::of_writer(tables, &self.shared.check_progress))?;
                 written += usize::from(!change.is_none());
                 self.shared.hints.follow(&change);
                 tables.apply(change, changes)?;

@@ -140,7 +140,7 @@ impl Place {
         };
     }
 
-    /// What the network door does with a request, without the network.
+    /// What the HTTPS server does with a request, without the network.
     fn send(&self, method: &str, target: &str, body: &Value, wanted: u16) -> Vec<u8> {
         let body = if body.is_null() {
             String::new()

@@ -220,7 +220,7 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
             ("but not made by one", "whoever_was_only_named_so_stays"),
         ],
     ),
-    // What else it finds is reported by `trial`.
+    // What else it finds is reported by `provider_requests`.
     (
         "suites",
         &[(
@@ -229,7 +229,7 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
         )],
     ),
     (
-        "trial",
+        "provider_requests",
         &[
             (
                 "not provisioning",

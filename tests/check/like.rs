@@ -1,5 +1,5 @@
 //! `check --write`, alone and with `--like PROVIDER`: everything that a provider sends is sent to
-//! the network door of a directory in use. The users who were there stay as they were, and no
+//! the HTTPS server of a directory in use. The users who were there stay as they were, and no
 //! others are left.
 
 use std::fs;
@@ -266,7 +266,7 @@ fn a_first_user_as_oktas_suite_does_not_want_it() {
 }
 
 /// Each failed step is reported with what was found, and the users that it leaves behind are
-/// deleted through the local door, where there is no proxy.
+/// deleted through the local socket, where there is no proxy.
 #[test]
 fn a_proxy_that_knows_no_patch_and_no_delete() {
     let mut place = in_use();

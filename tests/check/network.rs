@@ -1,4 +1,4 @@
-//! What `check` finds on the way to the server's network door: names, ports, certificates, and
+//! What `check` finds on the way to the HTTPS server: names, ports, certificates, and
 //! others who answer there.
 
 use std::fs;

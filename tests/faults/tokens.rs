@@ -295,7 +295,7 @@ fn a_revocation_that_was_not_kept_before_the_end_is_named_and_made_again() {
         assert!(matches!(revoked, Err(IssueError::NotKept)), "{revoked:?}");
     }
     let named = [(okta.id.clone(), "okta".to_owned())];
-    assert_eq!(tokens.revocations_in_doubt(), named);
+    assert_eq!(tokens.unconfirmed_revocations(), named);
     drop(tokens);
     store.close();
     drop(store);
@@ -305,7 +305,7 @@ fn a_revocation_that_was_not_kept_before_the_end_is_named_and_made_again() {
     assert!(again.check_again(&okta, now).is_ok(), "nothing was kept");
     let revoked = again.revoke("okta", now, row).expect("revoked");
     assert_eq!((revoked.len(), audit_rows(&store)), (1, 2));
-    assert!(again.revocations_in_doubt().is_empty());
+    assert!(again.unconfirmed_revocations().is_empty());
 }
 
 /// The outcome that is called unknown is that of the caller's change, not of an earlier revocation.
@@ -409,7 +409,7 @@ fn a_change_of_tokens_on_a_disk_that_hangs_is_answered_in_time() {
     let stored = Tokens::load(store).expect("loaded");
     assert_eq!(known(&tokens, now), known(&stored, now));
     assert!(tokens.find("c", now).is_empty());
-    assert!(tokens.revocations_in_doubt().is_empty());
+    assert!(tokens.unconfirmed_revocations().is_empty());
 }
 
 /// A token that waits for space may be stored long after its caller was told that the outcome is

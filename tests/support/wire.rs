@@ -1,4 +1,4 @@
-//! The network door in bytes: real TLS, with anything in it.
+//! The HTTPS server in bytes: real TLS, with anything in it.
 
 use std::io::Read;
 use std::net::TcpStream;
@@ -32,7 +32,7 @@ impl Door {
         Self::to(Server::start_with(&["--rate-limit", "off"]))
     }
 
-    /// The door of a running server that uses its private authority.
+    /// A running server that uses its private authority.
     pub(crate) fn to(server: Server) -> Self {
         let authority = std::fs::read(server.data_dir().join("tls/ca.pem")).expect("the CA");
         Self::with(server, authority)

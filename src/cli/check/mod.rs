@@ -7,16 +7,16 @@ mod leftovers;
 mod machine;
 mod network;
 mod peer;
+mod provider_requests;
 mod server;
 mod suites;
-mod trial;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use self::trial::WrongTokens;
+use self::provider_requests::WrongTokens;
 use super::args::Check;
 use super::output::{self, Format, Listing};
 use super::{Failure, answered, sent, status, unusable};
@@ -284,15 +284,17 @@ fn ask_all(wanted: &Wanted<'_>, client: &mut Client, findings: &mut Findings) ->
     let has_users = installation["users"]
         .as_u64()
         .is_some_and(|users| users > 0);
-    if !trial::arrives(client, &mut reached, findings)? {
+    if !provider_requests::arrives(client, &mut reached, findings)? {
         return findings.not_run("requests", "they would not reach this server");
     }
     let like = wanted.typed.like;
     let (https, mut shown) = (&mut reached.https, WrongTokens::default());
-    trial::reading(client, https, (has_users, like), &mut shown, findings)?;
+    provider_requests::reading(client, https, (has_users, like), &mut shown, findings)?;
     match like {
         Some(provider) => suites::playing(provider, client, https, &mut shown, findings)?,
-        None if wanted.typed.write => trial::writing(client, https, &mut shown, findings)?,
+        None if wanted.typed.write => {
+            provider_requests::writing(client, https, &mut shown, findings)?;
+        }
         None => {
             leftovers::warn(client, findings)?;
             let how = findings.command("check --write");

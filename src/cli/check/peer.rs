@@ -13,7 +13,7 @@ use crate::cli::output::text_of;
 use crate::clock::{Clock, SystemClock};
 use crate::config::BaseUrl;
 use crate::idp::client::{Client, Error};
-use crate::idp::peer_probe::{PeerProbe, probe};
+use crate::idp::peer_probe::{PeerAnswer, probe};
 use crate::limits;
 
 const TOPIC: &str = "certificate";
@@ -27,8 +27,8 @@ pub(super) fn certificate(
 ) -> Result<Option<(Client, bool)>, Halt> {
     let listens = text_of(installation, "listens");
     let shown = match probe(url.as_str()) {
-        Ok(PeerProbe::Certificates(shown)) => shown,
-        Ok(PeerProbe::NoTls) => {
+        Ok(PeerAnswer::Certificates(shown)) => shown,
+        Ok(PeerAnswer::NoTls) => {
             let what = format!("what answers at {} does not speak TLS", place(url));
             findings.fail(TOPIC, &what, &lead(url, &listens))?;
             return Ok(None);

@@ -2,7 +2,7 @@
 //! users are made up, and no others are changed. Those left over are deleted through the local
 //! socket, since a proxy in front of the HTTPS server may block deletions.
 
-use super::trial::{WrongTokens, played, tell, topic, with_token};
+use super::provider_requests::{WrongTokens, played, tell, topic, with_token};
 use super::{Findings, Halt, Outcome, leftovers};
 use crate::cli::output::counted;
 use crate::idp::client::Client as HttpsClient;

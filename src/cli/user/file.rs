@@ -267,12 +267,12 @@ impl RowFormat {
         })
     }
 
-    /// Whether a file of this name would be read in this form.
+    /// Whether a file of this name would be read in this format.
     pub(super) fn is_of(&self, path: &Path) -> bool {
         matches!(self, Self::Json { .. }) == is_json(path)
     }
 
-    /// The form's name for people, and the ending of its files' names.
+    /// The format's name for people, and the ending of its files' names.
     pub(super) fn name_and_ending(&self) -> (&'static str, &'static str) {
         match self {
             Self::Csv { .. } => ("CSV", ".csv"),

@@ -1,5 +1,5 @@
 //! Checks a file of users as a whole before anything is done with it, so that a wrong encoding, an
-//! unclosed quote or the wrong form is reported before the first row is applied. What the rows say
+//! unclosed quote or the wrong format is reported before the first row is applied. What the rows say
 //! is not checked here.
 
 use std::fs::File;
@@ -62,7 +62,7 @@ impl FileCheck {
                 }
             }
             if is_first && bytes == 0 && !text.trim_ascii().is_empty() {
-                check_form(path, line, &text, is_json)?;
+                check_format(path, line, &text, is_json)?;
             }
             if std::str::from_utf8(&text).is_err() && text.len() <= bound {
                 return Err(not_utf8(path, line));
@@ -218,7 +218,7 @@ fn check_first(path: &Path, text: &[u8]) -> Result<(), Failure> {
 }
 
 /// Refuses JSON in a file whose name says CSV, a JSON array, and a `sep=` line.
-fn check_form(path: &Path, line: u64, text: &[u8], is_json: bool) -> Result<(), Failure> {
+fn check_format(path: &Path, line: u64, text: &[u8], is_json: bool) -> Result<(), Failure> {
     let what = match text.trim_ascii_start().first() {
         Some(b'{') if !is_json => "this is JSON: the file's name must end with .jsonl",
         Some(b'[') => "this is a JSON array, not one object a line as in `user export FILE.jsonl`",

@@ -72,7 +72,7 @@ fn is_of_the_system(path: &Path) -> bool {
         .any(|folder| path.starts_with(folder))
 }
 
-/// Whether a stream begins with an object. It has no file name that would tell its form.
+/// Whether a stream begins with an object. It has no file name that would tell its format.
 fn is_json_inside(file: &mut File) -> io::Result<bool> {
     file.rewind()?;
     let mut beginning = Vec::new();

@@ -27,7 +27,7 @@ pub(super) struct Rejects {
     rows: RejectedRows,
 }
 
-/// Writes rejected rows in the form of the input; the file is created with the first one.
+/// Writes rejected rows in the format of the input; the file is created with the first one.
 enum RejectedRows {
     Csv {
         header: Vec<String>,

@@ -8,7 +8,7 @@ use super::super::common_checks::{DEPARTMENT, MANAGER, no_match, one_match};
 use super::{Check, ENTERPRISE_SCHEMA, Person, Step, Suite, create, create_manager};
 use super::{delete, delete_manager, error, modify, new_user, read, suite, user};
 
-/// A whole life: test, create, match, update, manager, soft delete, return, hard delete.
+/// A whole life: test, create, match, modify, manager, soft delete, return, hard delete.
 pub fn entra_default(person: &Person) -> Suite {
     let mut steps = test_connection().to_vec();
     steps.extend([create(), create_manager()]);
