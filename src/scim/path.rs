@@ -204,8 +204,11 @@ impl Target {
             }
             None => (text.trim(), true),
         };
-        let name = match path.rsplit_once(':') {
-            Some((urn, name)) if urn.contains(':') && !urn.contains(char::is_whitespace) => name,
+        let name = match (split_urn(path, '.'), path.rsplit_once(':')) {
+            ((Some(_), name), _) => name,
+            (_, Some((urn, name))) if urn.contains(':') && !urn.contains(char::is_whitespace) => {
+                name
+            }
             _ => path,
         };
         let (name, sub) = match name.split_once('.') {
@@ -367,6 +370,11 @@ mod tests {
             ("shoe", true),
             ("shoe.size", true),
             ("urn:x:y:shoe.$ref", true),
+            (
+                "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User.manager.ref",
+                true,
+            ),
+            ("urn:ietf:params:scim:schemas:core:2.0:User.a.b.c", false),
             ("shoes[side eq \"]\"].size", true),
             ("shoes[side eq \"left\"]", true),
             (" shoes[side eq \"left\"].size ", true),

@@ -222,7 +222,7 @@ fn number_member(
             leniency.allow(Tolerance::NumberAsText, &what)?;
             Ok(Some(text.clone()))
         }
-        Some(_) => Err(wrong(name, "a number")),
+        Some(_) => Err(wrong(name, "a whole number")),
     }
 }
 

@@ -275,7 +275,8 @@ fn is_path(word: &str) -> bool {
 fn is_attribute(word: &str) -> bool {
     let is_schema = |urn: &&schema::Schema| {
         let (urn, word) = (urn.urn.to_ascii_lowercase(), word.to_ascii_lowercase());
-        word.starts_with(&format!("{urn}:"))
+        word.strip_prefix(&urn)
+            .is_some_and(|rest| rest.starts_with([':', '.']))
     };
     let behind = SCHEMAS.iter().copied().find(is_schema);
     let names = behind.map_or(word, |schema| &word[schema.urn.len() + 1..]);

@@ -70,6 +70,9 @@ impl User {
                 // Clients echo these members: they carry no change.
             } else if name.eq_ignore_ascii_case(ENTERPRISE_URN) {
                 extension = extension_members(member, leniency)?;
+            } else if name.eq_ignore_ascii_case(USER_URN) {
+                // An object was taken out by `take_paths`.
+                value::require_unassigned(USER_URN, &member, leniency)?;
             } else if name.contains(':') {
                 leniency.allow_ignoring(
                     Tolerance::UnknownSchema,
@@ -427,9 +430,6 @@ fn take_paths(body: &mut Object) -> Object {
 }
 
 fn extension_members(value: Value, leniency: &mut Leniency) -> Result<Object, Error> {
-    if value::is_unassigned(ENTERPRISE_URN, &value, leniency)? {
-        return Ok(Object::new());
-    }
     match value {
         Value::Object(mut object) => {
             // Some clients also put `schemas` into the extension, where it means nothing.
@@ -438,10 +438,9 @@ fn extension_members(value: Value, leniency: &mut Leniency) -> Result<Object, Er
             let members = value::members(ENTERPRISE.attributes, object, leniency, &prefix)?;
             Ok(members.into_iter().collect())
         }
-        _ => Err(Error::new(
-            ErrorType::InvalidValue,
-            format!("{ENTERPRISE_URN} must be an object"),
-        )),
+        other => {
+            value::require_unassigned(ENTERPRISE_URN, &other, leniency).map(|()| Object::new())
+        }
     }
 }
 

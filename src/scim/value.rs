@@ -29,6 +29,10 @@ pub(super) fn normalise(
     let elements = match value {
         Value::Array(elements) => elements,
         Value::String(text) if text.is_empty() => return empty_text(attribute, leniency),
+        // This comes first, because no mode accepts it.
+        Value::String(text) if attribute.kind == Kind::Complex && is_encoded(&text) => {
+            return Err(encoded(attribute));
+        }
         other => {
             leniency.allow(
                 Tolerance::SingleValueForList,
@@ -124,7 +128,7 @@ fn malformed(kind: Kind, text: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether the value of an extension means unassigned.
+/// Whether the value under a schema's URN means unassigned.
 pub(super) fn is_unassigned(
     name: &str,
     value: &Value,
@@ -137,6 +141,22 @@ pub(super) fn is_unassigned(
         _ => return Ok(false),
     }
     Ok(true)
+}
+
+/// Refuses what stands under a schema's URN and is no object, unless it means unassigned: to ignore
+/// it would lose a change.
+pub(super) fn require_unassigned(
+    urn: &str,
+    value: &Value,
+    leniency: &mut Leniency,
+) -> Result<(), Error> {
+    if is_unassigned(urn, value, leniency)? {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorType::InvalidValue,
+        format!("{urn} must be an object"),
+    ))
 }
 
 /// Treats an empty text as unassigned, if that is tolerated: RFC 7643 allows only null and the
@@ -201,16 +221,7 @@ fn complex(
     let object = match value {
         Value::Object(object) => object,
         Value::String(text) if text.is_empty() => return empty_text(attribute, leniency),
-        Value::String(text) if is_encoded(&text) => {
-            return Err(Error::new(
-                ErrorType::InvalidValue,
-                format!(
-                    "{} must be an object, not JSON within a string: send it without the quotes \
-                     around it and the backslashes in it",
-                    attribute.name
-                ),
-            ));
-        }
+        Value::String(text) if is_encoded(&text) => return Err(encoded(attribute)),
         Value::String(_) if attribute.sub_attribute("value").is_some() => {
             leniency.allow(
                 Tolerance::PlainValueForComplex,
@@ -246,6 +257,15 @@ fn complex(
 /// mode takes it for a value: it would be stored as somebody's address.
 fn is_encoded(text: &str) -> bool {
     text.trim_start().starts_with(['{', '[']) && serde_json::from_str::<IgnoredAny>(text).is_ok()
+}
+
+fn encoded(attribute: &Attribute) -> Error {
+    let what = format!(
+        "{} must not be JSON within a string: send it without the quotes around it and the \
+         backslashes in it",
+        attribute.name
+    );
+    Error::new(ErrorType::InvalidValue, what)
 }
 
 /// The members of an object that are attributes of the table, under their canonical names and in

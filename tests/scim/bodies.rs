@@ -242,6 +242,10 @@ fn bodies_that_nobody_can_mean() {
             json!({"schemas": [CORE], "userName": "b", ENTERPRISE: 1}),
             ErrorType::InvalidValue,
         ),
+        (
+            json!({"schemas": [CORE], "userName": "b", CORE: [{"active": false}]}),
+            ErrorType::InvalidValue,
+        ),
     ] {
         let error = User::parse(body.clone(), &mut Leniency::compatible()).expect_err("refused");
         assert_eq!(error.kind, kind, "{body}: {error}");

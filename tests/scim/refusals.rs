@@ -15,6 +15,11 @@ fn patches_that_are_refused_whole() {
             ErrorType::InvalidSyntax,
         ),
         (json!([{"op": "remove"}]), ErrorType::NoTarget),
+        // Not to be ignored: it may deactivate somebody.
+        (
+            json!([{"op": "replace", "value": {CORE: [{"active": false}]}}]),
+            ErrorType::InvalidValue,
+        ),
         (
             json!([{"op": "replace", "path": "id", "value": "x"}]),
             ErrorType::Mutability,

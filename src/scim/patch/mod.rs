@@ -353,16 +353,18 @@ fn read_members(
     leniency: &mut Leniency,
 ) -> Result<(), Error> {
     for (name, value) in members {
-        if name.eq_ignore_ascii_case(USER_URN)
-            && let Value::Object(core) = value
-        {
-            allow_path(&name, leniency)?;
-            for (name, value) in core {
-                push_member(op, &name, value, operations, leniency)?;
-            }
+        if !name.eq_ignore_ascii_case(USER_URN) {
+            push_member(op, &name, value, operations, leniency)?;
             continue;
         }
-        push_member(op, &name, value, operations, leniency)?;
+        let Value::Object(core) = value else {
+            value::require_unassigned(USER_URN, &value, leniency)?;
+            continue;
+        };
+        allow_path(&name, leniency)?;
+        for (name, value) in core {
+            push_member(op, &name, value, operations, leniency)?;
+        }
     }
     Ok(())
 }
