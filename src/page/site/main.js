@@ -39,6 +39,8 @@ let focusPanel = false;
 let wentBack = Promise.resolve();
 /** The list that was asked for last: whether it came. */
 let listing;
+/** The timer of that list, after which it is shown to be on its way. */
+let patience;
 /** A list that was asked for and did not come: none is shown in its place. */
 let isOwed = false;
 
@@ -108,12 +110,15 @@ async function openFirst() {
 }
 
 async function begin(found) {
-  // What is there stays until there is something else, unless that takes its time.
+  // What is there stays until there is something else, unless that takes its time. The timer of an
+  // older list, whose answer may still be on its way, would hide what has come since.
+  clearTimeout(patience);
   const timer = setTimeout(() => {
     if (found !== people) return;
     nobody.hidden = true;
     rows.wait();
   }, LOADING_MILLISECONDS);
+  patience = timer;
   try {
     const came = await load(found);
     if (came) answered();
