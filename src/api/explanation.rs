@@ -78,11 +78,11 @@ fn advice(row: &Value) -> &'static str {
         (403, Some(_)) => "take password out of the filter: it is never compared",
         (403, None) if cause == Cause::Scope.as_str() => {
             "if the token should be allowed to, run the command in that text: a token that is issued \
-             anew must be typed into the provider, one that is changed need not; Okta needs no more than `provision`, Entra and JumpCloud need \
-             `full`"
+             anew must be typed into the provider, one that is changed need not; Okta needs no more \
+             than `provision`, Entra and JumpCloud need `full`"
         }
         (403, None) => "nothing: no identity provider filters discovery endpoints",
-        (404, _) if cause == Cause::User.as_str() && is_deletion(row) => {
+        (404, _) if cause == Cause::User.as_str() && is_of_method(row, "DELETE") => {
             "nothing: the user is already deleted, as requested, or was never here: \
              `golinks-scim audit list --user ID` shows which; perhaps the answer to an earlier try \
              was lost"
@@ -136,19 +136,25 @@ fn advice(row: &Value) -> &'static str {
             "do what that text says; if it speaks of an error in golinks-scim, report the log lines \
              of this request"
         }
-        (400, Some("invalidValue")) if row["method"] == "GET" => {
+        (400, Some("invalidValue")) if is_query(row) => {
             "the text names the parameter: correct it in the client that sends it"
         }
-        (400, Some("invalidFilter")) if row["method"] == "PATCH" => of_content("invalidPath"),
+        (400, Some("invalidFilter")) if is_of_method(row, "PATCH") => of_content("invalidPath"),
         (400, Some(scim_type)) => of_content(scim_type),
         _ => "compare the provider's mapping with `golinks-scim guide okta`",
     }
 }
 
-/// Whether the refused request or operation was to delete a user.
-fn is_deletion(row: &Value) -> bool {
+/// Whether the refused request, or the refused operation of a bulk request, was of this method.
+fn is_of_method(row: &Value, wanted: &str) -> bool {
     let method = row.get("operation").unwrap_or(&row["method"]).as_str();
-    method.is_some_and(|method| method.eq_ignore_ascii_case("DELETE"))
+    method.is_some_and(|method| method.eq_ignore_ascii_case(wanted))
+}
+
+/// Whether the refused request was a query, whose values are parameters.
+fn is_query(row: &Value) -> bool {
+    let is_posted = |route: &str| route.ends_with("/.search");
+    is_of_method(row, "GET") || row["route"].as_str().is_some_and(is_posted)
 }
 
 fn of_token(cause: &str) -> &'static str {

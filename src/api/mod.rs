@@ -477,3 +477,17 @@ fn new_request_id() -> String {
     }
     secret::hex(&(id ^ (id >> 31)).to_be_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The service is not started again after damage, but after anything that may pass.
+    #[test]
+    fn what_may_pass_is_told_from_damage() {
+        let unavailable = StartError::from(LoadError::Unavailable);
+        assert!(matches!(unavailable, StartError::Read(_)));
+        let damaged = StartError::from(LoadError::Undecodable("0a1b".to_owned()));
+        assert!(matches!(damaged, StartError::Content(what) if what.contains("0a1b")));
+    }
+}

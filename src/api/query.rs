@@ -109,13 +109,9 @@ impl<'a> Walk<'a> {
                 api.cursors.open(self.binding(), text, api.clock.now())?
             }
             Paging::Index(index) => {
-                match api
-                    .page_ends
-                    .find(*self.binding(), *index, Monotonic::now())
-                {
-                    Some(place) => Start::After(place),
-                    None => Start::Index(*index),
-                }
+                let now = Monotonic::now();
+                let place = api.page_ends.find(*self.binding(), *index, now);
+                place.map_or(Start::Index(*index), Start::After)
             }
         })
     }

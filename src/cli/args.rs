@@ -18,7 +18,7 @@ use crate::limits;
 /// What exit statuses mean.
 pub(super) const EXIT_STATUS: &str = "\
 0 done; 1 refused, not found, or different (user diff); 64 usage; 65 damaged or newer data, or \
-no file of users; 69 no directory, or the store is locked; 74 I/O; 77 permission; \
+an invalid user file; 69 no directory, or the store is locked; 74 I/O; 77 permission; \
 78 configuration; 130 a second signal ended the server at once.";
 
 /// What to type next.

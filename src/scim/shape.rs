@@ -318,6 +318,10 @@ mod tests {
                 "urn:acme:scim:2.0:User:badge eq \"x\"",
                 "urn:acme:scim:2.0:User:badge eq «1»",
             ),
+            (
+                "urn:ietf:params:scim:schemas:core:2.0:User.title eq \"x\"",
+                "urn:ietf:params:scim:schemas:core:2.0:User.title eq «1»",
+            ),
             ("employeeId eq \"1\"", "employeeId eq «1»"),
             (
                 "userName Doe \"1\" and Jane(pr",

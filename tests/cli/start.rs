@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use tempfile::TempDir;
 
 use super::{PATIENCE, assert_good_for_a_year, check, stop};
-use crate::support::{Output, Server, cli_on, command_on, send};
+use crate::support::{Output, Server, cli_on, command_on, send, without_settings};
 
 #[test]
 fn everything_that_a_server_makes_is_its_owners_alone() {
@@ -161,6 +161,46 @@ fn a_terminal_without_a_keyboard_is_told_everything_but_the_token() {
     assert!(!shown.contains("golinks_scim_"), "{shown}");
     let listed = cli_on(&data_dir, &["token", "list", "-o", "jsonl"]);
     assert_eq!((listed.status, &*listed.stdout), (Some(0), ""));
+}
+
+/// Nor does the first process of a container, whose terminal is a log.
+#[test]
+fn process_1_shows_no_token_on_its_terminal() {
+    let folder = TempDir::new().expect("a folder");
+    let (data_dir, log) = (folder.path().join("data"), folder.path().join("log"));
+    let (mut screen, keyboard) = terminal();
+    let mut server = without_settings(&mut Command::new("unshare"))
+        .args(["--pid", "--fork", "--kill-child"])
+        .arg(env!("CARGO_BIN_EXE_golinks-scim"))
+        .arg("--data-dir")
+        .arg(&data_dir)
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .stdin(keyboard.try_clone().expect("a descriptor"))
+        .stdout(keyboard)
+        .stderr(fs::File::create(&log).expect("a file"))
+        .spawn()
+        .expect("unshare runs");
+    let told = || fs::read_to_string(&log).unwrap_or_default();
+    let deadline = Instant::now() + PATIENCE;
+    while !told().contains("token issue okta") {
+        if let Some(status) = server.try_wait().expect("it is a child") {
+            println!(
+                "skipped: no process can be the first here: {status}: {}",
+                told()
+            );
+            return;
+        }
+        assert!(Instant::now() < deadline, "{}", told());
+        thread::sleep(Duration::from_millis(5));
+    }
+    let listed = cli_on(&data_dir, &["token", "list", "-o", "jsonl"]);
+    assert_eq!((listed.status, &*listed.stdout), (Some(0), ""));
+    server.kill().expect("it is a child");
+    server.wait().expect("it is a child");
+    let mut shown = Vec::new();
+    // Reading fails once nobody has the other end open.
+    screen.read_to_end(&mut shown).ok();
+    assert_eq!(String::from_utf8_lossy(&shown), "");
 }
 
 /// The certificate is opened after the store, which the failed start leaves behind.
