@@ -57,7 +57,7 @@ fn start(directory: TempDir) -> Server {
     )
 }
 
-/// All that is in the data directory has the server's user and group.
+/// All that is in the data directory has the server's user and group, and is nobody else's to read.
 fn assert_owned(data: &Path) {
     let mut folders = vec![data.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -70,6 +70,7 @@ fn assert_owned(data: &Path) {
                 "{}",
                 path.display()
             );
+            assert_eq!(metadata.mode() & 0o077, 0, "{}", path.display());
             if metadata.is_dir() {
                 folders.push(path);
             }
@@ -197,7 +198,8 @@ fn what_an_upgrade_keeps_is_the_servers() {
     fs::create_dir(&data).expect("made");
     let path = data.join("users.redb");
     fs::write(&path, FORMAT_2).expect("written");
-    for path in [&data, &path] {
+    for (path, mode) in [(&data, 0o700), (&path, 0o600)] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
         chown(path, Some(USER), Some(USER)).expect("root may do that");
     }
     assert_done(&cli_in(&directory, &["user", "list"]));

@@ -141,12 +141,13 @@ fn a_damaged_backup_is_told_and_not_put_back() {
     let bad = folder.path().join("bad.redb");
     let name = bad.to_str().expect("text");
     let mut told = 0;
-    for at in (0..bytes.len()).step_by(bytes.len() / 40) {
+    let written: Vec<usize> = (0..bytes.len()).filter(|&at| bytes[at] != 0).collect();
+    for at in written.iter().copied().step_by(written.len() / 39) {
         let mut damaged = bytes.clone();
         damaged[at] ^= 0x10;
         std::fs::write(&bad, &damaged).expect("written");
         let verified = cli_in(&directory, &["backup", "verify", name]);
-        // Most of the file is empty; elsewhere a flipped bit is noticed.
+        // Some pages hold what was written before; in all others a flipped bit is noticed.
         match verified.status {
             Some(0) => assert_eq!(
                 verified.stdout.split(", sha256").next(),
@@ -171,9 +172,7 @@ fn a_damaged_backup_is_told_and_not_put_back() {
     assert_eq!(cut.status, Some(65), "{cut:?}");
     let none = cli_in(&directory, &["backup", "verify", "/nowhere/at.all"]);
     assert_eq!(none.status, Some(74), "{none:?}");
-    println!("{told} of 40 flipped bits lay in something that is used");
-    // The first flipped bit is in the file's magic number, which is always checked.
-    assert!(told > 1, "no damage behind the first byte was told");
+    assert!(told >= 10, "only {told} of 40 flipped bits were told");
     let server = Server::start_on(directory);
     assert_eq!(users(&server).len(), 50);
     server.stop();

@@ -209,11 +209,13 @@ impl StatusFile {
 
     /// Completes the file and prints how to import it; without users there is none.
     fn end(self, program: &str) -> Result<(), Failure> {
+        let file = quoted(&operand(&self.path));
         if self.count == 0 {
+            let what = "nobody is to be deactivated or reactivated";
+            output::say(&format!("{what}: {file} is not written"));
             return Ok(());
         }
         self.target.end()?;
-        let file = quoted(&operand(&self.path));
         output::say(&format!("  {program} user import {file}"));
         Ok(())
     }
@@ -291,7 +293,7 @@ impl Diff {
         self.listing.end()?;
         if self.count == 0 {
             output::say("the directory matches the file");
-            return Ok(());
+            return self.statuses.say(typed, program);
         }
         if self.needs_import || !self.statuses.is_empty() {
             output::say(if self.refused == 0 {
