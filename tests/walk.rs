@@ -314,6 +314,28 @@ fn a_walk_begun_again_does_not_go_on_from_where_the_last_one_was() {
     }
 }
 
+/// Whoever reads until a page is empty asks for one page more. It shows nobody again when a user
+/// has joined the list before its end, and its total does not ask for yet another page.
+#[test]
+fn who_reads_beyond_the_last_page_sees_nobody_again() {
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    for name in ["u2", "u3", "u4", "u5"] {
+        talk.create(name);
+    }
+    let order = "&sortBy=userName";
+    assert_eq!(page(&mut talk, 1, order), ["u2", "u3", "u4"]);
+    assert_eq!(page(&mut talk, 4, order), ["u5"]);
+    talk.create("u1");
+    let target = format!("/Users?count=3&startIndex=5{order}");
+    let beyond = talk.json("GET", &target, None, 200);
+    assert!(names(&beyond).is_empty(), "{beyond}");
+    assert_eq!(beyond["totalResults"], 4, "{beyond}");
+    talk.create("u6");
+    assert_eq!(page(&mut talk, 5, order), ["u6"]);
+    assert_eq!(page(&mut talk, 1, order), ["u1", "u2", "u3"], "a new walk");
+    assert_eq!(page(&mut talk, 4, order), ["u4", "u5", "u6"], "goes on");
+}
+
 /// Walks on until it has listed as many as `totalResults` says, as Okta does.
 fn walk_to_the_total(talk: &mut Talk, mut listed: Vec<String>) -> Vec<String> {
     loop {

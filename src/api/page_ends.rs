@@ -2,6 +2,8 @@
 //! an earlier one is deleted or no longer matches a filtered or sorted list: a walk would miss a
 //! user or show one twice. So the end of each page is remembered for a while, and the next page
 //! goes on from the same user. Nothing relies on it: if the end is forgotten, users are counted.
+//! The end of the last page is remembered too: whoever reads until a page is empty must not be shown
+//! its users again when somebody has joined the list before them.
 //!
 //! Two walks of one principal through one list look the same. If one comes after the other, the
 //! second must not go on from where the first was, which would show users twice. If both go on at
@@ -33,18 +35,18 @@ type Known = BTreeMap<(Digest, usize), PageEnd>;
 struct PageEnd {
     place: Position,
     at: Monotonic,
-    /// Whether the next page was already requested.
-    is_used: bool,
+    /// Whether there is a next page that was not requested yet.
+    is_next_due: bool,
 }
 
 impl PageEnds {
     /// Notes that the page before `next_index` of a list in this order ended with the user at
-    /// `place`.
+    /// `place`, and whether another page follows.
     pub(super) fn note(
         &self,
         binding: Digest,
         next_index: usize,
-        place: Position,
+        (place, has_next): (Position, bool),
         sort: Option<&Sort>,
         now: Monotonic,
     ) {
@@ -61,7 +63,7 @@ impl PageEnds {
         let noted = PageEnd {
             place,
             at: now,
-            is_used: false,
+            is_next_due: has_next,
         };
         known.insert(key, noted);
     }
@@ -71,17 +73,17 @@ impl PageEnds {
     pub(super) fn find(&self, binding: Digest, index: usize, now: Monotonic) -> Option<Position> {
         let mut known = self.lock();
         let noted = known.get_mut(&(binding, index))?;
-        noted.is_used = true;
+        noted.is_next_due = false;
         noted.is_fresh(now).then(|| noted.place.clone())
     }
 
     /// Forgets the ends that an earlier walk left after the page at `index`, which is the last
     /// page.
-    pub(super) fn forget_used_after(&self, binding: Digest, index: usize) {
+    pub(super) fn forget_after(&self, binding: Digest, index: usize) {
         let mut known = self.lock();
         let beyond = known.range((binding, index.saturating_add(1))..=(binding, usize::MAX));
-        let used = beyond.filter(|(_, noted)| noted.is_used);
-        for key in used.map(|(key, _)| *key).collect::<Vec<_>>() {
+        let left = beyond.filter(|(_, noted)| !noted.is_next_due);
+        for key in left.map(|(key, _)| *key).collect::<Vec<_>>() {
             known.remove(&key);
         }
     }
@@ -97,7 +99,7 @@ impl PageEnd {
     }
 
     fn is_awaited(&self, now: Monotonic) -> bool {
-        !self.is_used && self.is_fresh(now)
+        self.is_next_due && self.is_fresh(now)
     }
 }
 
@@ -106,6 +108,9 @@ fn make_room(known: &mut Known, now: Monotonic) {
         return;
     }
     known.retain(|_, noted| noted.is_fresh(now));
+    if known.len() >= limits::PAGE_ENDS_MAX {
+        known.retain(|_, noted| noted.is_next_due);
+    }
     let oldest = known.iter().min_by_key(|(_, noted)| noted.at);
     let oldest = oldest.map(|(key, _)| *key);
     if known.len() >= limits::PAGE_ENDS_MAX
@@ -132,7 +137,7 @@ mod tests {
     fn places_are_known_for_a_while_and_not_too_many() {
         let ends = PageEnds::default();
         let start = Monotonic::now();
-        ends.note(who(1), 101, place(1), None, start);
+        ends.note(who(1), 101, (place(1), true), None, start);
         assert_eq!(ends.find(who(1), 101, start), Some(place(1)));
         assert_eq!(ends.find(who(1), 201, start), None);
         assert_eq!(ends.find(who(2), 101, start), None);
@@ -141,7 +146,7 @@ mod tests {
 
         for index in 0..limits::PAGE_ENDS_MAX {
             let when = start + Duration::from_millis(u64::try_from(index).expect("small") + 1);
-            ends.note(who(3), index, place(2), None, when);
+            ends.note(who(3), index, (place(2), true), None, when);
         }
         assert_eq!(ends.lock().len(), limits::PAGE_ENDS_MAX);
         assert_eq!(ends.find(who(1), 101, start), None, "the oldest went");
@@ -154,7 +159,7 @@ mod tests {
         let start = Monotonic::now();
         let late = start + limits::PAGE_END_DURATION_MAX + Duration::from_secs(1);
         let note = |index, sequence, sort: Option<&Sort>, now| {
-            ends.note(who(1), index, place(sequence), sort, now);
+            ends.note(who(1), index, (place(sequence), true), sort, now);
         };
         let find = |index, now| ends.find(who(1), index, now);
         for (first, second, wanted) in [(4, 6, 4), (6, 4, 4)] {
@@ -172,10 +177,10 @@ mod tests {
         note(201, 8, None, late);
         note(301, 9, None, late);
         assert_eq!(find(301, late), Some(place(9)));
-        ends.forget_used_after(who(2), 1);
-        ends.forget_used_after(who(1), 301);
+        ends.forget_after(who(2), 1);
+        ends.forget_after(who(1), 301);
         assert!(find(301, late).is_some());
-        ends.forget_used_after(who(1), 1);
+        ends.forget_after(who(1), 1);
         assert_eq!(find(301, late), None);
         assert_eq!(find(201, late), Some(place(8)), "somebody awaits it");
 
@@ -184,5 +189,26 @@ mod tests {
         note(401, 9, None, start + limits::PAGE_END_DURATION_MAX / 2);
         note(401, 9, None, late);
         assert_eq!(ends.lock()[&(who(1), 401)].place, place(9));
+    }
+
+    #[test]
+    fn the_end_of_a_last_page_stands_in_nobodys_way() {
+        let ends = PageEnds::default();
+        let now = Monotonic::now();
+        let note = |index, sequence, has_next| {
+            ends.note(who(1), index, (place(sequence), has_next), None, now);
+        };
+        note(101, 4, false);
+        note(101, 6, true);
+        assert_eq!(ends.find(who(1), 101, now), Some(place(6)), "a later walk");
+        note(201, 4, false);
+        ends.forget_after(who(1), 150);
+        assert_eq!(ends.find(who(1), 201, now), None, "an earlier walk's");
+
+        note(101, 5, true);
+        for index in 0..limits::PAGE_ENDS_MAX {
+            ends.note(who(2), index, (place(7), false), None, now);
+        }
+        assert_eq!(ends.find(who(1), 101, now), Some(place(5)), "it is awaited");
     }
 }

@@ -166,13 +166,8 @@ impl<'a> Walk<'a> {
         let now = api.clock.now();
         match &request.paging {
             Paging::Index(index) => {
-                if let Some(end) = page.after() {
-                    let next = index.saturating_add(page.len());
-                    let (end, sort) = (end.clone(), request.sort.as_ref());
-                    let at = Monotonic::now();
-                    api.page_ends.note(*self.binding(), next, end, sort, at);
-                } else if !page.is_empty() && !request.selects_one_at_most() {
-                    api.page_ends.forget_used_after(*self.binding(), *index);
+                if !request.selects_one_at_most() {
+                    self.note_end(*index, page);
                 }
                 Place::Index(*index)
             }
@@ -187,15 +182,30 @@ impl<'a> Walk<'a> {
         }
     }
 
+    fn note_end(&self, index: usize, page: &Page) {
+        let (ends, has_next) = (&self.api.page_ends, page.after().is_some());
+        let Some(end) = page.end() else { return };
+        if !has_next {
+            ends.forget_after(*self.binding(), index);
+        }
+        let next = index.saturating_add(page.len());
+        let (end, sort) = ((end.clone(), has_next), self.request.sort.as_ref());
+        ends.note(*self.binding(), next, end, sort, Monotonic::now());
+    }
+
     /// The total to report. A client that reads until it has seen the total, as Okta does, must
     /// fetch the next page even if users were deleted meanwhile, so the total is at least that
     /// page's index. Only in order of creation: in another order, users that the client changes may
-    /// keep moving ahead of it, and such a walk would not end.
+    /// keep moving ahead of it, and such a walk would not end. For the same reason a page after the
+    /// remembered end of a list that users have joined before it says that there are no more.
     fn total(&self, place: &Place, page: &Page) -> Option<usize> {
         let total = page.total()?;
         Some(match place {
             Place::Index(index) if self.request.sort.is_none() && page.after().is_some() => {
                 total.max(index.saturating_add(page.len()))
+            }
+            Place::Index(index) if page.is_empty() && self.request.count != Some(0) => {
+                total.min(index.saturating_sub(1))
             }
             _ => total,
         })

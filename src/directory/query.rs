@@ -105,8 +105,13 @@ impl Page {
 
     /// The place after which the next page begins; `None` if this is the last.
     pub fn after(&self) -> Option<&Position> {
+        self.end().filter(|_| self.slice.has_after)
+    }
+
+    /// The place of the page's last user; `None` if it is empty.
+    pub fn end(&self) -> Option<&Position> {
         let (_, last) = self.slice.ends.as_ref()?;
-        self.slice.has_after.then_some(last)
+        Some(last)
     }
 
     /// Writes users as they are shown, with commas between them, from number `first` on (counted
