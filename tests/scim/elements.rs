@@ -2,7 +2,7 @@
 //! value or a filter means.
 
 use golinks_scim::scim::{Budget, ErrorType, Leniency, Patch, Tolerance, User};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     CORE, ENTERPRISE, PATCH_OP, check_parse, check_patch, has_used, operation, patched, user,
@@ -181,6 +181,51 @@ fn values_to_remove_are_found_as_values_to_add_are() {
         );
         let says_so = has_used(&leniency, Tolerance::RemoveSelectsNothing);
         assert_eq!(says_so, *held == left, "{attribute}: {unwanted}");
+    }
+}
+
+/// DIFFERENCE(add-completes): RFC 7644 section 3.5.2.1 adds an element unless it is equal in
+/// everything.
+#[test]
+fn an_added_element_completes_the_one_with_its_value_and_type() {
+    let held = json!({"emails": [{"value": "w", "type": "work", "display": "Old"}]});
+    let new = json!([{"value": "w", "type": "work", "display": "New"}]);
+    let wanted = json!({"emails": new});
+    let operation = json!({"op": "add", "path": "emails", "value": new});
+    for leniency in [Leniency::compatible(), Leniency::strict()] {
+        let after = patched(&user(&held), &json!([operation]), leniency);
+        assert_eq!(after, Ok(user(&wanted)));
+    }
+}
+
+/// What is not there is removed in compatible mode, also by writing null.
+#[test]
+fn a_filter_that_selects_nothing_is_no_target_in_strict_mode() {
+    let before = user(&json!({"emails": [{"value": "h", "type": "home"}]}));
+    let element = "emails[type eq \"work\"]";
+    for (op, value) in [
+        ("remove", None),
+        ("add", Some(Value::Null)),
+        ("replace", Some(Value::Null)),
+        ("replace", Some(json!(""))),
+        ("replace", Some(json!([]))),
+    ] {
+        for path in [element.to_owned(), format!("{element}.display")] {
+            let mut operation = json!({"op": op, "path": path});
+            if let Some(value) = &value {
+                operation["value"] = value.clone();
+            }
+            let operations = json!([operation]);
+            let strictly = patched(&before, &operations, Leniency::strict());
+            assert_eq!(strictly, Err(ErrorType::NoTarget), "{operations}");
+            let mut leniency = Leniency::compatible();
+            let body = json!({"schemas": [PATCH_OP], "Operations": operations});
+            let patch = Patch::parse(body, &mut leniency).expect("a patch");
+            let after = patch.apply(&before, &mut leniency, &mut Budget::default());
+            assert_eq!(after, Ok(before.clone()), "{operations}");
+            let is_counted = has_used(&leniency, Tolerance::RemoveSelectsNothing);
+            assert!(is_counted, "{operations}");
+        }
     }
 }
 

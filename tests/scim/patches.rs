@@ -130,6 +130,7 @@ fn patches_of_the_rfc() {
 }
 
 /// A `$ref` that a patch does not name goes with its `value`: it would point to somebody else.
+/// DIFFERENCE(reference-goes): RFC 7644 section 3.5.2.3 leaves what is not named.
 #[test]
 fn a_reference_does_not_outlive_its_value() {
     let manager = |manager: Value| json!({ENTERPRISE: {"manager": manager}});

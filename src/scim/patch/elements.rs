@@ -77,11 +77,13 @@ impl Operation {
             .filter(|(_, element)| is_selected(element, filter))
             .map(|(index, _)| index)
             .collect();
+        // To write null, or nothing else, removes as well.
+        let removes = self.op == Op::Remove || is_nothing(&self.value);
+        if removes && filter.is_some() && selected.is_empty() {
+            work.leniency
+                .allow(Tolerance::RemoveSelectsNothing, &no_match(path))?;
+        }
         if self.op == Op::Remove {
-            if filter.is_some() && selected.is_empty() {
-                work.leniency
-                    .allow(Tolerance::RemoveSelectsNothing, &no_match(path))?;
-            }
             remove(path, &selected, &mut elements);
         } else if !selected.is_empty() {
             self.check_copies(selected.len())?;
@@ -89,7 +91,7 @@ impl Operation {
                 self.change_element(path, filter, &mut elements[*index], work)?;
             }
             keep_one_primary(&mut elements, &selected);
-        } else if !is_nothing(&self.value) {
+        } else if !removes {
             elements.push(self.created_element(path, filter, work)?);
             let last = elements.len() - 1;
             keep_one_primary(&mut elements, &[last]);
