@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use golinks_scim::clock::{Clock, Instant, SystemClock};
 use golinks_scim::directory::{Caller, Directory, Past, Then, describe};
+use golinks_scim::scim::schema::ENTERPRISE_URN;
 use golinks_scim::scim::{Leniency, Patch, Preconditions, User};
 use golinks_scim::store::{Opener, Store};
 use serde_json::{Value, json};
@@ -150,23 +151,35 @@ impl Kept {
     fn wanted(&self, id: &str, since: Instant, who: &str) -> Value {
         let states = &self.states[id];
         let mut wanted = states.last().expect("a state").2.clone();
-        for attribute in ["title", "nickName", "active"] {
+        let extension = |name: &str| format!("/{ENTERPRISE_URN}/{name}");
+        for attribute in [
+            "/title",
+            "/nickName",
+            "/active",
+            &extension("department"),
+            &extension("costCenter"),
+        ] {
             // The value before the first of those changes; where somebody else has changed it in
             // between, the value before the next of them.
             let (mut target, mut is_touched) = (None, false);
             for pair in states.windows(2) {
                 let ((_, _, before), (time, by, after)) = (&pair[0], &pair[1]);
-                if before[attribute] == after[attribute] {
+                let before = before.pointer(attribute).unwrap_or(&Value::Null);
+                if before == after.pointer(attribute).unwrap_or(&Value::Null) {
                     continue;
                 }
                 if *time < since || *by != who {
                     is_touched = target.is_some();
                 } else if target.is_none() || is_touched {
-                    (target, is_touched) = (Some(before[attribute].clone()), false);
+                    (target, is_touched) = (Some(before.clone()), false);
                 }
             }
             if let Some(target) = target {
-                wanted[attribute] = target;
+                let (parent, name) = attribute.rsplit_once('/').expect("a pointer");
+                if parent.len() > 1 && wanted.pointer(parent).is_none() {
+                    wanted[&parent[1..]] = json!({});
+                }
+                wanted.pointer_mut(parent).expect("there")[name] = target;
             }
         }
         let (time, by, _) = &states[0];
@@ -174,10 +187,15 @@ impl Kept {
             wanted = states.last().expect("a state").2.clone();
             wanted["active"] = json!(false);
         }
+        let assigned = |members: &mut Value| {
+            let members = members.as_object_mut().expect("an object");
+            members.retain(|_, value| !value.is_null() && *value != json!({}));
+        };
         wanted
-            .as_object_mut()
-            .expect("attributes")
-            .retain(|_, value| !value.is_null());
+            .get_mut(ENTERPRISE_URN)
+            .into_iter()
+            .for_each(assigned);
+        assigned(&mut wanted);
         wanted
     }
 }

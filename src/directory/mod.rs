@@ -10,6 +10,7 @@
 //! - Every change leaves an audit row in the same commit.
 
 mod alarm;
+mod attribute_values;
 mod audit;
 mod bulk;
 mod change;

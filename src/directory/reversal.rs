@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 
+use super::attribute_values;
 use super::audit::{self, CREATE, DELETE, UNDO, UserEvent};
 use super::change::{self, ChangeContext, Planned, Unplanned};
 use super::matching;
@@ -46,7 +47,8 @@ pub(super) fn givers_first(reversals: Vec<Reversal>) -> Vec<Reversal> {
     ordered
 }
 
-/// What one user's attributes were before the changes that are undone.
+/// What one user's attributes were before the changes that are undone. The extension's are called
+/// by their paths, see [`attribute_values`].
 pub(super) struct Reversal {
     id: UserId,
     user_name: String,
@@ -97,7 +99,9 @@ impl Reversal {
     }
 
     /// Takes in the next row of the user.
-    pub(super) fn take(&mut self, sequence: u64, event: UserEvent, is_selected: bool) {
+    pub(super) fn take(&mut self, sequence: u64, mut event: UserEvent, is_selected: bool) {
+        let changes = event.changes.into_iter();
+        event.changes = changes.flat_map(attribute_values::single_changes).collect();
         self.version.clone_from(&event.version);
         self.user_name.clone_from(&event.user_name);
         let is_end = event.kind == DELETE;
@@ -262,7 +266,8 @@ impl Reversal {
         let now = record.user().attributes();
         let is_short = |value: &Value| value.to_string().len() <= limits::UNDO_VALUE_BYTES_MAX;
         let values = attributes.iter().filter_map(|name| {
-            let (now, before) = (now.get(name).unwrap_or(&Value::Null), &self.targets[name]);
+            let now = attribute_values::value_of(now, name);
+            let before = &self.targets[name];
             let are_short = is_short(now) && is_short(before);
             are_short.then(|| (name.clone(), now.clone(), before.clone()))
         });
@@ -282,7 +287,7 @@ impl Reversal {
         let now = record.user().attributes();
         self.targets
             .iter()
-            .filter(|(name, before)| now.get(*name).unwrap_or(&Value::Null) != *before)
+            .filter(|(name, before)| attribute_values::value_of(now, name) != *before)
             .map(|(name, _)| name.clone())
             .collect()
     }
@@ -294,12 +299,8 @@ impl Reversal {
         context: &ChangeContext,
     ) -> Planned<super::Written> {
         let mut attributes = record.user().attributes().clone();
-        for (name, before) in &self.targets {
-            if before.is_null() {
-                attributes.shift_remove(name);
-            } else {
-                attributes.insert(name.clone(), before.clone());
-            }
+        for (path, before) in &self.targets {
+            attribute_values::assign(&mut attributes, path, before);
         }
         let user = User::from_attributes(attributes);
         let newest = self

@@ -4,6 +4,7 @@
 use golinks_scim::directory::{
     Directory, Manner, Obstacle, Past, Then, Thresholds, ToUndo, Undone,
 };
+use golinks_scim::scim::schema::ENTERPRISE_URN;
 use serde_json::{Value, json};
 
 use super::{Kept, caller};
@@ -33,9 +34,14 @@ fn taking_back_gives_what_the_first_change_found() {
                 continue;
             }
             let id = ids[random.below(ids.len())].clone();
-            match random.below(3) {
+            match random.below(5) {
                 0 => kept.change(&id, "active", &json!(random.below(2) == 0), who),
                 1 => kept.change(&id, "title", &json!(format!("t{}", random.below(3))), who),
+                part @ (2 | 3) => {
+                    let name = ["department", "costCenter"][part - 2];
+                    let value = [Value::Null, json!("x"), json!("y")][random.below(3)].clone();
+                    kept.change(&id, &format!("{ENTERPRISE_URN}:{name}"), &value, who);
+                }
                 _ => kept.change(
                     &id,
                     "nickName",
@@ -87,6 +93,37 @@ fn undo(directory: &Directory, selection: &ToUndo, is_forced: bool) -> Vec<Undon
         .expect("done");
     assert_eq!(page.next, None);
     page.undone
+}
+
+/// Somebody who has changed one attribute of the extension stands in nobody's way who undoes the
+/// change of another.
+#[test]
+fn the_extension_is_undone_attribute_by_attribute() {
+    let mut kept = Kept::new();
+    let id = kept.create("jane", "b");
+    let path = |name: &str| format!("{ENTERPRISE_URN}:{name}");
+    kept.change(&id, &path("department"), &json!("Sales"), "b");
+    kept.change(&id, &path("costCenter"), &json!("1"), "b");
+    let since = kept.now();
+    kept.change(&id, &path("department"), &json!("wrong"), "a");
+    kept.change(&id, &path("organization"), &json!("wrong"), "a");
+    kept.change(&id, &path("costCenter"), &json!("2"), "b");
+    let selection = ToUndo::Since {
+        since,
+        token: Some("a".to_owned()),
+    };
+    let undone = undo(&kept.directory, &selection, false);
+    let outcome = undone[0].outcome.as_ref().expect("done");
+    assert_eq!(
+        outcome.attributes,
+        [path("department"), path("organization")]
+    );
+    let record = record_of(&kept.directory, &id).expect("there");
+    let extension = &record.user().attributes()[ENTERPRISE_URN];
+    assert_eq!(
+        extension.to_string(),
+        r#"{"costCenter":"2","department":"Sales"}"#
+    );
 }
 
 /// Undoing a creation deactivates the user, and the alarm counts that.
