@@ -69,7 +69,6 @@ fn answer(admission: &Admission, file: &'static File, kept: &str) -> Answer {
             status: 304,
             headers,
             body: Body::Empty,
-            close: false,
         };
     }
     headers.push(("Content-Type", file.media_type.to_owned()));
@@ -80,6 +79,5 @@ fn answer(admission: &Admission, file: &'static File, kept: &str) -> Answer {
         status: 200,
         headers,
         body: Body::Bytes(sent.bytes.to_vec()),
-        close: false,
     }
 }

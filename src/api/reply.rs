@@ -44,7 +44,6 @@ pub(super) fn no_content() -> Answer {
         status: 204,
         headers: vec![("Cache-Control", "no-store".to_owned())],
         body: Body::Empty,
-        close: false,
     }
 }
 
@@ -74,6 +73,5 @@ fn with_type(status: u16, media_type: &str, body: Body) -> Answer {
             ("Cache-Control", "no-store".to_owned()),
         ],
         body,
-        close: false,
     }
 }

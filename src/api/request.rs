@@ -114,9 +114,7 @@ impl NewRequest {
                 fault.detail
             );
         }
-        let mut answer = Problem::from_fault(fault).into_answer(&self.request_id);
-        answer.close = true;
-        answer
+        Problem::from_fault(fault).into_answer(&self.request_id)
     }
 
     pub(super) fn broken(&self) -> Refusal {
@@ -319,9 +317,7 @@ impl Admission {
             None,
             &format!(": {}", problem.for_the_log()),
         );
-        let mut answer = problem.into_answer(&self.request_id);
-        answer.close = true;
-        answer
+        problem.into_answer(&self.request_id)
     }
 
     /// The answer, and its log line: reads and open routes at debug, writes and refusals of a token

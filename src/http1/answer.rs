@@ -13,8 +13,6 @@ pub struct Answer {
     pub headers: Vec<(&'static str, String)>,
     /// What follows the head.
     pub body: Body,
-    /// Whether the connection must end after this answer.
-    pub close: bool,
 }
 
 /// What follows the head.
@@ -39,7 +37,6 @@ impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Answer")
             .field("status", &self.status)
-            .field("close", &self.close)
             .finish_non_exhaustive()
     }
 }
@@ -130,7 +127,7 @@ mod tests {
 
     fn head(answer: &Answer, version: Version) -> String {
         let mut out = Vec::new();
-        write_head(answer, version, answer.close, "D", &mut out);
+        write_head(answer, version, true, "D", &mut out);
         String::from_utf8(out).expect("ASCII")
     }
 
@@ -140,7 +137,6 @@ mod tests {
             status: 200,
             headers: vec![("Location", "a\r\nX: injected\0".to_owned())],
             body: Body::Bytes(b"abc".to_vec()),
-            close: true,
         };
         assert_eq!(
             head(&answer, Version::Http11),
@@ -152,7 +148,9 @@ mod tests {
         assert!(head(&answer, Version::Http11).contains("Transfer-Encoding: chunked\r\n"));
         assert!(!head(&answer, Version::Http10).contains("Transfer-Encoding"));
         answer.body = Body::Empty;
-        answer.status = 204;
-        assert!(!head(&answer, Version::Http11).contains("Content-Length"));
+        for status in [204, 304] {
+            answer.status = status;
+            assert!(!head(&answer, Version::Http11).contains("Content-Length"));
+        }
     }
 }

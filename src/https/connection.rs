@@ -358,7 +358,7 @@ impl<'a> Connection<'a> {
         let now = Monotonic::now();
         self.slot.set_writing(now);
         // `wants_close` always holds for HTTP/1.0, where a stream ends with its connection.
-        let close = close || answer.close || head.wants_close() || self.is_last(now);
+        let close = close || head.wants_close() || self.is_last(now);
         // A request that has used up its time still gets its answer.
         let last = deadline.max(now) + limits::LAST_ANSWER_DURATION_MAX;
         self.socket.set(last.min(now + limits::WRITE_DURATION_MAX));
@@ -423,18 +423,13 @@ impl<'a> Connection<'a> {
         Then::End
     }
 
-    /// Receives what has arrived; 0 means the end.
+    /// Receives what has arrived. The end is 0, or an error other than a timeout: many clients end
+    /// without a `close_notify`.
     fn receive(&mut self) -> io::Result<usize> {
         let mut scratch = [0; READ_BYTES];
-        match Stream::new(&mut self.tls, &mut self.socket).read(&mut scratch) {
-            Ok(count) => {
-                self.received.extend_from_slice(&scratch[..count]);
-                Ok(count)
-            }
-            // Many clients end without a `close_notify`.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
-            Err(error) => Err(error),
-        }
+        let count = Stream::new(&mut self.tls, &mut self.socket).read(&mut scratch)?;
+        self.received.extend_from_slice(&scratch[..count]);
+        Ok(count)
     }
 
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {

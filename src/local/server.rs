@@ -341,7 +341,6 @@ mod tests {
             status: 200,
             headers: Vec::new(),
             body,
-            close: false,
         };
         let mut bytes = Vec::new();
         let whole = send(&mut bytes, answer, is_head, Instant::from_millis(0)).is_ok();
