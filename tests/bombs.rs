@@ -446,5 +446,5 @@ fn large_bodies_at_once_stay_within_memory() {
     let peak = peak.and_then(|text| text.split_whitespace().next());
     let mib = peak.expect("the kernel tells").parse::<u64>().expect("KiB") / 1024;
     println!("{AT_ONCE} bodies at once: at most {mib} MiB");
-    assert!(mib < 500, "{mib} MiB");
+    assert!(mib < 300, "{mib} MiB");
 }

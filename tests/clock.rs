@@ -13,9 +13,10 @@ use golinks_scim::api::{Api, Options, Tuning};
 use golinks_scim::certificate::{Cell, Names, Source};
 use golinks_scim::clock::{Clock, Instant, SystemClock};
 use golinks_scim::directory::describe;
-use golinks_scim::http1::client::Response;
+use golinks_scim::http1::client::{Request, Response};
 use golinks_scim::https;
 use golinks_scim::idp::client::{Client, Error};
+use golinks_scim::limits;
 use golinks_scim::store::Store;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -211,6 +212,38 @@ fn a_clock_that_jumps_harms_nobody() {
             "{jump}"
         );
         here.api.tend_tokens();
+    }
+    here.close();
+}
+
+/// Whoever is told that a page is unchanged goes on with the cursors that it has.
+#[test]
+fn a_page_is_confirmed_only_while_its_cursors_stay_good() {
+    let here = Here::open(SystemClock.now());
+    let mut client = here.client();
+    for name in ["a", "b"] {
+        let created = here.ask(&mut client, "POST", "/Users", Some(&body(name)));
+        assert_eq!(created.status, 201);
+    }
+    let target = "/Users?cursor&count=1";
+    let period = i64::try_from(limits::CURSOR_DURATION_MIN.as_millis()).expect("an hour");
+    let to_begin = -(SystemClock.now().millis() % period);
+    here.clock.0.store(to_begin, Ordering::SeqCst);
+    let page = here.ask(&mut client, "GET", target, None);
+    let tag = page.header("etag").expect("a tag").to_owned();
+    for (later, status) in [(0, 304), (period, 200)] {
+        here.clock.0.store(to_begin + later, Ordering::SeqCst);
+        let request = Request {
+            method: "GET",
+            target,
+            headers: &[
+                ("Authorization", &here.authorization),
+                ("If-None-Match", &tag),
+            ],
+            body: None,
+        };
+        let (again, _) = client.send(&request).expect("an answer");
+        assert_eq!(again.status, status, "{later}");
     }
     here.close();
 }

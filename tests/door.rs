@@ -82,21 +82,33 @@ fn no_reset_overtakes_a_refusal_however_slowly_the_body_comes() {
     });
 }
 
-/// A client that keeps sending after its refusal does not delay the end of the server.
+/// Neither a client that keeps sending after its refusal delays the end of the server, nor one
+/// that keeps its connection and asks nothing.
 #[test]
-fn a_server_that_ends_waits_for_nobody_who_was_refused() {
+fn a_server_that_ends_waits_for_nobody_who_was_refused_or_is_idle() {
     let door = Door::open();
+    let mut idle = door.connect();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .expect("taken");
+    assert_eq!(read(&mut idle, false).status, 200);
     let mut tls = door.connect();
     let head = "POST /scim/v2/Users HTTP/1.1\r\nHOST\r\nContent-Length: 2000000\r\n\r\n";
     tls.write_all(&door.with_token(head)).expect("taken");
     assert_eq!(read(&mut tls, false).status, 413);
+    // The body of this one is skipped before it gets its answer.
+    let mut skipped = door.connect();
+    let head = "POST /scim/v2/Nothing HTTP/1.1\r\nHOST\r\nContent-Length: 60000\r\n\r\n";
+    skipped.write_all(&door.with_token(head)).expect("taken");
     let begun = Instant::now();
     rustix::process::kill_process(door.server.pid(), rustix::process::Signal::TERM)
         .expect("it runs");
-    wait_until("it is ended", || tls.write_all(b" ").is_err());
+    wait_until("both are ended", || {
+        let ended = [&mut tls, &mut skipped].map(|one| one.write_all(b" ").is_err());
+        ended == [true, true]
+    });
+    door.server.await_end_and_keep();
     let took = begun.elapsed();
     assert!(took < limits::DRAIN_DURATION_MAX / 2, "{took:?}");
-    door.server.await_end_and_keep();
 }
 
 /// However large the length is, log and audit trail name the token, and the client is not asked to
@@ -289,6 +301,24 @@ fn a_token_that_is_taken_back_in_the_middle_of_a_body_is_told_of_without_a_reset
     assert_eq!(read(&mut tls, false).status, 401);
 }
 
+/// On a route that needs no token, the body of a stranger is not read, and the connection ends
+/// before it.
+#[test]
+fn a_body_that_is_not_read_is_no_request() {
+    let door = Door::open();
+    let smuggled = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let length = smuggled.len();
+    let head =
+        format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n");
+    let mut tls = door.connect();
+    tls.write_all(format!("{head}{smuggled}").as_bytes())
+        .expect("taken");
+    let answer = read(&mut tls, false);
+    let found = (answer.status, answer.header("connection"));
+    assert_eq!(found, (200, Some("close")));
+    assert_closed(&mut tls, "a body that is not read");
+}
+
 /// RFC 9110 section 9.3.2: an answer to HEAD has no content, whatever its fields say.
 #[test]
 fn a_refused_head_gets_no_content() {
@@ -458,4 +488,6 @@ fn only_http_1_over_tls_1_2_and_1_3() {
     assert_eq!(response.status, 400);
     let error: Value = scim_error(&response, "plain HTTP");
     assert!(error["detail"].to_string().contains("https://"), "{error}");
+    // The request was never taken, and still no reset follows the answer.
+    assert_eq!(plain.read(&mut [0]).expect("a reset"), 0);
 }

@@ -2,6 +2,8 @@
 //! holds what was acknowledged, no less and no more.
 
 use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -9,7 +11,8 @@ use std::time::Duration;
 use golinks_scim::secret;
 use serde_json::Value;
 
-use crate::support::{Server, body, cli_in, number, send};
+use crate::support::wire::{Door, assert_closed, read};
+use crate::support::{Server, body, cli_in, number, send, wait_until};
 
 const CLIENTS: usize = 16;
 
@@ -89,6 +92,34 @@ fn end_under_load(rounds: usize) -> usize {
         answered += names.len();
     }
     answered
+}
+
+/// Otherwise a client would send its next request into a connection that ends.
+#[test]
+fn the_last_answer_of_a_connection_says_so() {
+    let door = Door::open();
+    let user = body("last").to_string();
+    let head = format!(
+        "POST /scim/v2/Users HTTP/1.1\r\nHOST\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+        user.len()
+    );
+    let mut tls = door.connect();
+    tls.write_all(&door.with_token(&head)).expect("taken");
+    let mut interim = [0; 25];
+    tls.read_exact(&mut interim).expect("the body is asked for");
+    rustix::process::kill_process(door.server.pid(), rustix::process::Signal::TERM)
+        .expect("it runs");
+    wait_until("nobody is let in", || {
+        TcpStream::connect(door.server.address()).is_err()
+    });
+    // What is left of the beginning of the end.
+    thread::sleep(Duration::from_millis(200));
+    tls.write_all(user.as_bytes()).expect("taken");
+    let answer = read(&mut tls, false);
+    let found = (answer.status, answer.header("connection"));
+    assert_eq!(found, (201, Some("close")));
+    assert_closed(&mut tls, "the last answer");
+    door.server.await_end_and_keep();
 }
 
 #[test]

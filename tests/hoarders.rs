@@ -114,6 +114,21 @@ fn whoever_is_refused_and_goes_on_sending_locks_nobody_out() {
     door.server.stop();
 }
 
+/// Beyond a bound nothing more is read from a refused caller who has the time to send it.
+#[test]
+fn whoever_is_refused_and_sends_without_end_is_cut_off() {
+    let door = Door::open();
+    let strange = Secret::new("wrong".to_owned());
+    let mut tls = begin(&door, &strange, "POST /scim/v2/Users").expect("a place");
+    assert_eq!(read(&mut tls, false).status, 401);
+    let piece = [b' '; 16 * 1024];
+    let sent = 0..4 * limits::LINGER_BYTES_MAX / piece.len();
+    let taken = sent.take_while(|_| tls.sock.write_all(&piece).is_ok());
+    let taken = taken.count() * piece.len();
+    assert!(taken < 2 * limits::LINGER_BYTES_MAX, "{taken} bytes");
+    door.server.stop();
+}
+
 /// Each token has less than its share.
 #[test]
 fn many_tokens_that_keep_every_place_waiting_together_lock_nobody_out() {
@@ -132,8 +147,17 @@ fn many_tokens_that_keep_every_place_waiting_together_lock_nobody_out() {
 #[test]
 fn strangers_close_no_connection_of_who_has_shown_a_token() {
     let door = small();
-    let mut kept: Vec<Kept<'_>> = (1..PLACES * 3 / 4).map(|_| Kept::open(&door)).collect();
+    let mut kept: Vec<Kept<'_>> = (2..PLACES * 3 / 4).map(|_| Kept::open(&door)).collect();
     assert!(kept.iter_mut().all(|kept| kept.ask() == 200));
+    // Nor if everything that was asked with the token was refused.
+    let mut refused = door.connect();
+    let mut ask_in_vain = || {
+        let request = "GET /scim/v2/Nothing HTTP/1.1\r\nHOST\r\n\r\n";
+        let request = door.with_token(request);
+        refused.write_all(&request).expect("it is open");
+        assert_eq!(read(&mut refused, false).status, 404);
+    };
+    ask_in_vain();
     let connect = |_| TcpStream::connect(door.server.address()).expect("connected");
     let crowd: Vec<TcpStream> = (0..5 * PLACES).map(connect).collect();
     // Somebody who comes after all of them is let in.
@@ -141,6 +165,7 @@ fn strangers_close_no_connection_of_who_has_shown_a_token() {
     let served = status(&mut door.server.client(), &authorization);
     assert_eq!(served, Ok(200), "{}", door.server.log());
     assert!(kept.iter_mut().all(|kept| kept.ask() == 200));
+    ask_in_vain();
     drop(crowd);
     door.server.stop();
 }

@@ -348,6 +348,23 @@ fn each_malformed_request_has_its_error_and_ends_its_connection() {
     println!("{} malformed requests", rows.len());
 }
 
+/// A bound takes effect when it is exceeded, without waiting for the end of the line.
+#[test]
+fn a_line_without_an_end_is_refused_as_soon_as_it_is_too_long() {
+    let door = Door::open();
+    for (begin, status) in [
+        ("GET /", 414),
+        ("GET / HTTP/1.1\r\nHost: localhost\r\nX: ", 431),
+    ] {
+        let mut tls = door.connect();
+        tls.write_all(begin.as_bytes()).expect("taken");
+        // The head was looked at before more of it arrives.
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        tls.write_all(&[b'a'; 10 * 1024]).expect("taken");
+        assert_eq!(read(&mut tls, false).status, status, "{begin:?}");
+    }
+}
+
 #[test]
 fn without_a_token_none_of_them_is_served_and_nothing_behind_them() {
     let door = Door::open();

@@ -1,9 +1,13 @@
 //! What the protocol promises beyond what identity providers use: discovery, paging, projections,
 //! deletion, groups, and pages too large to be held in memory.
 
+use std::io::Write;
+
+use golinks_scim::http1::client::read_response;
 use golinks_scim::limits;
 use serde_json::{Value, json};
 
+use crate::support::wire::Door;
 use crate::support::{CORE, Talk, body};
 
 #[test]
@@ -230,4 +234,14 @@ fn a_page_too_large_to_be_held_is_streamed_whole() {
         (listed.status, listed.stdout.lines().count()),
         (Some(0), 40)
     );
+    // HTTP/1.0 has no chunks.
+    let door = Door::to(talk.server);
+    let mut old = door.connect();
+    let request = "GET /scim/v2/Users?count=10 HTTP/1.0\r\nHOST\r\n\r\n";
+    old.write_all(&door.with_token(request)).expect("taken");
+    let response = read_response(&mut old, false, 1 << 20).expect("an answer");
+    assert_eq!(response.header("transfer-encoding"), None);
+    assert_eq!(response.header("content-length"), None);
+    let page: Value = serde_json::from_slice(&response.body).expect("JSON");
+    assert_eq!(page["Resources"].as_array().map(Vec::len), Some(10));
 }

@@ -168,13 +168,14 @@ impl Here {
     }
 
     /// Asks as the administrator, and reads the answer until it ends or is cut.
-    fn ask_to_the_end(&self, method: &str, target: &str) {
+    fn ask_to_the_end(&self, method: &str, target: &str, body: &Value) {
         let head = Head::new(method, target, &[]).expect("a head");
         let who = Administrator::from_local_socket("test");
         let Ok(admission) = self.api.admit_administrator(&head, &who) else {
             panic!("{target} is refused");
         };
-        match self.api.answer(admission, None).body {
+        let body = body.to_string();
+        match self.api.answer(admission, Some(body.as_bytes())).body {
             Body::Stream(pieces) => assert!(pieces.last().is_some_and(|last| last.is_err())),
             Body::Bytes(bytes) => {
                 let text = String::from_utf8_lossy(&bytes);

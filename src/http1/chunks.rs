@@ -257,7 +257,12 @@ mod tests {
                 assert_eq!(decode(input.as_bytes(), step), Err(status), "{input:?}");
             }
         }
+        let full = "0".repeat(limits::BODY_BYTES_MAX - 1);
+        let more = format!("{:x}\r\n{full}\r\n2\r\n", full.len());
+        assert_eq!(decode(more.as_bytes(), 1000), Err(413));
         let long = format!("5;{}\r\n", "x".repeat(1000));
+        assert_eq!(decode(long.as_bytes(), 7), Err(400));
+        let long = format!("0\r\nX: {}\r\n", "y".repeat(limits::HEADER_BYTES_MAX));
         assert_eq!(decode(long.as_bytes(), 7), Err(400));
         let trailers = |count| format!("0\r\n{}\r\n", "X: y\r\n".repeat(count));
         let most = trailers(limits::TRAILERS_COUNT_MAX);

@@ -466,7 +466,8 @@ mod tests {
 
     #[test]
     fn the_parts_of_a_head() {
-        let bytes = b"PATCH http://h/a/b?c=d HTTP/1.1\r\nHost: h\r\nConnection: x, Close\r\nExpect: 100-Continue\r\n\r\nbody";
+        let bytes = b"PATCH http://h/a/b?c=d HTTP/1.1\r\nHost: h\r\nConnection: x\r\n\
+            Connection: y, Close\r\nExpect: 100-Continue\r\n\r\nbody";
         let (head, length) = Head::parse(bytes).expect("good").expect("complete");
         assert_eq!(&bytes[length..], b"body");
         assert_eq!(head.method(), Method::Patch);

@@ -461,7 +461,8 @@ mod tests {
             (slot, client)
         };
         let [(idle, _a), (awaited, _b), (busy, _c)] = [(); 3].map(|()| enter(&revoked));
-        let (other, _d) = enter(&good);
+        let (other, _d) = enter(&revoked);
+        other.set_token(&good);
         awaited.set_reading(Monotonic::now());
         assert!(busy.begin_work());
         connections.end_tokens(|token| token.id != revoked.id);

@@ -126,3 +126,33 @@ fn is_timeout(error: &io::Error) -> bool {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_deadline_may_come_nearer_than_the_one_before() {
+        const FAR: Duration = Duration::from_secs(60);
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let address = listener.local_addr().expect("bound");
+        let mut client = TcpStream::connect(address).expect("connected");
+        let (server, _) = listener.accept().expect("accepted");
+        let begun = Monotonic::now();
+        let mut socket = Deadline::new(Arc::new(server), begun + FAR);
+        client.write_all(b"?").expect("sent");
+        socket.read_exact(&mut [0]).expect("arrived");
+        socket.write_all(b"!").expect("taken");
+        let near = || Monotonic::now() + Duration::from_millis(50);
+        socket.set(near());
+        let read = socket.read(&mut [0]).expect_err("nothing is sent");
+        socket.set(near());
+        // Far more than fits between the two.
+        let written = socket.write_all(&vec![0; 32 << 20]);
+        let written = written.expect_err("nothing is read");
+        let kinds = [read, written].map(|error| error.kind());
+        assert_eq!(kinds, [io::ErrorKind::TimedOut; 2]);
+        assert!(begun.elapsed() < FAR / 2, "{:?}", begun.elapsed());
+    }
+}

@@ -181,3 +181,30 @@ impl Slot {
         ignore_poison(self.state.lock())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    #[test]
+    fn an_idle_connection_that_makes_room_can_still_answer_what_arrived() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let address = listener.local_addr().expect("bound");
+        let mut client = TcpStream::connect(address).expect("connected");
+        let (server, peer) = listener.accept().expect("accepted");
+        let (server, now) = (Arc::new(server), Monotonic::now());
+        let slot = Slot::new(1, Arc::clone(&server), peer.ip(), now);
+        client.write_all(b"?").expect("sent");
+        // Makes sure that the byte was received before the end.
+        server.peek(&mut [0]).expect("arrived");
+        assert!(slot.disconnect(now));
+        assert!(slot.is_ending() && slot.begin_work());
+        let mut byte = [0];
+        assert_eq!((&*server).read(&mut byte).expect("read"), 1);
+        assert_eq!((&*server).read(&mut byte).expect("the end"), 0);
+        (&*server).write_all(b"!").expect("the answer");
+        assert_eq!(client.read(&mut byte).expect("the answer"), 1);
+    }
+}

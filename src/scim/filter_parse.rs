@@ -391,6 +391,7 @@ mod tests {
             "active eq \"True\"",
             "not (active eq false)",
             "name.familyName sw \"śm\"",
+            "name[familyName eq \"Śmith\" and givenName eq \"bob\"]",
             "nickName eq null",
             "title ne \"x\"",
             "meta.lastModified gt \"2026-01-31T12:59:59+01:00\"",
@@ -415,6 +416,7 @@ mod tests {
             "emails[type eq \"home\" and primary eq true]",
             "emails[type eq \"home\"].value eq \"bob@work.example\"",
             "active eq true and id eq \"2\" or userName eq \"x\"",
+            "name[familyName eq \"Bob\"]",
             "nickName pr",
             "not (userName pr)",
             "meta.lastModified gt \"2026-01-31T12:00:00Z\"",
@@ -438,6 +440,7 @@ mod tests {
             ("userName pr)", "position 12"),
             ("emails[nothing pr]", "position 8"),
             ("active gt true", "position 15"),
+            ("nickName gt null", "position 17"),
             ("x509Certificates.value co \"x\"", "position 30"),
             ("name eq \"x\"", "position 12"),
             ("meta.created gt \"soon\"", "position 23"),
@@ -455,6 +458,9 @@ mod tests {
             let error = parse(&text, &mut Leniency::compatible()).expect_err("a bound");
             assert_eq!(error.kind, ErrorType::InvalidFilter);
         }
+        // Side by side, groups are no deeper than one of them.
+        let wide = vec!["(id pr)"; limits::FILTER_DEPTH_MAX + 1].join(" or ");
+        assert!(parse(&wide, &mut Leniency::compatible()).is_ok());
         assert!(parse("userName eq bob", &mut Leniency::strict()).is_err());
         let secret = parse("id pr and password eq \"x\"", &mut Leniency::compatible());
         assert_eq!(secret.expect_err("secret").kind, ErrorType::Sensitive);

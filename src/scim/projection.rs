@@ -280,7 +280,9 @@ mod tests {
         check(Some("nothing"), None, &json!({"schemas": ["s"], "id": "1"}));
         // An attribute of which nothing is left is omitted.
         check(
-            Some("name.middleName,emails.display,emails.type"),
+            Some(&format!(
+                "name.middleName,emails.display,emails.type,{ENTERPRISE_URN}:costCenter"
+            )),
             None,
             &json!({"schemas": ["s"], "id": "1", "emails": [{"type": "work"}]}),
         );

@@ -120,6 +120,17 @@ fn administration_does_not_exist_on_the_network() {
         }
     }
     assert!(walked >= 6, "the table was not walked");
+    // Nor does a method that a path does not have tell that the path exists.
+    for headers in [&[("Authorization", authorization.as_str())][..], &[]] {
+        let request = golinks_scim::http1::client::Request {
+            method: "PUT",
+            target: "/admin/tokens",
+            headers,
+            body: None,
+        };
+        let (response, _) = client.send(&request).expect("an answer");
+        assert_eq!(response.status, 404, "{headers:?}");
+    }
     let live = server.cli(&["token", "list", "-o", "jsonl"]).stdout;
     assert_eq!(live.lines().count(), 1, "{live}");
     assert!(live.contains("\"state\":\"live\""), "{live}");

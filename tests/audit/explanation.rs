@@ -1,5 +1,6 @@
 //! `audit explain`: what a request did or why it was refused, in words, and what to do.
 
+use golinks_scim::limits;
 use serde_json::{Value, json};
 
 use super::{listed, of_kind};
@@ -238,6 +239,26 @@ fn requests_about_tokens_and_backups_are_explained_in_full() {
                 assert!(line.contains(word), "{word}: {text}");
             }
         }
+    }
+}
+
+/// Anybody may be refused, so what is remembered of strangers is bounded.
+#[test]
+fn of_strangers_the_latest_refusals_are_remembered() {
+    let mut talk = Talk::start(&[]);
+    talk.authorization.clear();
+    let mut refused = || {
+        let response = talk.send("GET", "/Users", None);
+        response.header("x-request-id").expect("an id").to_owned()
+    };
+    let forgotten = refused();
+    let remembered = refused();
+    for _ in 1..limits::STRANGERS_REMEMBERED_MAX {
+        refused();
+    }
+    for (request, status) in [(&forgotten, 1), (&remembered, 0)] {
+        let explained = talk.server.cli(&["audit", "explain", request]);
+        assert_eq!(explained.status, Some(status), "{explained:?}");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 
 use golinks_scim::limits;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{left_behind, listed, of_kind};
 use crate::support::{CORE, Talk, body, send, wait_until};
@@ -134,6 +134,19 @@ fn no_row_holds_what_a_refused_request_said_of_anybody() {
     }
 }
 
+#[test]
+fn a_row_holds_no_shape_that_is_too_large() {
+    let mut talk = Talk::start(&[]);
+    let name = |number: usize| (format!("{}{number}", "x".repeat(80)), Value::Null);
+    let wide: Map<String, Value> = (0..limits::SHAPE_MEMBERS_MAX).map(name).collect();
+    talk.json("POST", "/Users", Some(&Value::Object(wide)), 400);
+    talk.create("next");
+    let all = listed(&talk.server, &[]);
+    let shape = &of_kind(&all, "refuse")[0]["shape"];
+    let told = shape["body"].as_str().unwrap_or_default();
+    assert!(told.ends_with("whose shape is too large"), "{shape}");
+}
+
 /// A burst of refusals of several tokens, each within its limit, is in the trail row by row,
 /// although nothing is changed. Those that name a user are found by it, and `--from` lists from any
 /// row on.
@@ -186,19 +199,34 @@ fn a_client_in_a_loop_leaves_a_bounded_number_of_rows() {
 
 #[test]
 fn operations_of_bulk_requests_that_are_refused_leave_rows() {
-    let mut talk = Talk::start(&[]);
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
     talk.create("taken");
-    let bulk = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
-        "Operations": [
-            {"method": "POST", "path": "/Users", "bulkId": "a", "data": body("taken")},
-            {"method": "POST", "path": "/Users", "bulkId": "b", "data": body("new")}]});
-    talk.json("POST", "/Bulk", Some(&bulk), 200);
-    talk.create("last");
-    let all = listed(&talk.server, &[]);
-    let refused = of_kind(&all, "refuse");
+    let refused_by = |talk: &mut Talk, count: usize| {
+        let post = |number: usize| {
+            let user = body(if number < count { "taken" } else { "new" });
+            json!({"method": "POST", "path": "/Users", "bulkId": number.to_string(), "data": user})
+        };
+        let operations: Vec<Value> = (0..=count).map(post).collect();
+        let bulk = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
+            "Operations": operations});
+        talk.json("POST", "/Bulk", Some(&bulk), 200);
+        let found = talk.json("GET", "/Users?filter=userName%20eq%20%22new%22", None, 200);
+        let id = found["Resources"][0]["id"].as_str().expect("created");
+        // The rows are written with the next change.
+        talk.json("DELETE", &format!("/Users/{id}"), None, 204);
+        let all = listed(&talk.server, &[]);
+        of_kind(&all, "refuse")
+            .into_iter()
+            .cloned()
+            .collect::<Vec<Value>>()
+    };
+    let refused = refused_by(&mut talk, 1);
     assert_eq!(refused.len(), 1, "{refused:?}");
     assert_eq!(
         (&refused[0]["operation"], &refused[0]["status"]),
         (&json!("POST"), &json!(409))
     );
+    // One request takes only so many of its principal's rows.
+    let most = limits::BULK_REFUSALS_NOTED_MAX;
+    assert_eq!(refused_by(&mut talk, most + 5).len(), 1 + most);
 }

@@ -153,6 +153,10 @@ fn each_provider_is_served_and_nobody_stays() {
         assert_eq!(names, left, "{provider}: {users:?}");
         assert_eq!(everybody(&place), before, "{provider}");
     }
+    // What they sent in vain says nothing about the mapping of a provider.
+    let findings = place.check();
+    let ignored = findings.iter().find(|it| it.topic == "ignored");
+    assert!(ignored.is_none(), "{ignored:?}");
     // No token is left either.
     let tokens = place.run("golinks-scim token list -o jsonl");
     assert_eq!(tokens.lines().count(), 1, "{tokens}");

@@ -5,16 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use golinks_scim::api::{Api, Options, StartError, Tuning};
+use golinks_scim::access::Administrator;
+use golinks_scim::api::{Admission, Api, Options, Refusal, StartError, Tuning};
 use golinks_scim::clock::{Instant as Moment, SystemClock};
 use golinks_scim::directory::{Error, Manner, ToUndo};
+use golinks_scim::http1::{Body, Head};
 use golinks_scim::limits;
 use golinks_scim::store::{Change, StorageFault, WriteError};
 use redb::{ReadableDatabase as _, ReadableTableMetadata as _, TableDefinition};
+use serde_json::Value;
 
 use super::{Disk, audit_rows, caller, directory, session, user};
 use crate::crash::inspect;
-use crate::support::{Server, wait_until};
+use crate::support::{Server, body, wait_until};
 
 #[test]
 fn an_error_at_any_call_loses_nothing_acknowledged() {
@@ -203,20 +206,74 @@ fn rows_that_wait_are_not_lost_with_a_commit() {
     assert_eq!(audit_rows(&store), limits::AUDIT_NOTES_MAX as u64 + 1);
 }
 
-/// Such a failure passes, so that a service manager should try again.
-#[test]
-fn a_start_on_a_disk_that_takes_nothing_does_not_blame_the_content() {
-    let disk = Disk::default();
-    let store = disk.store();
-    disk.is_broken.store(true, Ordering::SeqCst);
-    let options = Options {
+/// For a router without a server.
+fn options() -> Options {
+    Options {
         base_url: Some("https://localhost/scim/v2".to_owned()),
         address: None,
         tuning: Tuning::default(),
         certificate: None,
         data_dir: std::path::PathBuf::new(),
         clock: Arc::new(SystemClock),
-    };
-    let refused = Api::new(store, options).err();
+    }
+}
+
+/// Such a failure passes, so that a service manager should try again.
+#[test]
+fn a_start_on_a_disk_that_takes_nothing_does_not_blame_the_content() {
+    let disk = Disk::default();
+    let store = disk.store();
+    disk.is_broken.store(true, Ordering::SeqCst);
+    let refused = Api::new(store, options()).err();
     assert!(matches!(refused, Some(StartError::Write(_))), "{refused:?}");
+}
+
+/// Other answers that say to come back later are only counted after a caller's first. But whoever
+/// finds an unexpected user must see which request may have made it.
+#[test]
+fn each_change_that_is_not_confirmed_has_its_row() {
+    const TOLD: usize = 3;
+    let disk = Disk::default();
+    let api = Api::new(disk.store(), options()).expect("an API");
+    let head = |method, target, fields| Head::new(method, target, fields).expect("a head");
+    let text = |admitted: Result<Admission, Refusal>, body: &str| {
+        let admission = admitted.unwrap_or_else(|refusal| panic!("{:?}", refusal.answer));
+        let answer = api.answer(admission, Some(body.as_bytes()));
+        let Body::Bytes(bytes) = answer.body else {
+            panic!("{answer:?}");
+        };
+        String::from_utf8(bytes).expect("text")
+    };
+    let who = Administrator::from_local_socket("test");
+    let ask = |method, target, body: &str| {
+        text(
+            api.admit_administrator(&head(method, target, &[]), &who),
+            body,
+        )
+    };
+    let token = ask("POST", "/admin/tokens", r#"{"name": "okta"}"#);
+    let token: Value = serde_json::from_str(&token).expect("a token");
+    let token = token["token"].as_str().expect("a text");
+    let fields = [("authorization".to_owned(), format!("Bearer {token}"))];
+    let mut told = 0;
+    for number in 0.. {
+        disk.is_broken.store(true, Ordering::SeqCst);
+        let admitted = api.admit(
+            &head("POST", "/scim/v2/Users", &fields),
+            [127, 0, 0, 1].into(),
+        );
+        let answer = text(admitted, &body(&format!("u{number}")).to_string());
+        told += usize::from(answer.contains("the change was not confirmed"));
+        disk.is_broken.store(false, Ordering::SeqCst);
+        wait_until("it comes back", || {
+            let other = body(&format!("other{number}")).to_string();
+            ask("POST", "/scim/v2/Users", &other).contains("\"id\"")
+        });
+        if told == TOLD {
+            break;
+        }
+        assert!(number < 10 * TOLD, "{answer}");
+    }
+    let rows = ask("GET", "/admin/audit", "");
+    assert_eq!(rows.matches("\"cause\":\"doubt\"").count(), TOLD, "{rows}");
 }

@@ -50,6 +50,7 @@ fn whoever_was_deleted_is_made_again() {
     let deleted = newest_change(&talk, "jane@example.com");
     let refused = talk.server.cli(&["user", "undo", &deleted]);
     assert_eq!(refused.status, Some(1), "{refused:?}");
+    assert!(!refused.stderr.contains("--force"), "{refused:?}");
     let hint = refused
         .stderr
         .lines()

@@ -2,6 +2,7 @@
 //! departs from the RFC.
 
 use golinks_scim::columns::{Empty, Row};
+use golinks_scim::limits;
 use golinks_scim::scim::user::Echo;
 use golinks_scim::scim::{Budget, ErrorType, Leniency, Patch, Tolerance, User};
 use serde_json::{Value, json};
@@ -444,4 +445,16 @@ fn what_is_stored_under_a_name_that_nobody_knows_stays() {
         patched(&stored, &sent, Leniency::compatible()).as_ref(),
         Ok(&stored)
     );
+}
+
+#[test]
+fn of_what_is_ignored_only_so_many_names_are_kept() {
+    let mut body = json!({"schemas": [CORE], "userName": "u"});
+    for number in 0..limits::IGNORED_PER_REQUEST_MAX + 5 {
+        body[format!("unknown{number}")] = json!("x");
+    }
+    let mut leniency = Leniency::compatible();
+    User::parse(body, &mut leniency).expect("a user");
+    let kept = leniency.tolerated().iter().map(|it| it.ignored.len());
+    assert!(kept.eq([limits::IGNORED_PER_REQUEST_MAX]));
 }

@@ -1,14 +1,24 @@
 //! What is said of a store that is damaged or cannot be read, and of a bug.
 
+use std::fs;
+use std::sync::Arc;
 use std::time::Duration;
 
+use golinks_scim::certificate::{Cell, Names, Source};
 use golinks_scim::clock::{Clock, Instant};
+use golinks_scim::directory::UserId;
+use golinks_scim::http1::client::ResponseError;
+use golinks_scim::https;
+use golinks_scim::idp::client::{Client, Error};
 use golinks_scim::limits;
 use golinks_scim::store::{Change, Facts, Keys};
 use serde_json::{Value, json};
 
 use super::{BROKEN, Here, logged_by, text, users};
-use crate::support::body;
+use crate::support::{body, send};
+
+/// The sequence of the user whose row is not a row.
+const DAMAGED: u32 = 1000;
 
 /// A router on a store in which the row of one user is not a row. A start would find that, so it is
 /// written after the store was opened. The users before it are so large that a page with all of
@@ -31,20 +41,24 @@ fn with_a_damaged_row() -> Here {
         modified: 0,
         text: String::new(),
     };
-    let spoilt = Change::none().create_user(1000, keys, facts, b"no row".to_vec());
+    let spoilt = Change::none().create_user(DAMAGED, keys, facts, b"no row".to_vec());
     here.start_again_after(spoilt)
 }
 
 #[test]
 fn a_row_that_is_damaged_while_it_is_served_is_told_until_it_is_fixed() {
-    for (method, target) in [
-        ("GET", "/scim/v2/Users?startIndex=11"),
-        ("GET", "/scim/v2/Users"),
-        ("POST", "/admin/verification"),
+    let damaged = format!("/Users/{}", UserId::new(DAMAGED));
+    let operation = json!({"method": "PUT", "path": damaged, "data": body("jane")});
+    let bulk = json!({"Operations": [operation]});
+    for (method, target, body) in [
+        ("GET", "/scim/v2/Users?startIndex=11", &Value::Null),
+        ("GET", "/scim/v2/Users", &Value::Null),
+        ("POST", "/scim/v2/Bulk", &bulk),
+        ("POST", "/admin/verification", &Value::Null),
     ] {
         let here = with_a_damaged_row();
         assert_eq!(here.ask("GET", "/readyz", &Value::Null).0, 200);
-        let logged = logged_by(|| here.ask_to_the_end(method, target));
+        let logged = logged_by(|| here.ask_to_the_end(method, target, body));
         // Before it stands the request's id, 16 characters long.
         let told = logged
             .iter()
@@ -64,6 +78,30 @@ fn a_row_that_is_damaged_while_it_is_served_is_told_until_it_is_fixed() {
 }
 
 #[test]
+fn a_page_that_breaks_off_is_not_taken_for_a_whole_one() {
+    let here = with_a_damaged_row();
+    let token = here.json("POST", "/admin/tokens", &json!({"name": "okta"}));
+    let directory = here.folder.path().join("tls");
+    let ours = Source::DataDirectory {
+        directory: directory.clone(),
+        names: Names::new("machine", None),
+        host: "localhost".to_owned(),
+    };
+    let cell = Cell::open(ours, here.clock.start).expect("a leaf");
+    let listener = https::bind(([127, 0, 0, 1], 0).into()).expect("a port");
+    let tls = https::server_config(cell as Arc<_>);
+    let door = https::Server::open(listener, tls, Arc::new(here.api)).expect("a door");
+    let authority = fs::read(directory.join("ca.pem")).expect("the CA");
+    let base = format!("https://{}/scim/v2", door.local_addr());
+    let mut client = Client::new(&base, &authority).expect("a client");
+    let authorization = format!("Bearer {}", text(&token["token"]));
+    let answer = send(&mut client, &authorization, "GET", "/Users", None);
+    let is_cut = matches!(answer, Err(Error::Answer(ResponseError::Truncated)));
+    assert!(is_cut, "{answer:?}");
+    door.close();
+}
+
+#[test]
 fn it_is_told_that_the_store_cannot_be_read() {
     let here = Here::open();
     users(&here, 2);
@@ -74,6 +112,8 @@ fn it_is_told_that_the_store_cannot_be_read() {
     assert!(status["disk"]["kind"].is_string(), "{status}");
     let newest = text(&status["newestChange"]);
     assert_eq!(Instant::parse(newest), Some(here.clock.now()));
+    let probe = json!({"name": "probe", "scope": "metrics"});
+    let probe = here.json("POST", "/admin/tokens", &probe);
 
     here.api.close();
     // Probes do not wait for a store that cannot be read. If they did, they would wait each time; a
@@ -81,8 +121,11 @@ fn it_is_told_that_the_store_cannot_be_read() {
     let told = (0..3).map(|_| told_of_a_closed_store(&here)).min();
     let wait = limits::READ_PAUSE * limits::READ_PAUSES_MAX;
     assert!(told < Some(wait), "{told:?}");
-    // The answer to a probe does not count as an error of the server; that to a request does, even
-    // to the first.
+    // The answer to a probe does not count as a refusal, nor as an error of the server; that to a
+    // request does, even to the first.
+    assert_eq!(here.ask_with(text(&probe["token"]), "/readyz"), 503);
+    let refused = here.metric("audited_refusals_total{kept=\"row\"}");
+    assert_eq!(refused.as_deref(), Some("0"));
     let errors = || here.metric("server_errors_total");
     assert_eq!(errors().as_deref(), Some("0"));
     let asked = here.ask("GET", "/scim/v2/Users", &Value::Null);

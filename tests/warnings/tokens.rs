@@ -68,11 +68,13 @@ fn what_a_token_may_is_not_guessed() {
 fn a_new_token_that_was_never_typed_in_is_warned_of() {
     let here = Here::open();
     let issued = here.json("POST", "/admin/tokens", &json!({"name": "okta"}));
+    let old = text(&issued["token"]);
+    assert_eq!(here.ask_with(old, "/scim/v2/Users"), 200);
     here.move_to(1000);
     let rotate = json!({"overlapSeconds": 7 * DAY / 1000});
     let rotated = here.json("POST", "/admin/tokens/okta/rotate", &rotate);
     let ends = text(&rotated["overlapEnds"]);
-    let (old, new) = (text(&issued["token"]), text(&rotated["token"]));
+    let new = text(&rotated["token"]);
     here.move_to(4 * DAY + 2000);
     // Neither token has been used since the rotation.
     assert_eq!(here.warned("tokens"), [""; 0]);
@@ -246,6 +248,23 @@ fn a_token_that_was_meant_to_end_is_not_told_of_nor_one_for_ever() {
     assert_eq!(here.warned("tokens").len(), 1);
     here.move_to(31 * DAY);
     assert_eq!(here.warned("tokens"), [""; 0]);
+}
+
+#[test]
+fn a_token_for_a_single_run_is_no_model_for_the_next_lasting_one() {
+    let here = Here::open();
+    let issue = |millis: i64| {
+        let ends = Instant::from_millis(here.clock.now().millis() + millis).to_string();
+        let wanted = json!({"name": "okta", "expires": ends});
+        here.json("POST", "/admin/tokens", &wanted);
+    };
+    issue(20 * DAY);
+    here.move_to(21 * DAY);
+    issue(12 * HOUR);
+    here.move_to(22 * DAY);
+    let told = here.warned("tokens");
+    let words = "golinks-scim token issue okta --expires 20d; if nobody";
+    assert!(told.len() == 1 && told[0].contains(words), "{told:?}");
 }
 
 #[test]
