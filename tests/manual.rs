@@ -1,5 +1,6 @@
-//! What the manual, the README and the guides name exists: pages, guides, commands, flags; and the
-//! page on errors has every text that clients can get as an error.
+//! What the manual, the README and the guides name exists: pages, guides, commands, flags. The
+//! README has every command, and the manual has every tolerance and every text that clients can get
+//! as an error.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use golinks_scim::manual::PAGES;
+use golinks_scim::scim::Tolerance;
 
 /// Sources with texts of answers, or of what is said about a file of users.
 const SOURCES: [&str; 15] = [
@@ -314,6 +316,64 @@ fn commands_and_flags_that_are_named_exist() {
     }
     assert!(count > 80, "{count} commands were found");
     complain(&complaints);
+}
+
+/// The commands that the help of a command lists, `help` aside.
+fn commands_below(path: &[String]) -> Vec<String> {
+    let text = help(path).expect("help");
+    let list = text.split_once("\nCommands:\n").map_or("", |(_, it)| it);
+    let lines = list.lines().take_while(|line| !line.is_empty());
+    // The lines that go on are further in.
+    let names = lines.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    let names = names.filter(|name| !name.is_empty() && *name != "help");
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn each_command_is_in_the_readme() {
+    let named: Vec<String> = commands(&read(&root().join("README.md")))
+        .iter()
+        .map(|command| command.replace("\\|", "|"))
+        .collect();
+    let is_named = |first: &str, second: Option<&str>| {
+        named.iter().any(|command| {
+            let mut words = command.split_whitespace();
+            let has_first = words.next() == Some(first);
+            let mut seconds = words.next().unwrap_or_default().split('|');
+            has_first && second.is_none_or(|second| seconds.any(|word| word == second))
+        })
+    };
+    let (mut complaints, mut count) = (Vec::new(), 0);
+    for first in commands_below(&[]) {
+        let below = commands_below(std::slice::from_ref(&first));
+        let seconds = below.iter().map(|second| Some(second.as_str()));
+        let alone = below.is_empty().then_some(None);
+        for second in seconds.chain(alone) {
+            count += 1;
+            if !is_named(&first, second) {
+                let second = second.unwrap_or_default();
+                complaints.push(format!(
+                    "`{first} {second}` is not in README.md; give it a row in the table of commands"
+                ));
+            }
+        }
+    }
+    assert!(count > 30, "{count} commands were found");
+    complain(&complaints);
+}
+
+/// Each tolerance has its row on the page about providers, in the order of the list.
+#[test]
+fn each_tolerance_is_in_the_manual() {
+    let page = PAGES.iter().find(|page| page.name == "providers");
+    let page = page.expect("the page about providers").text;
+    let (_, rows) = page.split_once("## Tolerances\n").expect("the table");
+    let rows = rows.split("\n## ").next().unwrap_or_default().lines();
+    let listed: Vec<&str> = rows
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .collect();
+    let all = Tolerance::ALL.map(Tolerance::name);
+    assert_eq!(listed, all, "the manual on the left, ALL on the right");
 }
 
 /// `golinks-scim manual NAME` and `guide NAME`, wherever they are named, even in the program.
