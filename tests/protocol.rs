@@ -45,7 +45,7 @@ fn discovery_says_what_is_there() {
     );
     talk.json("GET", "/ResourceTypes/Group", None, 404);
     let schemas = talk.json("GET", "/Schemas", None, 200);
-    assert_eq!(schemas["totalResults"], 2);
+    assert_eq!(schemas["totalResults"], 2, "the core one, one extension");
     let core = talk.json("GET", &format!("/Schemas/{CORE}"), None, 200);
     let attributes = core["attributes"].as_array().expect("a list");
     let of = |name: &str| {

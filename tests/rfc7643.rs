@@ -185,7 +185,7 @@ fn section_7_schemas_say_what_filters_and_bodies_take() {
             // The complete user has every attribute that is shown, except `groups`.
             let has_it = usize::from(name != "groups");
             if !hidden {
-                assert_eq!(found["totalResults"], has_it, "{name}");
+                assert_eq!(found["totalResults"], has_it, "{name} in `complete`");
             }
             seen += 1;
         }
@@ -195,6 +195,13 @@ fn section_7_schemas_say_what_filters_and_bodies_take() {
         .map(|schema| schema.attributes.len())
         .sum();
     assert_eq!(seen, table);
+    let user_type = talk.json("GET", "/ResourceTypes/User", None, 200);
+    let extensions = user_type["schemaExtensions"].as_array().expect("a list");
+    let mut of_users = vec![&user_type["schema"]];
+    of_users.extend(extensions.iter().map(|extension| &extension["schema"]));
+    let shown = schemas["Resources"].as_array().expect("schemas");
+    let shown: Vec<&Value> = shown.iter().map(|schema| &schema["id"]).collect();
+    assert_eq!(of_users, shown, "/ResourceTypes/User and /Schemas");
     // RFC 7643 section 8.7.1.
     let ims = schema::USER.attribute("ims").expect("ims").to_json();
     let of_ims = json!(["aim", "gtalk", "icq", "xmpp", "msn", "skype", "qq", "yahoo"]);

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{Columns, Empty, Row, exported, neutralised, restored};
-use crate::scim::schema::{ENTERPRISE_URN, USER_URN};
+use crate::scim::schema::{ENTERPRISE_URN, Mutability, SCHEMAS, USER_URN};
 use crate::scim::tolerance::Leniency;
 use crate::scim::user::User;
 
@@ -144,6 +144,31 @@ fn an_ordinary_list_has_a_column_of_its_own() {
     check(json!([{"value": "a", "type": "work"}]), "", true);
     check(json!([{"value": "a"}]), "", true);
     check(Value::Null, "", false);
+}
+
+/// Otherwise an export would lose it, or its own JSON lines would be refused.
+#[test]
+fn each_schema_is_exported_and_taken_back() {
+    let (header, _) = exported();
+    for schema in SCHEMAS {
+        let is_core = schema.urn == USER_URN;
+        for attribute in schema.attributes {
+            let path = match attribute.name {
+                name if is_core => name.to_owned(),
+                name => format!("{}:{name}", schema.urn),
+            };
+            let part = format!("{path}.");
+            let is_it = |column: &String| *column == path || column.starts_with(&part);
+            let is_wanted = attribute.mutability == Mutability::ReadWrite;
+            assert_eq!(header.iter().any(is_it), is_wanted, "a column for {path}");
+        }
+        if !is_core {
+            let resource = json!({"userName": "a", schema.urn: null});
+            let row = Row::from_resource(resource.as_object().cloned().expect("members"));
+            let made = row.expect("a row").apply(None, Empty::Keep);
+            assert!(made.is_ok(), "a JSON line with {}: {made:?}", schema.urn);
+        }
+    }
 }
 
 /// The members of a user after a row whose empty cells clear.
