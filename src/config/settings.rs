@@ -1,5 +1,8 @@
 //! The settings: one table, from which the commented default file, the environment's names, the
 //! check for unknown keys and the listing with origins are made.
+//!
+//! A new setting also needs a member of [`Serve`](super::Serve), which `load` fills. If a running
+//! server takes it over, it needs one of `api::Tuning` too, which `cli::serve::maintenance` fills.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
