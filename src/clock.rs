@@ -13,6 +13,40 @@ use jiff::civil::Time;
 use jiff::fmt::temporal::Pieces;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
+/// Where the time of day comes from.
+pub trait Clock: Send + Sync + 'static {
+    /// The moment now.
+    fn now(&self) -> Instant;
+}
+
+/// A clock that many owners share.
+pub type SharedClock = Arc<dyn Clock>;
+
+/// The clock of the machine. A machine that does not keep the time while it is off may show a time
+/// before [`Instant::CLOCK_FLOOR`]. Its clock is then taken to have shown that moment at boot, so
+/// that what is made meanwhile, such as a token for a year, is still good once the clock is right.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl SystemClock {
+    /// The time that the machine's clock shows, however wrong it is.
+    pub fn shown() -> Instant {
+        of_system(SystemTime::now())
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Instant {
+        let now = Self::shown();
+        if now < Instant::CLOCK_FLOOR {
+            // The uptime is the same for all processes.
+            since_floor(clock_gettime(ClockId::Boottime))
+        } else {
+            now
+        }
+    }
+}
+
 /// A moment: milliseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
 ///
 /// Shown as RFC 3339 in UTC with milliseconds, which is the `dateTime` of RFC 7643
@@ -135,6 +169,35 @@ impl Instant {
     }
 }
 
+impl fmt::Display for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::str::from_utf8(&self.to_text()).expect("it is ASCII"))
+    }
+}
+
+/// Writes a series of instants as texts, many of which fall on the same day. Finding the date is
+/// most of the work, and every user in an answer has two instants.
+#[derive(Debug, Default)]
+pub struct Times {
+    last: Option<(i64, [u8; TEXT_BYTES])>,
+}
+
+impl Times {
+    /// What [`Instant::to_text`] gives.
+    pub fn text_of(&mut self, instant: Instant) -> [u8; TEXT_BYTES] {
+        let (day, _) = instant.day();
+        let text = match self.last {
+            Some((last, mut text)) if last == day => {
+                instant.write_time(&mut text);
+                text
+            }
+            _ => instant.to_text(),
+        };
+        self.last = Some((day, text));
+        text
+    }
+}
+
 /// A `dateTime` from a client, in nanoseconds since 1970-01-01T00:00:00Z, for comparison with
 /// instants: it may lie between two of them, before the first or after the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -181,6 +244,24 @@ impl DateTime {
     }
 }
 
+fn of_system(time: SystemTime) -> Instant {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Instant::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn since_floor(uptime: Timespec) -> Instant {
+    let millis = uptime.tv_sec.saturating_mul(1000) + uptime.tv_nsec / 1_000_000;
+    Instant::from_millis(Instant::CLOCK_FLOOR.millis().saturating_add(millis))
+}
+
+/// Writes a number into all of `place`, with zeros before it.
+fn digits(place: &mut [u8], mut number: u32) {
+    for digit in place.iter_mut().rev() {
+        *digit = b'0' + (number % 10).to_le_bytes()[0];
+        number /= 10;
+    }
+}
+
 /// Splits `dddd-dd-ddTdd:dd:dd[.d+](Z|±dd:dd)` before the fraction of a second and before the zone,
 /// whose offset must be under a day. This check is needed because the library accepts more forms.
 fn date_time_parts(text: &str) -> Option<(&str, &str, &str)> {
@@ -204,87 +285,6 @@ fn has_form(text: &str, form: &str) -> bool {
         _ => byte.eq_ignore_ascii_case(&like),
     };
     text.len() == form.len() && text.bytes().zip(form.bytes()).all(is_like)
-}
-
-/// Writes a series of instants as texts, many of which fall on the same day. Finding the date is
-/// most of the work, and every user in an answer has two instants.
-#[derive(Debug, Default)]
-pub struct Times {
-    last: Option<(i64, [u8; TEXT_BYTES])>,
-}
-
-impl Times {
-    /// What [`Instant::to_text`] gives.
-    pub fn text_of(&mut self, instant: Instant) -> [u8; TEXT_BYTES] {
-        let (day, _) = instant.day();
-        let text = match self.last {
-            Some((last, mut text)) if last == day => {
-                instant.write_time(&mut text);
-                text
-            }
-            _ => instant.to_text(),
-        };
-        self.last = Some((day, text));
-        text
-    }
-}
-
-/// Writes a number into all of `place`, with zeros before it.
-fn digits(place: &mut [u8], mut number: u32) {
-    for digit in place.iter_mut().rev() {
-        *digit = b'0' + (number % 10).to_le_bytes()[0];
-        number /= 10;
-    }
-}
-
-impl fmt::Display for Instant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(std::str::from_utf8(&self.to_text()).expect("it is ASCII"))
-    }
-}
-
-/// Where the time of day comes from.
-pub trait Clock: Send + Sync + 'static {
-    /// The moment now.
-    fn now(&self) -> Instant;
-}
-
-/// A clock that many owners share.
-pub type SharedClock = Arc<dyn Clock>;
-
-/// The clock of the machine. A machine that does not keep the time while it is off may show a time
-/// before [`Instant::CLOCK_FLOOR`]. Its clock is then taken to have shown that moment at boot, so
-/// that what is made meanwhile, such as a token for a year, is still good once the clock is right.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemClock;
-
-impl SystemClock {
-    /// The time that the machine's clock shows, however wrong it is.
-    pub fn shown() -> Instant {
-        of_system(SystemTime::now())
-    }
-}
-
-impl Clock for SystemClock {
-    fn now(&self) -> Instant {
-        let now = Self::shown();
-        if now < Instant::CLOCK_FLOOR {
-            // The uptime is the same for all processes.
-            since_floor(clock_gettime(ClockId::Boottime))
-        } else {
-            now
-        }
-    }
-}
-
-fn of_system(time: SystemTime) -> Instant {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    Instant::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-}
-
-fn since_floor(uptime: Timespec) -> Instant {
-    let millis = uptime.tv_sec.saturating_mul(1000) + uptime.tv_nsec / 1_000_000;
-    Instant::from_millis(Instant::CLOCK_FLOOR.millis().saturating_add(millis))
 }
 
 #[cfg(test)]

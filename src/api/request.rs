@@ -30,13 +30,6 @@ pub(super) struct NewRequest {
     pub(super) peer: Option<IpAddr>,
 }
 
-/// Who is refused. Refusals of callers with a token are all logged, those of strangers only within
-/// bounds.
-pub(super) enum Who {
-    Known(Principal),
-    Stranger { is_told: bool },
-}
-
 impl NewRequest {
     pub(super) fn new(peer: Option<IpAddr>) -> Self {
         Self {
@@ -131,6 +124,13 @@ impl NewRequest {
     }
 }
 
+/// Who is refused. Refusals of callers with a token are all logged, those of strangers only within
+/// bounds.
+pub(super) enum Who {
+    Known(Principal),
+    Stranger { is_told: bool },
+}
+
 /// A request that was admitted: its body may be read.
 pub struct Admission {
     request_id: String,
@@ -143,17 +143,6 @@ pub struct Admission {
     preconditions: Preconditions,
     accepts_gzip: bool,
     accepts_openmetrics: bool,
-}
-
-/// Where a request comes from, for the log.
-fn peer_text(peer: Option<IpAddr>) -> String {
-    peer.map_or_else(|| "local".to_owned(), |peer| peer.to_string())
-}
-
-/// All field lines with this name as one list (RFC 9110 section 5.3).
-fn joined(head: &Head, name: &str) -> Option<String> {
-    let lines: Vec<_> = head.headers(name).map(String::from_utf8_lossy).collect();
-    (!lines.is_empty()).then(|| lines.join(","))
 }
 
 impl Admission {
@@ -373,6 +362,12 @@ impl Admission {
     }
 }
 
+/// All field lines with this name as one list (RFC 9110 section 5.3).
+fn joined(head: &Head, name: &str) -> Option<String> {
+    let lines: Vec<_> = head.headers(name).map(String::from_utf8_lossy).collect();
+    (!lines.is_empty()).then(|| lines.join(","))
+}
+
 /// The path as it is logged. Some people paste a token where an id or the base URL belongs, and a
 /// proxy may have percent-encoded it once more.
 fn path_for_log(path: &str) -> &str {
@@ -390,4 +385,9 @@ fn path_for_log(path: &str) -> &str {
         }
     }
     "(a path with odd escapes, not shown)"
+}
+
+/// Where a request comes from, for the log.
+fn peer_text(peer: Option<IpAddr>) -> String {
+    peer.map_or_else(|| "local".to_owned(), |peer| peer.to_string())
 }

@@ -64,27 +64,6 @@ impl Names {
     }
 }
 
-/// A host as certificates write it: in lower case, without a dot at the end; an IP address in its
-/// short form, without brackets.
-fn canonical(host: &str) -> String {
-    let host = host.trim_matches(['[', ']']).trim_end_matches('.');
-    match host.parse::<IpAddr>() {
-        Ok(address) => address.to_string(),
-        Err(_) => host.to_ascii_lowercase(),
-    }
-}
-
-/// Whether one of a certificate's names is this host, a DNS name or an IP address, or a wildcard
-/// for its parent domain.
-fn covers(names: &[String], host: &str) -> bool {
-    let host = canonical(host);
-    names.iter().any(|name| {
-        let name = name.to_ascii_lowercase();
-        let parent = host.split_once('.').map(|(_, parent)| parent);
-        name == host || (name.strip_prefix("*.").is_some() && name.strip_prefix("*.") == parent)
-    })
-}
-
 /// What is wrong with a certificate or its files, and where.
 #[derive(Debug)]
 pub enum Error {
@@ -171,4 +150,25 @@ pub fn is_any_in(data_dir: &Path) -> bool {
 /// Where the certificates of a data directory are.
 pub fn directory(data_dir: &Path) -> PathBuf {
     data_dir.join("tls")
+}
+
+/// A host as certificates write it: in lower case, without a dot at the end; an IP address in its
+/// short form, without brackets.
+fn canonical(host: &str) -> String {
+    let host = host.trim_matches(['[', ']']).trim_end_matches('.');
+    match host.parse::<IpAddr>() {
+        Ok(address) => address.to_string(),
+        Err(_) => host.to_ascii_lowercase(),
+    }
+}
+
+/// Whether one of a certificate's names is this host, a DNS name or an IP address, or a wildcard
+/// for its parent domain.
+fn covers(names: &[String], host: &str) -> bool {
+    let host = canonical(host);
+    names.iter().any(|name| {
+        let name = name.to_ascii_lowercase();
+        let parent = host.split_once('.').map(|(_, parent)| parent);
+        name == host || (name.strip_prefix("*.").is_some() && name.strip_prefix("*.") == parent)
+    })
 }

@@ -43,82 +43,6 @@ use crate::store::OpenError;
 use args::{Args, Command};
 use request::{SEARCH, answered, ask, ask_or_hint, each, require_token, sent};
 
-/// Exit statuses: those of `sysexits.h`, 1 for what was refused or not found, and a shell's for
-/// what SIGINT ended.
-mod status {
-    pub(super) const REFUSED: u8 = 1;
-    pub(super) const USAGE: u8 = 64;
-    pub(super) const DATA: u8 = 65;
-    pub(super) const UNAVAILABLE: u8 = 69;
-    pub(super) const IO: u8 = 74;
-    pub(super) const PERMISSION: u8 = 77;
-    pub(super) const CONFIGURATION: u8 = 78;
-    pub(super) const SECOND_SIGNAL: u8 = 130;
-}
-
-/// Why `limit` open descriptors are too few for all connections; `None` if they are enough.
-fn too_few_descriptors(limit: u64) -> Option<String> {
-    let needed = limits::DESCRIPTORS_NEEDED;
-    (limit < needed).then(|| {
-        format!(
-            "only {limit} may be open, but {needed} are needed for {} connections",
-            limits::CONNECTIONS_MAX
-        )
-    })
-}
-
-/// A hint for a user without permission.
-const AS_ROOT: &str = "run this as root, or as the user that runs the server";
-
-/// Why a command failed: an exit status for scripts, and a message for people.
-#[derive(Debug)]
-struct Failure {
-    status: u8,
-    what: String,
-    hint: Option<String>,
-    is_reader_gone: bool,
-}
-
-impl Failure {
-    fn new(status: u8, what: impl Display) -> Self {
-        Self {
-            status,
-            what: what.to_string(),
-            hint: None,
-            is_reader_gone: false,
-        }
-    }
-
-    /// The reader of standard output is gone. It has seen enough, so no failure is reported.
-    fn reader_gone() -> Self {
-        Self {
-            is_reader_gone: true,
-            ..Self::new(0, "")
-        }
-    }
-
-    fn is_reader_gone(&self) -> bool {
-        self.is_reader_gone
-    }
-
-    /// Adds what to do; `{program}` stands for the beginning of a command, as in `fix`.
-    fn hint(mut self, hint: impl Display) -> Self {
-        self.hint = Some(hint.to_string());
-        self
-    }
-
-    /// Reports to the person, or through the log if that is JSON: its collector expects nothing
-    /// else.
-    fn tell(&self, program: &str) {
-        let hint = self.hint.as_deref().map(|hint| filled(hint, program));
-        if logging::is_json() {
-            log::error!(hint = hint.as_deref(); "{}", self.what);
-        } else {
-            output::failure(&self.what, hint.as_deref());
-        }
-    }
-}
-
 /// Runs the command that was typed.
 pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args = match Args::try_parse_from(typed) {
@@ -155,6 +79,30 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::from(failure.status)
         }
     }
+}
+
+/// The beginning of commands to copy, with the same configuration and data directory; with `sudo` if
+/// it was typed to become root. What the environment chose is lost behind another `sudo`, so there
+/// the command stays without.
+fn program(args: &Args) -> String {
+    let is_chosen = |name: &str| std::env::var_os(name).is_some();
+    let is_by_sudo = rustix::process::geteuid().is_root()
+        && is_chosen("SUDO_USER")
+        && !is_chosen("GOLINKS_SCIM_CONFIG")
+        && !is_chosen("GOLINKS_SCIM_DATA_DIR");
+    let mut program = if is_by_sudo {
+        "sudo golinks-scim"
+    } else {
+        "golinks-scim"
+    }
+    .to_owned();
+    if let Some(file) = &args.config {
+        program = format!("{program} --config {}", quoted(file));
+    }
+    if let Some(data_dir) = &args.data_dir {
+        program = format!("{program} --data-dir {}", quoted(Path::new(data_dir)));
+    }
+    program
 }
 
 /// Runs a command that needs no configuration, which may be unusable; `None` for any other.
@@ -247,6 +195,45 @@ fn outlive_file_size_limit() -> io::Result<()> {
     signal_hook::flag::register(signal, Arc::default()).map(drop)
 }
 
+/// Where the configuration is taken from.
+fn sources(args: &Args) -> Sources {
+    let mut flags = vec![(Key::DataDir, &args.data_dir)];
+    if let Command::Serve(typed) = &args.command {
+        flags.extend([
+            (Key::Listen, &typed.listen),
+            (Key::BaseUrl, &typed.base_url),
+            (Key::TlsCert, &typed.tls_cert),
+            (Key::TlsKey, &typed.tls_key),
+            (Key::RateLimit, &typed.rate_limit),
+        ]);
+    }
+    let typed = |(key, text): (Key, &Option<String>)| Some((key, text.clone()?));
+    Sources {
+        file: args.config.clone(),
+        flags: flags.into_iter().filter_map(typed).collect(),
+        environment: std::env::vars_os()
+            .filter(|(name, _)| is_heard(name))
+            .collect(),
+    }
+}
+
+/// Whether an environment variable belongs to the configuration. All others are dropped, and any
+/// secrets with them.
+fn is_heard(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with("GOLINKS_SCIM_") && name != "GOLINKS_SCIM_TOKEN"
+        || matches!(&*name, "STATE_DIRECTORY" | "XDG_STATE_HOME" | "HOME")
+}
+
+fn typed_level(args: &Args) -> Option<LevelFilter> {
+    match (args.quiet, args.verbose) {
+        (true, _) => Some(LevelFilter::Error),
+        (_, 0) => None,
+        (_, 1) => Some(LevelFilter::Debug),
+        _ => Some(LevelFilter::Trace),
+    }
+}
+
 /// Falls back to a configuration of the data directory alone, for commands that need no more. A
 /// fault that matters only to a start must not keep anybody from revoking a token in a hurry.
 fn without_the_rest(
@@ -276,69 +263,6 @@ fn without_the_rest(
     Ok(configuration)
 }
 
-/// The beginning of commands to copy, with the same configuration and data directory; with `sudo` if
-/// it was typed to become root. What the environment chose is lost behind another `sudo`, so there
-/// the command stays without.
-fn program(args: &Args) -> String {
-    let is_chosen = |name: &str| std::env::var_os(name).is_some();
-    let is_by_sudo = rustix::process::geteuid().is_root()
-        && is_chosen("SUDO_USER")
-        && !is_chosen("GOLINKS_SCIM_CONFIG")
-        && !is_chosen("GOLINKS_SCIM_DATA_DIR");
-    let mut program = if is_by_sudo {
-        "sudo golinks-scim"
-    } else {
-        "golinks-scim"
-    }
-    .to_owned();
-    if let Some(file) = &args.config {
-        program = format!("{program} --config {}", quoted(file));
-    }
-    if let Some(data_dir) = &args.data_dir {
-        program = format!("{program} --data-dir {}", quoted(Path::new(data_dir)));
-    }
-    program
-}
-
-fn typed_level(args: &Args) -> Option<LevelFilter> {
-    match (args.quiet, args.verbose) {
-        (true, _) => Some(LevelFilter::Error),
-        (_, 0) => None,
-        (_, 1) => Some(LevelFilter::Debug),
-        _ => Some(LevelFilter::Trace),
-    }
-}
-
-/// Whether an environment variable belongs to the configuration. All others are dropped, and any
-/// secrets with them.
-fn is_heard(name: &OsStr) -> bool {
-    let name = name.to_string_lossy();
-    name.starts_with("GOLINKS_SCIM_") && name != "GOLINKS_SCIM_TOKEN"
-        || matches!(&*name, "STATE_DIRECTORY" | "XDG_STATE_HOME" | "HOME")
-}
-
-/// Where the configuration is taken from.
-fn sources(args: &Args) -> Sources {
-    let mut flags = vec![(Key::DataDir, &args.data_dir)];
-    if let Command::Serve(typed) = &args.command {
-        flags.extend([
-            (Key::Listen, &typed.listen),
-            (Key::BaseUrl, &typed.base_url),
-            (Key::TlsCert, &typed.tls_cert),
-            (Key::TlsKey, &typed.tls_key),
-            (Key::RateLimit, &typed.rate_limit),
-        ]);
-    }
-    let typed = |(key, text): (Key, &Option<String>)| Some((key, text.clone()?));
-    Sources {
-        file: args.config.clone(),
-        flags: flags.into_iter().filter_map(typed).collect(),
-        environment: std::env::vars_os()
-            .filter(|(name, _)| is_heard(name))
-            .collect(),
-    }
-}
-
 fn from_configuration(problem: crate::config::Error) -> Failure {
     let code = match &problem {
         problem if problem.is_usage => status::USAGE,
@@ -364,6 +288,68 @@ fn login_name() -> String {
         .iter()
         .find_map(|name| Administrator::plain_name(&std::env::var(name).ok()?))
         .unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()))
+}
+
+/// Why a command failed: an exit status for scripts, and a message for people.
+#[derive(Debug)]
+struct Failure {
+    status: u8,
+    what: String,
+    hint: Option<String>,
+    is_reader_gone: bool,
+}
+
+impl Failure {
+    fn new(status: u8, what: impl Display) -> Self {
+        Self {
+            status,
+            what: what.to_string(),
+            hint: None,
+            is_reader_gone: false,
+        }
+    }
+
+    /// The reader of standard output is gone. It has seen enough, so no failure is reported.
+    fn reader_gone() -> Self {
+        Self {
+            is_reader_gone: true,
+            ..Self::new(0, "")
+        }
+    }
+
+    fn is_reader_gone(&self) -> bool {
+        self.is_reader_gone
+    }
+
+    /// Adds what to do; `{program}` stands for the beginning of a command, as in `fix`.
+    fn hint(mut self, hint: impl Display) -> Self {
+        self.hint = Some(hint.to_string());
+        self
+    }
+
+    /// Reports to the person, or through the log if that is JSON: its collector expects nothing
+    /// else.
+    fn tell(&self, program: &str) {
+        let hint = self.hint.as_deref().map(|hint| filled(hint, program));
+        if logging::is_json() {
+            log::error!(hint = hint.as_deref(); "{}", self.what);
+        } else {
+            output::failure(&self.what, hint.as_deref());
+        }
+    }
+}
+
+/// Exit statuses: those of `sysexits.h`, 1 for what was refused or not found, and a shell's for
+/// what SIGINT ended.
+mod status {
+    pub(super) const REFUSED: u8 = 1;
+    pub(super) const USAGE: u8 = 64;
+    pub(super) const DATA: u8 = 65;
+    pub(super) const UNAVAILABLE: u8 = 69;
+    pub(super) const IO: u8 = 74;
+    pub(super) const PERMISSION: u8 = 77;
+    pub(super) const CONFIGURATION: u8 = 78;
+    pub(super) const SECOND_SIGNAL: u8 = 130;
 }
 
 fn from_local(error: local::Error) -> Failure {
@@ -405,15 +391,21 @@ fn from_local(error: local::Error) -> Failure {
     }
 }
 
-/// The failure for a file that cannot be used, with the system's reason.
-fn unusable(path: &Path, error: &io::Error) -> Failure {
-    let code = match error.kind() {
-        io::ErrorKind::PermissionDenied => status::PERMISSION,
-        io::ErrorKind::AlreadyExists => status::REFUSED,
-        _ => status::IO,
-    };
-    Failure::new(code, format!("{}: {error}", path.display()))
+fn store_status(error: &OpenError) -> u8 {
+    match error {
+        OpenError::Locked => status::UNAVAILABLE,
+        OpenError::Newer(_) | OpenError::Older(_) | OpenError::Damaged(_) => status::DATA,
+        OpenError::Io(error) | OpenError::NotUpgraded { error, .. }
+            if error.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            status::PERMISSION
+        }
+        OpenError::Io(_) | OpenError::NotUpgraded { .. } => status::IO,
+    }
 }
+
+/// A hint for a user without permission.
+const AS_ROOT: &str = "run this as root, or as the user that runs the server";
 
 fn store_hint(error: &OpenError) -> Option<&'static str> {
     match error {
@@ -437,15 +429,23 @@ fn store_hint(error: &OpenError) -> Option<&'static str> {
     }
 }
 
-fn store_status(error: &OpenError) -> u8 {
-    match error {
-        OpenError::Locked => status::UNAVAILABLE,
-        OpenError::Newer(_) | OpenError::Older(_) | OpenError::Damaged(_) => status::DATA,
-        OpenError::Io(error) | OpenError::NotUpgraded { error, .. }
-            if error.kind() == io::ErrorKind::PermissionDenied =>
-        {
-            status::PERMISSION
-        }
-        OpenError::Io(_) | OpenError::NotUpgraded { .. } => status::IO,
-    }
+/// The failure for a file that cannot be used, with the system's reason.
+fn unusable(path: &Path, error: &io::Error) -> Failure {
+    let code = match error.kind() {
+        io::ErrorKind::PermissionDenied => status::PERMISSION,
+        io::ErrorKind::AlreadyExists => status::REFUSED,
+        _ => status::IO,
+    };
+    Failure::new(code, format!("{}: {error}", path.display()))
+}
+
+/// Why `limit` open descriptors are too few for all connections; `None` if they are enough.
+fn too_few_descriptors(limit: u64) -> Option<String> {
+    let needed = limits::DESCRIPTORS_NEEDED;
+    (limit < needed).then(|| {
+        format!(
+            "only {limit} may be open, but {needed} are needed for {} connections",
+            limits::CONNECTIONS_MAX
+        )
+    })
 }

@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 use super::row_header::{RowHeader, TEXT_AT};
 use crate::scim::{Filter, Sort};
 
+/// The one member that is not in the stored text.
+const META: &str = "meta";
+
 /// Which members of a resource are read.
 pub(super) struct PartialReader<'a> {
     /// Names of members of the resource.
@@ -44,9 +47,6 @@ impl<'a> PartialReader<'a> {
         Ok(resource)
     }
 }
-
-/// The one member that is not in the stored text.
-const META: &str = "meta";
 
 impl<'de> DeserializeSeed<'de> for &PartialReader<'_> {
     type Value = Map<String, Value>;

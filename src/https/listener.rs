@@ -20,23 +20,6 @@ use crate::limits;
 /// The pause after an error that is likely to last, such as too many open files.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
 
-/// A socket that listens at `address`; `[::]` also listens for IPv4. Fails as the system does, such
-/// as with [`io::ErrorKind::AddrInUse`].
-pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    if address.is_ipv6() {
-        socket.set_only_v6(false)?;
-    }
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(limits::LISTEN_BACKLOG)?;
-    Ok(socket.into())
-}
-
 /// The open HTTPS server.
 pub struct Server {
     address: SocketAddr,
@@ -52,15 +35,6 @@ pub(super) struct Shared {
     pub(super) connections: Connections,
     /// When the server began to close: since then every answer is its connection's last.
     pub(super) closing: OnceLock<Monotonic>,
-}
-
-/// How many connections a limit of descriptors allows. Some descriptors are left for other uses, or
-/// the local socket could accept nobody any more.
-fn connections_max(limit: Option<u64>) -> usize {
-    let left = limit.map(|limit| limit.saturating_sub(limits::DESCRIPTORS_RESERVED));
-    let left = left.and_then(|left| usize::try_from(left).ok());
-    left.unwrap_or(limits::CONNECTIONS_MAX)
-        .clamp(limits::CONNECTIONS_MIN, limits::CONNECTIONS_MAX)
 }
 
 impl Server {
@@ -112,6 +86,32 @@ impl Server {
         self.shared.connections.end_idle();
         self.shared.connections.drain(limits::DRAIN_DURATION_MAX);
     }
+}
+
+/// A socket that listens at `address`; `[::]` also listens for IPv4. Fails as the system does, such
+/// as with [`io::ErrorKind::AddrInUse`].
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(limits::LISTEN_BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// How many connections a limit of descriptors allows. Some descriptors are left for other uses, or
+/// the local socket could accept nobody any more.
+fn connections_max(limit: Option<u64>) -> usize {
+    let left = limit.map(|limit| limit.saturating_sub(limits::DESCRIPTORS_RESERVED));
+    let left = left.and_then(|left| usize::try_from(left).ok());
+    left.unwrap_or(limits::CONNECTIONS_MAX)
+        .clamp(limits::CONNECTIONS_MIN, limits::CONNECTIONS_MAX)
 }
 
 fn accept_until(

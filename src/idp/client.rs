@@ -31,67 +31,6 @@ pub struct Client {
     patience: Duration,
 }
 
-/// Why there is no answer, classified by who can do something about it.
-#[derive(Debug)]
-pub enum Error {
-    /// The base URL is not valid; the text says why.
-    BaseUrl(String),
-    /// The file of authorities contains no usable certificate.
-    Authority,
-    /// No address of the host accepted a connection.
-    Connect(io::Error),
-    /// The TLS handshake failed, most often because the certificate is not trusted.
-    Handshake(io::Error),
-    /// No answer came within this time.
-    TimedOut(Duration),
-    /// The answer did not come or cannot be read.
-    Answer(ResponseError),
-    /// The request was not sent: see [`super::guard`].
-    Withheld,
-}
-
-impl Error {
-    /// Whether the only known fault of the certificate is that no trusted authority issued it.
-    pub fn is_of_unknown_authority(&self) -> bool {
-        let Self::Handshake(error) = self else {
-            return false;
-        };
-        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-        let unknown = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
-        inner == Some(&unknown)
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::BaseUrl(what) => f.write_str(what),
-            Self::Authority => f.write_str("no usable certificate among the trusted ones"),
-            Self::Connect(error) => write!(f, "cannot connect: {error}"),
-            Self::Handshake(error) => write!(f, "no TLS connection: {}", words_of(error)),
-            Self::TimedOut(wait) => write!(f, "no answer within {} s", wait.as_secs()),
-            Self::Answer(error) => write!(f, "{error}"),
-            Self::Withheld => f.write_str("nothing was sent: it is not a user made for this"),
-        }
-    }
-}
-
-/// Why the TLS handshake failed, in words.
-fn words_of(error: &io::Error) -> String {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-    inner.map_or_else(|| error.to_string(), certificate::words_of)
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Connect(error) | Self::Handshake(error) => Some(error),
-            Self::Answer(error) => Some(error),
-            Self::BaseUrl(_) | Self::Authority | Self::TimedOut(_) | Self::Withheld => None,
-        }
-    }
-}
-
 impl Client {
     /// A client for the service provider at `base_url`, such as
     /// `https://scim.example.com:8443/scim/v2`, that trusts the certificates in `authority_pem`. It
@@ -211,6 +150,87 @@ impl Exchange for Client {
     }
 }
 
+/// Why there is no answer, classified by who can do something about it.
+#[derive(Debug)]
+pub enum Error {
+    /// The base URL is not valid; the text says why.
+    BaseUrl(String),
+    /// The file of authorities contains no usable certificate.
+    Authority,
+    /// No address of the host accepted a connection.
+    Connect(io::Error),
+    /// The TLS handshake failed, most often because the certificate is not trusted.
+    Handshake(io::Error),
+    /// No answer came within this time.
+    TimedOut(Duration),
+    /// The answer did not come or cannot be read.
+    Answer(ResponseError),
+    /// The request was not sent: see [`super::guard`].
+    Withheld,
+}
+
+impl Error {
+    /// Whether the only known fault of the certificate is that no trusted authority issued it.
+    pub fn is_of_unknown_authority(&self) -> bool {
+        let Self::Handshake(error) = self else {
+            return false;
+        };
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+        let unknown = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        inner == Some(&unknown)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BaseUrl(what) => f.write_str(what),
+            Self::Authority => f.write_str("no usable certificate among the trusted ones"),
+            Self::Connect(error) => write!(f, "cannot connect: {error}"),
+            Self::Handshake(error) => write!(f, "no TLS connection: {}", words_of(error)),
+            Self::TimedOut(wait) => write!(f, "no answer within {} s", wait.as_secs()),
+            Self::Answer(error) => write!(f, "{error}"),
+            Self::Withheld => f.write_str("nothing was sent: it is not a user made for this"),
+        }
+    }
+}
+
+/// Why the TLS handshake failed, in words.
+fn words_of(error: &io::Error) -> String {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    inner.map_or_else(|| error.to_string(), certificate::words_of)
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Connect(error) | Self::Handshake(error) => Some(error),
+            Self::Answer(error) => Some(error),
+            Self::BaseUrl(_) | Self::Authority | Self::TimedOut(_) | Self::Withheld => None,
+        }
+    }
+}
+
+fn roots(authority_pem: &[u8]) -> Result<RootCertStore, Error> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(authority_pem) {
+        let certificate = certificate.map_err(|_| Error::Authority)?;
+        roots.add(certificate).map_err(|_| Error::Authority)?;
+    }
+    if roots.is_empty() {
+        return Err(Error::Authority);
+    }
+    Ok(roots)
+}
+
+fn tls_config() -> ConfigBuilder<ClientConfig, WantsVerifier> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let versions = [&rustls::version::TLS13, &rustls::version::TLS12];
+    ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&versions)
+        .expect("the provider has suites for TLS 1.2 and 1.3")
+}
+
 /// The server that a base URL names.
 #[derive(Debug)]
 struct Server {
@@ -273,56 +293,6 @@ fn connect(address: &SocketAddr, patience: Duration) -> io::Result<TcpStream> {
     let socket = TcpStream::connect_timeout(address, patience)?;
     socket.set_nodelay(true)?;
     Ok(socket)
-}
-
-/// Decodes the content of an answer (RFC 9110 section 8.4.1), if its coding is one of those
-/// `offered`: the provider could not read any other either.
-fn decoded(mut response: Response, offered: &str) -> io::Result<Response> {
-    let most = u64::try_from(limits::CLIENT_ANSWER_BYTES_MAX).unwrap_or(u64::MAX);
-    let coding = response.header("content-encoding").unwrap_or_default();
-    let coding = coding.trim().to_ascii_lowercase();
-    if !offered.split(',').any(|one| one.trim() == coding) {
-        return Ok(response);
-    }
-    let mut body = Vec::new();
-    match &*coding {
-        // The answer to HEAD has no content, even if it names a coding.
-        _ if response.body.is_empty() => return Ok(response),
-        "gzip" => MultiGzDecoder::new(&response.body[..])
-            .take(most)
-            .read_to_end(&mut body)?,
-        "deflate" => ZlibDecoder::new(&response.body[..])
-            .take(most)
-            .read_to_end(&mut body)?,
-        _ => return Ok(response),
-    };
-    response.body = body;
-    Ok(response)
-}
-
-fn roots(authority_pem: &[u8]) -> Result<RootCertStore, Error> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(authority_pem) {
-        let certificate = certificate.map_err(|_| Error::Authority)?;
-        roots.add(certificate).map_err(|_| Error::Authority)?;
-    }
-    if roots.is_empty() {
-        return Err(Error::Authority);
-    }
-    Ok(roots)
-}
-
-fn tls_config() -> ConfigBuilder<ClientConfig, WantsVerifier> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let versions = [&rustls::version::TLS13, &rustls::version::TLS12];
-    ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&versions)
-        .expect("the provider has suites for TLS 1.2 and 1.3")
-}
-
-/// RFC 9110 section 9.2.2, for the methods that a provisioning client sends.
-fn is_idempotent(method: &str) -> bool {
-    matches!(method, "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS")
 }
 
 /// A TLS connection that can still be read after writing has failed.
@@ -422,6 +392,36 @@ fn time_left(deadline: Monotonic) -> io::Result<Duration> {
         return Err(io::ErrorKind::TimedOut.into());
     }
     Ok(left)
+}
+
+/// RFC 9110 section 9.2.2, for the methods that a provisioning client sends.
+fn is_idempotent(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS")
+}
+
+/// Decodes the content of an answer (RFC 9110 section 8.4.1), if its coding is one of those
+/// `offered`: the provider could not read any other either.
+fn decoded(mut response: Response, offered: &str) -> io::Result<Response> {
+    let most = u64::try_from(limits::CLIENT_ANSWER_BYTES_MAX).unwrap_or(u64::MAX);
+    let coding = response.header("content-encoding").unwrap_or_default();
+    let coding = coding.trim().to_ascii_lowercase();
+    if !offered.split(',').any(|one| one.trim() == coding) {
+        return Ok(response);
+    }
+    let mut body = Vec::new();
+    match &*coding {
+        // The answer to HEAD has no content, even if it names a coding.
+        _ if response.body.is_empty() => return Ok(response),
+        "gzip" => MultiGzDecoder::new(&response.body[..])
+            .take(most)
+            .read_to_end(&mut body)?,
+        "deflate" => ZlibDecoder::new(&response.body[..])
+            .take(most)
+            .read_to_end(&mut body)?,
+        _ => return Ok(response),
+    };
+    response.body = body;
+    Ok(response)
 }
 
 #[cfg(test)]

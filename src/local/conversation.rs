@@ -82,6 +82,24 @@ impl Conversation {
     }
 }
 
+impl Read for Conversation {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(self.left()?)?;
+        self.stream.read(out).map_err(timed_out)
+    }
+}
+
+impl Write for Conversation {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(self.left()?)?;
+        self.stream.write(bytes).map_err(timed_out)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
 fn try_connect(socket: &Path) -> io::Result<UnixStream> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let unconnected = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
@@ -101,24 +119,6 @@ fn timed_out(error: io::Error) -> io::Error {
         io::ErrorKind::TimedOut.into()
     } else {
         error
-    }
-}
-
-impl Read for Conversation {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        self.stream.set_read_timeout(self.left()?)?;
-        self.stream.read(out).map_err(timed_out)
-    }
-}
-
-impl Write for Conversation {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(self.left()?)?;
-        self.stream.write(bytes).map_err(timed_out)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.stream.flush()
     }
 }
 

@@ -15,51 +15,6 @@ pub struct Projection {
     without: Selection,
 }
 
-/// The attributes that a list of names selects.
-#[derive(Clone, Debug, Default)]
-struct Selection {
-    paths: Vec<AttributePath>,
-    /// URNs of extensions named as a whole.
-    extensions: Vec<&'static str>,
-}
-
-impl Selection {
-    fn parse(list: &str, leniency: &mut Leniency) -> Self {
-        let mut selection = Self::default();
-        for name in list.split(',').map(str::trim) {
-            match schema::by_urn(name) {
-                Some(schema) if schema.urn != USER_URN => {
-                    once(&mut selection.extensions, schema.urn);
-                }
-                _ => {
-                    let path = AttributePath::parse(name).or_else(|| tolerated(name, leniency));
-                    if let Some(path) = path {
-                        once(&mut selection.paths, path);
-                    }
-                }
-            }
-        }
-        selection
-    }
-}
-
-/// A path that only a tolerance explains. In strict mode, no schema has such a name.
-fn tolerated(name: &str, leniency: &mut Leniency) -> Option<AttributePath> {
-    if leniency.is_strict() {
-        return None;
-    }
-    let (path, tolerance) = AttributePath::parse_tolerantly(name)?;
-    leniency.note(tolerance);
-    Some(path)
-}
-
-/// Adds a name once, so that there are never more than the schemas have, however long the list is.
-fn once<T: PartialEq>(names: &mut Vec<T>, name: T) {
-    if !names.contains(&name) {
-        names.push(name);
-    }
-}
-
 impl Projection {
     /// Reads the two query parameters, each a comma-separated list of attribute paths.
     pub fn parse(
@@ -105,6 +60,51 @@ impl Projection {
             remove(&mut shown, path);
         }
         shown
+    }
+}
+
+/// The attributes that a list of names selects.
+#[derive(Clone, Debug, Default)]
+struct Selection {
+    paths: Vec<AttributePath>,
+    /// URNs of extensions named as a whole.
+    extensions: Vec<&'static str>,
+}
+
+impl Selection {
+    fn parse(list: &str, leniency: &mut Leniency) -> Self {
+        let mut selection = Self::default();
+        for name in list.split(',').map(str::trim) {
+            match schema::by_urn(name) {
+                Some(schema) if schema.urn != USER_URN => {
+                    once(&mut selection.extensions, schema.urn);
+                }
+                _ => {
+                    let path = AttributePath::parse(name).or_else(|| tolerated(name, leniency));
+                    if let Some(path) = path {
+                        once(&mut selection.paths, path);
+                    }
+                }
+            }
+        }
+        selection
+    }
+}
+
+/// A path that only a tolerance explains. In strict mode, no schema has such a name.
+fn tolerated(name: &str, leniency: &mut Leniency) -> Option<AttributePath> {
+    if leniency.is_strict() {
+        return None;
+    }
+    let (path, tolerance) = AttributePath::parse_tolerantly(name)?;
+    leniency.note(tolerance);
+    Some(path)
+}
+
+/// Adds a name once, so that there are never more than the schemas have, however long the list is.
+fn once<T: PartialEq>(names: &mut Vec<T>, name: T) {
+    if !names.contains(&name) {
+        names.push(name);
     }
 }
 

@@ -23,49 +23,6 @@ use roaring::RoaringBitmap;
 /// the texts of all.
 pub(super) const CHUNK: u32 = 512;
 
-/// What the index keeps of one user.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Facts {
-    /// `active`, if it is set.
-    pub active: Option<bool>,
-    /// When it was last changed, in milliseconds since the epoch.
-    pub modified: i64,
-    /// The text by which it is found.
-    pub text: String,
-}
-
-/// What is known of a slot. The discriminant is its byte in the file (see `saved_index`).
-#[derive(Clone, Copy)]
-pub(super) enum Status {
-    Nobody = 0,
-    /// A user without `active`.
-    Unsaid = 1,
-    Active = 2,
-    Inactive = 3,
-}
-
-impl Status {
-    pub(super) fn of_byte(byte: u8) -> Self {
-        match byte {
-            0 => Self::Nobody,
-            2 => Self::Active,
-            3 => Self::Inactive,
-            _ => Self::Unsaid,
-        }
-    }
-}
-
-/// The result of one search for words.
-#[derive(Debug, Default)]
-pub struct WordMatches {
-    /// The users.
-    pub users: RoaringBitmap,
-    /// How many texts were searched for the other words, because they hold the first.
-    pub looked_at: usize,
-    /// The sequence from which a further search may find more; `None` if all were searched.
-    pub next: Option<u32>,
-}
-
 /// The index of one state. Cloning it is cheap.
 #[derive(Clone, Default)]
 pub(super) struct Index {
@@ -74,9 +31,6 @@ pub(super) struct Index {
     inactive: Arc<RoaringBitmap>,
     chunks: Arc<Vec<Arc<Chunk>>>,
 }
-
-/// Users by sequence; `None` for one that was deleted.
-pub(super) type Changes = BTreeMap<u32, Option<Facts>>;
 
 impl Index {
     /// Brings the index to the state after a commit.
@@ -230,6 +184,52 @@ impl Index {
     }
 }
 
+/// Users by sequence; `None` for one that was deleted.
+pub(super) type Changes = BTreeMap<u32, Option<Facts>>;
+
+/// What the index keeps of one user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// `active`, if it is set.
+    pub active: Option<bool>,
+    /// When it was last changed, in milliseconds since the epoch.
+    pub modified: i64,
+    /// The text by which it is found.
+    pub text: String,
+}
+
+/// What is known of a slot. The discriminant is its byte in the file (see `saved_index`).
+#[derive(Clone, Copy)]
+pub(super) enum Status {
+    Nobody = 0,
+    /// A user without `active`.
+    Unsaid = 1,
+    Active = 2,
+    Inactive = 3,
+}
+
+impl Status {
+    pub(super) fn of_byte(byte: u8) -> Self {
+        match byte {
+            0 => Self::Nobody,
+            2 => Self::Active,
+            3 => Self::Inactive,
+            _ => Self::Unsaid,
+        }
+    }
+}
+
+/// The result of one search for words.
+#[derive(Debug, Default)]
+pub struct WordMatches {
+    /// The users.
+    pub users: RoaringBitmap,
+    /// How many texts were searched for the other words, because they hold the first.
+    pub looked_at: usize,
+    /// The sequence from which a further search may find more; `None` if all were searched.
+    pub next: Option<u32>,
+}
+
 /// The previous state keeps its bitmap, so the bitmap is copied if this changes anything.
 fn set(bitmap: &mut Arc<RoaringBitmap>, sequence: u32, is_in: bool) {
     if bitmap.contains(sequence) == is_in {
@@ -254,14 +254,6 @@ pub(super) struct Chunk {
     pub(super) texts: Arc<Texts>,
     /// [`i64::MIN`] in an empty slot.
     pub(super) modified: Box<[i64]>,
-}
-
-/// The texts by which the users of a chunk are found.
-pub(super) struct Texts {
-    /// Each text is followed by a zero, so that no match spans two of them.
-    pub(super) all: Box<str>,
-    /// Where each text ends, its zero included.
-    pub(super) ends: Box<[u32]>,
 }
 
 impl Chunk {
@@ -308,6 +300,14 @@ impl Chunk {
             }
         }
     }
+}
+
+/// The texts by which the users of a chunk are found.
+pub(super) struct Texts {
+    /// Each text is followed by a zero, so that no match spans two of them.
+    pub(super) all: Box<str>,
+    /// Where each text ends, its zero included.
+    pub(super) ends: Box<[u32]>,
 }
 
 impl Texts {

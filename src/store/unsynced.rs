@@ -30,114 +30,6 @@ pub(super) struct UnsyncedData {
     mark: Option<Mark>,
 }
 
-/// A file that exists while something may be lacking.
-#[derive(Debug)]
-struct Mark {
-    path: PathBuf,
-    /// The mark's content if this process has made it.
-    id: String,
-}
-
-impl Mark {
-    fn is_own(&self) -> bool {
-        let mut text = Vec::new();
-        let read = File::open(&self.path).and_then(|file| file.take(64).read_to_end(&mut text));
-        read.is_ok() && text == self.id.as_bytes()
-    }
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// What was written since the last sync began.
-    written: Written,
-    /// What the sync underway, or one that failed, was to bring to the disk.
-    syncing: Option<Written>,
-}
-
-#[derive(Debug, Default)]
-enum Written {
-    /// The start and the exclusive end of each part.
-    Parts(Vec<(u64, u64)>),
-    /// Any part: an earlier process wrote it, or there are too many parts to track.
-    #[default]
-    Anything,
-}
-
-impl Written {
-    fn note(&mut self, from: u64, to: u64) {
-        match self {
-            Self::Parts(parts) if parts.len() < limits::UNSYNCED_PARTS_MAX => {
-                parts.push((from, to));
-            }
-            _ => *self = Self::Anything,
-        }
-    }
-
-    fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Parts(mut parts), Self::Parts(more)) => {
-                parts.extend(more);
-                Self::Parts(parts)
-            }
-            _ => Self::Anything,
-        }
-    }
-
-    /// Writes this again as the system shows it, and syncs it.
-    fn write_again(&self, storage: &dyn StorageBackend) -> io::Result<()> {
-        let length = storage.len()?;
-        match self {
-            Self::Parts(parts) => {
-                for (from, to) in parts {
-                    write_part(storage, *from, (*to).min(length))?;
-                }
-            }
-            Self::Anything => {
-                // One page first: if the disk still fails, nothing more is tried.
-                write_part(storage, 0, length.min(PAGE_BYTES as u64))?;
-                storage.sync_data()?;
-                write_part(storage, 0, length)?;
-            }
-        }
-        storage.sync_data()
-    }
-}
-
-fn write_part(storage: &dyn StorageBackend, from: u64, to: u64) -> io::Result<()> {
-    let mut bytes = [0; PAGE_BYTES];
-    let mut at = from;
-    while at < to {
-        let count = usize::try_from(to - at).map_or(PAGE_BYTES, |left| left.min(PAGE_BYTES));
-        let page = &mut bytes[..count];
-        // A page that cannot be read is not cached: all that is left of it is on disk.
-        if storage.read(at, page).is_ok() {
-            match storage.write(at, page) {
-                // Unless the file system writes each page to a new place, only a hole in the file
-                // needs space. The hole reads as zeros from the disk, too.
-                Err(error) if is_full(&error) && page.iter().all(|byte| *byte == 0) => {}
-                written => written?,
-            }
-        }
-        at += count as u64;
-    }
-    Ok(())
-}
-
-/// Whether the disk is full. A limit on the size of files does not count: beyond it, writes to
-/// existing pages fail, too, so that a failed write does not prove a hole.
-fn is_full(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::StorageFull
-}
-
-fn lock(storage: &dyn StorageBackend) -> Result<(), OpenError> {
-    match storage.try_lock_range(Bound::Unbounded, Bound::Unbounded) {
-        // No other process can hold a storage without locks.
-        Ok(true) | Err(BackendError::Unsupported) => Ok(()),
-        Ok(false) => Err(OpenError::Locked),
-        Err(error) => Err(io::Error::other(error.to_string()).into()),
-    }
-}
-
 impl UnsyncedData {
     /// What is unsynced of the file at `path`, if the storage is a file.
     pub(super) fn of(path: Option<&Path>) -> Self {
@@ -253,6 +145,114 @@ impl UnsyncedData {
 
     fn state(&self) -> MutexGuard<'_, State> {
         ignore_poison(self.state.lock())
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// What was written since the last sync began.
+    written: Written,
+    /// What the sync underway, or one that failed, was to bring to the disk.
+    syncing: Option<Written>,
+}
+
+#[derive(Debug, Default)]
+enum Written {
+    /// The start and the exclusive end of each part.
+    Parts(Vec<(u64, u64)>),
+    /// Any part: an earlier process wrote it, or there are too many parts to track.
+    #[default]
+    Anything,
+}
+
+impl Written {
+    fn note(&mut self, from: u64, to: u64) {
+        match self {
+            Self::Parts(parts) if parts.len() < limits::UNSYNCED_PARTS_MAX => {
+                parts.push((from, to));
+            }
+            _ => *self = Self::Anything,
+        }
+    }
+
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Parts(mut parts), Self::Parts(more)) => {
+                parts.extend(more);
+                Self::Parts(parts)
+            }
+            _ => Self::Anything,
+        }
+    }
+
+    /// Writes this again as the system shows it, and syncs it.
+    fn write_again(&self, storage: &dyn StorageBackend) -> io::Result<()> {
+        let length = storage.len()?;
+        match self {
+            Self::Parts(parts) => {
+                for (from, to) in parts {
+                    write_part(storage, *from, (*to).min(length))?;
+                }
+            }
+            Self::Anything => {
+                // One page first: if the disk still fails, nothing more is tried.
+                write_part(storage, 0, length.min(PAGE_BYTES as u64))?;
+                storage.sync_data()?;
+                write_part(storage, 0, length)?;
+            }
+        }
+        storage.sync_data()
+    }
+}
+
+fn write_part(storage: &dyn StorageBackend, from: u64, to: u64) -> io::Result<()> {
+    let mut bytes = [0; PAGE_BYTES];
+    let mut at = from;
+    while at < to {
+        let count = usize::try_from(to - at).map_or(PAGE_BYTES, |left| left.min(PAGE_BYTES));
+        let page = &mut bytes[..count];
+        // A page that cannot be read is not cached: all that is left of it is on disk.
+        if storage.read(at, page).is_ok() {
+            match storage.write(at, page) {
+                // Unless the file system writes each page to a new place, only a hole in the file
+                // needs space. The hole reads as zeros from the disk, too.
+                Err(error) if is_full(&error) && page.iter().all(|byte| *byte == 0) => {}
+                written => written?,
+            }
+        }
+        at += count as u64;
+    }
+    Ok(())
+}
+
+/// Whether the disk is full. A limit on the size of files does not count: beyond it, writes to
+/// existing pages fail, too, so that a failed write does not prove a hole.
+fn is_full(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::StorageFull
+}
+
+/// A file that exists while something may be lacking.
+#[derive(Debug)]
+struct Mark {
+    path: PathBuf,
+    /// The mark's content if this process has made it.
+    id: String,
+}
+
+impl Mark {
+    fn is_own(&self) -> bool {
+        let mut text = Vec::new();
+        let read = File::open(&self.path).and_then(|file| file.take(64).read_to_end(&mut text));
+        read.is_ok() && text == self.id.as_bytes()
+    }
+}
+
+fn lock(storage: &dyn StorageBackend) -> Result<(), OpenError> {
+    match storage.try_lock_range(Bound::Unbounded, Bound::Unbounded) {
+        // No other process can hold a storage without locks.
+        Ok(true) | Err(BackendError::Unsupported) => Ok(()),
+        Ok(false) => Err(OpenError::Locked),
+        Err(error) => Err(io::Error::other(error.to_string()).into()),
     }
 }
 
