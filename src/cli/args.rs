@@ -132,30 +132,7 @@ pub(super) struct Serve {
 #[derive(Subcommand)]
 pub(super) enum Token {
     /// Create a token and print it, once
-    Issue {
-        /// A name for it, such as `okta`
-        #[arg(value_parser = given)]
-        name: String,
-        /// What the token may do: `read`; `provision`, also create and change; `full`, also
-        /// delete; `metrics`
-        #[arg(long, default_value = "provision", value_parser = ["read", "provision", "full", "metrics"])]
-        scope: String,
-        /// How long it is valid, such as 365d, 52w or 12h; until when, such as 2027-06-30; or `never`
-        #[arg(long, default_value_t = format!("{}d", limits::TOKEN_DAYS_DEFAULT))]
-        expires: String,
-        /// `compatible` accepts what identity providers send beyond the RFCs; `strict` refuses it
-        #[arg(long, default_value = "compatible", value_parser = ["compatible", "strict"])]
-        mode: String,
-        /// Requests per second for this token, instead of the server's rate
-        #[arg(long, value_name = "N", value_parser = rate)]
-        rate_limit: Option<u32>,
-        /// Accept the token only from this network or address, such as 203.0.113.0/24; separate
-        /// several with commas, or repeat the option
-        #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = network)]
-        allow_from: Vec<String>,
-        #[command(flatten)]
-        output: Output,
-    },
+    Issue(TokenIssue),
     /// List all tokens
     List {
         #[command(flatten)]
@@ -170,27 +147,7 @@ pub(super) enum Token {
         output: Output,
     },
     /// Change what a token may do, from the next request on; its text and its expiry stay
-    #[command(group(ArgGroup::new("terms").required(true).multiple(true)))]
-    Change {
-        /// A name, for all live tokens of that name, or an id
-        #[arg(value_parser = given)]
-        name: String,
-        /// What the token may do
-        #[arg(long, group = "terms", value_parser = ["read", "provision", "full", "metrics"])]
-        scope: Option<String>,
-        /// How strictly its requests are checked against the RFCs
-        #[arg(long, group = "terms", value_parser = ["compatible", "strict"])]
-        mode: Option<String>,
-        /// Requests per second, or `server` for the server's rate
-        #[arg(long, group = "terms", value_name = "N", value_parser = rate_or_server)]
-        rate_limit: Option<Value>,
-        /// Accept it only from these networks or addresses, instead of those before; or `everywhere`
-        #[arg(long, group = "terms", value_name = "CIDR", value_delimiter = ',',
-              value_parser = network_or_everywhere)]
-        allow_from: Vec<String>,
-        #[command(flatten)]
-        output: Output,
-    },
+    Change(TokenChange),
     /// Create a new token like this one, and let the old one expire
     Rotate {
         /// Its name or id
@@ -210,6 +167,55 @@ pub(super) enum Token {
         #[command(flatten)]
         output: Output,
     },
+}
+
+#[derive(ClapArgs)]
+pub(super) struct TokenIssue {
+    /// A name for it, such as `okta`
+    #[arg(value_parser = given)]
+    pub(super) name: String,
+    /// What the token may do: `read`; `provision`, also create and change; `full`, also
+    /// delete; `metrics`
+    #[arg(long, default_value = "provision", value_parser = ["read", "provision", "full", "metrics"])]
+    pub(super) scope: String,
+    /// How long it is valid, such as 365d, 52w or 12h; until when, such as 2027-06-30; or `never`
+    #[arg(long, default_value_t = format!("{}d", limits::TOKEN_DAYS_DEFAULT))]
+    pub(super) expires: String,
+    /// `compatible` accepts what identity providers send beyond the RFCs; `strict` refuses it
+    #[arg(long, default_value = "compatible", value_parser = ["compatible", "strict"])]
+    pub(super) mode: String,
+    /// Requests per second for this token, instead of the server's rate
+    #[arg(long, value_name = "N", value_parser = rate)]
+    pub(super) rate_limit: Option<u32>,
+    /// Accept the token only from this network or address, such as 203.0.113.0/24; separate
+    /// several with commas, or repeat the option
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = network)]
+    pub(super) allow_from: Vec<String>,
+    #[command(flatten)]
+    pub(super) output: Output,
+}
+
+#[derive(ClapArgs)]
+#[command(group(ArgGroup::new("terms").required(true).multiple(true)))]
+pub(super) struct TokenChange {
+    /// A name, for all live tokens of that name, or an id
+    #[arg(value_parser = given)]
+    pub(super) name: String,
+    /// What the token may do
+    #[arg(long, group = "terms", value_parser = ["read", "provision", "full", "metrics"])]
+    pub(super) scope: Option<String>,
+    /// How strictly its requests are checked against the RFCs
+    #[arg(long, group = "terms", value_parser = ["compatible", "strict"])]
+    pub(super) mode: Option<String>,
+    /// Requests per second, or `server` for the server's rate
+    #[arg(long, group = "terms", value_name = "N", value_parser = rate_or_server)]
+    pub(super) rate_limit: Option<Value>,
+    /// Accept it only from these networks or addresses, instead of those before; or `everywhere`
+    #[arg(long, group = "terms", value_name = "CIDR", value_delimiter = ',',
+          value_parser = network_or_everywhere)]
+    pub(super) allow_from: Vec<String>,
+    #[command(flatten)]
+    pub(super) output: Output,
 }
 
 #[derive(Subcommand)]

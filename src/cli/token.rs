@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::args::{EVERYWHERE, Token};
+use super::args::{EVERYWHERE, Token, TokenChange, TokenIssue};
 use super::output::{self, Column, Listing, Report, elements, minute, text_of};
 use super::time_argument::{end, seconds};
 use super::{Failure, ask, ask_or_hint, each, status};
@@ -96,28 +96,7 @@ const DETAILS: &[Column] = &[
 
 pub(super) fn run(client: &mut Client, command: Token, program: &str) -> Result<(), Failure> {
     match command {
-        Token::Issue {
-            name,
-            scope,
-            expires,
-            mode,
-            rate_limit,
-            allow_from,
-            output,
-        } => {
-            output::refuse_dev_null("the token", A_READER)?;
-            let expires = match expires.as_str() {
-                "never" => None,
-                text => Some(end_of_life(text, SystemClock.now())?.to_string()),
-            };
-            let body = json!({
-                "name": name, "scope": scope, "mode": mode,
-                "expires": expires, "rateLimit": rate_limit, "allowFrom": allow_from,
-            });
-            let issued = ask(client, "POST", "/admin/tokens", Some(&body))?;
-            output::say("this token is shown once: type it into the identity provider now");
-            show_once(&issued, output.output)
-        }
+        Token::Issue(typed) => issue(client, &typed),
         Token::List { output } => {
             let found = ask(client, "GET", "/admin/tokens", None)?;
             show(&found, output.output, COLUMNS)
@@ -127,46 +106,12 @@ pub(super) fn run(client: &mut Client, command: Token, program: &str) -> Result<
             let found = ask_or_hint(client, "GET", &target, None, 404, LIST)?;
             show_whole(&found, output.output)
         }
-        Token::Change {
-            name,
-            scope,
-            mode,
-            rate_limit,
-            allow_from,
-            output,
-        } => {
-            let mut terms = Map::new();
-            terms.extend(scope.map(|scope| ("scope".to_owned(), json!(scope))));
-            terms.extend(mode.map(|mode| ("mode".to_owned(), json!(mode))));
-            terms.extend(rate_limit.map(|rate| ("rateLimit".to_owned(), rate)));
-            let networks = networks(&allow_from)?;
-            terms.extend(networks.map(|networks| ("allowFrom".to_owned(), json!(networks))));
-            let target = format!("/admin/tokens/{}", encode(&name));
-            let terms = Value::Object(terms);
-            let changed = ask_or_hint(client, "PATCH", &target, Some(&terms), 404, LIST)?;
-            show_whole(&changed, output.output)
-        }
+        Token::Change(typed) => change(client, typed),
         Token::Rotate {
             name,
             overlap,
             output,
-        } => {
-            output::refuse_dev_null("the token", A_READER)?;
-            let target = format!("/admin/tokens/{}/rotate", encode(&name));
-            let body = json!({"overlapSeconds": seconds(&overlap)?});
-            // A mistyped name must not be part of a command to copy.
-            let hint = "{program} token list; {program} token issue NAME makes a new one";
-            let issued = ask_or_hint(client, "POST", &target, Some(&body), 404, hint)?;
-            let old = what_becomes_of_the_old(&issued);
-            let new = match issued["expires"].as_str() {
-                Some(end) => format!("is valid until {}Z", to_the_second(end)),
-                None => "never expires".to_owned(),
-            };
-            output::say(&format!(
-                "this token is shown once: {old}; the new one {new}"
-            ));
-            show_once(&issued, output.output)
-        }
+        } => rotate(client, &name, &overlap, output.output),
         Token::Revoke { names, output } => {
             let mut report = Report::new(output.output);
             let outcome = each(&names, "tokens were not revoked", program, |name| {
@@ -175,6 +120,57 @@ pub(super) fn run(client: &mut Client, command: Token, program: &str) -> Result<
             report.end(outcome)
         }
     }
+}
+
+fn issue(client: &mut Client, typed: &TokenIssue) -> Result<(), Failure> {
+    output::refuse_dev_null("the token", A_READER)?;
+    let expires = match typed.expires.as_str() {
+        "never" => None,
+        text => Some(end_of_life(text, SystemClock.now())?.to_string()),
+    };
+    let body = json!({
+        "name": typed.name, "scope": typed.scope, "mode": typed.mode,
+        "expires": expires, "rateLimit": typed.rate_limit, "allowFrom": typed.allow_from,
+    });
+    let issued = ask(client, "POST", "/admin/tokens", Some(&body))?;
+    output::say("this token is shown once: type it into the identity provider now");
+    show_once(&issued, typed.output.output)
+}
+
+fn change(client: &mut Client, typed: TokenChange) -> Result<(), Failure> {
+    let mut terms = Map::new();
+    terms.extend(typed.scope.map(|scope| ("scope".to_owned(), json!(scope))));
+    terms.extend(typed.mode.map(|mode| ("mode".to_owned(), json!(mode))));
+    terms.extend(typed.rate_limit.map(|rate| ("rateLimit".to_owned(), rate)));
+    let networks = networks(&typed.allow_from)?;
+    terms.extend(networks.map(|networks| ("allowFrom".to_owned(), json!(networks))));
+    let target = format!("/admin/tokens/{}", encode(&typed.name));
+    let terms = Value::Object(terms);
+    let changed = ask_or_hint(client, "PATCH", &target, Some(&terms), 404, LIST)?;
+    show_whole(&changed, typed.output.output)
+}
+
+fn rotate(
+    client: &mut Client,
+    name: &str,
+    overlap: &str,
+    format: output::Format,
+) -> Result<(), Failure> {
+    output::refuse_dev_null("the token", A_READER)?;
+    let target = format!("/admin/tokens/{}/rotate", encode(name));
+    let body = json!({"overlapSeconds": seconds(overlap)?});
+    // A mistyped name must not be part of a command to copy.
+    let hint = "{program} token list; {program} token issue NAME makes a new one";
+    let issued = ask_or_hint(client, "POST", &target, Some(&body), 404, hint)?;
+    let old = what_becomes_of_the_old(&issued);
+    let new = match issued["expires"].as_str() {
+        Some(end) => format!("is valid until {}Z", to_the_second(end)),
+        None => "never expires".to_owned(),
+    };
+    output::say(&format!(
+        "this token is shown once: {old}; the new one {new}"
+    ));
+    show_once(&issued, format)
 }
 
 /// The networks that were typed: `None` if there were none, an empty slice for everywhere.

@@ -21,19 +21,7 @@ pub(in crate::cli) enum User {
         output: ListFormat,
     },
     /// Show one user with all attributes
-    Show {
-        /// A userName or an id
-        #[arg(value_parser = given)]
-        who: String,
-        /// The user as of then: 2026-11-25T08:30:00Z, 2026-11-25, or how long ago, such as 2h
-        #[arg(long, value_name = "TIME")]
-        at: Option<String>,
-        /// The user before this change: its number in `user history` or `audit list`
-        #[arg(long, value_name = "CHANGE", conflicts_with = "at", value_parser = change)]
-        before: Option<u64>,
-        #[command(flatten)]
-        output: Output,
-    },
+    Show(Show),
     /// Show every change of a user: when, by whom, each attribute before and after
     History {
         /// A userName or an id, even of a deleted user
@@ -47,21 +35,7 @@ pub(in crate::cli) enum User {
     Undo(Undo),
     /// Create a user, for identity providers to import
     #[command(override_usage = ADD_USAGE)]
-    Add {
-        /// The userName, which is the email
-        email: String,
-        /// Given name; optional if you give --family
-        #[arg(long, value_parser = given, required_unless_present = "family")]
-        given: Option<String>,
-        /// Family name; optional if you give --given
-        #[arg(long, value_parser = given, required_unless_present = "given")]
-        family: Option<String>,
-        /// The name to display [default: given and family name]
-        #[arg(long, value_name = "NAME", value_parser = given)]
-        display_name: Option<String>,
-        #[command(flatten)]
-        output: Output,
-    },
+    Add(Add),
     /// Create and change users from a file: CSV with a header, or JSON lines (.jsonl)
     Import(Import),
     /// Write users into a new file, or to standard output
@@ -115,6 +89,41 @@ pub(in crate::cli) struct Selected {
 }
 
 #[derive(ClapArgs)]
+pub(in crate::cli) struct Show {
+    /// A userName or an id
+    #[arg(value_parser = given)]
+    pub(super) who: String,
+    /// The user as of then: 2026-11-25T08:30:00Z, 2026-11-25, or how long ago, such as 2h
+    #[arg(long, value_name = "TIME")]
+    pub(super) at: Option<String>,
+    /// The user before this change: its number in `user history` or `audit list`
+    #[arg(long, value_name = "CHANGE", conflicts_with = "at", value_parser = change)]
+    pub(super) before: Option<u64>,
+    #[command(flatten)]
+    pub(super) output: Output,
+}
+
+const ADD_USAGE: &str =
+    "golinks-scim user add [OPTIONS] <--given <GIVEN>|--family <FAMILY>> <EMAIL>";
+
+#[derive(ClapArgs)]
+pub(in crate::cli) struct Add {
+    /// The userName, which is the email
+    pub(super) email: String,
+    /// Given name; optional if you give --family
+    #[arg(long, value_parser = given, required_unless_present = "family")]
+    pub(super) given: Option<String>,
+    /// Family name; optional if you give --given
+    #[arg(long, value_parser = given, required_unless_present = "given")]
+    pub(super) family: Option<String>,
+    /// The name to display [default: given and family name]
+    #[arg(long, value_name = "NAME", value_parser = given)]
+    pub(super) display_name: Option<String>,
+    #[command(flatten)]
+    pub(super) output: Output,
+}
+
+#[derive(ClapArgs)]
 pub(in crate::cli) struct Import {
     /// The file
     pub(super) file: PathBuf,
@@ -161,9 +170,6 @@ pub(in crate::cli) struct Diff {
     #[command(flatten)]
     pub(super) output: Output,
 }
-
-const ADD_USAGE: &str =
-    "golinks-scim user add [OPTIONS] <--given <GIVEN>|--family <FAMILY>> <EMAIL>";
 
 const UNDO_HELP: &str = "\
 Attributes get the values that they had before. To undo a creation, the user is deactivated. A \

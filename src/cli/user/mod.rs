@@ -18,8 +18,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use args::Selected;
 pub(super) use args::User;
+use args::{Add, Selected, Show};
 use file::UserFile;
 
 use super::output::{self, Column, Format, Listing, Report, elements, minute, text_of};
@@ -106,47 +106,10 @@ pub(super) fn run(
                 None => export::print(client, &query, limit),
             }
         }
-        User::Show {
-            who,
-            at,
-            before,
-            output,
-        } => {
-            let user = match (at, before) {
-                (Some(at), _) => {
-                    let at = moment(&at, SystemClock.now())?.to_string();
-                    past(client, &who, "at", &at)?
-                }
-                (None, Some(change)) => past(client, &who, "before", &change.to_string())?,
-                (None, None) => retrieve(client, &who)?,
-            };
-            if output.output == Format::Table {
-                return show(&user);
-            }
-            let mut listing = Listing::new(output.output, COLUMNS);
-            listing.page(&[user])?;
-            listing.end()
-        }
+        User::Show(typed) => show(client, &typed),
         User::History { who, output } => history::run(client, &who, output.output, program),
         User::Undo(typed) => undo::run(client, &typed, program),
-        User::Add {
-            email,
-            given,
-            family,
-            display_name,
-            output,
-        } => {
-            let parts = [&given, &family].into_iter().flatten().map(String::as_str);
-            let whole_name = || parts.collect::<Vec<_>>().join(" ");
-            let display_name = display_name.unwrap_or_else(whole_name);
-            let user = add(client, &email, given, family, &display_name)?;
-            if output.output == Format::Table {
-                return output::line(&text_of(&user, "id"));
-            }
-            let mut report = Report::new(output.output);
-            report.print("", &user);
-            report.end(Ok(()))
-        }
+        User::Add(typed) => add(client, typed),
         User::Import(typed) => import::run(client, &typed, read(user_file)?, program),
         User::Export(typed) => export::run(client, &typed),
         User::Diff(typed) => diff::run(client, &typed, read(user_file)?, program),
@@ -237,6 +200,24 @@ fn combined_filter(filter: Option<&str>, active: bool, inactive: bool) -> Option
     }
 }
 
+fn show(client: &mut Client, typed: &Show) -> Result<(), Failure> {
+    let who = &typed.who;
+    let user = match (&typed.at, typed.before) {
+        (Some(at), _) => {
+            let at = moment(at, SystemClock.now())?.to_string();
+            past(client, who, "at", &at)?
+        }
+        (None, Some(change)) => past(client, who, "before", &change.to_string())?,
+        (None, None) => retrieve(client, who)?,
+    };
+    if typed.output.output == Format::Table {
+        return print_attributes(&user);
+    }
+    let mut listing = Listing::new(typed.output.output, COLUMNS);
+    listing.page(&[user])?;
+    listing.end()
+}
+
 /// The user with this id or userName.
 fn retrieve(client: &mut Client, who: &str) -> Result<Value, Failure> {
     for filter in [
@@ -273,13 +254,22 @@ fn past(client: &mut Client, who: &str, point: &str, value: &str) -> Result<Valu
     ask(client, "GET", &target, None)
 }
 
-fn add(
-    client: &mut Client,
-    email: &str,
-    given: Option<String>,
-    family: Option<String>,
-    display_name: &str,
-) -> Result<Value, Failure> {
+fn add(client: &mut Client, typed: Add) -> Result<(), Failure> {
+    let format = typed.output.output;
+    let user = create(client, typed)?;
+    if format == Format::Table {
+        return output::line(&text_of(&user, "id"));
+    }
+    let mut report = Report::new(format);
+    report.print("", &user);
+    report.end(Ok(()))
+}
+
+fn create(client: &mut Client, wanted: Add) -> Result<Value, Failure> {
+    let (email, given, family) = (wanted.email.as_str(), wanted.given, wanted.family);
+    let names = [&given, &family].into_iter().flatten().map(String::as_str);
+    let whole_name = || names.collect::<Vec<_>>().join(" ");
+    let display_name = wanted.display_name.unwrap_or_else(whole_name);
     if email.trim().is_empty() {
         let failure = Failure::new(status::USAGE, "the userName is empty");
         return Err(failure.hint("use the email that the identity provider has"));
@@ -345,7 +335,7 @@ fn set_active(client: &mut Client, user: &Value, active: bool) -> Result<(), Fai
 }
 
 /// Prints all attributes, one per line.
-fn show(user: &Value) -> Result<(), Failure> {
+fn print_attributes(user: &Value) -> Result<(), Failure> {
     let mut lines = Vec::new();
     flatten("", user, &mut lines);
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
