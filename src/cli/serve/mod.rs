@@ -69,38 +69,22 @@ pub(super) fn run(
         .clone()
         .map_or_else(|| default_base_url(address), Ok)?;
     let cell = open_certificate(config, &base_url)?;
-    let api = Api::new(
-        store,
-        Options {
-            base_url: Some(base_url.as_str().to_owned()),
-            address: Some(address),
-            tuning: maintenance::tuning(config),
-            certificate: Some(Arc::clone(&cell)),
-            data_dir: config.data_dir.clone(),
-            clock: Arc::new(SystemClock),
-        },
-    )
-    .map_err(|error| {
-        let code = match &error {
-            StartError::Content(_) => status::DATA,
-            StartError::Read(_) | StartError::Write(_) => status::IO,
-        };
-        Failure::new(code, error)
-    })?;
-    let api = Arc::new(api);
+    let options = Options {
+        base_url: Some(base_url.as_str().to_owned()),
+        address: Some(address),
+        tuning: maintenance::tuning(config),
+        certificate: Some(Arc::clone(&cell)),
+        data_dir: config.data_dir.clone(),
+        clock: Arc::new(SystemClock),
+    };
+    let api = Arc::new(Api::new(store, options).map_err(not_started)?);
     let local = local::Server::open(&socket, &api).map_err(|error| unopened(&socket, &error))?;
     let tls = https::server_config(Arc::clone(&cell) as Arc<_>);
     let https = https::Server::open(listener, tls, Arc::clone(&api))
         .map_err(|error| Failure::new(status::IO, error))?;
     let maintenance = Maintenance::start(Arc::clone(&api), Arc::clone(&cell))?;
 
-    if SystemClock::shown() < clock::Instant::CLOCK_FLOOR {
-        log::error!(
-            "the machine's clock is before {}, when this program did not exist yet: timedatectl \
-             set-ntp true",
-            clock::Instant::CLOCK_FLOOR
-        );
-    }
+    warn_of_clock();
     log::info!("serving {base_url} address={}", https.local_addr());
     service::ready(&format!("serving {base_url}"));
     let data_dir = config.data_dir.clone();
@@ -116,14 +100,7 @@ pub(super) fn run(
         drop(watchdog);
     });
     service::stopping();
-    api.begin_stopping();
-    let until = Monotonic::now() + limits::DRAIN_DURATION_MAX;
-    https.close();
-    let left = until.saturating_duration_since(Monotonic::now());
-    local.close(left.max(limits::LOCAL_DRAIN_DURATION_MIN));
-    maintenance.end();
-    let damage = api.store_damage();
-    api.close();
+    let damage = close(&api, https, local, maintenance);
     log::info!("stopped");
     damage.map_or(Ok(()), |damage| Err(store_failure(&data_dir, &damage)))
 }
@@ -137,6 +114,14 @@ fn end_at_once_by(signals: [i32; 2]) -> io::Result<Arc<AtomicBool>> {
         flag::register_conditional_shutdown(signal, 0, Arc::clone(&is_opening))?;
     }
     Ok(is_opening)
+}
+
+fn not_started(error: StartError) -> Failure {
+    let code = match &error {
+        StartError::Content(_) => status::DATA,
+        StartError::Read(_) | StartError::Write(_) => status::IO,
+    };
+    Failure::new(code, error)
 }
 
 fn unopened(socket: &Path, error: &io::Error) -> Failure {
@@ -325,6 +310,16 @@ fn raise_descriptor_limit() {
     }
 }
 
+fn warn_of_clock() {
+    if SystemClock::shown() < clock::Instant::CLOCK_FLOOR {
+        log::error!(
+            "the machine's clock is before {}, when this program did not exist yet: timedatectl \
+             set-ntp true",
+            clock::Instant::CLOCK_FLOOR
+        );
+    }
+}
+
 /// Tells the person at the terminal what to do next. A token is shown on a terminal only,
 /// never in a journal.
 fn tell(
@@ -377,6 +372,25 @@ fn tell(
         String::new(),
     ]);
     output::line(&lines.join("\n"))
+}
+
+/// Ends the parts of the server, each before what it uses, and returns the damage to the store that
+/// was found while it was open.
+fn close(
+    api: &Api,
+    https: https::Server,
+    local: local::Server,
+    maintenance: Maintenance,
+) -> Option<OpenError> {
+    api.begin_stopping();
+    let until = Monotonic::now() + limits::DRAIN_DURATION_MAX;
+    https.close();
+    let left = until.saturating_duration_since(Monotonic::now());
+    local.close(left.max(limits::LOCAL_DRAIN_DURATION_MIN));
+    maintenance.end();
+    let damage = api.store_damage();
+    api.close();
+    damage
 }
 
 /// Lets no program started from here gain privileges, and no core file hold tokens and keys.
