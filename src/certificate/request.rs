@@ -92,7 +92,7 @@ pub fn install(
 ) -> Result<Installed, Error> {
     let to = installed(directory);
     let pending = pending_key(directory);
-    let candidates: Vec<PathBuf> = match key {
+    let candidates = match key {
         Some(key) => vec![key.to_owned()],
         None => [pending.clone(), to.clone()]
             .into_iter()
@@ -103,24 +103,7 @@ pub fn install(
     // What is installed is what was checked, even if the files change meanwhile.
     let chain_pem = files::read(chain)?;
     certificates(chain, &chain_pem)?;
-    let mut fitting = Err(bad(
-        "there is no key for it: give --key, or begin with `cert request`".to_owned(),
-    ));
-    for (at, candidate) in candidates.into_iter().enumerate() {
-        let tried = files::read_key(&candidate).and_then(|key_pem| {
-            let loaded = Chain::read((chain, &chain_pem), (&candidate, &key_pem))?;
-            Ok((loaded, candidate, key_pem))
-        });
-        let fits = tried.is_ok();
-        // If none fits, the error is about the first, which is the one that was meant.
-        if fits || at == 0 {
-            fitting = tried;
-        }
-        if fits {
-            break;
-        }
-    }
-    let (loaded, key, key_pem) = fitting?;
+    let (loaded, key, key_pem) = with_fitting_key((chain, &chain_pem), candidates)?;
     loaded.check_order().map_err(bad)?;
     loaded.check_validity(now).map_err(bad)?;
     loaded.check_signatures(now).map_err(bad)?;
@@ -153,6 +136,30 @@ pub fn install(
         not_after: loaded.not_after,
         fingerprint: loaded.fingerprint,
     })
+}
+
+/// The chain with the first of the keys that fits it: its file, and what that holds.
+fn with_fitting_key(
+    chain: (&Path, &[u8]),
+    keys: Vec<PathBuf>,
+) -> Result<(Chain, PathBuf, Vec<u8>), Error> {
+    let what = "there is no key for it: give --key, or begin with `cert request`";
+    let mut fitting = Err(Error::Bad(chain.0.to_owned(), what.to_owned()));
+    for (at, key) in keys.into_iter().enumerate() {
+        let tried = files::read_key(&key).and_then(|key_pem| {
+            let loaded = Chain::read(chain, (&key, &key_pem))?;
+            Ok((loaded, key, key_pem))
+        });
+        let fits = tried.is_ok();
+        // If none fits, the error is about the first, which is the one that was meant.
+        if fits || at == 0 {
+            fitting = tried;
+        }
+        if fits {
+            break;
+        }
+    }
+    fitting
 }
 
 /// The private key block of a PEM text, with its first and last line.

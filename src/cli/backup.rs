@@ -235,14 +235,7 @@ fn restore(config: &config::Serve, file: &Path, program: &str) -> Result<(), Fai
     let now = SystemClock.now();
     let mut advice = Vec::new();
     let told = |restoring: &Restoring<'_>| {
-        let on_tokens = advice_on_tokens(restoring, now);
-        advice.extend(on_tokens.iter().map(|line| filled(line, program)));
-        advice.extend(advice_on_users(restoring, program));
-        if had_one && restoring.replaced.is_none() {
-            let what = "the previous directory cannot be read, so it is not known who was deleted \
-                        or which tokens were revoked since the backup";
-            advice.push(what.to_owned());
-        }
+        advice = advice_on(restoring, had_one, now, program);
         Change::none().audit(row(file, restoring, now))
     };
     let restored = Restore {
@@ -314,6 +307,21 @@ fn row(file: &Path, restoring: &Restoring<'_>, now: Instant) -> String {
         address: None,
     };
     event(&caller, now, "backup.restore", &details)
+}
+
+/// What to do after a restore, about tokens and users. `had_one`: there was a store before, even if
+/// one that cannot be read.
+fn advice_on(restoring: &Restoring<'_>, had_one: bool, now: Instant, program: &str) -> Vec<String> {
+    let on_tokens = advice_on_tokens(restoring, now);
+    let on_tokens = on_tokens.iter().map(|line| filled(line, program));
+    let mut advice: Vec<String> = on_tokens.collect();
+    advice.extend(advice_on_users(restoring, program));
+    if had_one && restoring.replaced.is_none() {
+        let what = "the previous directory cannot be read, so it is not known who was deleted \
+                    or which tokens were revoked since the backup";
+        advice.push(what.to_owned());
+    }
+    advice
 }
 
 /// What to do about tokens. An administrator who revoked one does not expect it to be good again.

@@ -146,13 +146,7 @@ fn configured(args: Args, program: &str) -> Result<(), Failure> {
     let configuration = configuration
         .or_else(|problem| without_the_rest(problem, &sources, &args.command))
         .map_err(from_configuration)?;
-    let serve = &configuration.serve;
-    let (usual_level, format) = match args.command {
-        Command::Serve(_) if serve.is_log_json => (serve.log_level, logging::Format::Json),
-        Command::Serve(_) => (serve.log_level, logging::Format::Text),
-        // A server logs what it does; a command logs only trouble, to people.
-        _ => (LevelFilter::Warn, logging::Format::Text),
-    };
+    let (usual_level, format) = usual_log(&args.command, &configuration);
     logging::start(typed_level.unwrap_or(usual_level), format);
     if let Err(error) = outlived {
         log::warn!("a limit on file sizes would end this without an error message: {error}");
@@ -261,6 +255,16 @@ fn without_the_rest(
     let told = format!("{what} ({hint}); going on with {data_dir}");
     configuration.warnings.push(told);
     Ok(configuration)
+}
+
+/// A server logs what it does; a command logs only trouble, to people.
+fn usual_log(command: &Command, configuration: &Configuration) -> (LevelFilter, logging::Format) {
+    let serve = &configuration.serve;
+    match command {
+        Command::Serve(_) if serve.is_log_json => (serve.log_level, logging::Format::Json),
+        Command::Serve(_) => (serve.log_level, logging::Format::Text),
+        _ => (LevelFilter::Warn, logging::Format::Text),
+    }
 }
 
 fn from_configuration(problem: crate::config::Error) -> Failure {

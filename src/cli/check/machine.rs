@@ -55,16 +55,17 @@ pub(super) fn configuration(
 
 const EXCHANGE: &str = "put a valid chain and its key there";
 
+const DATA_DIRECTORY: &str = "data directory";
+
 /// Checks that the directory exists and that nobody else can use it. Returns whether the rest can
 /// be checked.
 pub(super) fn data_directory(data_dir: &Path, findings: &mut Findings) -> Result<bool, Halt> {
-    const TOPIC: &str = "data directory";
     let shown = crate::cli::quoted(data_dir);
     let metadata = match fs::metadata(data_dir) {
         Ok(metadata) if metadata.is_dir() => metadata,
         Ok(_) => {
             let fix = "name another with --data-dir, or move the file away";
-            findings.fail(TOPIC, &format!("{shown} is a file"), fix)?;
+            findings.fail(DATA_DIRECTORY, &format!("{shown} is a file"), fix)?;
             return Ok(false);
         }
         Err(error) => {
@@ -72,37 +73,46 @@ pub(super) fn data_directory(data_dir: &Path, findings: &mut Findings) -> Result
                 ErrorKind::PermissionDenied => AS_ROOT.to_owned(),
                 _ => server::start(data_dir, findings),
             };
-            findings.fail(TOPIC, &format!("{shown}: {error}"), &fix)?;
+            findings.fail(DATA_DIRECTORY, &format!("{shown}: {error}"), &fix)?;
             return Ok(false);
         }
     };
     let before = findings.count(super::Outcome::Fail);
     if metadata.mode() & 0o077 != 0 {
         findings.fail(
-            TOPIC,
+            DATA_DIRECTORY,
             &format!("users other than its owner can access {shown}"),
             &format!("chmod 700 {shown}"),
         )?;
     }
     if metadata.mode() & 0o700 != 0o700 {
         findings.fail(
-            TOPIC,
+            DATA_DIRECTORY,
             &format!("{shown} cannot be used by its owner"),
             &format!("chmod 700 {shown}"),
         )?;
     }
     let maker = maker(data_dir).filter(|_| metadata.uid() == 0);
     let owner = maker.as_ref().unwrap_or(&metadata);
-    let give = format!("chown {}:{}", owner.uid(), owner.gid());
     if owner.uid() != metadata.uid() {
         findings.fail(
-            TOPIC,
+            DATA_DIRECTORY,
             &format!(
                 "{shown} belongs to root, but the store in it does not: the server cannot use it"
             ),
-            &format!("{give} {shown}"),
+            &format!("{} {shown}", give_to(owner)),
         )?;
     }
+    kept_files(data_dir, owner, findings)?;
+    if findings.count(super::Outcome::Fail) == before {
+        findings.pass(DATA_DIRECTORY, &format!("only its owner can use {shown}"))?;
+    }
+    Ok(true)
+}
+
+/// Checks that the owner, and nobody else, can use what the server keeps there.
+fn kept_files(data_dir: &Path, owner: &Metadata, findings: &mut Findings) -> Result<(), Halt> {
+    let give = give_to(owner);
     for (path, inner) in contents(data_dir) {
         // The certificate of the private authority is for everybody.
         let is_public = path.ends_with("ca.pem");
@@ -111,25 +121,27 @@ pub(super) fn data_directory(data_dir: &Path, findings: &mut Findings) -> Result
         if inner.mode() & needed != needed {
             let mode = if inner.is_dir() { "700" } else { "600" };
             let what = format!("{path} cannot be used by its owner");
-            findings.fail(TOPIC, &what, &format!("chmod {mode} {path}"))?;
+            findings.fail(DATA_DIRECTORY, &what, &format!("chmod {mode} {path}"))?;
         }
         if inner.mode() & 0o077 != 0 && !is_public && !inner.is_symlink() {
             let mode = if inner.is_dir() { "700" } else { "600" };
             let what = format!("{path} can be read by other users of the machine");
-            findings.fail(TOPIC, &what, &format!("chmod {mode} {path}"))?;
+            findings.fail(DATA_DIRECTORY, &what, &format!("chmod {mode} {path}"))?;
         }
         if inner.uid() != owner.uid() {
             findings.fail(
-                TOPIC,
+                DATA_DIRECTORY,
                 &format!("{path} has another owner than the other files: the server cannot use it"),
                 &format!("{give} {path}"),
             )?;
         }
     }
-    if findings.count(super::Outcome::Fail) == before {
-        findings.pass(TOPIC, &format!("only its owner can use {shown}"))?;
-    }
-    Ok(true)
+    Ok(())
+}
+
+/// The command that gives a path to this owner, without the path.
+fn give_to(owner: &Metadata) -> String {
+    format!("chown {}:{}", owner.uid(), owner.gid())
 }
 
 /// The store's metadata, for its owner: the server's user, if that is not root and owns all that a

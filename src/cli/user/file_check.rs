@@ -69,17 +69,7 @@ impl FileCheck {
             }
             bytes += text.len();
             if bytes > bound {
-                let kib = bound / 1024;
-                let what = format!(
-                    "{}:{begun}: the row is longer than {kib} KiB",
-                    path.display()
-                );
-                let failure = Failure::new(status::DATA, what);
-                return Err(if is_json {
-                    failure
-                } else {
-                    failure.hint(CLOSE_QUOTES)
-                });
+                return Err(too_long(path, begun, is_json));
             }
             at = if is_json {
                 At::Start
@@ -108,11 +98,7 @@ impl FileCheck {
             (at, begun, bytes, is_blank) = (At::Start, line + 1, 0, true);
         }
         if at == At::Quoted {
-            let what = format!(
-                "{}:{begun}: the row has a quote that is not closed before the end of the file",
-                path.display()
-            );
-            return Err(Failure::new(status::DATA, what).hint(CLOSE_QUOTES));
+            return Err(not_closed(path, begun));
         }
         Ok(check)
     }
@@ -247,4 +233,26 @@ fn not_utf8(path: &Path, line: u64) -> Failure {
         super::super::quoted(path)
     );
     Failure::new(status::DATA, what).hint(hint)
+}
+
+fn too_long(path: &Path, line: u64, is_json: bool) -> Failure {
+    let kib = limits::IMPORT_ROW_BYTES_MAX / 1024;
+    let what = format!(
+        "{}:{line}: the row is longer than {kib} KiB",
+        path.display()
+    );
+    let failure = Failure::new(status::DATA, what);
+    if is_json {
+        failure
+    } else {
+        failure.hint(CLOSE_QUOTES)
+    }
+}
+
+fn not_closed(path: &Path, line: u64) -> Failure {
+    let what = format!(
+        "{}:{line}: the row has a quote that is not closed before the end of the file",
+        path.display()
+    );
+    Failure::new(status::DATA, what).hint(CLOSE_QUOTES)
 }

@@ -43,14 +43,7 @@ struct Counts {
 }
 
 pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<(), Failure> {
-    let mut body = json!({"force": typed.force, "dryRun": typed.dry_run});
-    if let Some(change) = typed.change {
-        body["change"] = json!(change);
-    }
-    if let Some(since) = &typed.since {
-        body["since"] = json!(moment(since, SystemClock.now())?.to_string());
-        body["token"] = json!(typed.token);
-    }
+    let mut body = first_body(typed)?;
     let format = typed.output.output;
     // As a table, a real run with --since lists only the refused users; otherwise all are listed.
     let is_brief = typed.since.is_some() && !typed.dry_run && format == Format::Table;
@@ -87,17 +80,7 @@ pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<()
             }
             // What was undone stays undone, so it is reported all the same.
             counts.sum_up(typed);
-            let failure = if failure.is_reader_gone() {
-                Failure::new(status::IO, "standard output was closed")
-            } else {
-                failure
-            };
-            let is_all = body["after"].is_null();
-            return Err(if is_all {
-                failure
-            } else {
-                to_go_on(failure, &body, typed.dry_run)
-            });
+            return Err(not_listed(failure, &body));
         }
         if body["after"].is_null() {
             break;
@@ -116,6 +99,34 @@ pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<()
         listing.end()?;
     }
     counts.tell(typed, program)
+}
+
+/// The request for the first slice of users.
+fn first_body(typed: &Undo) -> Result<Value, Failure> {
+    let mut body = json!({"force": typed.force, "dryRun": typed.dry_run});
+    if let Some(change) = typed.change {
+        body["change"] = json!(change);
+    }
+    if let Some(since) = &typed.since {
+        body["since"] = json!(moment(since, SystemClock.now())?.to_string());
+        body["token"] = json!(typed.token);
+    }
+    Ok(body)
+}
+
+/// The failure to list users who were changed back; `body` is the request for the next ones.
+fn not_listed(failure: Failure, body: &Value) -> Failure {
+    let failure = if failure.is_reader_gone() {
+        Failure::new(status::IO, "standard output was closed")
+    } else {
+        failure
+    };
+    let is_all = body["after"].is_null();
+    if is_all {
+        failure
+    } else {
+        to_go_on(failure, body, false)
+    }
 }
 
 /// Adds to a failure midway how to continue. The time is absolute, since one counted from now would

@@ -233,18 +233,8 @@ fn read_operation(
         Some(Value::String(path))
             if !path.trim().is_empty() && !path.trim().eq_ignore_ascii_case(USER_URN) =>
         {
-            let of_path = |error: Error| match error.kind {
-                ErrorType::InvalidFilter => error,
-                _ => Error::new(ErrorType::InvalidPath, error.detail),
-            };
-            let Some(target) = Target::parse(path, leniency).map_err(of_path)? else {
-                if !Target::is_well_formed(path) {
-                    return Err(Error::new(
-                        ErrorType::InvalidPath,
-                        format!("the path {} cannot be read", quoted(path)),
-                    ));
-                }
-                return allow_unknown(path, leniency).map_err(of_path);
+            let Some(target) = target_of(path, leniency)? else {
+                return Ok(());
             };
             if let Target::Attribute { path, .. } = &target
                 && path.attribute.name == "schemas"
@@ -271,6 +261,23 @@ fn read_operation(
         }
         Some(_) => Err(Error::new(ErrorType::InvalidPath, "path must be a string")),
     }
+}
+
+/// The target of a path; `None` if no schema has it, which is tolerated.
+fn target_of(path: &str, leniency: &mut Leniency) -> Result<Option<Target>, Error> {
+    let of_path = |error: Error| match error.kind {
+        ErrorType::InvalidFilter => error,
+        _ => Error::new(ErrorType::InvalidPath, error.detail),
+    };
+    let target = Target::parse(path, leniency).map_err(of_path)?;
+    if target.is_none() && !Target::is_well_formed(path) {
+        let detail = format!("the path {} cannot be read", quoted(path));
+        return Err(Error::new(ErrorType::InvalidPath, detail));
+    }
+    if target.is_none() {
+        allow_unknown(path, leniency).map_err(of_path)?;
+    }
+    Ok(target)
 }
 
 /// Checks a patch of `schemas`, which follows from the attributes that the user has: naming known
