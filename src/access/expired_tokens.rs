@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::token::{Token, TokenState};
+use super::token_id::TokenId;
 use crate::clock::Instant;
 use crate::limits;
 
@@ -12,7 +13,7 @@ use crate::limits;
 pub(super) fn expired_among<'a>(
     tokens: impl Iterator<Item = &'a Arc<Token>>,
     now: Instant,
-) -> HashSet<String> {
+) -> HashSet<TokenId> {
     let mut names: HashMap<&str, Vec<&Token>> = HashMap::new();
     for token in tokens.filter(|token| !token.is_temporary) {
         names.entry(&token.name).or_default().push(token);

@@ -12,16 +12,17 @@ use super::error::Rejection;
 use super::last_use::{LastUse, LastUseCell};
 use super::rate::Limiter;
 use super::scope::{Mode, Scope};
+use super::token_id::TokenId;
 use crate::clock::Instant;
-use crate::secret::{self, Digest};
+use crate::secret::Digest;
 
 const ROW_VERSION: u8 = 1;
 
 /// One issued token, without its text.
 #[derive(Debug)]
 pub struct Token {
-    /// Eight characters that stand for it in lists, in logs and in commands.
-    pub id: String,
+    /// What stands for it in lists, in logs and in commands.
+    pub id: TokenId,
     /// The name that the administrator gave it. A rotation makes another token of that name.
     pub name: String,
     /// What the token may do.
@@ -117,16 +118,16 @@ impl Token {
         now: Instant,
         is_taken: impl Fn(&str) -> bool,
     ) -> Self {
-        let mut id = secret::hex(&secret::random::<4>());
-        while is_taken(&id) {
-            id = secret::hex(&secret::random::<4>());
+        let mut id = TokenId::random();
+        while is_taken(id.as_str()) {
+            id = TokenId::random();
         }
         Self::new(id, issue, digest, now, Arc::default())
     }
 
     /// A token that is not revoked, with a new rate limiter.
     fn new(
-        id: String,
+        id: TokenId,
         issue: Issue,
         digest: Digest,
         created: Instant,
@@ -177,7 +178,7 @@ impl Token {
 
     /// Whether this name or id means the token.
     pub(super) fn is_called(&self, name_or_id: &str) -> bool {
-        self.name == name_or_id || self.id == name_or_id
+        self.name == name_or_id || self.id.as_str() == name_or_id
     }
 
     /// Whether it may be used from this address. An IPv4 address that a dual-stack listener shows
@@ -304,7 +305,7 @@ impl Token {
 /// A token's row behind its version byte.
 #[derive(Serialize, Deserialize)]
 struct Stored {
-    id: String,
+    id: TokenId,
     name: String,
     scope: String,
     mode: String,
@@ -346,6 +347,7 @@ impl Stored {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret;
 
     fn okta() -> Issue {
         Issue {

@@ -134,10 +134,10 @@ impl Tokens {
     /// was forgotten already.
     pub fn forget_temporary(&self, id: &str) -> bool {
         let mut by_digest = ignore_poison(self.by_digest.write());
-        let was_used = by_digest
-            .values()
-            .any(|known| known.is_temporary && known.id == id && known.last_used().is_some());
-        by_digest.retain(|_, known| !known.is_temporary || known.id != id);
+        let was_used = by_digest.values().any(|known| {
+            known.is_temporary && known.id.as_str() == id && known.last_used().is_some()
+        });
+        by_digest.retain(|_, known| !known.is_temporary || known.id.as_str() != id);
         was_used
     }
 
@@ -247,7 +247,7 @@ impl Tokens {
                 // the newest.
                 token.created = token.created.min(now.plus_seconds(-1));
             });
-            change = change.token(&token.id, token.encode());
+            change = change.token(token.id.as_str(), token.encode());
             ended.push(token);
         }
         let issue = Issue {
@@ -277,7 +277,9 @@ impl Tokens {
         }
         let mut change = Change::none();
         for token in &changed {
-            change = change.token(&token.id, token.encode()).audit(audit(token));
+            change = change
+                .token(token.id.as_str(), token.encode())
+                .audit(audit(token));
         }
         self.store.commit(change).inspect_err(|error| {
             self.unconfirmed().is_of_change |= *error == WriteError::Unknown;
@@ -332,7 +334,7 @@ impl Tokens {
         let mut saved = Vec::new();
         for token in self.all() {
             if let Some(text) = token.last_use.take_unsaved() {
-                change = change.seen(&token.id, text);
+                change = change.seen(token.id.as_str(), text);
                 saved.push(token);
             }
         }
@@ -384,7 +386,9 @@ impl Tokens {
         let text = TokenText::generate();
         let token = Token::issued(issue, text.digest(), now, |id| self.is_taken(id));
         let (change, forgotten) = self.forget_dead(change, now);
-        let change = change.token(&token.id, token.encode()).audit(audit(&token));
+        let change = change
+            .token(token.id.as_str(), token.encode())
+            .audit(audit(&token));
         if let Err(error) = self.store.commit(change) {
             // It may be on disk, so lists must show it.
             if error == WriteError::Unknown {
@@ -408,7 +412,7 @@ impl Tokens {
             return (change, None);
         }
         match least_needed(&all, now) {
-            Some(token) => (change.forget_token(&token.id), Some(token.digest)),
+            Some(token) => (change.forget_token(token.id.as_str()), Some(token.digest)),
             None => (change, None),
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::expired_tokens::expired_among;
 use super::token::Token;
+use super::token_id::TokenId;
 use super::tokens::{Tokens, read};
 use crate::clock::Instant;
 use crate::locks::ignore_poison;
@@ -20,8 +21,8 @@ use crate::turns::Turn;
 pub(super) struct Unconfirmed {
     /// Whether a token may have been issued, rotated or changed without the caller knowing.
     pub(super) is_of_change: bool,
-    /// Revocations that are not known to be on disk, by the token's id.
-    revocations: BTreeMap<String, Revocation>,
+    /// Revocations that are not known to be on disk.
+    revocations: BTreeMap<TokenId, Revocation>,
 }
 
 /// A revocation that must still be written.
@@ -113,7 +114,7 @@ impl Tokens {
     }
 
     /// The id and name of each refused token whose revocation is not known to be on disk.
-    pub fn unconfirmed_revocations(&self) -> Vec<(String, String)> {
+    pub fn unconfirmed_revocations(&self) -> Vec<(TokenId, String)> {
         let unconfirmed = self.unconfirmed();
         let revocations = unconfirmed.revocations.iter();
         revocations
@@ -150,16 +151,18 @@ impl Tokens {
 /// everything requested before was made or never will be. So no revocation is made twice, or for a
 /// token that is not stored.
 fn missing(
-    revocations: &BTreeMap<String, Revocation>,
+    revocations: &BTreeMap<TokenId, Revocation>,
     view: &View<'_>,
 ) -> Result<Change, ReadError> {
     let mut change = Change::none();
     for (id, revocation) in revocations {
-        let token = view.token(id)?.and_then(|row| Token::decode(&row, None));
+        let token = view
+            .token(id.as_str())?
+            .and_then(|row| Token::decode(&row, None));
         if let Some(token) = token.filter(|token| token.revoked.is_none()) {
             let token = token.with(|token| token.revoked = revocation.revoked);
             change = change
-                .token(id, token.encode())
+                .token(id.as_str(), token.encode())
                 .audit(revocation.audit.clone());
         }
     }

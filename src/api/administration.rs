@@ -25,7 +25,7 @@ use super::damage::Damage;
 use super::problem::Problem;
 use super::reply::{self, Outcome};
 use super::request::Admission;
-use crate::access::{Administrator, Issue, Mode, Scope, Terms, Token, TokenText};
+use crate::access::{Administrator, Issue, Mode, Scope, Terms, Token, TokenId, TokenText};
 use crate::certificate;
 use crate::clock::Instant;
 use crate::config;
@@ -345,7 +345,7 @@ pub(super) fn revoke_token(
     let revoked = api.tokens.revoke(admission.parameter(), now, |token| {
         audit(admission, now, "token.revoke", token)
     })?;
-    let ids: Vec<&str> = revoked.iter().map(|token| token.id.as_str()).collect();
+    let ids: Vec<&TokenId> = revoked.iter().map(|token| &token.id).collect();
     Ok(reply::json(200, &json!({"revoked": ids})))
 }
 

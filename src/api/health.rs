@@ -253,7 +253,7 @@ fn tokens(api: &Api, now: Instant) -> Vec<metrics::TokenGauges> {
     // An alert about a token near its end must not clear when the token ends.
     let told = live.chain(api.tokens.ended(now));
     told.map(|token| metrics::TokenGauges {
-        id: token.id.clone(),
+        id: token.id.to_string(),
         name: token.name.clone(),
         days_left: token.expires.map(|expires| now.days_until(expires)),
         idle_seconds: {

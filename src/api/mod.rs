@@ -280,7 +280,7 @@ impl Api {
         }
         let is_bulky = body.len() > limits::USER_BYTES_MAX;
         let turns = if is_bulky { &self.bulky } else { &self.large };
-        let turn = turns.take_for(&token.id, limits::BODY_TURN_WAIT_MAX);
+        let turn = turns.take_for(token.id.as_str(), limits::BODY_TURN_WAIT_MAX);
         turn.map_or(TurnWait::TimedOut, |turn| TurnWait::Ready(Some(turn)))
     }
 

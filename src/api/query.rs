@@ -138,7 +138,7 @@ impl<'a> Walk<'a> {
             base_url: &api.base_url,
         };
         let caller = ScanCaller {
-            name: principal.token().map_or("", |token| &token.id),
+            name: principal.token().map_or("", |token| token.id.as_str()),
             is_let_in: &|| principal.token().is_none_or(|token| api.is_good(token)),
         };
         let page = api.directory.query(&query, &caller).or_else(|error| {

@@ -150,7 +150,7 @@ fn token_near_its_end(token: &Token, now: Instant) -> Option<Warning> {
             now.words_until(expires)
         ),
         fix: Fix::of(format!("{{program}} token rotate {}", token.name)),
-        steps: vec![(token.id.clone(), step(days, steps)?)],
+        steps: vec![(token.id.to_string(), step(days, steps)?)],
     })
 }
 
@@ -181,7 +181,7 @@ fn token_ended(token: &Token, newest: &Token) -> Option<Warning> {
             "{{program}} token issue {name}{}; if nobody needs it: {{program}} token revoke {name}",
             options(newest)
         )),
-        steps: vec![(token.id.clone(), TOKEN_ENDED)],
+        steps: vec![(token.id.to_string(), TOKEN_ENDED)],
     })
 }
 
@@ -207,7 +207,7 @@ fn many_tokens_ended(ended: &[Arc<Token>]) -> Warning {
         ),
         steps: ended
             .iter()
-            .map(|token| (token.id.clone(), TOKEN_ENDED))
+            .map(|token| (token.id.to_string(), TOKEN_ENDED))
             .collect(),
     }
 }
@@ -263,7 +263,10 @@ fn replaced_token_still_used(token: &Token, replaced: Instant, now: Instant) -> 
             "type the new one into the identity provider; if it is lost: {{program}} token rotate \
              {name}"
         )),
-        steps: vec![(token.id.clone(), step(days, REPLACED_TOKEN_WARNING_DAYS)?)],
+        steps: vec![(
+            token.id.to_string(),
+            step(days, REPLACED_TOKEN_WARNING_DAYS)?,
+        )],
     })
 }
 

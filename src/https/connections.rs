@@ -18,7 +18,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant as Monotonic};
 
 use super::slot::Slot;
-use crate::access::{Token, network_of};
+use crate::access::{Token, TokenId, network_of};
 use crate::limits;
 use crate::locks::ignore_poison;
 
@@ -141,7 +141,7 @@ impl Slots {
     /// Ends a connection of the token with the most, if it has more than `more_than`: the one that
     /// has been idle or has waited for its client the longest.
     fn evict_of_token(&mut self, more_than: usize, now: Monotonic) -> bool {
-        let mut tokens: HashMap<String, (usize, Option<(Monotonic, u64)>)> = HashMap::new();
+        let mut tokens: HashMap<TokenId, (usize, Option<(Monotonic, u64)>)> = HashMap::new();
         for slot in self.by_number.values() {
             let state = slot.lock();
             if let Some(token) = &state.token {

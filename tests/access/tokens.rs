@@ -213,7 +213,7 @@ fn a_token_that_was_let_in_is_looked_at_again() {
     issue(later);
     assert_eq!(tokens.check_again(&token, later), expired);
     let (token, _) = issue(later);
-    tokens.forget_temporary(&token.id);
+    tokens.forget_temporary(token.id.as_str());
     assert_eq!(tokens.check_again(&token, later), Err(Rejection::Revoked));
     // Runs that were cut short may leave any number behind: the oldest makes room.
     let many = (0..=limits::TEMPORARY_TOKENS_MAX).map(|n| {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use golinks_scim::access::{Issue, IssueError, Mode, Rejection, Scope, Terms, Token, Tokens};
+use golinks_scim::access::{
+    Issue, IssueError, Mode, Rejection, Scope, Terms, Token, TokenId, Tokens,
+};
 use golinks_scim::clock::Instant as Moment;
 use golinks_scim::limits;
 use golinks_scim::store::{Change, Store, WriteError};
@@ -32,7 +34,7 @@ fn row(_: &Token) -> String {
 
 /// What memory and store must agree on for each token: its id, its end, its rate, and whether it is
 /// revoked.
-fn known(tokens: &Tokens, now: Moment) -> Vec<(String, Option<Moment>, Option<u32>, bool)> {
+fn known(tokens: &Tokens, now: Moment) -> Vec<(TokenId, Option<Moment>, Option<u32>, bool)> {
     let all = tokens.list(now).into_iter();
     let known = all.map(|token| {
         let is_revoked = token.revoked.is_some();
@@ -88,7 +90,7 @@ fn deed(name: &str, deed: Deed, fails_at: usize, disk: &Disk) -> usize {
     );
     // A request that was let in before the change.
     okta.note_use(now, [127, 0, 0, 1].into(), None);
-    let is_revoked = |tokens: &Tokens| tokens.find(&okta.id, now)[0].revoked.is_some();
+    let is_revoked = |tokens: &Tokens| tokens.find(okta.id.as_str(), now)[0].revoked.is_some();
     let was_revoked = is_revoked(&tokens);
     wait_until("it is settled", || tokens.settle().is_ok());
     assert!(!was_revoked || is_revoked(&tokens), "{what}: let in again");
@@ -106,7 +108,7 @@ fn deed(name: &str, deed: Deed, fails_at: usize, disk: &Disk) -> usize {
     drop(store);
     let again = Tokens::load(disk.open()).expect("loaded");
     assert_eq!(left, known(&again, now), "{what}: after a restart");
-    let last = again.find(&okta.id, now)[0].last_used();
+    let last = again.find(okta.id.as_str(), now)[0].last_used();
     assert_eq!(last.map(|last| last.at), Some(now), "{what}");
     calls
 }
@@ -358,7 +360,7 @@ fn last_uses_are_kept_while_a_change_stays_in_doubt() {
     let snapshot = store.snapshot().expect("open");
     let seen = snapshot.tokens_seen().expect("read");
     assert_eq!(seen.len(), 1);
-    assert_eq!(seen[0].0, okta.id);
+    assert_eq!(seen[0].0, okta.id.as_str());
 }
 
 /// Every caller is answered before its command gives up, and no token is issued after that.
