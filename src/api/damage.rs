@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::problem::Problem;
+use super::request_id::RequestId;
 
 /// What is not as it was written; the text says where, for administrators only.
 pub(super) enum Damage {
@@ -18,16 +19,17 @@ pub(super) struct Damages(Arc<OnceLock<String>>);
 
 impl Damages {
     /// Logs a problem's damage, and keeps the first that concerns the store.
-    pub(super) fn note(&self, request_id: &str, problem: &Problem) {
+    pub(super) fn note(&self, request_id: &RequestId, problem: &Problem) {
+        let id = request_id.as_str();
         match &problem.damage {
             Some(Damage::Store(how)) => {
-                log::error!(request = request_id; "{request_id} the store is damaged: {how}");
+                log::error!(request = id; "{id} the store is damaged: {how}");
                 self.0.get_or_init(|| how.clone());
             }
             Some(Damage::Trail(place)) => {
                 log::error!(
-                    request = request_id;
-                    "{request_id} the audit trail is damaged or was altered: {place}"
+                    request = id;
+                    "{id} the audit trail is damaged or was altered: {place}"
                 );
             }
             None => {}

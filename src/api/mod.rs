@@ -31,6 +31,7 @@ mod refusal_cause;
 mod refusals;
 mod reply;
 mod request;
+mod request_id;
 mod routes;
 mod stored_settings;
 mod tuning;
@@ -41,8 +42,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant as Monotonic;
 
 pub use administration::described_backup;
@@ -463,19 +464,6 @@ impl Api {
         }
         self.store.close();
     }
-}
-
-/// An id that no other request has, short enough to read out. It is a count from a random start,
-/// mixed by the finisher of SplitMix64, which maps each number to a different one. It is not
-/// secret; drawing it at random each time would take a thirtieth of a retrieval's CPU time.
-fn new_request_id() -> String {
-    static NEXT: LazyLock<AtomicU64> =
-        LazyLock::new(|| AtomicU64::new(u64::from_le_bytes(secret::random())));
-    let mut id = NEXT.fetch_add(1, Ordering::Relaxed);
-    for (shift, factor) in [(30, 0xBF58_476D_1CE4_E5B9_u64), (27, 0x94D0_49BB_1331_11EB)] {
-        id = (id ^ (id >> shift)).wrapping_mul(factor);
-    }
-    secret::hex(&(id ^ (id >> 31)).to_be_bytes())
 }
 
 #[cfg(test)]

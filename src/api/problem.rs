@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::damage::Damage;
 use super::refusal_cause::Cause;
 use super::reply;
+use super::request_id::RequestId;
 use crate::access::{IssueError, Rejection, Scope};
 use crate::directory;
 use crate::http1::{Answer, Fault, Method};
@@ -69,16 +70,18 @@ impl Problem {
 
     /// The SCIM Error document. Its detail ends with the request's id: the detail is all that the
     /// administrator of an identity provider sees.
-    pub(super) fn into_answer(self, request_id: &str) -> Answer {
+    pub(super) fn into_answer(self, request_id: &RequestId) -> Answer {
         let document = self.document(request_id);
         let mut answer = reply::scim(self.status, document.to_string());
         answer.headers.extend(self.headers);
-        answer.headers.push(("X-Request-Id", request_id.to_owned()));
+        answer
+            .headers
+            .push(("X-Request-Id", request_id.to_string()));
         answer
     }
 
     /// The SCIM Error document alone, for an operation of a bulk request.
-    pub(super) fn document(&self, request_id: &str) -> Value {
+    pub(super) fn document(&self, request_id: &RequestId) -> Value {
         let detail = format!("{} (request {request_id})", self.detail);
         message::error(self.status, self.scim_type, &detail)
     }

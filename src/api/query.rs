@@ -11,6 +11,7 @@ use super::damage::Damages;
 use super::problem::Problem;
 use super::reply::{self, Outcome};
 use super::request::Admission;
+use super::request_id::RequestId;
 use crate::access::Principal;
 use crate::directory::{Page, Query, ScanCaller, Start};
 use crate::http1::answer::Broken;
@@ -154,7 +155,7 @@ impl<'a> Walk<'a> {
             page,
             base_url: Arc::clone(&api.base_url),
             projection: request.projection.clone(),
-            request: self.admission.request_id().to_owned(),
+            request: self.admission.request_id().clone(),
         }
         .answer(&place, total)?;
         Ok((answer, state))
@@ -221,7 +222,7 @@ struct PageWriter {
     is_done: bool,
     base_url: Arc<str>,
     projection: Projection,
-    request: String,
+    request: RequestId,
     damages: Damages,
 }
 
@@ -275,8 +276,8 @@ impl Iterator for PageWriter {
         match self.fill(limits::ANSWER_PIECE_BYTES, &mut buffer) {
             Ok(()) => Some(Ok(buffer)),
             Err(problem) => {
+                self.damages.note(&self.request, &problem);
                 let id = self.request.as_str();
-                self.damages.note(id, &problem);
                 log::error!(request = id; "{id} the answer was cut: {}", problem.detail);
                 self.is_done = true;
                 Some(Err(Broken))

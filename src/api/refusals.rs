@@ -23,6 +23,7 @@ use super::Api;
 use super::problem::Problem;
 use super::refusal_cause::Cause;
 use super::request::{Admission, NOBODY, NewRequest};
+use super::request_id::RequestId;
 use super::routes;
 use crate::access::Principal;
 use crate::clock::Instant;
@@ -175,7 +176,7 @@ fn remember(memory: &mut VecDeque<Remembered>, refusal: Remembered, most: usize)
 
 /// The parts of a refused request that may be kept.
 pub(super) struct Refused<'a> {
-    request_id: &'a str,
+    request_id: &'a RequestId,
     address: Option<IpAddr>,
     method: &'static str,
     route: &'static str,
@@ -267,7 +268,7 @@ impl<'a> Refused<'a> {
     fn by(&self, principal: &str, now: Instant, details: &Map<String, Value>) -> Remembered {
         let caller = Caller {
             principal: principal.to_owned(),
-            request_id: self.request_id.to_owned(),
+            request_id: self.request_id.to_string(),
             address: self.address,
         };
         let row = directory::event(&caller, now, "refuse", details);

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::health;
-use super::new_request_id;
 use super::problem::Problem;
 use super::reply::Refusal;
+use super::request_id::RequestId;
 use super::routes::{Access, Route, RouteMatch};
 use crate::access::{Mode, Principal, Scope, Token};
 use crate::directory::Caller;
@@ -26,14 +26,14 @@ pub(super) const NOBODY: &str = "nobody";
 
 /// A request whose head has not been examined yet.
 pub(super) struct NewRequest {
-    pub(super) request_id: String,
+    pub(super) request_id: RequestId,
     pub(super) peer: Option<IpAddr>,
 }
 
 impl NewRequest {
     pub(super) fn new(peer: Option<IpAddr>) -> Self {
         Self {
-            request_id: new_request_id(),
+            request_id: RequestId::next(),
             peer,
         }
     }
@@ -133,7 +133,7 @@ pub(super) enum Who {
 
 /// A request that was admitted: its body may be read.
 pub struct Admission {
-    request_id: String,
+    request_id: RequestId,
     peer: Option<IpAddr>,
     method: &'static str,
     path: String,
@@ -219,7 +219,7 @@ impl Admission {
         &self.found.query
     }
 
-    pub(super) fn request_id(&self) -> &str {
+    pub(super) fn request_id(&self) -> &RequestId {
         &self.request_id
     }
 
@@ -241,7 +241,7 @@ impl Admission {
                 .principal
                 .as_ref()
                 .map_or_else(|| NOBODY.to_owned(), ToString::to_string),
-            request_id: self.request_id.clone(),
+            request_id: self.request_id.to_string(),
             address: self.peer,
         }
     }
@@ -328,7 +328,9 @@ impl Admission {
         };
         self.log(level, answer.status, Some(took), &why);
         if answer.status < 400 {
-            answer.headers.push(("X-Request-Id", self.request_id));
+            answer
+                .headers
+                .push(("X-Request-Id", self.request_id.to_string()));
         }
         answer
     }
