@@ -65,6 +65,62 @@ const HOMES: &[(&str, &[&str])] = &[
     ("roaring", &["store", "directory", "cli"]),
 ];
 
+/// What may be named only in its one home, a module or a file, as (text, homes, what to do
+/// instead). Tests inside of `src` may name it too.
+const ONE_HOME: &[(&str, &[&str], &str)] = &[
+    // A test chooses the time of whatever is given a clock or an instant.
+    (
+        "SystemTime::now",
+        &["clock"],
+        "take a `Clock` or an `Instant`",
+    ),
+    // Beside `clock::Instant`, a deadline under the same name would look like a time of day.
+    ("Instant::now", &[], "import the one of std as `Monotonic`"),
+    // Tokens and keys are only as good as the generator.
+    ("rand::", &["secret"], "use `secret::random`"),
+    // `config show` tells where each setting comes from. The log asks only what it writes to.
+    ("env::var", &["cli", "logging"], "take it from `Sources`"),
+    // A file that is made otherwise may be readable by others, or belong to root.
+    (
+        "OpenOptions::new",
+        &["files", "src/store/file.rs"],
+        "use `files::create`",
+    ),
+    ("File::create", &[], "use `files::create`"),
+    // Man pages are for everybody.
+    (
+        "fs::write",
+        &["src/cli/generated.rs"],
+        "use `files::create`",
+    ),
+    // Whoever trusts any certificate must send nothing: `check` looks at what a peer presents.
+    (".dangerous()", &["src/idp/client.rs"], "trust roots"),
+    // A server starts no other program; `check` asks the system whether it keeps the clock.
+    (
+        "Command::new",
+        &["src/cli/check/machine.rs"],
+        "use a library",
+    ),
+    // A method is named for what it gives.
+    ("fn get_", &[], "leave `get_` out"),
+];
+
+/// The modules that turn values into values, so that whatever they do can be tested by a table.
+const PURE: &[&str] = &["columns", "http1", "scim"];
+
+/// What those modules must not name: files, sockets, threads, clocks, the environment and the log.
+const OUTSIDE: &[&str] = &[
+    "std::fs",
+    "std::net",
+    "std::thread",
+    "std::time",
+    "std::env",
+    "std::process",
+    "std::os",
+    "rustix::",
+    "log::",
+];
+
 struct Source {
     path: PathBuf,
     module: String,
@@ -77,6 +133,16 @@ impl Source {
         let code = code(&self.text);
         let lines = code.lines().map(str::to_owned).enumerate();
         lines.map(|(index, line)| (index + 1, line)).collect()
+    }
+
+    /// The code of the program itself, without its tests and what cargo runs before it.
+    fn own_code(&self) -> Vec<(usize, String)> {
+        if self.path.ends_with("tests.rs") || self.path.ends_with("src/page/build.rs") {
+            return Vec::new();
+        }
+        let own = self.text.split("#[cfg(test)]\nmod ").next();
+        let own = own.unwrap_or_default().lines().count();
+        self.code().into_iter().take(own).collect()
     }
 }
 
@@ -293,6 +359,33 @@ fn foreign_crates_are_named_only_where_they_live() {
                     complaints.push(format!(
                         "{}:{line}: {name} is named outside of {homes:?}; use what that module offers",
                         source.path.display()
+                    ));
+                }
+            }
+        }
+    }
+    complain(&complaints);
+}
+
+#[test]
+fn what_has_one_home_is_named_nowhere_else() {
+    let mut complaints = Vec::new();
+    for source in sources() {
+        let path = source.path.display();
+        for (line, code) in source.own_code() {
+            for (text, homes, instead) in ONE_HOME {
+                let is_home = |home: &&str| source.module == **home || source.path.ends_with(home);
+                if code.contains(text) && !homes.iter().any(is_home) {
+                    complaints.push(format!(
+                        "{path}:{line}: `{text}` does not belong here: {instead}"
+                    ));
+                }
+            }
+            for text in OUTSIDE {
+                if PURE.contains(&source.module.as_str()) && code.contains(text) {
+                    complaints.push(format!(
+                        "{path}:{line}: {} is pure: take a value in place of `{text}`",
+                        source.module
                     ));
                 }
             }
