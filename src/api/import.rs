@@ -13,7 +13,7 @@ use crate::access::Administrator;
 use crate::columns::{self, Columns, Empty, Row};
 use crate::directory::{Error, Imported, Record};
 use crate::limits;
-use crate::scim::schema::ENTERPRISE_URN;
+use crate::scim::schema;
 use crate::scim::{User, json};
 
 /// `POST /admin/users/import`: the rows of one request go into one commit.
@@ -246,7 +246,7 @@ fn members(
                 let value: Option<&Value> = value;
                 value.and_then(Value::as_object).unwrap_or(&nothing).clone()
             };
-            let mark = if name == ENTERPRISE_URN { ':' } else { '.' };
+            let mark = schema::path_mark(name);
             members(
                 &format!("{prefix}{name}{mark}"),
                 &parts(one),

@@ -62,8 +62,8 @@ pub(super) enum Command {
     /// Issue, list, change, rotate and revoke API tokens
     #[command(subcommand)]
     Token(Token),
-    /// List, show, add, deactivate, reactivate, delete, import, export and compare users; show
-    /// their history, and undo changes
+    /// Look at and change users; import, export and compare them; show their history, and undo
+    /// changes
     #[command(subcommand)]
     User(User),
     /// Show the certificate, request one from a certificate authority, and install it
@@ -369,7 +369,9 @@ fn provider() -> impl TypedValueParser<Value = Provider> {
         .map(|name| Provider::named(&name).expect("it is one of the possible values"))
 }
 
-/// A name or a text: an empty one is that of a variable that is not set, and means nobody.
+/// A name or a text: an empty one is that of a variable that is not set, and means nobody. Every
+/// argument that names a user or a token is read by this, and has its row in
+/// `tests/cli/conventions.rs`.
 pub(super) fn given(text: &str) -> Result<String, String> {
     if text.trim().is_empty() {
         return Err("it is given, and empty".to_owned());

@@ -12,6 +12,12 @@ pub const USER_URN: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 /// URN of the Enterprise User extension (RFC 7643 section 4.3).
 pub const ENTERPRISE_URN: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 
+/// What stands in a path between an attribute, or the URN of the extension, and its part (RFC 7644
+/// section 3.10).
+pub fn path_mark(whole: &str) -> char {
+    if whole == ENTERPRISE_URN { ':' } else { '.' }
+}
+
 /// The data types of RFC 7643 section 2.3 that a User uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

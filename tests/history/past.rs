@@ -72,6 +72,14 @@ fn a_user_is_shown_as_every_answer_showed_it() {
     }
     let department = format!("    {enterprise}:department: (none) -> Kitchen");
     assert!(table.contains(&department), "{table}");
+    let now = talk.server.cli(&["user", "show", &id]).stdout;
+    for line in [
+        format!("{enterprise}:department  Kitchen\n"),
+        "name.givenName ".to_owned(),
+        "emails[0].value ".to_owned(),
+    ] {
+        assert!(now.contains(&line), "{line}: {now}");
+    }
 
     // The audit trail keeps what a deleted user was, and finds it by its last name.
     talk.json("DELETE", &target, None, 204);

@@ -7,7 +7,7 @@ use super::super::previous_holders::PreviousHolders;
 use super::super::{Failure, SEARCH, ask_or_hint, status};
 use crate::http1::target::encode;
 use crate::local::Client;
-use crate::scim::schema::ENTERPRISE_URN;
+use crate::scim::schema;
 
 /// Empty: a table is printed by hand, and JSON has no columns.
 const COLUMNS: &[Column] = &[];
@@ -120,8 +120,8 @@ fn differences(path: &str, before: &Value, after: &Value, lines: &mut Vec<String
         );
         if was != is {
             // A resource is four levels deep at most.
-            let separator = if path == ENTERPRISE_URN { ":" } else { "." };
-            differences(&format!("{path}{separator}{name}"), was, is, lines);
+            let mark = schema::path_mark(path);
+            differences(&format!("{path}{mark}{name}"), was, is, lines);
         }
     }
 }
@@ -148,7 +148,7 @@ mod tests {
             assert_eq!(lines, wanted);
         };
         check_of(
-            ENTERPRISE_URN,
+            schema::ENTERPRISE_URN,
             Value::Null,
             json!({"manager": {"value": "m"}}),
             &[

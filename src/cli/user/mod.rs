@@ -30,7 +30,7 @@ use crate::http1::target::encode;
 use crate::limits;
 use crate::local::Client;
 use crate::scim::message::PATCH_URN;
-use crate::scim::schema::USER_URN;
+use crate::scim::schema::{self, USER_URN};
 
 const USERS: &str = "/scim/v2/Users";
 
@@ -353,8 +353,11 @@ fn flatten(path: &str, value: &Value, lines: &mut Vec<(String, String)>) {
     match value {
         Value::Object(members) => {
             for (name, value) in members {
-                let separator = if path.is_empty() { "" } else { "." };
-                flatten(&format!("{path}{separator}{name}"), value, lines);
+                let path = match path {
+                    "" => name.clone(),
+                    whole => format!("{whole}{}{name}", schema::path_mark(whole)),
+                };
+                flatten(&path, value, lines);
             }
         }
         Value::Array(elements) => {
