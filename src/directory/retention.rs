@@ -141,11 +141,9 @@ fn beyond_bytes(snapshot: &Snapshot, most: u64) -> Result<Option<u64>, Error> {
         return Ok(None);
     }
     let mut excess = extent.bytes - (most - most / 16);
-    // The newest row stays, whatever its size.
-    let newest = extent.next.saturating_sub(1);
     let (mut through, mut rows) = (None, 0);
     snapshot.audits_from(extent.first, |sequence, text| {
-        if excess == 0 || sequence >= newest || rows >= limits::AUDIT_SCAN_ROWS_MAX {
+        if excess == 0 || rows >= limits::AUDIT_SCAN_ROWS_MAX {
             return ControlFlow::Break(());
         }
         excess = excess.saturating_sub(text.len() as u64 + store::ROW_BYTES);
