@@ -4,9 +4,11 @@
 use std::fs;
 
 use golinks_scim::clock::{Clock, SystemClock};
+use memchr::memmem;
 use redb::{Database, MultimapTableDefinition, ReadableTable, TableDefinition, WriteTransaction};
+use serde_json::json;
 
-use crate::support::{Talk, cli_in, number, stored_number};
+use crate::support::{Talk, body, cli_in, number, stored_number};
 
 /// The header of redb: two roots, and which of them counts.
 const HEADER_BYTES: usize = 320;
@@ -140,6 +142,33 @@ fn tables_that_disagree_are_told() {
             "{what}: {output:?}"
         );
     }
+}
+
+/// A key that is not at its place in its table is not found, although the table has it.
+#[test]
+fn a_key_that_is_out_of_order_is_told() {
+    let mut talk = Talk::start(&[]);
+    let mut user = body("jane");
+    user["emails"] = json!([{"value": "aa@example.org"}, {"value": "bb@example.org"}]);
+    talk.json("POST", "/Users", Some(&user), 201);
+    let directory = talk.server.stop_and_keep();
+    let path = directory.path().join("data/users.redb");
+    let mut bytes = fs::read(&path).expect("the store");
+    // The keys of a page are one behind the other.
+    let [good, bad] = [
+        "aa@example.orgbb@example.org",
+        "bb@example.orgaa@example.org",
+    ];
+    let places: Vec<usize> = memmem::find_iter(&bytes, good).collect();
+    assert!(!places.is_empty());
+    for at in places {
+        bytes[at..at + bad.len()].copy_from_slice(bad.as_bytes());
+    }
+    fs::write(&path, &bytes).expect("written");
+    let output = cli_in(&directory, &["user", "list"]);
+    assert_eq!(output.status, Some(65), "{output:?}");
+    let told = "the index of email addresses holds other users";
+    assert!(output.stderr.contains(told), "{output:?}");
 }
 
 /// Only an undo writes what the trail says into users, so it trusts no row that was altered.

@@ -45,6 +45,8 @@ struct Disk {
     /// The sync, counted from now, after which every call fails; none if it is zero.
     breaks_after_sync: Arc<AtomicUsize>,
     is_full: Arc<AtomicBool>,
+    /// Whether the next read fails.
+    is_unreadable: Arc<AtomicBool>,
     /// Whether every sync takes a while and fails.
     fails_slowly: Arc<AtomicBool>,
     /// Whether every call waits until this is cleared, for a minute at most.
@@ -105,6 +107,9 @@ impl StorageBackend for Disk {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        if self.is_unreadable.swap(false, Ordering::SeqCst) {
+            return Err(io::Error::other("input/output error"));
+        }
         self.platter.read(offset, out)
     }
 

@@ -202,7 +202,9 @@ mod tests {
     use x509_parser::certification_request::X509CertificationRequest;
     use x509_parser::prelude::FromDer;
 
+    use super::super::{Cell, Source};
     use super::*;
+    use crate::clock::{Clock as _, SystemClock};
 
     #[test]
     fn requests_made_at_once_are_for_one_key() {
@@ -221,6 +223,26 @@ mod tests {
             answered.collect()
         });
         assert!(keys.iter().all(|key| *key == keys[0]));
+    }
+
+    #[test]
+    fn of_several_keys_that_do_not_fit_the_pending_one_is_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [ours, theirs] = ["ours", "theirs"].map(|name| folder.path().join(name));
+        let names = Names::exactly(&["scim.example.com".to_owned()]);
+        let now = SystemClock.now();
+        let source = Source::DataDirectory {
+            directory: theirs.clone(),
+            names: names.clone(),
+            host: "scim.example.com".to_owned(),
+        };
+        drop(Cell::open(source, now).expect("made"));
+        request(&ours, &names).expect("a request");
+        std::fs::copy(theirs.join("ca.key"), installed(&ours)).expect("copied");
+        let refused = install(&ours, &theirs.join("leaf.pem"), None, None, now);
+        let told = refused.expect_err("no key fits").to_string();
+        let path = pending_key(&ours).display().to_string();
+        assert!(told.starts_with(&path), "{told}");
     }
 
     #[test]

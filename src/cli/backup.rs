@@ -440,6 +440,24 @@ mod tests {
 
     use super::*;
 
+    /// The server may be compromised, and root would read for it what it may not read itself.
+    #[test]
+    fn only_a_copy_of_its_own_in_the_data_directory_itself_is_taken() {
+        const COPY: &str = "users.redb.new-0123456789abcdef";
+        let folder = tempfile::tempdir().expect("a folder");
+        // A link may lead anywhere.
+        let data_dir = folder.path().join("data");
+        let below = format!("data/{COPY}");
+        fs::create_dir_all(data_dir.join("data")).expect("made");
+        let is_taken = |name: &str| opened(&data_dir, &json!({"copy": name})).is_ok();
+        for name in [COPY, &below] {
+            fs::write(data_dir.join(name), "").expect("written");
+        }
+        assert!(is_taken(COPY) && !is_taken(&below));
+        fs::hard_link(data_dir.join(COPY), data_dir.join("other")).expect("linked");
+        assert!(!is_taken(COPY), "it is another file, too");
+    }
+
     #[test]
     fn a_copy_may_take_longer_than_any_other_answer() {
         const PATIENCE: Duration = Duration::from_millis(1);

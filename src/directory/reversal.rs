@@ -313,3 +313,39 @@ impl Reversal {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::audit::AttributeChange;
+    use super::*;
+
+    fn change_of_title(kind: &str, undoes: Vec<u64>) -> UserEvent {
+        UserEvent {
+            time: String::new(),
+            principal: "token:0a:okta".to_owned(),
+            kind: kind.to_owned(),
+            user_name: "jane".to_owned(),
+            version: String::new(),
+            changes: vec![AttributeChange {
+                attribute: "title".to_owned(),
+                before: Value::Null,
+                after: Value::Null,
+            }],
+            undoes,
+        }
+    }
+
+    #[test]
+    fn an_undo_that_may_not_name_all_that_it_undoes_counts_as_somebody_elses_change() {
+        let most = limits::UNDO_CHANGES_TOLD_MAX as u64;
+        for (named, is_own) in [(most - 1, true), (most, false)] {
+            let mut reversal = Reversal::of(UserId::new(1));
+            for change in 1..=named {
+                reversal.take(change, change_of_title("modify", Vec::new()), true);
+            }
+            let undo = change_of_title(UNDO, (1..=named).collect());
+            reversal.take(named + 1, undo, false);
+            assert_eq!(reversal.touched.is_empty(), is_own, "{named}");
+        }
+    }
+}

@@ -109,7 +109,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::order;
-    use super::super::page_slice::in_order_of_creation;
+    use super::super::page_slice::{PageSlice, in_order_of_creation};
     use super::super::position::{Position, Start};
     use super::super::query::Query;
     use super::super::selection::select;
@@ -159,7 +159,7 @@ mod tests {
     }
 
     /// Users who lie far from each other in the index, found by "jane doe", the last by "jane roe".
-    /// None has a row that could be read.
+    /// Every other one is active. None has a row that could be read.
     fn sparse(path: &Path, users: u32) -> Store {
         const APART: u32 = 1000;
         let describe = |_: &[u8]| Err("there is no user".to_owned());
@@ -172,7 +172,7 @@ mod tests {
             };
             let family = if number + 1 == users { "roe" } else { "doe" };
             let facts = Facts {
-                active: Some(true),
+                active: Some(number.is_multiple_of(2)),
                 modified: i64::from(number),
                 text: format!("jane {family}"),
             };
@@ -183,9 +183,8 @@ mod tests {
         store
     }
 
-    /// The number of users found in the index that the query is charged for, and the sequences on
-    /// its page.
-    fn charged(store: &Store, query: &Query<'_>) -> (usize, Vec<u32>) {
+    /// The number of users found in the index that the query is charged for, and its page.
+    fn charged(store: &Store, query: &Query<'_>) -> (usize, PageSlice) {
         let turns = Turns::new(1);
         let mut scan = Scan::new(&ScanCaller::ANYBODY, &turns);
         let snapshot = store.snapshot().expect("open");
@@ -194,7 +193,7 @@ mod tests {
             Some(sort) => order::slice(&snapshot, &users, sort, query, &mut scan).expect("sorted"),
             None => in_order_of_creation(&users, &query.start, query.count),
         };
-        (scan.compared / BYTES_OF_A_USER, slice.sequences)
+        (scan.compared / BYTES_OF_A_USER, slice)
     }
 
     #[test]
@@ -222,25 +221,27 @@ mod tests {
         // Everybody has the word that is looked for first.
         query.search = Some(&last);
         let (looked_at, page) = charged(&store, &query);
-        assert_eq!((looked_at, page.len()), (USERS, 1));
+        assert_eq!((looked_at, page.sequences.len()), (USERS, 1));
         query.is_counted = false;
         query.search = Some(&everybody);
-        for filter in [None, Some(&active)] {
+        for (filter, of_them) in [(None, 1), (Some(&active), 2)] {
             query.filter = filter;
             query.start = Start::Index(1);
             let mut walked = Vec::new();
             loop {
                 let (looked_at, page) = charged(&store, &query);
                 // One more tells of the next page, and the first place is counted from 1.
-                assert!(looked_at <= COUNT + 2, "{looked_at} after {}", walked.len());
-                walked.extend(page.iter().copied());
-                let Some(&sequence) = page.last() else {
+                let most = of_them * (COUNT + 2);
+                assert!(looked_at <= most, "{looked_at} after {}", walked.len());
+                walked.extend(page.sequences.iter().copied());
+                assert_eq!(page.has_after, walked.len() < USERS / of_them, "{of_them}");
+                let Some(&sequence) = page.sequences.last() else {
                     break;
                 };
                 let key = None;
                 query.start = Start::After(Position { key, sequence });
             }
-            assert_eq!(walked.len(), USERS);
+            assert_eq!(walked.len(), USERS / of_them);
             assert!(walked.is_sorted());
         }
     }

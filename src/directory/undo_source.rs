@@ -172,3 +172,41 @@ impl Gathering<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::user_id::UserId;
+    use super::*;
+    use crate::clock::Instant;
+
+    /// Otherwise only its later changes would be undone, and the next slice begins behind it.
+    #[test]
+    fn a_user_whose_changes_do_not_fit_is_left_to_the_next_slice_with_all_of_them() {
+        let now = Instant::from_millis(0);
+        let selection = ToUndo::Since {
+            since: now,
+            token: None,
+        };
+        let mut gathering = Gathering {
+            selection: &selection,
+            since: now.to_string(),
+            after: None,
+            before: None,
+            reversals: BTreeMap::new(),
+            bytes: 0,
+        };
+        let half = limits::UNDO_SLICE_BYTES_MAX / 2;
+        for (sequence, (user, bytes)) in (1..).zip([(1, half), (2, half), (2, 1), (1, 1)]) {
+            let row = json!({
+                "time": now.to_string(), "principal": "token:0a:okta", "kind": "modify",
+                "user": UserId::new(user).to_string(), "userName": "jane", "version": "W/\"2\"",
+                "changes": [], "more": "x".repeat(bytes),
+            });
+            gathering.take(sequence, &row.to_string());
+        }
+        assert!(gathering.reversals.keys().eq([&1]));
+        assert_eq!(gathering.before, Some(2));
+    }
+}

@@ -409,3 +409,32 @@ impl Verification {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::describe;
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::store::Store;
+
+    /// It holds a snapshot, so that no page of that state can be used again.
+    #[test]
+    fn a_verification_that_nobody_continues_is_dropped_after_a_while() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("users.redb");
+        let store = Store::open(&path, Duration::ZERO, describe).expect("a store");
+        let directory = Directory::new(Arc::new(store), Arc::new(SystemClock));
+        let snapshot = directory.read(Ok).expect("open");
+        let begun = Verification::begin(7, snapshot).expect("read");
+        let touched = begun.touched;
+        *ignore_poison(directory.verification.lock()) = Some(begun);
+        let longer = limits::VERIFICATION_IDLE_MAX + Duration::from_millis(1);
+        for (idle, is_kept) in [(limits::VERIFICATION_IDLE_MAX, true), (longer, false)] {
+            directory.drop_verification(touched + idle);
+            let current = ignore_poison(directory.verification.lock());
+            assert_eq!(current.is_some(), is_kept, "{idle:?}");
+        }
+    }
+}

@@ -383,3 +383,35 @@ fn add(sum: &mut Sha256, bytes: &[u8]) {
     sum.update(&(bytes.len() as u64).to_be_bytes());
     sum.update(bytes);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// What another process has written since the backup was made is in no backup.
+    #[test]
+    fn a_store_that_has_changed_since_its_backup_is_not_upgraded() {
+        const FORMAT_3: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/format-3.redb");
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("users.redb");
+        fs::copy(FORMAT_3, &path).expect("copied");
+        let (openings, of) = (AtomicUsize::new(0), path.clone());
+        let opener: Opener = Box::new(move || {
+            if openings.fetch_add(1, Ordering::SeqCst) == 1 {
+                let database = Database::open(&of).expect("a redb file");
+                let txn = database.begin_write().expect("a transaction");
+                let mut settings = txn.open_table(SETTINGS).expect("the table");
+                settings.insert("other", "00000000").expect("written");
+                drop(settings);
+                txn.commit().expect("committed");
+            }
+            file::opener(&of)()
+        });
+        let unsynced = Arc::new(UnsyncedData::of(Some(&path)));
+        let describe = |_: &[u8]| Err("no user is read".to_owned());
+        let outcome = with_backup(&path, &opener, &unsynced, describe);
+        assert!(matches!(outcome, Err(OpenError::Locked)), "{outcome:?}");
+    }
+}

@@ -1,7 +1,12 @@
 //! Tokens that are rotated, revoked or changed.
 
-use golinks_scim::clock::Instant as Moment;
+use std::sync::Arc;
+
+use golinks_scim::access::{Issue, Mode, Scope, Tokens};
+use golinks_scim::clock::{Clock as _, Instant as Moment, SystemClock};
+use golinks_scim::directory::describe;
 use golinks_scim::secret::Secret;
+use golinks_scim::store::{Opener, Store};
 use serde_json::{Value, json};
 
 use super::issue;
@@ -99,6 +104,51 @@ fn rotation_keeps_what_a_token_may_do_and_for_how_long() {
     // The command computes the end before the server notes the time of issue.
     assert!((MONTH - 60..=MONTH).contains(&life(old)), "{old}");
     assert_eq!(life(new), life(old), "{new}");
+}
+
+/// Also under a clock that was ahead when the first token was issued.
+#[test]
+fn a_rotation_gives_a_whole_life_and_prolongs_no_old_token() {
+    const HOUR: i64 = 3600;
+    let opener: Opener = Box::new(|| Ok(Box::new(redb::backends::InMemoryBackend::new())));
+    let store = Store::open_with(opener, describe).expect("a store in memory");
+    let tokens = Tokens::load(Arc::new(store)).expect("none");
+    let now = SystemClock.now();
+    let (ahead, later) = (now.plus_days(10), now.plus_seconds(60));
+    let ends = ahead.plus_days(30);
+    let issue = Issue {
+        name: "okta".to_owned(),
+        scope: Scope::Full,
+        mode: Mode::Compatible,
+        expires: Some(ends),
+        rate_limit: None,
+        allow_from: Vec::new(),
+        issued_by: None,
+    };
+    let issued = tokens.issue(issue, ahead, |_| "{}".to_owned());
+    let (oldest, _) = issued.expect("issued");
+    let rotate = |overlap, now| {
+        let rotated = tokens.rotate("okta", overlap, now, "test", |_, _| "{}".to_owned());
+        rotated.expect("rotated")
+    };
+    let first = rotate(HOUR, now);
+    assert_eq!(
+        first.token.expires,
+        Some(ends),
+        "no earlier than the old one"
+    );
+    let second = rotate(24 * HOUR, later);
+    assert_eq!(second.token.expires, Some(later.plus_days(40)));
+    let end_of = |id: &str| {
+        second
+            .old
+            .iter()
+            .find(|old| old.id == id)
+            .expect("old")
+            .expires
+    };
+    assert_eq!(end_of(&oldest.id), Some(now.plus_seconds(HOUR)));
+    assert_eq!(end_of(&first.token.id), Some(later.plus_days(1)));
 }
 
 /// The token itself stays the same, so nothing has to be typed into the identity provider again.

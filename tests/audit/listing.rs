@@ -2,11 +2,14 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use golinks_scim::clock::Instant;
+use golinks_scim::clock::{Clock as _, Instant, SystemClock};
+use golinks_scim::directory::{Directory, Wanted, Way, describe, event, itself};
+use golinks_scim::store::{Change, Opener, Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -64,6 +67,32 @@ fn the_newest_rows_are_listed_in_order() {
         let refused = talk.server.cli(&[&["audit", "list"], bad].concat());
         assert_eq!(refused.status, Some(status), "{bad:?}: {refused:?}");
     }
+}
+
+/// However large its rows are, an answer is bounded.
+#[test]
+fn a_page_of_large_rows_ends_early_and_the_next_one_goes_on() {
+    let opener: Opener = Box::new(|| Ok(Box::new(redb::backends::InMemoryBackend::new())));
+    let store = Arc::new(Store::open_with(opener, describe).expect("a store in memory"));
+    let details = json!({"what": "x".repeat(100 * 1024)});
+    let details = details.as_object().expect("members");
+    for _ in 0..30 {
+        let row = event(&itself(), SystemClock.now(), "large", details);
+        store.commit(Change::none().audit(row)).expect("written");
+    }
+    let directory = Directory::new(store, Arc::new(SystemClock));
+    let (mut first, mut sequences) = (1, Vec::new());
+    loop {
+        let page = directory.trail(&Wanted::default(), Way::From(first), 1000);
+        let page = page.expect("read");
+        assert!((1..=11).contains(&page.rows.len()), "{}", page.rows.len());
+        sequences.extend(page.rows.iter().map(|row| row["sequence"].as_u64()));
+        match page.next {
+            Some(next) => first = next,
+            None => break,
+        }
+    }
+    assert!(sequences.into_iter().eq((1..=30).map(Some)));
 }
 
 #[test]

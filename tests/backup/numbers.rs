@@ -160,3 +160,27 @@ fn no_number_is_taken_from_a_store_whose_trail_is_damaged() {
         assert_eq!(verified.status, Some(0), "{verified:?}");
     }
 }
+
+/// Numbers are skipped behind a row. A trail without rows has none behind which they could be.
+#[test]
+fn a_trail_without_rows_begins_with_the_first_number() {
+    let server = Server::start();
+    let folder = TempDir::new().expect("a folder");
+    let file = folder.path().join("copy.redb");
+    let file = file.to_str().expect("text");
+    let made = server.cli(&["backup", "create", file]);
+    assert!(made.stdout.contains(", 0 audit rows, "), "{made:?}");
+    server.token("okta");
+    let directory = server.stop_and_keep();
+    assert!(rows(&directory).len() > 1);
+    let restored = cli_in(&directory, &["backup", "restore", file]);
+    assert_eq!(restored.status, Some(0), "{restored:?}");
+    let told = rows(&directory);
+    assert_eq!(
+        (told.len(), &told[0]["sequence"]),
+        (1, &json!(1)),
+        "{told:?}"
+    );
+    let verified = cli_in(&directory, &["audit", "verify"]);
+    assert_eq!(verified.status, Some(0), "{verified:?}");
+}

@@ -159,6 +159,39 @@ fn a_restore_names_who_is_back() {
     }
 }
 
+/// On the two sides of a restore, different people may get the same number.
+#[test]
+fn a_restore_takes_nobody_for_another_with_the_same_number() {
+    let folder = TempDir::new().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let (first, other, list) = (path("first.redb"), path("other.redb"), path("list.csv"));
+    let (mut talk, _) = backed_up(1, &first);
+    let gone = talk.create("later")["id"].to_string();
+    let deleted = talk.server.cli(&["user", "delete", "later", "--yes"]);
+    assert_eq!(deleted.status, Some(0), "{deleted:?}");
+    let directory = talk.server.stop_and_keep();
+    let done = |words: &[&str]| {
+        let output = cli_in(&directory, words);
+        assert_eq!(output.status, Some(0), "{output:?}");
+        output
+    };
+    let restored = done(&["backup", "restore", &first]);
+    let kept_as = restored
+        .stderr
+        .lines()
+        .find_map(|it| it.split_once("is kept as "));
+    let (_, kept_as) = kept_as.expect("it is said where the old one is");
+    std::fs::write(&list, "userName\nnewcomer\n").expect("written");
+    done(&["user", "import", &list]);
+    let shown = lines(&done(&["user", "show", "newcomer", "-o", "jsonl"]).stdout);
+    let id = shown[0]["id"].to_string();
+    assert!(id != gone && id[..9] == gone[..9], "{id} {gone}");
+    done(&["backup", "create", &other]);
+    done(&["backup", "restore", kept_as]);
+    let restored = done(&["backup", "restore", &other]);
+    assert!(!restored.stderr.contains("restored by it"), "{restored:?}");
+}
+
 /// A restore is for damage: wherever the replaced store is damaged, the backup takes its place.
 #[test]
 fn a_restore_reads_nothing_of_a_damaged_store_that_it_needs() {

@@ -95,6 +95,11 @@ fn very_many_leavers_go_by_a_file() {
     let told = desk.diff("hr list.csv", &["--statuses", &nobody]);
     check(&told, 0, &[same, "nobody.csv is not written"]);
     assert!(!Path::new(&nobody).exists(), "it would have no row");
+    desk.write("titles.csv", "userName,title\nback@x,Cook\nnew@x,\n");
+    let told = desk.diff("titles.csv", &["--statuses", &nobody]);
+    check(&told, 1, &["1 difference", "user import"]);
+    let is_named = told.stderr.contains("nobody.csv");
+    assert!(!is_named && !Path::new(&nobody).exists(), "{told:?}");
     for (name, words) in [
         (path("hr list.statuses.csv"), "the file exists already"),
         (path("statuses.jsonl"), "end its name with .csv"),

@@ -4,6 +4,8 @@
 use std::fmt::Write as _;
 use std::fs;
 
+use golinks_scim::limits;
+
 use super::{Desk, check};
 
 /// Alone in the file of rejected rows, the second row would be applied over the first one.
@@ -101,6 +103,24 @@ fn a_name_that_a_row_has_changed_is_nobody_elses_in_the_same_request() {
         );
         assert_eq!(desk.user(new)["title"], "One");
     }
+}
+
+/// Nor does a row that was refused, because somebody else has the name in it, keep out the row about
+/// that one, be it in a later request.
+#[test]
+fn a_name_that_a_refused_row_wanted_is_left_to_whoever_has_it() {
+    let desk = Desk::new();
+    desk.write("a.csv", "userName\nann@x\nbob@x\n");
+    check(&desk.import("a.csv", &[]), 0, &["2 created"]);
+    let id = desk.user("ann@x")["id"].as_str().expect("an id").to_owned();
+    // All but the first of these rows are refused without being sent.
+    let same = ",carl@x,\n".repeat(limits::IMPORT_ROWS_MAX);
+    desk.write(
+        "b.csv",
+        format!("id,userName,title\n{id},bob@x,One\n{same},bob@x,Two\n"),
+    );
+    check(&desk.import("b.csv", &[]), 1, &["1 created, 1 updated"]);
+    assert_eq!(desk.user("bob@x")["title"], "Two");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Calls that fail while users or audit rows are written: nothing acknowledged is lost, reads go
 //! on, and writes resume without help.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use golinks_scim::clock::{Instant as Moment, SystemClock};
 use golinks_scim::directory::{Error, Manner, ToUndo};
 use golinks_scim::http1::{Body, Head};
 use golinks_scim::limits;
+use golinks_scim::scim::User;
 use golinks_scim::store::{Change, StorageFault, WriteError};
 use redb::{ReadableDatabase as _, ReadableTableMetadata as _, TableDefinition};
 use serde_json::Value;
@@ -84,6 +86,31 @@ fn whoever_reads_goes_on_while_the_disk_takes_no_writes() {
     println!("read again after {worst:?} at most, written again after {took:?}");
     assert_eq!(store.fault(), None);
     inspect(&store).expect("sound");
+}
+
+/// After a failed read only a reopened file can be read, and nobody writes who would notice that.
+#[test]
+fn whoever_only_reads_gets_over_a_read_that_fails() {
+    let disk = Disk::default();
+    let store = disk.open();
+    let directory = directory(&store);
+    // More than is cached.
+    let title = "x".repeat(60_000);
+    let count = 2 * limits::STORE_CACHE_BYTES_MIN / title.len();
+    let created = (0..count).map(|number| {
+        let mut attributes = user(&format!("user{number}")).attributes().clone();
+        attributes.insert("title".to_owned(), title.clone().into());
+        let created = directory.create(User::from_attributes(attributes), &caller());
+        created.expect("created").record.id().to_string()
+    });
+    let ids: Vec<String> = created.collect();
+    disk.is_unreadable.store(true, Ordering::SeqCst);
+    for id in &ids {
+        let read = directory.retrieve(id, |_| Ok(()));
+        assert!(read.is_ok(), "{id}: {read:?}");
+    }
+    let is_left = disk.is_unreadable.load(Ordering::SeqCst);
+    assert!(!is_left, "nothing was read from the disk");
 }
 
 /// What a failed sync should have brought to the disk is written again while reads go on.
@@ -204,6 +231,33 @@ fn rows_that_wait_are_not_lost_with_a_commit() {
     assert_eq!(commit(), Err(WriteError::Unavailable));
     wait_until("it comes back", || commit().is_ok());
     assert_eq!(audit_rows(&store), limits::AUDIT_NOTES_MAX as u64 + 1);
+}
+
+/// Nor if it fails later, at any call of the disk. A row may then be there twice.
+#[test]
+fn a_row_that_waits_outlives_an_error_at_any_call_of_its_commit() {
+    for call in 1.. {
+        let disk = Disk::default();
+        let store = disk.open();
+        store.note("{\"kind\":\"noted\"}".to_owned());
+        let next = disk.calls.load(Ordering::SeqCst) + call;
+        disk.fails_at.store(next, Ordering::SeqCst);
+        let commit = || store.commit(Change::none().audit("{}".to_owned()));
+        let outcome = commit();
+        wait_until("it comes back", || commit().is_ok());
+        let mut noted = 0;
+        let look = |_, row: &str| {
+            noted += usize::from(row.contains("noted"));
+            ControlFlow::Continue(())
+        };
+        let snapshot = store.snapshot().expect("open");
+        snapshot.audits_from(1, look).expect("read");
+        assert!(noted > 0, "call {call}: {outcome:?}");
+        if outcome.is_ok() {
+            assert!(call > 2, "{call} calls are too few for a commit");
+            break;
+        }
+    }
 }
 
 /// For a router without a server.

@@ -263,6 +263,8 @@ fn a_revocation_that_is_to_be_written_outlives_a_look_at_the_store() {
     let disk = Disk::default();
     let (store, tokens, now) = disk.open_with_tokens();
     let (okta, _) = tokens.issue(wanted("okta"), now, row).expect("issued");
+    // A token in memory alone is not among those of the store.
+    let (temporary, _) = tokens.issue_temporary("check", Scope::Full, 60, now);
     leave_in_doubt(&disk, &store, &tokens, now);
     let first = disk.calls.load(Ordering::SeqCst);
     disk.hangs.store(true, Ordering::SeqCst);
@@ -282,6 +284,33 @@ fn a_revocation_that_is_to_be_written_outlives_a_look_at_the_store() {
         writing.join().expect("no panic").expect("written");
         revoking.join().expect("no panic").expect("revoked");
     });
+    assert_eq!(tokens.check_again(&temporary, now), Ok(()));
+}
+
+/// A revocation that comes while another one is being written is written after it.
+#[test]
+fn of_two_revocations_on_a_disk_that_hangs_both_are_written() {
+    let disk = Disk::default();
+    let (store, tokens, now) = disk.open_with_tokens();
+    for name in ["one", "two"] {
+        tokens.issue(wanted(name), now, row).expect("issued");
+    }
+    let first = disk.calls.load(Ordering::SeqCst);
+    disk.hangs.store(true, Ordering::SeqCst);
+    std::thread::scope(|scope| {
+        let one = scope.spawn(|| tokens.revoke("one", now, row));
+        wait_until("it hangs", || disk.calls.load(Ordering::SeqCst) > first);
+        let two = scope.spawn(|| tokens.revoke("two", now, row));
+        wait_until("both are refused", || {
+            tokens.unconfirmed_revocations().len() == 2
+        });
+        disk.hangs.store(false, Ordering::SeqCst);
+        for revoking in [one, two] {
+            revoking.join().expect("no panic").expect("revoked");
+        }
+    });
+    let stored = Tokens::load(store).expect("loaded");
+    assert!(stored.list(now).iter().all(|token| token.revoked.is_some()));
 }
 
 /// A revocation that was not confirmed before the end is named: the token may be valid again

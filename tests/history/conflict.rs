@@ -126,19 +126,30 @@ fn the_extension_is_undone_attribute_by_attribute() {
     );
 }
 
-/// Undoing a creation deactivates the user, and the alarm counts that.
+/// Undoing a creation deactivates the user, and the alarm counts that. A rehearsal deactivates nobody.
 #[test]
 fn who_is_deactivated_by_an_undo_is_counted() {
     let mut kept = Kept::new();
     let since = kept.now();
     kept.create("jane", "a");
     let everything = ToUndo::Since { since, token: None };
-    undo(&kept.directory, &everything, false);
     let thresholds = Thresholds {
         deactivations: 50,
         percent: 20,
     };
-    assert_eq!(kept.directory.alarm(thresholds).deactivations, 1);
+    for (is_rehearsed, wanted) in [(true, 0), (false, 1)] {
+        let manner = Manner {
+            is_forced: false,
+            is_rehearsed,
+        };
+        let page = kept
+            .directory
+            .undo(&everything, manner, None, &caller("c"))
+            .expect("done");
+        assert!(page.undone[0].outcome.is_ok(), "{page:?}");
+        let counted = kept.directory.alarm(thresholds).deactivations;
+        assert_eq!(counted, wanted, "{is_rehearsed}");
+    }
 }
 
 /// A user that somebody else has activated stays active: the undo is refused. A user that somebody

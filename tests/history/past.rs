@@ -283,22 +283,30 @@ fn whoever_is_as_before_is_known_without_rows() {
     let then = kept.now();
     let last = kept.create("last", "a");
     let now = record_of(&kept.directory, &one).expect("there");
-    match kept
-        .directory
-        .at("bob", Then::Before(oldest + 1))
-        .expect("read")
-    {
-        Past::Was(was) => assert_eq!(
-            (was.version(), was.last_modified()),
-            (now.version(), now.last_modified())
-        ),
-        other => panic!("{other:?}"),
+    // Before the oldest row that is kept, too: it and all later ones are there.
+    for change in [oldest, oldest + 1] {
+        match kept
+            .directory
+            .at("bob", Then::Before(change))
+            .expect("read")
+        {
+            Past::Was(was) => assert_eq!(
+                (was.version(), was.last_modified()),
+                (now.version(), now.last_modified())
+            ),
+            other => panic!("{change}: {other:?}"),
+        }
     }
     // Even a name that was given up since then is known.
     kept.change(&one, "userName", &json!("robert"), "a");
     kept.change(&last, "userName", &json!("bob"), "a");
-    let was = Some((one, "bob".to_owned()));
+    let was = Some((one.clone(), "bob".to_owned()));
     assert_eq!(kept.who_was("Bob", Then::At(then)), was);
+    // Nobody was changed before then at a time after it.
+    match kept.directory.at(&one, Then::At(then)).expect("read") {
+        Past::Was(was) => assert!(was.last_modified() < then, "{was:?}"),
+        other => panic!("{other:?}"),
+    }
 }
 
 /// Where a variable with a login name is empty, the next one is used.

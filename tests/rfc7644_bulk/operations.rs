@@ -59,6 +59,22 @@ fn section_3_7_every_method_in_one_request() {
 }
 
 #[test]
+fn section_3_7_a_name_that_an_earlier_operation_has_freed_can_be_given_again() {
+    let mut talk = Talk::start(&[]);
+    let results = bulk(
+        &mut talk,
+        &json!([
+            post("one", "jane"),
+            {"method": "DELETE", "path": "/Users/bulkId:one"},
+            post("two", "jane")
+        ]),
+    );
+    assert_eq!(statuses(&results), ["201", "204", "201"]);
+    let found = talk.json("GET", "/Users", None, 200);
+    assert_eq!(found["Resources"][0]["id"], id(&results[2]), "{found}");
+}
+
+#[test]
 fn section_3_7_1_a_failed_operation_changes_nothing_and_undoes_no_other() {
     let mut talk = Talk::start(&[]);
     let old = talk.create("old");

@@ -57,6 +57,25 @@ fn a_restart_does_not_hide_the_last_hour() {
     assert_eq!(here.status()["alarm"]["deactivationsLastHour"], 0);
 }
 
+/// A file may deactivate as many as an identity provider.
+#[test]
+fn who_is_deactivated_by_an_import_is_counted() {
+    let here = Here::open();
+    let ids = users(&here, 3);
+    let rows = ids[..2].iter().enumerate().map(|(line, id)| {
+        let user = json!({"id": id, "active": false});
+        json!({"line": line, "user": user})
+    });
+    let rows: Vec<Value> = rows.collect();
+    for (is_rehearsal, wanted) in [(true, 0), (false, 2)] {
+        let import = json!({"rows": rows, "dryRun": is_rehearsal});
+        let done = here.json("POST", "/admin/users/import", &import);
+        assert_eq!(done["rows"][1]["outcome"], "updated", "{done}");
+        let counted = here.status()["alarm"]["deactivationsLastHour"].clone();
+        assert_eq!(counted, wanted, "{is_rehearsal}");
+    }
+}
+
 /// It is written with the first change after it, but has its own, earlier time.
 #[test]
 fn a_refusal_that_waited_hides_no_deactivation() {

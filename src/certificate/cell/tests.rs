@@ -372,6 +372,11 @@ fn files_that_cannot_be_trusted_are_refused_and_kept() {
         assert_eq!(mode & 0o777, 0o600, "{key}");
     }
     fs::set_permissions(tls.join("leaf.key"), fs::Permissions::from_mode(0o644)).expect("set");
+    let foreseen = examine(&source(folder.path(), None), now());
+    assert!(
+        matches!(foreseen, Err(Error::Exposed { .. })),
+        "{foreseen:?}"
+    );
     let exposed = Cell::open(source(folder.path(), None), now());
     assert!(matches!(exposed, Err(Error::Exposed { .. })), "{exposed:?}");
     fs::set_permissions(tls.join("leaf.key"), fs::Permissions::from_mode(0o600)).expect("set");
@@ -381,6 +386,27 @@ fn files_that_cannot_be_trusted_are_refused_and_kept() {
         fs::read(tls.join("ca.pem")).expect("there"),
         b"not a certificate"
     );
+}
+
+/// Files that cannot be read just now are tried again, and wrong ones only once they have changed.
+#[test]
+fn what_could_not_be_read_is_read_again_without_a_change() {
+    let folder = tempfile::tempdir().expect("a folder");
+    drop(Cell::open(source(folder.path(), None), now()).expect("made"));
+    let tls = folder.path().join("tls");
+    let given = Source::Files {
+        chain: tls.join("leaf.pem"),
+        key: tls.join("leaf.key"),
+        host: "localhost".to_owned(),
+    };
+    let cell = Cell::open(given, now()).expect("good");
+    let is_refused = || cell.reload_if_changed(now()).map(|it| it.is_err());
+    assert_eq!(is_refused(), None);
+    fs::write(tls.join("leaf.pem"), "not a certificate").expect("written");
+    assert_eq!((is_refused(), is_refused()), (Some(true), None));
+    fs::remove_file(tls.join("leaf.pem")).expect("there");
+    fs::create_dir(tls.join("leaf.pem")).expect("made");
+    assert_eq!((is_refused(), is_refused()), (Some(true), Some(true)));
 }
 
 #[test]

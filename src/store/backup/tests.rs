@@ -131,3 +131,17 @@ fn a_user_whose_row_is_damaged_is_in_no_backup() {
         assert_eq!(left.count(), usize::from(is_sound));
     }
 }
+
+/// What is put in place is what was checked, even if somebody writes to the backup meanwhile.
+#[test]
+fn a_backup_that_has_changed_since_it_was_checked_is_not_copied() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let backup = path("backup.redb");
+    fs::write(&backup, "as it was checked").expect("written");
+    let checked = digest_of(&backup).expect("read");
+    copy_exactly(&backup, &path("one"), &checked).expect("the same");
+    fs::write(&backup, "as it is now").expect("written");
+    let refused = copy_exactly(&backup, &path("two"), &checked);
+    assert!(matches!(refused, Err(OpenError::Damaged(_))), "{refused:?}");
+}
