@@ -223,6 +223,19 @@ fn a_hangup_changes_what_can_be_changed_and_tells_the_rest() {
     assert!(statuses[5..].contains(&429), "{statuses:?}");
 }
 
+/// What is typed counts, whatever the file says.
+#[test]
+fn a_level_that_was_typed_outlives_a_hangup() {
+    let server = with_file("", &["--verbose"]);
+    std::fs::write(config_path(&server), "log_level = \"error\"\n").expect("written");
+    // The first reload would set the level, at which the line about the second is not written.
+    for times in 1..=2 {
+        kill_process(server.pid(), Signal::HUP).expect("it runs");
+        let is_done = || server.log().matches("was read again").count() == times;
+        wait_until("it is reloaded", is_done);
+    }
+}
+
 /// A service manager, which listens for what the server says.
 struct Manager {
     socket: UnixDatagram,
