@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use golinks_scim::access::{Issue, Mode, Scope, Tokens};
+use golinks_scim::access::{Issue, Mode, Scope, TokenId, Tokens};
 use golinks_scim::clock::{Clock as _, Instant as Moment, SystemClock};
 use golinks_scim::directory::describe;
 use golinks_scim::secret::Secret;
@@ -139,11 +139,11 @@ fn a_rotation_gives_a_whole_life_and_prolongs_no_old_token() {
     );
     let second = rotate(24 * HOUR, later);
     assert_eq!(second.token.expires, Some(later.plus_days(40)));
-    let end_of = |id: &str| {
+    let end_of = |id: &TokenId| {
         second
             .old
             .iter()
-            .find(|old| old.id == id)
+            .find(|old| old.id == *id)
             .expect("old")
             .expires
     };
