@@ -6,6 +6,7 @@
 //! broken and blocks when it is full; hence a thread of its own. Lines for log collectors are JSON
 //! objects, in which the parts of a request's line are members beside the text.
 
+use std::cell::Cell;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
@@ -28,6 +29,10 @@ const OURS: &str = "golinks_scim";
 const FLUSH_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Pause between two lines that report lost ones, while more keep getting lost.
 const LOST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What the standard library says before it aborts the process because a destructor has panicked
+/// during a panic.
+const LAST_WORDS: &str = "panic in a destructor during cleanup";
 
 /// How lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,8 +68,9 @@ struct Logger {
 
 static LOGGER: OnceLock<Logger> = OnceLock::new();
 
-/// Starts the log. Called once, before anything is logged.
-pub fn start(level: LevelFilter, format: Format) {
+/// Starts the log. Called once, before anything is logged. `when_damaged` is called where the process
+/// would be aborted next, because the store's file makes its library panic over and over.
+pub fn start(level: LevelFilter, format: Format, when_damaged: fn()) {
     let (queue, entries) = sync_channel(limits::LOG_QUEUE_LINES_MAX);
     let dropped = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&dropped);
@@ -83,7 +89,12 @@ pub fn start(level: LevelFilter, format: Format) {
     });
     if log::set_logger(logger).is_ok() {
         log::set_max_level(level);
-        std::panic::set_hook(Box::new(log_panic));
+        std::panic::set_hook(Box::new(move |info| {
+            log_panic(info);
+            if is_end_by_damage(info) {
+                when_damaged();
+            }
+        }));
     }
 }
 
@@ -281,16 +292,30 @@ fn log_panic(info: &PanicHookInfo<'_>) {
     if thread::current().name() == Some(WRITER_THREAD) {
         return;
     }
-    let payload = info.payload();
-    let what = payload
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| payload.downcast_ref::<String>().cloned())
-        .unwrap_or_default();
     let place = info
         .location()
         .map_or_else(String::new, |place| format!(" at {place}"));
-    log::error!("bug{place}: {what}");
+    log::error!("bug{place}: {}", words_of(info));
+}
+
+/// What a panic says.
+fn words_of<'a>(info: &'a PanicHookInfo<'_>) -> &'a str {
+    let payload = info.payload();
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    text.or(payload.downcast_ref::<&str>().copied())
+        .unwrap_or_default()
+}
+
+/// Whether the process is about to abort, because a destructor has panicked during a panic of the
+/// store's library. It does so on a file with damage that it has not noticed when it was opened.
+fn is_end_by_damage(info: &PanicHookInfo<'_>) -> bool {
+    thread_local! {
+        static STORE_HAS_PANICKED: Cell<bool> = const { Cell::new(false) };
+    }
+    if info.location().is_some_and(|it| it.file().contains("redb")) {
+        STORE_HAS_PANICKED.set(true);
+    }
+    words_of(info) == LAST_WORDS && STORE_HAS_PANICKED.get()
 }
 
 /// Makes the text fit on one line: escapes control characters, line separators and characters that

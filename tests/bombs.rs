@@ -2,7 +2,7 @@
 //! handled within bounds, and the server goes on serving.
 
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use golinks_scim::http1::client::Response;
 use golinks_scim::limits;
@@ -20,18 +20,29 @@ fn user(members: &str) -> String {
     format!("{{\"schemas\":[\"{CORE}\"],\"userName\":\"bomb\"{members}}}")
 }
 
-/// No request may take longer, however busy the machine is: what a bomb costs is bounded by the
-/// size of its request.
-const LONGEST: Duration = Duration::from_secs(10);
+/// No request may cost the server more time of the processor, which does not depend on how busy the
+/// machine is: what a bomb costs is bounded by the size of its request.
+const COST_MAX: Duration = Duration::from_secs(10);
+
+/// The time of the processor that the server has used. Linux counts in hundredths of a second.
+fn used(talk: &Talk) -> Duration {
+    let path = format!("/proc/{}/stat", talk.server.pid().as_raw_nonzero());
+    let stat = std::fs::read_to_string(path).expect("it runs");
+    let (_, fields) = stat.rsplit_once(") ").expect("behind its name");
+    let ticks = fields.split(' ').skip(11).take(2);
+    let ticks = ticks.map(|it| it.parse::<u64>().expect("a number"));
+    Duration::from_millis(10 * ticks.sum::<u64>())
+}
 
 fn sent(talk: &mut Talk, method: &str, target: &str, body: &[u8]) -> Response {
     let what = format!(
         "{method} {target} {}",
         String::from_utf8_lossy(&body[..body.len().min(80)])
     );
-    let start = Instant::now();
+    let before = used(talk);
     let response = talk.send_bytes(method, target, JSON, Some(body));
-    assert!(start.elapsed() < LONGEST, "{what}: {:?}", start.elapsed());
+    let cost = used(talk).saturating_sub(before);
+    assert!(cost < COST_MAX, "{what}: {cost:?}");
     if response.status >= 400 {
         scim_error(&response, &what);
     }
@@ -436,9 +447,14 @@ fn large_bodies_at_once_stay_within_memory() {
         for tls in &mut all {
             tls.write_all(last.as_bytes()).expect("taken");
         }
-        for tls in &mut all {
-            assert_eq!(wire::read(tls, false).status, status, "{objects}");
-        }
+        let answers = all.iter_mut().map(|tls| wire::read(tls, false).status);
+        let answers: Vec<u16> = answers.collect();
+        // On a busy machine the wait for a turn may end.
+        let is_allowed = |answer: &u16| [status, 503].contains(answer);
+        assert!(answers.iter().all(is_allowed), "{objects}: {answers:?}");
+        let taken = answers.iter().filter(|&&answer| answer == status).count();
+        let at_least = at_once.min(limits::BULK_BODIES_AT_ONCE_MAX);
+        assert!(taken >= at_least, "{objects}: {answers:?}");
     }
     let path = format!("/proc/{}/status", door.server.pid().as_raw_nonzero());
     let kept = std::fs::read_to_string(path).expect("it runs");

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use golinks_scim::secret;
 use serde_json::Value;
 
 use crate::support::wire::{Door, assert_closed, read};
-use crate::support::{Server, body, cli_in, number, send, wait_until};
+use crate::support::{Server, body, cli_in, number, send};
 
 const CLIENTS: usize = 16;
 
@@ -107,13 +106,14 @@ fn the_last_answer_of_a_connection_says_so() {
     tls.write_all(&door.with_token(&head)).expect("taken");
     let mut interim = [0; 25];
     tls.read_exact(&mut interim).expect("the body is asked for");
+    let mut idle = door.connect();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .expect("taken");
+    assert_eq!(read(&mut idle, false).status, 200);
     rustix::process::kill_process(door.server.pid(), rustix::process::Signal::TERM)
         .expect("it runs");
-    wait_until("nobody is let in", || {
-        TcpStream::connect(door.server.address()).is_err()
-    });
-    // What is left of the beginning of the end.
-    thread::sleep(Duration::from_millis(200));
+    // Idle connections are ended once answers say that they are the last.
+    assert_closed(&mut idle, "an idle connection");
     tls.write_all(user.as_bytes()).expect("taken");
     let answer = read(&mut tls, false);
     let found = (answer.status, answer.header("connection"));

@@ -336,6 +336,25 @@ fn who_reads_beyond_the_last_page_sees_nobody_again() {
     assert_eq!(page(&mut talk, 4, order), ["u4", "u5", "u6"], "goes on");
 }
 
+/// A client may learn the total from the first page, and then ask for the others in any order.
+#[test]
+fn a_new_walk_finds_everybody_whatever_its_order() {
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    for number in 1..=6 {
+        talk.create(&format!("b{number}"));
+    }
+    let order = "&sortBy=userName";
+    for start in [1, 4] {
+        assert_eq!(page(&mut talk, start, order).len(), 3);
+    }
+    for number in 1..=3 {
+        talk.create(&format!("a{number}"));
+    }
+    assert_eq!(page(&mut talk, 1, order), ["a1", "a2", "a3"]);
+    assert_eq!(page(&mut talk, 7, order), ["b4", "b5", "b6"]);
+    assert_eq!(page(&mut talk, 4, order), ["b1", "b2", "b3"]);
+}
+
 /// Walks on until it has listed as many as `totalResults` says, as Okta does.
 fn walk_to_the_total(talk: &mut Talk, mut listed: Vec<String>) -> Vec<String> {
     loop {

@@ -1,9 +1,9 @@
 //! Remembers where pages by index ended. An index says "the 101st", which becomes another user when
 //! an earlier one is deleted or no longer matches a filtered or sorted list: a walk would miss a
 //! user or show one twice. So the end of each page is remembered for a while, and the next page
-//! goes on from the same user. Nothing relies on it: if the end is forgotten, users are counted.
-//! The end of the last page is remembered too: whoever reads until a page is empty must not be shown
-//! its users again when somebody has joined the list before them.
+//! goes on from the same user. Nothing relies on it: if the end is forgotten, users are counted. The
+//! end of the last page is remembered too: whoever reads until a page is empty must not be shown its
+//! users again when somebody has joined the list before them.
 //!
 //! Two walks of one principal through one list look the same. If one comes after the other, the
 //! second must not go on from where the first was, which would show users twice. If both go on at
@@ -56,7 +56,12 @@ impl PageEnds {
             // Another walk has yet to go on from that earlier place; if this one does too, it
             // misses nobody. The time is not renewed, or repeated requests for the first page would
             // keep the place for ever.
-            Some(other) if other.is_awaited(now) && other.place.is_before(&place, sort) => return,
+            // Nor does one that has come to the end of the list.
+            Some(other)
+                if other.is_awaited(now) && (!has_next || other.place.is_before(&place, sort)) =>
+            {
+                return;
+            }
             Some(_) => {}
             None => make_room(&mut known, now),
         }
@@ -77,8 +82,8 @@ impl PageEnds {
         noted.is_fresh(now).then(|| noted.place.clone())
     }
 
-    /// Forgets the ends that an earlier walk left after the page at `index`, which is the last
-    /// page.
+    /// Forgets the ends that an earlier walk left after the page at `index`, which is the first or
+    /// the last page.
     pub(super) fn forget_after(&self, binding: Digest, index: usize) {
         let mut known = self.lock();
         let beyond = known.range((binding, index.saturating_add(1))..=(binding, usize::MAX));
@@ -206,6 +211,7 @@ mod tests {
         assert_eq!(ends.find(who(1), 201, now), None, "an earlier walk's");
 
         note(101, 5, true);
+        note(101, 4, false);
         for index in 0..limits::PAGE_ENDS_MAX {
             ends.note(who(2), index, (place(7), false), None, now);
         }

@@ -186,7 +186,7 @@ impl<'a> Walk<'a> {
     fn note_end(&self, index: usize, page: &Page) {
         let (ends, has_next) = (&self.api.page_ends, page.after().is_some());
         let Some(end) = page.end() else { return };
-        if !has_next {
+        if index == 1 || !has_next {
             ends.forget_after(*self.binding(), index);
         }
         let next = index.saturating_add(page.len());

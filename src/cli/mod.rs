@@ -140,6 +140,7 @@ fn configured(args: Args, program: &str) -> Result<(), Failure> {
         logging::start(
             typed_level.unwrap_or(LevelFilter::Warn),
             logging::Format::Text,
+            end_as_damaged,
         );
         return check::run(&configuration, &sources, program.to_owned(), typed);
     }
@@ -147,7 +148,7 @@ fn configured(args: Args, program: &str) -> Result<(), Failure> {
         .or_else(|problem| without_the_rest(problem, &sources, &args.command))
         .map_err(from_configuration)?;
     let (usual_level, format) = usual_log(&args.command, &configuration);
-    logging::start(typed_level.unwrap_or(usual_level), format);
+    logging::start(typed_level.unwrap_or(usual_level), format, end_as_damaged);
     if let Err(error) = outlived {
         log::warn!("a limit on file sizes would end this without an error message: {error}");
     }
@@ -341,6 +342,17 @@ impl Failure {
             output::failure(&self.what, hint.as_deref());
         }
     }
+}
+
+#[allow(
+    clippy::exit,
+    reason = "otherwise the process is aborted, and nobody knows why"
+)]
+fn end_as_damaged() {
+    let advice = "restore a backup: golinks-scim backup restore FILE";
+    log::error!("the store is damaged: {advice}");
+    logging::flush();
+    std::process::exit(i32::from(status::DATA));
 }
 
 /// Exit statuses: those of `sysexits.h`, 1 for what was refused or not found, and a shell's for

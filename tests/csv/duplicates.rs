@@ -105,8 +105,8 @@ fn a_name_that_a_row_has_changed_is_nobody_elses_in_the_same_request() {
     }
 }
 
-/// Nor does a row that was refused, because somebody else has the name in it, keep out the row about
-/// that one, be it in a later request.
+/// A row that is refused because somebody else has its name does not keep out the row about that
+/// one, not even in a later request.
 #[test]
 fn a_name_that_a_refused_row_wanted_is_left_to_whoever_has_it() {
     let desk = Desk::new();
