@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::args::Audit;
 use super::explain;
-use super::output::{self, Column, Format, Listing, elements, second, text_of};
+use super::output::{self, Column, Format, Listing, column, elements, second, text_of};
 use super::previous_holders::PreviousHolders;
 use super::time_argument::moment;
 use super::{
@@ -26,34 +26,13 @@ const FOLLOW_PAUSE: Duration = Duration::from_millis(300);
 const _: () = assert!(FOLLOW_PAUSE.as_millis() <= 500);
 
 pub(super) const COLUMNS: &[Column] = &[
-    Column {
-        title: "SEQUENCE",
-        cell: |row| text_of(row, "sequence"),
-    },
-    Column {
-        title: "WHEN (UTC)",
-        cell: |row| second(row, "time"),
-    },
-    Column {
-        title: "BY",
-        cell: |row| text_of(row, "principal"),
-    },
-    Column {
-        title: "WHAT",
-        cell: |row| text_of(row, "kind"),
-    },
-    Column {
-        title: "WHO",
-        cell: who,
-    },
-    Column {
-        title: "CHANGES",
-        cell: changes,
-    },
-    Column {
-        title: "REQUEST",
-        cell: |row| text_of(row, "requestId"),
-    },
+    column("SEQUENCE", |row| text_of(row, "sequence")),
+    column("WHEN (UTC)", |row| second(row, "time")),
+    column("BY", |row| text_of(row, "principal")),
+    column("WHAT", |row| text_of(row, "kind")),
+    column("WHO", who),
+    column("CHANGES", changes),
+    column("REQUEST", |row| text_of(row, "requestId")),
 ];
 
 pub(super) fn run(data_dir: &Path, command: Audit, program: &str) -> Result<(), Failure> {

@@ -3,27 +3,18 @@
 use serde_json::{Value, json};
 
 use super::args::Config;
-use super::output::{self, Column, Listing, text_of};
+use super::output::{self, Column, Listing, column, text_of};
 use super::{Failure, tls};
 use crate::config::{Configuration, Fallback, Origin, SETTINGS, default_file, default_text};
 use crate::files;
 
 const COLUMNS: &[Column] = &[
-    Column {
-        title: "SETTING",
-        cell: |row| text_of(row, "name"),
-    },
-    Column {
-        title: "VALUE",
-        cell: |row| match row["value"].as_str() {
-            Some(value) => value.to_owned(),
-            None => text_of(row, "default"),
-        },
-    },
-    Column {
-        title: "ORIGIN",
-        cell: |row| text_of(row, "origin"),
-    },
+    column("SETTING", |row| text_of(row, "name")),
+    column("VALUE", |row| match row["value"].as_str() {
+        Some(value) => value.to_owned(),
+        None => text_of(row, "default"),
+    }),
+    column("ORIGIN", |row| text_of(row, "origin")),
 ];
 
 /// Prints a configuration file to start from.

@@ -166,8 +166,13 @@ pub(super) fn document(format: Format, document: Value) -> Result<(), Failure> {
 
 /// One column of a table.
 pub(super) struct Column {
-    pub(super) title: &'static str,
-    pub(super) cell: fn(&Value) -> String,
+    title: &'static str,
+    cell: fn(&Value) -> String,
+}
+
+/// The column of this title, and what it shows of a row.
+pub(super) const fn column(title: &'static str, cell: fn(&Value) -> String) -> Column {
+    Column { title, cell }
 }
 
 /// The greatest width of a table's column, in columns of the terminal.
@@ -370,14 +375,8 @@ mod tests {
     #[test]
     fn a_long_cell_moves_its_own_line_only() {
         const COLUMNS: &[Column] = &[
-            Column {
-                title: "A",
-                cell: |row| text_of(row, "a"),
-            },
-            Column {
-                title: "B",
-                cell: |_| "b".to_owned(),
-            },
+            column("A", |row| text_of(row, "a")),
+            column("B", |_| "b".to_owned()),
         ];
         let mut listing = Listing::new(Format::Table, COLUMNS);
         let mut text = String::new();

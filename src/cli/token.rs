@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::args::{EVERYWHERE, Token, TokenChange, TokenIssue};
-use super::output::{self, Column, Listing, Report, elements, minute, text_of};
+use super::output::{self, Column, Listing, Report, column, elements, minute, text_of};
 use super::time_argument::{end, seconds};
 use super::{Failure, ask, ask_or_hint, each, status};
 use crate::clock::{Clock, Instant, SystemClock};
@@ -17,81 +17,42 @@ const A_READER: &str = "a file, pipe or terminal";
 /// The command that shows the names of tokens.
 pub(super) const LIST: &str = "{program} token list";
 
-const NAME: Column = Column {
-    title: "NAME",
-    cell: |row| text_of(row, "name"),
-};
-const ID: Column = Column {
-    title: "ID",
-    cell: |row| text_of(row, "id"),
-};
+const NAME: Column = column("NAME", |row| text_of(row, "name"));
+const ID: Column = column("ID", |row| text_of(row, "id"));
 const COLUMNS: &[Column] = &[
     NAME,
     ID,
-    Column {
-        title: "SCOPE",
-        cell: |row| text_of(row, "scope"),
-    },
-    Column {
-        title: "MODE",
-        cell: |row| text_of(row, "mode"),
-    },
-    Column {
-        title: "CREATED (UTC)",
-        cell: |row| minute(row, "created", ""),
-    },
-    Column {
-        title: "EXPIRES (UTC)",
-        cell: |row| minute(row, "expires", "never"),
-    },
-    Column {
-        title: "LAST USED (UTC)",
-        cell: |row| minute(row, "lastUsed", "never"),
-    },
-    Column {
-        title: "FROM",
-        cell: |row| text_of(row, "lastUsedFrom"),
-    },
-    Column {
-        title: "BY",
-        cell: |row| beginning(&text_of(row, "lastUsedBy")),
-    },
-    Column {
-        title: "STATE",
-        cell: |row| text_of(row, "state"),
-    },
+    column("SCOPE", |row| text_of(row, "scope")),
+    column("MODE", |row| text_of(row, "mode")),
+    column("CREATED (UTC)", |row| minute(row, "created", "")),
+    column("EXPIRES (UTC)", |row| minute(row, "expires", "never")),
+    column("LAST USED (UTC)", |row| minute(row, "lastUsed", "never")),
+    column("FROM", |row| text_of(row, "lastUsedFrom")),
+    column("BY", |row| beginning(&text_of(row, "lastUsedBy"))),
+    column("STATE", |row| text_of(row, "state")),
 ];
 
 /// Columns of a single token, for which a list has no room.
 const DETAILS: &[Column] = &[
     NAME,
     ID,
-    Column {
-        title: "ISSUED BY",
-        cell: |row| match text_of(row, "issuedBy") {
-            by if by.is_empty() => "not known".to_owned(),
-            by => by,
-        },
-    },
-    Column {
-        title: "REQUESTS/S",
-        cell: |row| match &row["rateLimit"] {
-            Value::Null => "the server's".to_owned(),
-            rate => rate.to_string(),
-        },
-    },
-    Column {
-        title: "ALLOWED FROM",
-        cell: |row| {
-            let networks = elements(&row["allowFrom"]);
-            let networks: Vec<&str> = networks.iter().filter_map(Value::as_str).collect();
-            if networks.is_empty() {
-                EVERYWHERE.to_owned()
-            } else {
-                networks.join(", ")
-            }
-        },
-    },
+    column("ISSUED BY", |row| match text_of(row, "issuedBy") {
+        by if by.is_empty() => "not known".to_owned(),
+        by => by,
+    }),
+    column("REQUESTS/S", |row| match &row["rateLimit"] {
+        Value::Null => "the server's".to_owned(),
+        rate => rate.to_string(),
+    }),
+    column("ALLOWED FROM", |row| {
+        let networks = elements(&row["allowFrom"]);
+        let networks: Vec<&str> = networks.iter().filter_map(Value::as_str).collect();
+        if networks.is_empty() {
+            EVERYWHERE.to_owned()
+        } else {
+            networks.join(", ")
+        }
+    }),
 ];
 
 pub(super) fn run(client: &mut Client, command: Token, program: &str) -> Result<(), Failure> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use roaring::RoaringBitmap;
 use serde_json::{Value, json};
 
-use super::super::output::{self, Column, Listing, text_of};
+use super::super::output::{self, Column, Listing, column, text_of};
 use super::super::{Failure, ask, quoted, status};
 use super::args::{self, ExportFormat};
 use super::each_page;
@@ -23,26 +23,11 @@ use crate::local::Client;
 const IDS_PER_COMMAND: usize = 50;
 
 const COLUMNS: &[Column] = &[
-    Column {
-        title: "LINE",
-        cell: |row| text_of(row, "line"),
-    },
-    Column {
-        title: "USERNAME",
-        cell: |row| text_of(row, "userName"),
-    },
-    Column {
-        title: "DIFFERENCE",
-        cell: |row| text_of(row, "difference"),
-    },
-    Column {
-        title: "HERE",
-        cell: |row| text_of(row, "here"),
-    },
-    Column {
-        title: "THERE",
-        cell: |row| text_of(row, "there"),
-    },
+    column("LINE", |row| text_of(row, "line")),
+    column("USERNAME", |row| text_of(row, "userName")),
+    column("DIFFERENCE", |row| text_of(row, "difference")),
+    column("HERE", |row| text_of(row, "here")),
+    column("THERE", |row| text_of(row, "there")),
 ];
 
 pub(super) fn run(

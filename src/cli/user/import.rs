@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 
-use super::super::output::{self, Column, Format, Listing, text_of};
+use super::super::output::{self, Column, Format, Listing, column, text_of};
 use super::super::{Failure, ask, status};
 use super::args;
 use super::file::{Line, UserFile, rows_of};
@@ -21,28 +21,16 @@ pub(super) const PROGRESS_EVERY: u64 = 10_000;
 const SHOWN_MAX: u64 = 20;
 
 const COLUMNS: &[Column] = &[
-    Column {
-        title: "LINE",
-        cell: |row| text_of(row, "line"),
-    },
-    Column {
-        title: "OUTCOME",
-        cell: |row| text_of(row, "outcome"),
-    },
-    Column {
-        title: "USERNAME",
-        cell: |row| text_of(row, "userName"),
-    },
-    Column {
-        title: "WHAT",
-        cell: |row| match row["attributes"].as_array() {
-            Some(names) => {
-                let names: Vec<&str> = names.iter().filter_map(Value::as_str).collect();
-                names.join(", ")
-            }
-            None => text_of(row, "reason"),
-        },
-    },
+    column("LINE", |row| text_of(row, "line")),
+    column("OUTCOME", |row| text_of(row, "outcome")),
+    column("USERNAME", |row| text_of(row, "userName")),
+    column("WHAT", |row| match row["attributes"].as_array() {
+        Some(names) => {
+            let names: Vec<&str> = names.iter().filter_map(Value::as_str).collect();
+            names.join(", ")
+        }
+        None => text_of(row, "reason"),
+    }),
 ];
 
 pub(super) fn run(

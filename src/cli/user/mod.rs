@@ -22,7 +22,7 @@ pub(super) use args::User;
 use args::{Add, Selected, Show};
 use file::UserFile;
 
-use super::output::{self, Column, Format, Listing, Report, elements, minute, text_of};
+use super::output::{self, Column, Format, Listing, Report, column, elements, minute, text_of};
 use super::time_argument::moment;
 use super::{Failure, SEARCH, ask, ask_or_hint, each, quoted, status};
 use crate::clock::{Clock, SystemClock};
@@ -35,33 +35,20 @@ use crate::scim::schema::{self, USER_URN};
 const USERS: &str = "/scim/v2/Users";
 
 const COLUMNS: &[Column] = &[
-    Column {
-        title: "USERNAME",
-        cell: marked_user_name,
-    },
-    Column {
-        title: "NAME",
-        cell: full_name,
-    },
-    Column {
-        title: "STATUS",
-        cell: |user| {
-            if is_active(user) {
-                "active"
-            } else {
-                "inactive"
-            }
-            .to_owned()
-        },
-    },
-    Column {
-        title: "LAST CHANGED (UTC)",
-        cell: |user| minute(&user["meta"], "lastModified", ""),
-    },
-    Column {
-        title: "ID",
-        cell: |user| text_of(user, "id"),
-    },
+    column("USERNAME", marked_user_name),
+    column("NAME", full_name),
+    column("STATUS", |user| {
+        if is_active(user) {
+            "active"
+        } else {
+            "inactive"
+        }
+        .to_owned()
+    }),
+    column("LAST CHANGED (UTC)", |user| {
+        minute(&user["meta"], "lastModified", "")
+    }),
+    column("ID", |user| text_of(user, "id")),
 ];
 
 /// Opens and checks the file of users that a command names. `None` if it names none, or if there is

@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 
 use serde_json::{Value, json};
 
-use super::super::output::{self, Column, Format, Listing, elements, text_of};
+use super::super::output::{self, Column, Format, Listing, column, elements, text_of};
 use super::super::time_argument::moment;
 use super::super::{Failure, ask, require_token, status};
 use super::args::Undo;
@@ -14,18 +14,11 @@ use crate::clock::{Clock, SystemClock};
 use crate::local::Client;
 
 const COLUMNS: &[Column] = &[
-    Column {
-        title: "USERNAME",
-        cell: |user| text_of(user, "userName"),
-    },
-    Column {
-        title: "CHANGES",
-        cell: |user| super::history::numbers(elements(&user["changes"])),
-    },
-    Column {
-        title: "UNDONE",
-        cell: outcome,
-    },
+    column("USERNAME", |user| text_of(user, "userName")),
+    column("CHANGES", |user| {
+        super::history::numbers(elements(&user["changes"]))
+    }),
+    column("UNDONE", outcome),
 ];
 
 /// How many users had which outcome.
