@@ -109,59 +109,41 @@ impl Tolerance {
 
     /// A stable name for logs and metrics.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::BooleanAsText => "boolean-as-text",
-            Self::NumberAsText => "number-as-text",
-            Self::ScalarAsText => "scalar-as-text",
-            Self::UnknownAttribute => "unknown-attribute",
-            Self::UnknownSchema => "unknown-schema",
-            Self::MissingSchemas => "missing-schemas",
-            Self::SingleValueForList => "single-value-for-list",
-            Self::PlainValueForComplex => "plain-value-for-complex",
-            Self::ListForSingleValue => "list-for-single-value",
-            Self::SeveralPrimaries => "several-primaries",
-            Self::OperationCase => "operation-case",
-            Self::OperationWithoutPath => "operation-without-path",
-            Self::EmptyOperations => "empty-operations",
-            Self::PathAsMember => "path-as-member",
-            Self::ValuePathCreates => "value-path-creates",
-            Self::RemoveWithValue => "remove-with-value",
-            Self::RemoveSelectsNothing => "remove-selects-nothing",
-            Self::EmptyText => "empty-text",
-            Self::ExtensionWithoutUrn => "extension-without-urn",
-            Self::DotAfterUrn => "dot-after-urn",
-            Self::UnquotedText => "unquoted-text",
-            Self::MalformedText => "malformed-text",
-            Self::ReadOnlyPart => "read-only-part",
-            Self::HollowValue => "hollow-value",
-        }
+        self.row().0
     }
 
     fn error_type(self) -> ErrorType {
+        self.row().1
+    }
+
+    /// Its name, and the error that strict mode answers with.
+    fn row(self) -> (&'static str, ErrorType) {
+        use ErrorType::{InvalidFilter, InvalidSyntax, InvalidValue, Mutability, NoTarget};
         match self {
-            Self::BooleanAsText
-            | Self::NumberAsText
-            | Self::ScalarAsText
-            | Self::SeveralPrimaries
-            | Self::SingleValueForList
-            | Self::PlainValueForComplex
-            | Self::EmptyText
-            | Self::MalformedText
-            | Self::ListForSingleValue => ErrorType::InvalidValue,
-            Self::ValuePathCreates | Self::RemoveSelectsNothing => ErrorType::NoTarget,
-            Self::UnquotedText => ErrorType::InvalidFilter,
-            Self::ReadOnlyPart => ErrorType::Mutability,
-            Self::UnknownAttribute
-            | Self::UnknownSchema
-            | Self::MissingSchemas
-            | Self::OperationCase
-            | Self::OperationWithoutPath
-            | Self::EmptyOperations
-            | Self::PathAsMember
-            | Self::RemoveWithValue
-            | Self::ExtensionWithoutUrn
-            | Self::DotAfterUrn
-            | Self::HollowValue => ErrorType::InvalidSyntax,
+            Self::BooleanAsText => ("boolean-as-text", InvalidValue),
+            Self::NumberAsText => ("number-as-text", InvalidValue),
+            Self::ScalarAsText => ("scalar-as-text", InvalidValue),
+            Self::UnknownAttribute => ("unknown-attribute", InvalidSyntax),
+            Self::UnknownSchema => ("unknown-schema", InvalidSyntax),
+            Self::MissingSchemas => ("missing-schemas", InvalidSyntax),
+            Self::SingleValueForList => ("single-value-for-list", InvalidValue),
+            Self::PlainValueForComplex => ("plain-value-for-complex", InvalidValue),
+            Self::ListForSingleValue => ("list-for-single-value", InvalidValue),
+            Self::SeveralPrimaries => ("several-primaries", InvalidValue),
+            Self::OperationCase => ("operation-case", InvalidSyntax),
+            Self::OperationWithoutPath => ("operation-without-path", InvalidSyntax),
+            Self::EmptyOperations => ("empty-operations", InvalidSyntax),
+            Self::PathAsMember => ("path-as-member", InvalidSyntax),
+            Self::ValuePathCreates => ("value-path-creates", NoTarget),
+            Self::RemoveWithValue => ("remove-with-value", InvalidSyntax),
+            Self::RemoveSelectsNothing => ("remove-selects-nothing", NoTarget),
+            Self::EmptyText => ("empty-text", InvalidValue),
+            Self::ExtensionWithoutUrn => ("extension-without-urn", InvalidSyntax),
+            Self::DotAfterUrn => ("dot-after-urn", InvalidSyntax),
+            Self::UnquotedText => ("unquoted-text", InvalidFilter),
+            Self::MalformedText => ("malformed-text", InvalidValue),
+            Self::ReadOnlyPart => ("read-only-part", Mutability),
+            Self::HollowValue => ("hollow-value", InvalidSyntax),
         }
     }
 }
