@@ -8,7 +8,7 @@
 use serde_json::{Value, json};
 
 use super::check::{Check, USER_SCHEMA};
-use super::common_checks::{conflict, created, deleted, error, provider_config, user};
+use super::common_checks::{conflict, created, deleted, error, provider_config, unchanged, user};
 use super::person::Person;
 use super::step::{Body, Headers, Step, Suite, USER};
 
@@ -26,14 +26,7 @@ pub fn authentik(person: &Person) -> Suite {
     steps.extend(synchronise());
     steps.extend(recreate());
     steps.extend(deactivate_and_delete());
-    let steps = steps
-        .into_iter()
-        .map(|step| step.headers(Headers::Authentik));
-    Suite {
-        name: "AUTHENTIK",
-        variables: person.variables(),
-        steps: steps.collect(),
-    }
+    Suite::new("AUTHENTIK", person, steps).headers(Headers::Authentik)
 }
 
 fn create() -> [Step; 2] {
@@ -96,10 +89,6 @@ fn replacement(given_name: &str, is_active: bool) -> Body {
 
 /// A change, and the same user again in the next synchronisation, which changes nothing.
 fn synchronise() -> [Step; 3] {
-    let unchanged = [
-        Check::equals("meta.version", "{version}"),
-        Check::equals("meta.lastModified", "{lastModified}"),
-    ];
     let kept = || user(kept("{newGivenName}", true));
     [
         Step::put(
@@ -108,11 +97,10 @@ fn synchronise() -> [Step; 3] {
             replacement("{newGivenName}", true),
         )
         .checks(kept())
-        .saves("version", "meta.version")
-        .saves("lastModified", "meta.lastModified"),
+        .saves_version(),
         Step::put("synchronise", "authentik clients", Body::Repeat)
             .checks(kept())
-            .checks(unchanged),
+            .checks(unchanged()),
         Step::get("read", "RFC 7644 3.4.1", USER).checks(kept()),
     ]
 }

@@ -74,6 +74,14 @@ pub(super) fn complete() -> [Check; 9] {
     ]
 }
 
+/// The user has not changed since the step that saved its version.
+pub(super) fn unchanged() -> [Check; 2] {
+    [
+        Check::equals("meta.version", "{version}"),
+        Check::equals("meta.lastModified", "{lastModified}"),
+    ]
+}
+
 /// A SCIM Error whose status is a text (RFC 7644 section 3.12).
 pub(super) fn error(status: u16, text: &'static str) -> Vec<Check> {
     vec![

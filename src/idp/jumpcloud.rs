@@ -11,7 +11,9 @@
 use serde_json::{Value, json};
 
 use super::check::{Check, ENTERPRISE_SCHEMA, USER_SCHEMA};
-use super::common_checks::{DEPARTMENT, created, deleted, error, no_match, one_match, user};
+use super::common_checks::{
+    DEPARTMENT, created, deleted, error, no_match, one_match, unchanged, user,
+};
 use super::person::Person;
 use super::step::{Body, Headers, Step, Suite, USER};
 
@@ -22,12 +24,7 @@ pub fn jumpcloud(person: &Person) -> Suite {
     steps.extend(replace());
     steps.extend(deactivate());
     steps.extend(delete());
-    let steps = steps.into_iter().map(|step| step.headers(Headers::Plain));
-    Suite {
-        name: "JUMPCLOUD",
-        variables: person.variables(),
-        steps: steps.collect(),
-    }
+    Suite::new("JUMPCLOUD", person, steps).headers(Headers::Plain)
 }
 
 /// The name that the administrator types for the test belongs to the customer's domain.
@@ -157,18 +154,14 @@ fn replace() -> [Step; 4] {
             Body::Json(full_user(true)),
         )
         .checks(replaced())
-        .saves("version", "meta.version")
-        .saves("lastModified", "meta.lastModified"),
+        .saves_version(),
         Step::put(
             "replace again",
             "jumpcloud_put_user_full.json",
             Body::Repeat,
         )
         .checks(replaced())
-        .checks([
-            Check::equals("meta.version", "{version}"),
-            Check::equals("meta.lastModified", "{lastModified}"),
-        ]),
+        .checks(unchanged()),
         Step::put(
             "replace with little",
             "jumpcloud_put_user_minimal.json",

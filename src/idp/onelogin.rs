@@ -25,14 +25,7 @@ pub fn onelogin(person: &Person) -> Suite {
     steps.extend(create());
     steps.extend(replace_and_modify_emails());
     steps.extend(deprovision());
-    let steps = steps
-        .into_iter()
-        .map(|step| step.headers(Headers::OneLogin));
-    Suite {
-        name: "ONELOGIN",
-        variables: person.variables(),
-        steps: steps.collect(),
-    }
+    Suite::new("ONELOGIN", person, steps).headers(Headers::OneLogin)
 }
 
 fn new_user(emails: &Value) -> Value {

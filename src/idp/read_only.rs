@@ -18,11 +18,7 @@ pub fn opening(person: &Person, has_users: bool) -> Vec<Reading> {
     let agent = Step::get("read the configurations", "OPPM", "/ServiceProviderConfigs");
     let nobody = "/Users?filter=userName+eq+%22{nobody}%22";
     let entra = Step::get("test the connection", "ENTRA", nobody);
-    let one = |name, step| Suite {
-        name,
-        variables: person.variables(),
-        steps: vec![step],
-    };
+    let one = |name, step| Suite::new(name, person, [step]);
     let suites = [
         okta::aiw_walk(person),
         one("AGENT", agent.checks([Check::Status(200)])),

@@ -21,12 +21,7 @@ pub fn sailpoint(person: &Person) -> Suite {
     steps.extend(create());
     steps.extend(aggregate());
     steps.extend(modify());
-    let steps = steps.into_iter().map(|step| step.headers(Headers::Plain));
-    Suite {
-        name: "SAILPOINT",
-        variables: person.variables(),
-        steps: steps.collect(),
-    }
+    Suite::new("SAILPOINT", person, steps).headers(Headers::Plain)
 }
 
 /// What the connector builds its account schema from. Both configurations are the same.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::check::Check;
+use super::person::Person;
 use super::variables::Variables;
 
 /// Steps that are played in order with shared variables.
@@ -20,6 +21,24 @@ pub struct Suite {
 }
 
 impl Suite {
+    /// These steps, with the values of a person.
+    pub fn new(name: &'static str, person: &Person, steps: impl IntoIterator<Item = Step>) -> Self {
+        Self {
+            name,
+            variables: person.variables(),
+            steps: steps.into_iter().collect(),
+        }
+    }
+
+    /// Changes the client whose header fields are sent in every step.
+    #[must_use]
+    pub fn headers(mut self, headers: Headers) -> Self {
+        for step in &mut self.steps {
+            step.headers = headers;
+        }
+        self
+    }
+
     /// The checks of all steps.
     pub fn checks_count(&self) -> usize {
         self.steps.iter().map(|step| step.checks.len()).sum()
@@ -159,6 +178,13 @@ impl Step {
     pub fn saves(mut self, variable: &'static str, path: &'static str) -> Self {
         self.saves.push((variable, path));
         self
+    }
+
+    /// Saves what `common_checks::unchanged` compares.
+    #[must_use]
+    pub fn saves_version(self) -> Self {
+        self.saves("version", "meta.version")
+            .saves("lastModified", "meta.lastModified")
     }
 
     /// Requires an answer within this time.

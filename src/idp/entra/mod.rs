@@ -36,7 +36,7 @@ pub use validator::entra_validator;
 /// Adds Entra's header fields to the steps, and two values to those of the person: `{guid}`, which
 /// no user has, and `{mailNickname}`, Entra's usual externalId.
 fn suite(name: &'static str, person: &Person, steps: Vec<Step>) -> Suite {
-    let mut variables = person.variables();
+    let mut suite = Suite::new(name, person, steps).headers(Headers::Plain);
     let hex = &person.nobody;
     let parts = [
         &hex[..8],
@@ -45,15 +45,10 @@ fn suite(name: &'static str, person: &Person, steps: Vec<Step>) -> Suite {
         &hex[16..20],
         &hex[20..],
     ];
-    variables.set("guid", parts.join("-"));
+    suite.variables.set("guid", parts.join("-"));
     let nickname = format!("{}{}", person.given_name, person.family_name);
-    variables.set("mailNickname", nickname.to_lowercase());
-    let steps = steps.into_iter().map(|step| step.headers(Headers::Plain));
-    Suite {
-        name,
-        variables,
-        steps: steps.collect(),
-    }
+    suite.variables.set("mailNickname", nickname.to_lowercase());
+    suite
 }
 
 /// A create as Entra's default mappings make it: with read-only `meta`, empty `roles`, and nulls

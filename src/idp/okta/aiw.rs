@@ -5,10 +5,10 @@
 use serde_json::json;
 
 use super::{
-    Body, Check, Person, QUERY_BY_NAME, QUERY_BY_NAME_PLUS, Step, Suite, create, error,
+    Body, Check, Person, QUERY_BY_NAME, QUERY_BY_NAME_PLUS, Step, Suite, conflict, create, error,
     query_nobody,
 };
-use super::{list, query_one, read, test_credentials, user, verify, verify_created};
+use super::{list, query_one, read, test_credentials, unchanged, user, verify, verify_created};
 
 /// A whole life: test, create, replace, deactivate, reactivate, unassign.
 pub fn aiw_walk(person: &Person) -> Suite {
@@ -18,36 +18,25 @@ pub fn aiw_walk(person: &Person) -> Suite {
     steps.extend(deactivate());
     steps.extend(reactivate());
     steps.extend(unassign());
-    Suite {
-        name: "AIW",
-        variables: person.variables(),
-        steps,
-    }
+    Suite::new("AIW", person, steps)
 }
 
 /// What Okta does after an administrator deactivated the user `id` here: its next import finds the
 /// user inactive, and it unassigns the app. If the app is assigned again, the same user comes back.
 pub fn deactivated_then_imported(person: &Person, id: &str) -> Suite {
-    let mut variables = person.variables();
-    variables.set("id", id.to_owned());
     let mut steps = vec![
         query_one("see it inactive", "PLAN C9303", false),
         read("seen")
             .checks([Check::equals("active", false)])
-            .saves("version", "meta.version")
-            .saves("lastModified", "meta.lastModified"),
-        Step::put("unassign", "seen", Body::Echo(json!({"active": false}))).checks(user([
-            Check::equals("active", false),
-            Check::equals("meta.version", "{version}"),
-            Check::equals("meta.lastModified", "{lastModified}"),
-        ])),
+            .saves_version(),
+        Step::put("unassign", "seen", Body::Echo(json!({"active": false})))
+            .checks(user([Check::equals("active", false)]))
+            .checks(unchanged()),
     ];
     steps.extend(reactivate());
-    Suite {
-        name: "DEACTIVATED",
-        variables,
-        steps,
-    }
+    let mut suite = Suite::new("DEACTIVATED", person, steps);
+    suite.variables.set("id", id.to_owned());
+    suite
 }
 
 /// The existence check in both spellings, the create, and creates that must be refused.
@@ -70,8 +59,8 @@ fn assign() -> [Step; 7] {
 fn create_again() -> Step {
     let mut step = create("REF");
     step.name = "create again";
-    step.checks = error(409, "409");
-    step.checks([Check::equals("scimType", "uniqueness")])
+    step.checks = conflict();
+    step
 }
 
 /// A changed given name, with everything else that a merged representation contains: read-only
@@ -101,8 +90,7 @@ fn replace_profile() -> [Step; 7] {
         Step::put("update the profile", "CRUD 6", Body::Echo(changes))
             .checks(replaced())
             .checks([Check::equals("meta.created", "{created}")])
-            .saves("version", "meta.version")
-            .saves("lastModified", "meta.lastModified"),
+            .saves_version(),
         verify(
             "verify the update",
             "CRUD 8",
@@ -119,13 +107,6 @@ fn replace_profile() -> [Step; 7] {
         )
         .checks(replaced()),
         verify("verify it is active", "seen", Check::equals("active", true)),
-    ]
-}
-
-fn unchanged() -> [Check; 2] {
-    [
-        Check::equals("meta.version", "{version}"),
-        Check::equals("meta.lastModified", "{lastModified}"),
     ]
 }
 

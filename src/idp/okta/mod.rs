@@ -25,7 +25,7 @@ mod spec;
 use serde_json::{Value, json};
 
 use super::check::{Check, ERROR_SCHEMA, LIST_SCHEMA, USER_SCHEMA, is_empty, value_at};
-use super::common_checks::{created, error, list, no_match, pathless, user};
+use super::common_checks::{conflict, created, error, list, no_match, pathless, unchanged, user};
 use super::person::Person;
 use super::step::{Body, Credential, Headers, Step, Suite, USER};
 
@@ -37,11 +37,7 @@ pub use spec::{lacks, spec};
 
 /// Creates one complete user, which SPEC step 1 needs.
 pub fn seed(person: &Person) -> Suite {
-    Suite {
-        name: "SEED",
-        variables: person.variables(),
-        steps: vec![create("SPEC 1").saves("id", "id")],
-    }
+    Suite::new("SEED", person, [create("SPEC 1").saves("id", "id")])
 }
 
 /// Deactivates the user `id`, as Okta does at the end of a user's life: it never deletes.

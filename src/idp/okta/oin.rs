@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{
     Check, Credential, Person, QUERY_BY_NAME, Step, Suite, create, query_nobody, query_one,
 };
-use super::{list, pathless, read, test_credentials, user, verify, verify_created};
+use super::{list, pathless, read, test_credentials, unchanged, user, verify, verify_created};
 
 /// A whole life: test, create, modify, deactivate, reactivate, unassign.
 pub fn oin_walk(person: &Person) -> Suite {
@@ -17,11 +17,7 @@ pub fn oin_walk(person: &Person) -> Suite {
     steps.extend(modify_profile());
     steps.extend(deactivate());
     steps.extend(reactivate_and_unassign());
-    Suite {
-        name: "OIN",
-        variables: person.variables(),
-        steps,
-    }
+    Suite::new("OIN", person, steps)
 }
 
 fn bare_token() -> Step {
@@ -80,13 +76,8 @@ fn deactivate() -> [Step; 4] {
             .checks(user([Check::equals("active", false)]))
     };
     [
-        inactive()
-            .saves("version", "meta.version")
-            .saves("lastModified", "meta.lastModified"),
-        inactive().checks([
-            Check::equals("meta.version", "{version}"),
-            Check::equals("meta.lastModified", "{lastModified}"),
-        ]),
+        inactive().saves_version(),
+        inactive().checks(unchanged()),
         verify(
             "verify it is inactive",
             "CRUD 11",

@@ -22,12 +22,7 @@ pub fn spec(person: &Person) -> Suite {
     steps.extend(nobody());
     steps.extend(create());
     steps.extend(last());
-    let steps = steps.into_iter().map(|step| step.headers(Headers::Suite));
-    Suite {
-        name: "SPEC",
-        variables: person.variables(),
-        steps: steps.collect(),
-    }
+    Suite::new("SPEC", person, steps).headers(Headers::Suite)
 }
 
 /// What steps 1 and 2 expect of the first listed user, the oldest, and this user lacks.
