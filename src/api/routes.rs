@@ -37,166 +37,73 @@ use Access::{Administration, Open, Scim};
 use Method::{Delete, Get, Patch, Post, Put};
 use Scope::{Full, Metrics, Provision, Read};
 
-const fn route(method: Method, path: &'static str, access: Access) -> Route {
-    Route {
-        method,
-        path,
-        access,
-    }
+/// Makes the table of one line a route, which `rustfmt` would spread over five.
+macro_rules! routes {
+    ($($method:ident $path:literal $access:expr;)*) => {
+        &[$(Route {
+            method: $method,
+            path: $path,
+            access: $access,
+        }),*]
+    };
 }
 
-static ROUTES: &[Route] = &[
-    route(Get, "/healthz", Open(discovery::healthz)),
-    route(Get, "/", Open(page::to_directory)),
-    route(Get, "/directory", Open(page::index)),
-    route(Get, "/directory/{}", Open(page::file)),
-    route(
-        Get,
-        "/scim/v2/ServiceProviderConfig",
-        Open(discovery::service_provider_config),
-    ),
-    route(
-        Get,
-        "/scim/v2/ServiceProviderConfigs",
-        Scim(Read, discovery::service_provider_configs),
-    ),
-    route(
-        Get,
-        "/scim/v2/ResourceTypes",
-        Scim(Read, discovery::resource_types),
-    ),
-    route(
-        Get,
-        "/scim/v2/ResourceTypes/{}",
-        Scim(Read, discovery::resource_type),
-    ),
-    route(Get, "/scim/v2/Schemas", Scim(Read, discovery::schemas)),
-    route(Get, "/scim/v2/Schemas/{}", Scim(Read, discovery::schema)),
-    route(Get, "/metrics", Scim(Metrics, health::metrics)),
-    route(Get, "/readyz", Scim(Metrics, health::readyz)),
-    route(Get, "/scim/v2", Scim(Read, query::by_parameters)),
-    route(Post, "/scim/v2/.search", Scim(Read, query::by_message)),
-    route(Post, "/scim/v2/Bulk", Scim(Provision, bulk::bulk)),
-    route(Get, "/scim/v2/Users", Scim(Read, query::by_parameters)),
-    route(
-        Post,
-        "/scim/v2/Users/.search",
-        Scim(Read, query::by_message),
-    ),
-    route(Post, "/scim/v2/Users", Scim(Provision, users::create)),
-    route(Get, "/scim/v2/Users/{}", Scim(Read, users::retrieve)),
-    route(Put, "/scim/v2/Users/{}", Scim(Provision, users::replace)),
-    route(Patch, "/scim/v2/Users/{}", Scim(Provision, users::modify)),
-    route(Delete, "/scim/v2/Users/{}", Scim(Full, users::delete)),
-    route(Get, "/scim/v2/Groups", Scim(Read, discovery::no_groups)),
-    route(
-        Post,
-        "/scim/v2/Groups/.search",
-        Scim(Read, discovery::no_groups),
-    ),
-    route(
-        Post,
-        "/scim/v2/Groups",
-        Scim(Read, discovery::groups_not_provisioned),
-    ),
-    route(Get, "/scim/v2/Groups/{}", Scim(Read, discovery::no_group)),
-    route(
-        Put,
-        "/scim/v2/Groups/{}",
-        Scim(Read, discovery::groups_not_provisioned),
-    ),
-    route(
-        Patch,
-        "/scim/v2/Groups/{}",
-        Scim(Read, discovery::groups_not_provisioned),
-    ),
-    route(
-        Delete,
-        "/scim/v2/Groups/{}",
-        Scim(Read, discovery::groups_not_provisioned),
-    ),
-    route(Get, "/scim/v2/Me", Scim(Read, discovery::no_me)),
-    route(Post, "/scim/v2/Me", Scim(Read, discovery::no_me)),
-    route(Put, "/scim/v2/Me", Scim(Read, discovery::no_me)),
-    route(Patch, "/scim/v2/Me", Scim(Read, discovery::no_me)),
-    route(Delete, "/scim/v2/Me", Scim(Read, discovery::no_me)),
-    route(
-        Get,
-        "/admin/installation",
-        Administration(administration::installation),
-    ),
-    route(
-        Post,
-        "/admin/backup",
-        Administration(administration::back_up),
-    ),
-    route(Get, "/admin/users/{}/past", Administration(history::past)),
-    route(Post, "/admin/undo", Administration(history::undo)),
-    route(Post, "/admin/users/import", Administration(import::import)),
-    route(
-        Post,
-        "/admin/users/compare",
-        Administration(import::compare),
-    ),
-    route(
-        Get,
-        "/admin/tokens",
-        Administration(administration::list_tokens),
-    ),
-    route(
-        Post,
-        "/admin/tokens",
-        Administration(administration::issue_token),
-    ),
-    route(
-        Get,
-        "/admin/tokens/{}",
-        Administration(administration::show_token),
-    ),
-    route(
-        Patch,
-        "/admin/tokens/{}",
-        Administration(administration::change_token),
-    ),
-    route(
-        Post,
-        "/admin/tokens/{}/rotate",
-        Administration(administration::rotate_token),
-    ),
+static ROUTES: &[Route] = routes! {
+    Get    "/healthz"                        Open(discovery::healthz);
+    Get    "/"                               Open(page::to_directory);
+    Get    "/directory"                      Open(page::index);
+    Get    "/directory/{}"                   Open(page::file);
+    Get    "/scim/v2/ServiceProviderConfig"  Open(discovery::service_provider_config);
+    Get    "/scim/v2/ServiceProviderConfigs" Scim(Read, discovery::service_provider_configs);
+    Get    "/scim/v2/ResourceTypes"          Scim(Read, discovery::resource_types);
+    Get    "/scim/v2/ResourceTypes/{}"       Scim(Read, discovery::resource_type);
+    Get    "/scim/v2/Schemas"                Scim(Read, discovery::schemas);
+    Get    "/scim/v2/Schemas/{}"             Scim(Read, discovery::schema);
+    Get    "/metrics"                        Scim(Metrics, health::metrics);
+    Get    "/readyz"                         Scim(Metrics, health::readyz);
+    Get    "/scim/v2"                        Scim(Read, query::by_parameters);
+    Post   "/scim/v2/.search"                Scim(Read, query::by_message);
+    Post   "/scim/v2/Bulk"                   Scim(Provision, bulk::bulk);
+    Get    "/scim/v2/Users"                  Scim(Read, query::by_parameters);
+    Post   "/scim/v2/Users/.search"          Scim(Read, query::by_message);
+    Post   "/scim/v2/Users"                  Scim(Provision, users::create);
+    Get    "/scim/v2/Users/{}"               Scim(Read, users::retrieve);
+    Put    "/scim/v2/Users/{}"               Scim(Provision, users::replace);
+    Patch  "/scim/v2/Users/{}"               Scim(Provision, users::modify);
+    Delete "/scim/v2/Users/{}"               Scim(Full, users::delete);
+    Get    "/scim/v2/Groups"                 Scim(Read, discovery::no_groups);
+    Post   "/scim/v2/Groups/.search"         Scim(Read, discovery::no_groups);
+    Post   "/scim/v2/Groups"                 Scim(Read, discovery::groups_not_provisioned);
+    Get    "/scim/v2/Groups/{}"              Scim(Read, discovery::no_group);
+    Put    "/scim/v2/Groups/{}"              Scim(Read, discovery::groups_not_provisioned);
+    Patch  "/scim/v2/Groups/{}"              Scim(Read, discovery::groups_not_provisioned);
+    Delete "/scim/v2/Groups/{}"              Scim(Read, discovery::groups_not_provisioned);
+    Get    "/scim/v2/Me"                     Scim(Read, discovery::no_me);
+    Post   "/scim/v2/Me"                     Scim(Read, discovery::no_me);
+    Put    "/scim/v2/Me"                     Scim(Read, discovery::no_me);
+    Patch  "/scim/v2/Me"                     Scim(Read, discovery::no_me);
+    Delete "/scim/v2/Me"                     Scim(Read, discovery::no_me);
+    Get    "/admin/installation"             Administration(administration::installation);
+    Post   "/admin/backup"                   Administration(administration::back_up);
+    Get    "/admin/users/{}/past"            Administration(history::past);
+    Post   "/admin/undo"                     Administration(history::undo);
+    Post   "/admin/users/import"             Administration(import::import);
+    Post   "/admin/users/compare"            Administration(import::compare);
+    Get    "/admin/tokens"                   Administration(administration::list_tokens);
+    Post   "/admin/tokens"                   Administration(administration::issue_token);
+    Get    "/admin/tokens/{}"                Administration(administration::show_token);
+    Patch  "/admin/tokens/{}"                Administration(administration::change_token);
+    Post   "/admin/tokens/{}/rotate"         Administration(administration::rotate_token);
     // The command line may talk to a server of an earlier release, so the path keeps its old word.
-    route(
-        Post,
-        "/admin/passing-tokens",
-        Administration(administration::issue_temporary_token),
-    ),
-    route(
-        Delete,
-        "/admin/passing-tokens/{}",
-        Administration(administration::forget_temporary_token),
-    ),
-    route(Get, "/admin/status", Administration(health::status)),
-    route(Get, "/admin/audit", Administration(audit::list)),
-    route(
-        Post,
-        "/admin/audit/verification",
-        Administration(audit::verify),
-    ),
-    route(
-        Get,
-        "/admin/explanations/{}",
-        Administration(explanation::explanation),
-    ),
-    route(
-        Post,
-        "/admin/verification",
-        Administration(administration::verify),
-    ),
-    route(
-        Delete,
-        "/admin/tokens/{}",
-        Administration(administration::revoke_token),
-    ),
-];
+    Post   "/admin/passing-tokens"           Administration(administration::issue_temporary_token);
+    Delete "/admin/passing-tokens/{}"        Administration(administration::forget_temporary_token);
+    Get    "/admin/status"                   Administration(health::status);
+    Get    "/admin/audit"                    Administration(audit::list);
+    Post   "/admin/audit/verification"       Administration(audit::verify);
+    Get    "/admin/explanations/{}"          Administration(explanation::explanation);
+    Post   "/admin/verification"             Administration(administration::verify);
+    Delete "/admin/tokens/{}"                Administration(administration::revoke_token);
+};
 
 /// The segments of each route's path, split once.
 static PATTERNS: LazyLock<Vec<(Vec<&'static str>, &'static Route)>> = LazyLock::new(|| {
