@@ -344,13 +344,13 @@ impl Failure {
     }
 }
 
+/// Ends the process where damage to the store would abort it, see [`logging::start`].
 #[allow(
     clippy::exit,
     reason = "otherwise the process is aborted, and nobody knows why"
 )]
 fn end_as_damaged() {
-    let advice = "restore a backup: golinks-scim backup restore FILE";
-    log::error!("the store is damaged: {advice}");
+    log::error!("the store is damaged: {}", filled(RESTORE, "golinks-scim"));
     logging::flush();
     std::process::exit(i32::from(status::DATA));
 }
@@ -420,6 +420,9 @@ fn store_status(error: &OpenError) -> u8 {
     }
 }
 
+/// A hint where the store is damaged.
+const RESTORE: &str = "restore a backup: {program} backup restore FILE";
+
 /// A hint for a user without permission.
 const AS_ROOT: &str = "run this as root, or as the user that runs the server";
 
@@ -428,7 +431,7 @@ fn store_hint(error: &OpenError) -> Option<&'static str> {
         OpenError::Newer(_) => {
             Some("install the version of golinks-scim that wrote it, or a newer one")
         }
-        OpenError::Damaged(_) => Some("restore a backup: {program} backup restore FILE"),
+        OpenError::Damaged(_) => Some(RESTORE),
         OpenError::NotUpgraded { .. } => Some(
             "nothing was changed: fix that and start again, or keep using the version that wrote \
              it",
