@@ -1,8 +1,6 @@
 //! Why a caller is refused, why a token is not issued or changed, and why the tokens of a store are
 //! not loaded.
 
-use std::fmt;
-
 use crate::store::{ReadError, WriteError};
 
 /// Why a credential is refused. The caller gets the same answer for all reasons; the log has the
@@ -71,30 +69,15 @@ impl From<WriteError> for IssueError {
 }
 
 /// Why the tokens of a store are not loaded. Shown as what the administrator reads.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The store is being reopened, or was closed.
+    #[error("the store is not open")]
     Unavailable,
     /// The rows could not be read; [`ReadError::is_transient`] says whether that may pass.
-    Read(ReadError),
+    #[error("{0}")]
+    Read(#[from] ReadError),
     /// The row of the token with this id was read, but is damaged or of a newer version.
+    #[error("the row of token {0} cannot be read")]
     Undecodable(String),
 }
-
-impl From<ReadError> for LoadError {
-    fn from(error: ReadError) -> Self {
-        Self::Read(error)
-    }
-}
-
-impl fmt::Display for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unavailable => f.write_str("the store is not open"),
-            Self::Read(error) => error.fmt(f),
-            Self::Undecodable(id) => write!(f, "the row of token {id} cannot be read"),
-        }
-    }
-}
-
-impl std::error::Error for LoadError {}

@@ -38,7 +38,6 @@ mod tuning;
 mod users;
 mod warnings;
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -138,23 +137,23 @@ pub enum TurnWait<'a> {
 }
 
 /// Why a router cannot be made on a store.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The store's content cannot be used; the text says why.
+    #[error("{0}")]
     Content(String),
     /// The store cannot be read just now, which says nothing about its content; the text says why.
+    #[error("{0}")]
     Read(String),
     /// The store does not accept a write that the start needs.
+    #[error("{}", start_fault(*.0))]
     Write(WriteError),
 }
 
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Content(what) | Self::Read(what) => f.write_str(what),
-            Self::Write(WriteError::Full) => f.write_str("the disk is full"),
-            Self::Write(_) => f.write_str("the disk takes no change: the log says why"),
-        }
+fn start_fault(error: WriteError) -> &'static str {
+    match error {
+        WriteError::Full => "the disk is full",
+        _ => "the disk takes no change: the log says why",
     }
 }
 

@@ -11,7 +11,6 @@ mod files;
 mod request;
 mod source;
 
-use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -65,11 +64,13 @@ impl Names {
 }
 
 /// What is wrong with a certificate or its files, and where.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file could not be read or written.
+    #[error("{0}: {1}")]
     Io(PathBuf, io::Error),
     /// A key file can be read by others.
+    #[error("{path} can be read by others; run: {chmod} {}", quoted(path))]
     Exposed {
         /// The file.
         path: PathBuf,
@@ -77,8 +78,10 @@ pub enum Error {
         chmod: &'static str,
     },
     /// A file does not hold what it should; the text says why.
+    #[error("{0}: {1}")]
     Bad(PathBuf, String),
     /// The chain in the file is for these names, not for the host of the base URL.
+    #[error("{chain}: {}, the host of the base URL", elsewhere(names, host))]
     Elsewhere {
         /// The file.
         chain: PathBuf,
@@ -88,6 +91,7 @@ pub enum Error {
         host: String,
     },
     /// The private authority could not sign.
+    #[error("the private authority cannot sign: {0}")]
     Sign(String),
 }
 
@@ -99,35 +103,14 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io(path, error) => write!(f, "{}: {error}", path.display()),
-            Self::Exposed { path, chmod } => write!(
-                f,
-                "{} can be read by others; run: {chmod} {}",
-                path.display(),
-                quoted(path)
-            ),
-            Self::Bad(path, what) => write!(f, "{}: {what}", path.display()),
-            Self::Elsewhere { chain, names, host } if names.is_empty() => write!(
-                f,
-                "{}: it names no host (it has no subjectAltName), so clients would refuse it for \
-                 {host}, the host of the base URL",
-                chain.display()
-            ),
-            Self::Elsewhere { chain, names, host } => write!(
-                f,
-                "{}: it is for {}, not for {host}, the host of the base URL",
-                chain.display(),
-                names.join(", ")
-            ),
-            Self::Sign(what) => write!(f, "the private authority cannot sign: {what}"),
-        }
+fn elsewhere(names: &[String], host: &str) -> String {
+    if names.is_empty() {
+        return format!(
+            "it names no host (it has no subjectAltName), so clients would refuse it for {host}"
+        );
     }
+    format!("it is for {}, not for {host}", names.join(", "))
 }
-
-impl std::error::Error for Error {}
 
 /// The private authority in the data directory, for commands when no server runs; `None` before the
 /// first start.

@@ -1,7 +1,6 @@
 //! The client's side of HTTP/1.1 (RFC 9112): a request as bytes, an answer as a value. Addresses,
 //! TLS and retries are left to the owner of the connection.
 
-use std::fmt;
 use std::io::{self, Read};
 
 use super::answer::write_field;
@@ -69,43 +68,27 @@ impl Response {
 }
 
 /// Why there is no answer.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum ResponseError {
     /// The connection ended before the first byte. On a kept connection the peer may have
     /// closed it while idle, so an idempotent request may be sent once more on a new one.
+    #[error("the connection was closed without an answer")]
     Closed,
     /// The connection ended within the answer.
+    #[error("the connection was closed within the answer")]
     Truncated,
     /// Reading failed or took too long.
+    #[error("the answer could not be read: {0}")]
     Io(io::Error),
     /// The answer is larger than the caller allows.
+    #[error("the answer is too large")]
     TooLarge,
     /// The answer is not HTTP/1.1 as RFC 9112 defines it.
+    #[error("the answer is not valid HTTP: {0}")]
     Malformed(&'static str),
     /// Bytes follow the answer, although no other request was sent.
+    #[error("bytes follow the end of the answer")]
     Surplus,
-}
-
-impl fmt::Display for ResponseError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Closed => f.write_str("the connection was closed without an answer"),
-            Self::Truncated => f.write_str("the connection was closed within the answer"),
-            Self::Io(error) => write!(f, "the answer could not be read: {error}"),
-            Self::TooLarge => f.write_str("the answer is too large"),
-            Self::Malformed(what) => write!(f, "the answer is not valid HTTP: {what}"),
-            Self::Surplus => f.write_str("bytes follow the end of the answer"),
-        }
-    }
-}
-
-impl std::error::Error for ResponseError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Io(error) => Some(error),
-            _ => None,
-        }
-    }
 }
 
 /// Reads one final answer from `stream`; interim answers are skipped.

@@ -3,7 +3,6 @@
 //! redirects, as no provider does. It decodes the content codings that the tables offer, because a
 //! proxy may use them.
 
-use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
@@ -151,21 +150,28 @@ impl Exchange for Client {
 }
 
 /// Why there is no answer, classified by who can do something about it.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The base URL is not valid; the text says why.
+    #[error("{0}")]
     BaseUrl(String),
     /// The file of authorities contains no usable certificate.
+    #[error("no usable certificate among the trusted ones")]
     Authority,
     /// No address of the host accepted a connection.
+    #[error("cannot connect: {0}")]
     Connect(io::Error),
     /// The TLS handshake failed, most often because the certificate is not trusted.
+    #[error("no TLS connection: {}", words_of(.0))]
     Handshake(io::Error),
     /// No answer came within this time.
+    #[error("no answer within {} s", .0.as_secs())]
     TimedOut(Duration),
     /// The answer did not come or cannot be read.
+    #[error("{0}")]
     Answer(ResponseError),
     /// The request was not sent: see [`super::guard`].
+    #[error("nothing was sent: it is not a user made for this")]
     Withheld,
 }
 
@@ -181,34 +187,10 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::BaseUrl(what) => f.write_str(what),
-            Self::Authority => f.write_str("no usable certificate among the trusted ones"),
-            Self::Connect(error) => write!(f, "cannot connect: {error}"),
-            Self::Handshake(error) => write!(f, "no TLS connection: {}", words_of(error)),
-            Self::TimedOut(wait) => write!(f, "no answer within {} s", wait.as_secs()),
-            Self::Answer(error) => write!(f, "{error}"),
-            Self::Withheld => f.write_str("nothing was sent: it is not a user made for this"),
-        }
-    }
-}
-
 /// Why the TLS handshake failed, in words.
 fn words_of(error: &io::Error) -> String {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
     inner.map_or_else(|| error.to_string(), certificate::words_of)
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Connect(error) | Self::Handshake(error) => Some(error),
-            Self::Answer(error) => Some(error),
-            Self::BaseUrl(_) | Self::Authority | Self::TimedOut(_) | Self::Withheld => None,
-        }
-    }
 }
 
 fn roots(authority_pem: &[u8]) -> Result<RootCertStore, Error> {

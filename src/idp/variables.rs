@@ -3,7 +3,6 @@
 //! provide.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde_json::Value;
 
@@ -14,14 +13,9 @@ use crate::http1::target;
 pub struct Variables(BTreeMap<&'static str, String>);
 
 /// A variable that a text refers to, but that is not set.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no earlier step brought {{{0}}}")]
 pub struct Unset(pub String);
-
-impl fmt::Display for Unset {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no earlier step brought {{{}}}", self.0)
-    }
-}
 
 impl Variables {
     /// Sets or changes a value.

@@ -2,7 +2,6 @@
 //! socket; without one it opens the store itself and calls the same router, so that every command
 //! does the same thing either way.
 
-use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,39 +25,29 @@ use crate::store::{OpenError, Store};
 const LOCK_RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why a request got no answer.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// This data directory holds no store: nothing was ever served from it.
+    #[error("there is no user directory in {0}")]
     NoDirectory(PathBuf),
     /// This user may not open the data directory, the store or the socket.
+    #[error("no permission to open {0}")]
     Forbidden(PathBuf),
     /// No server answers, and the store cannot be opened either.
+    #[error("{0}")]
     Store(OpenError),
     /// The store's content cannot be used.
+    #[error("{0}")]
     Content(String),
     /// The socket's path is too long.
+    #[error("{0}")]
     SocketPath(String),
     /// The server did not answer within this time.
+    #[error("the server did not answer within {} s", .0.as_secs())]
     Silent(Duration),
     /// The conversation with the server broke off.
+    #[error("the server did not answer: {0}")]
     Io(String),
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoDirectory(path) => {
-                write!(f, "there is no user directory in {}", path.display())
-            }
-            Self::Forbidden(path) => write!(f, "no permission to open {}", path.display()),
-            Self::Store(error) => error.fmt(f),
-            Self::Content(what) | Self::SocketPath(what) => f.write_str(what),
-            Self::Silent(wait) => {
-                write!(f, "the server did not answer within {} s", wait.as_secs())
-            }
-            Self::Io(what) => write!(f, "the server did not answer: {what}"),
-        }
-    }
 }
 
 /// The process id of the server that answers at the socket of `data_dir`, if one does.

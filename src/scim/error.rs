@@ -1,8 +1,6 @@
 //! Errors in a SCIM request, in the terms of RFC 7644 section 3.12 and RFC 9865 section 2.1. The
 //! status of each is decided where answers are made, not here.
 
-use std::fmt;
-
 use super::fold::is_unseen;
 use crate::limits;
 
@@ -57,7 +55,8 @@ impl ErrorType {
 }
 
 /// One error in a request, and how to fix it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {detail}", kind.as_str())]
 pub struct Error {
     /// The `scimType`.
     pub kind: ErrorType,
@@ -74,14 +73,6 @@ impl Error {
         }
     }
 }
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.kind.as_str(), self.detail)
-    }
-}
-
-impl std::error::Error for Error {}
 
 /// Quotes a text from a request in a `detail`: shortened, with characters that could mislead
 /// escaped.

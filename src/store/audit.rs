@@ -22,8 +22,6 @@
 //! may have noted those. The numbers in between were never rows of this chain, as the digests
 //! prove.
 
-use std::fmt;
-
 use crate::secret::{Digest, sha256_of_parts};
 
 const VERSION: u8 = 1;
@@ -114,18 +112,22 @@ pub(super) fn encode(position: &ChainPosition, text: &str) -> Vec<u8> {
 }
 
 /// Where the audit chain is broken, and how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("row {sequence} of the audit trail {how}")]
 pub struct ChainBroken {
     /// The row that was changed or is missing.
     pub sequence: u64,
     how: How,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 enum How {
+    #[error("is damaged or was altered")]
     Changed,
+    #[error("is missing")]
     Missing,
     /// Either: numbers that a restore has skipped look like rows that were dropped.
+    #[error("is damaged or was altered, or rows after it are missing")]
     ChangedOrCutOff,
 }
 
@@ -149,17 +151,6 @@ impl ChainBroken {
             sequence,
             how: How::ChangedOrCutOff,
         }
-    }
-}
-
-impl fmt::Display for ChainBroken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.how {
-            How::Changed => "is damaged or was altered",
-            How::Missing => "is missing",
-            How::ChangedOrCutOff => "is damaged or was altered, or rows after it are missing",
-        };
-        write!(f, "row {} of the audit trail {what}", self.sequence)
     }
 }
 

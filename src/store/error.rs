@@ -1,7 +1,6 @@
 //! The store's errors, one type for each kind of operation. What a caller is told is not decided
 //! here but in `api/problem.rs`.
 
-use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -12,13 +11,16 @@ use super::FORMAT;
 pub struct Unavailable;
 
 /// A row could not be read from the file.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
 pub struct ReadError(Cause);
 
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 enum Cause {
+    #[error("the store cannot be read: {0}")]
     File(redb::Error),
     /// Whether the row exists is unknown until everything was checked.
+    #[error("the store has not been checked yet")]
     NotYet,
 }
 
@@ -50,15 +52,6 @@ impl ReadError {
     }
 }
 
-impl fmt::Display for ReadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Cause::File(error) => write!(f, "the store cannot be read: {error}"),
-            Cause::NotYet => f.write_str("the store has not been checked yet"),
-        }
-    }
-}
-
 /// Why a write was not acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteError {
@@ -79,16 +72,20 @@ pub enum WriteError {
 }
 
 /// Why the store cannot be opened.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process holds its lock.
+    #[error("the store is in use by another process")]
     Locked,
     /// It was written by a newer program, with this format version.
+    #[error("the store has format {0}, this program knows formats up to {FORMAT}")]
     Newer(u64),
     /// It was written by an older program, with this format version.
+    #[error("the store has format {0}, of an older program")]
     Older(u64),
     /// It was written by an older program and could not be upgraded. If a backup was made, the
     /// error names it.
+    #[error("the store has format {format} and was not upgraded: {error}")]
     NotUpgraded {
         /// Its format version.
         format: u64,
@@ -96,34 +93,11 @@ pub enum OpenError {
         error: io::Error,
     },
     /// It is not a store, or it is damaged; the text says how.
+    #[error("the store is damaged: {0}")]
     Damaged(String),
     /// The file system returned an error.
-    Io(io::Error),
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Locked => f.write_str("the store is in use by another process"),
-            Self::Newer(found) => write!(
-                f,
-                "the store has format {found}, this program knows formats up to {FORMAT}"
-            ),
-            Self::Older(found) => write!(f, "the store has format {found}, of an older program"),
-            Self::NotUpgraded { format, error } => write!(
-                f,
-                "the store has format {format} and was not upgraded: {error}"
-            ),
-            Self::Damaged(how) => write!(f, "the store is damaged: {how}"),
-            Self::Io(error) => write!(f, "the store cannot be opened: {error}"),
-        }
-    }
-}
-
-impl From<io::Error> for OpenError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
+    #[error("the store cannot be opened: {0}")]
+    Io(#[from] io::Error),
 }
 
 impl From<redb::DatabaseError> for OpenError {

@@ -3,7 +3,6 @@
 //! pages would make Okta lose users, so they count as a fault here.
 
 use std::collections::HashSet;
-use std::fmt;
 
 use serde_json::Value;
 
@@ -35,33 +34,24 @@ pub struct Listed {
 }
 
 /// Why an import is not reliable.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// A page got no answer.
+    #[error("{0}")]
     Exchange(client::Error),
     /// A page was answered with a status other than 200.
+    #[error("a page was answered with {0}")]
     Status(u16),
     /// The page that begins at this index does not follow RFC 7644 section 3.4.2.4.
+    #[error("the page at startIndex {0}: {1}")]
     Page(usize, &'static str),
     /// This id is listed twice.
+    #[error("{0} is listed twice")]
     Twice(String),
     /// More than [`limits::IMPORT_PAGES_MAX`] pages.
+    #[error("no end after {} pages", limits::IMPORT_PAGES_MAX)]
     Endless,
 }
-
-impl fmt::Display for ImportError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exchange(error) => write!(f, "{error}"),
-            Self::Status(status) => write!(f, "a page was answered with {status}"),
-            Self::Page(start, what) => write!(f, "the page at startIndex {start}: {what}"),
-            Self::Twice(id) => write!(f, "{id} is listed twice"),
-            Self::Endless => write!(f, "no end after {} pages", limits::IMPORT_PAGES_MAX),
-        }
-    }
-}
-
-impl std::error::Error for ImportError {}
 
 /// Imports all users, at least one and `count` at a time. Okta uses 100.
 pub fn import(
