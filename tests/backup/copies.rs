@@ -279,7 +279,7 @@ fn a_backup_to_standard_output_is_the_backup() {
 fn a_copy_that_was_abandoned_goes_with_the_next_backup() {
     let server = Server::start();
     let data_dir = server.data_dir();
-    let long_ago = SystemTime::now() - Duration::from_hours(1);
+    let long_ago = SystemTime::now() - Duration::from_secs(3_600);
     let [abandoned, underway] = [("0", long_ago), ("1", SystemTime::now())].map(|(digit, time)| {
         let path = data_dir.join(format!("users.redb.new-{}", digit.repeat(16)));
         let file = File::create_new(&path).expect("made");
