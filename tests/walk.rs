@@ -330,10 +330,24 @@ fn who_reads_beyond_the_last_page_sees_nobody_again() {
     let beyond = talk.json("GET", &target, None, 200);
     assert!(names(&beyond).is_empty(), "{beyond}");
     assert_eq!(beyond["totalResults"], 4, "{beyond}");
+    assert!(page(&mut talk, 7, order).is_empty(), "further by the count");
     talk.create("u6");
     assert_eq!(page(&mut talk, 5, order), ["u6"]);
     assert_eq!(page(&mut talk, 1, order), ["u1", "u2", "u3"], "a new walk");
     assert_eq!(page(&mut talk, 4, order), ["u4", "u5", "u6"], "goes on");
+}
+
+/// An answer is lost, and its page is requested again. Meanwhile somebody listed before was deleted,
+/// and the connection was tested.
+#[test]
+fn a_page_that_is_requested_again_misses_nobody() {
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    let ids = create_nine(&mut talk);
+    page(&mut talk, 1, "");
+    assert_eq!(page(&mut talk, 4, ""), ["u4", "u5", "u6"]);
+    delete(&mut talk, &ids[..1]);
+    talk.json("GET", "/Users?startIndex=1&count=1", None, 200);
+    assert_eq!(page(&mut talk, 4, ""), ["u4", "u5", "u6"]);
 }
 
 /// A client may learn the total from the first page, and then ask for the others in any order.

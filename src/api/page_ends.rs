@@ -29,24 +29,42 @@ pub(super) struct PageEnds {
 }
 
 /// Keyed by who asked for what ([`super::cursor::binding`]) and the index of the next page.
-type Known = BTreeMap<(Digest, usize), PageEnd>;
+type Known = BTreeMap<(Digest, usize), Noted>;
 
-/// The end of a page.
-struct PageEnd {
-    place: Position,
+/// Where a page ended.
+#[derive(Clone)]
+pub(super) struct End {
+    /// The last user on it.
+    pub place: Position,
+    /// How many users it was to have: walks with other counts are other walks.
+    pub count: usize,
+    /// The page after it.
+    pub next: NextPage,
+}
+
+/// The page after a remembered end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NextPage {
+    /// It was not requested yet.
+    Due,
+    /// It was requested. It may be again, because the answer was lost.
+    Requested,
+    /// There was none.
+    Missing,
+}
+
+struct Noted {
+    end: End,
     at: Monotonic,
-    /// Whether there is a next page that was not requested yet.
-    is_next_due: bool,
 }
 
 impl PageEnds {
-    /// Notes that the page before `next_index` of a list in this order ended with the user at
-    /// `place`, and whether another page follows.
+    /// Notes where the page before `next_index` of a list in this order ended.
     pub(super) fn note(
         &self,
         binding: Digest,
         next_index: usize,
-        (place, has_next): (Position, bool),
+        end: End,
         sort: Option<&Sort>,
         now: Monotonic,
     ) {
@@ -58,19 +76,16 @@ impl PageEnds {
             // keep the place for ever.
             // Nor does one that has come to the end of the list.
             Some(other)
-                if other.is_awaited(now) && (!has_next || other.place.is_before(&place, sort)) =>
+                if other.is_awaited(now)
+                    && (end.next == NextPage::Missing
+                        || other.end.place.is_before(&end.place, sort)) =>
             {
                 return;
             }
             Some(_) => {}
             None => make_room(&mut known, now),
         }
-        let noted = PageEnd {
-            place,
-            at: now,
-            is_next_due: has_next,
-        };
-        known.insert(key, noted);
+        known.insert(key, Noted { end, at: now });
     }
 
     /// The user with whom the page before `index` ended, if that is still remembered. It stays
@@ -78,16 +93,23 @@ impl PageEnds {
     pub(super) fn find(&self, binding: Digest, index: usize, now: Monotonic) -> Option<Position> {
         let mut known = self.lock();
         let noted = known.get_mut(&(binding, index))?;
-        noted.is_next_due = false;
-        noted.is_fresh(now).then(|| noted.place.clone())
+        if noted.end.next == NextPage::Due {
+            noted.end.next = NextPage::Requested;
+        }
+        noted.is_fresh(now).then(|| noted.end.place.clone())
     }
 
-    /// Forgets the ends that an earlier walk left after the page at `index`, which is the first or
-    /// the last page.
-    pub(super) fn forget_after(&self, binding: Digest, index: usize) {
+    /// Forgets the ends that an earlier walk with this `count` left after the page at `index`, which
+    /// is the first or the last page.
+    pub(super) fn forget_after(&self, binding: Digest, index: usize, count: usize) {
         let mut known = self.lock();
         let beyond = known.range((binding, index.saturating_add(1))..=(binding, usize::MAX));
-        let left = beyond.filter(|(_, noted)| !noted.is_next_due);
+        let left = beyond.filter(|(_, noted)| match noted.end.next {
+            NextPage::Due => false,
+            // Not by another walk, such as a test of the connection, which reads one user.
+            NextPage::Requested => noted.end.count == count,
+            NextPage::Missing => true,
+        });
         for key in left.map(|(key, _)| *key).collect::<Vec<_>>() {
             known.remove(&key);
         }
@@ -98,13 +120,13 @@ impl PageEnds {
     }
 }
 
-impl PageEnd {
+impl Noted {
     fn is_fresh(&self, now: Monotonic) -> bool {
         now.saturating_duration_since(self.at) <= limits::PAGE_END_DURATION_MAX
     }
 
     fn is_awaited(&self, now: Monotonic) -> bool {
-        self.is_next_due && self.is_fresh(now)
+        self.end.next == NextPage::Due && self.is_fresh(now)
     }
 }
 
@@ -114,7 +136,7 @@ fn make_room(known: &mut Known, now: Monotonic) {
     }
     known.retain(|_, noted| noted.is_fresh(now));
     if known.len() >= limits::PAGE_ENDS_MAX {
-        known.retain(|_, noted| noted.is_next_due);
+        known.retain(|_, noted| noted.end.next != NextPage::Missing);
     }
     let oldest = known.iter().min_by_key(|(_, noted)| noted.at);
     let oldest = oldest.map(|(key, _)| *key);
@@ -127,11 +149,20 @@ fn make_room(known: &mut Known, now: Monotonic) {
 
 #[cfg(test)]
 mod tests {
+    use super::NextPage::{Due, Missing};
     use super::*;
     use std::time::Duration;
 
     fn place(sequence: u8) -> Position {
         Position::decode(&[0, 0, 0, 0, sequence]).expect("a place")
+    }
+
+    fn end(sequence: u8, next: NextPage) -> End {
+        End {
+            place: place(sequence),
+            count: 100,
+            next,
+        }
     }
 
     fn who(number: u8) -> Digest {
@@ -142,7 +173,7 @@ mod tests {
     fn places_are_known_for_a_while_and_not_too_many() {
         let ends = PageEnds::default();
         let start = Monotonic::now();
-        ends.note(who(1), 101, (place(1), true), None, start);
+        ends.note(who(1), 101, end(1, Due), None, start);
         assert_eq!(ends.find(who(1), 101, start), Some(place(1)));
         assert_eq!(ends.find(who(1), 201, start), None);
         assert_eq!(ends.find(who(2), 101, start), None);
@@ -151,7 +182,7 @@ mod tests {
 
         for index in 0..limits::PAGE_ENDS_MAX {
             let when = start + Duration::from_millis(u64::try_from(index).expect("small") + 1);
-            ends.note(who(3), index, (place(2), true), None, when);
+            ends.note(who(3), index, end(2, Due), None, when);
         }
         assert_eq!(ends.lock().len(), limits::PAGE_ENDS_MAX);
         assert_eq!(ends.find(who(1), 101, start), None, "the oldest went");
@@ -164,7 +195,7 @@ mod tests {
         let start = Monotonic::now();
         let late = start + limits::PAGE_END_DURATION_MAX + Duration::from_secs(1);
         let note = |index, sequence, sort: Option<&Sort>, now| {
-            ends.note(who(1), index, (place(sequence), true), sort, now);
+            ends.note(who(1), index, end(sequence, Due), sort, now);
         };
         let find = |index, now| ends.find(who(1), index, now);
         for (first, second, wanted) in [(4, 6, 4), (6, 4, 4)] {
@@ -176,16 +207,18 @@ mod tests {
         // It was used, and then nobody asked for it in time.
         for (second, now) in [(5, start), (6, late)] {
             note(101, second, None, now);
-            assert_eq!(ends.lock()[&(who(1), 101)].place, place(second));
+            assert_eq!(ends.lock()[&(who(1), 101)].end.place, place(second));
         }
 
         note(201, 8, None, late);
         note(301, 9, None, late);
         assert_eq!(find(301, late), Some(place(9)));
-        ends.forget_after(who(2), 1);
-        ends.forget_after(who(1), 301);
+        ends.forget_after(who(2), 1, 100);
+        ends.forget_after(who(1), 301, 100);
         assert!(find(301, late).is_some());
-        ends.forget_after(who(1), 1);
+        ends.forget_after(who(1), 1, 1);
+        assert!(find(301, late).is_some(), "a test of the connection");
+        ends.forget_after(who(1), 1, 100);
         assert_eq!(find(301, late), None);
         assert_eq!(find(201, late), Some(place(8)), "somebody awaits it");
 
@@ -193,28 +226,33 @@ mod tests {
         note(401, 8, None, start);
         note(401, 9, None, start + limits::PAGE_END_DURATION_MAX / 2);
         note(401, 9, None, late);
-        assert_eq!(ends.lock()[&(who(1), 401)].place, place(9));
+        assert_eq!(ends.lock()[&(who(1), 401)].end.place, place(9));
     }
 
     #[test]
     fn the_end_of_a_last_page_stands_in_nobodys_way() {
         let ends = PageEnds::default();
         let now = Monotonic::now();
-        let note = |index, sequence, has_next| {
-            ends.note(who(1), index, (place(sequence), has_next), None, now);
+        let note = |index, sequence, next| {
+            ends.note(who(1), index, end(sequence, next), None, now);
         };
-        note(101, 4, false);
-        note(101, 6, true);
+        note(101, 4, Missing);
+        note(101, 6, Due);
         assert_eq!(ends.find(who(1), 101, now), Some(place(6)), "a later walk");
-        note(201, 4, false);
-        ends.forget_after(who(1), 150);
+        note(201, 4, Missing);
+        ends.forget_after(who(1), 150, 1);
         assert_eq!(ends.find(who(1), 201, now), None, "an earlier walk's");
 
-        note(101, 5, true);
-        note(101, 4, false);
-        for index in 0..limits::PAGE_ENDS_MAX {
-            ends.note(who(2), index, (place(7), false), None, now);
-        }
+        note(101, 5, Due);
+        note(101, 4, Missing);
+        let crowd = || {
+            for index in 0..limits::PAGE_ENDS_MAX {
+                ends.note(who(2), index, end(7, Missing), None, now);
+            }
+        };
+        crowd();
         assert_eq!(ends.find(who(1), 101, now), Some(place(5)), "it is awaited");
+        crowd();
+        assert_eq!(ends.find(who(1), 101, now), Some(place(5)), "asked again");
     }
 }

@@ -8,6 +8,7 @@ use std::time::Instant as Monotonic;
 use super::Api;
 use super::cursor;
 use super::damage::Damages;
+use super::page_ends::{End, NextPage};
 use super::problem::Problem;
 use super::reply::{self, Outcome};
 use super::request::Admission;
@@ -117,22 +118,24 @@ impl<'a> Walk<'a> {
         })
     }
 
+    /// How many users a page may have.
+    fn count(&self) -> usize {
+        let count = self.request.count.unwrap_or(limits::COUNT_DEFAULT);
+        count.min(match self.principal {
+            Principal::Token(_) => limits::COUNT_MAX,
+            Principal::Administrator(_) => limits::ADMINISTRATOR_COUNT_MAX,
+        })
+    }
+
     /// The page that begins at `start`, and the number of the store's state that it shows.
     fn answer(&self, start: Start) -> Result<(Answer, u64), Problem> {
         let (api, principal, request) = (self.api, self.principal, &self.request);
-        let count_max = match principal {
-            Principal::Token(_) => limits::COUNT_MAX,
-            Principal::Administrator(_) => limits::ADMINISTRATOR_COUNT_MAX,
-        };
         let query = Query {
             filter: request.filter.as_ref(),
             search: request.search.as_ref(),
             sort: request.sort,
             start,
-            count: request
-                .count
-                .unwrap_or(limits::COUNT_DEFAULT)
-                .min(count_max),
+            count: self.count(),
             // The command line walks over all users and does not ask how many there are.
             is_counted: matches!(principal, Principal::Token(_))
                 || matches!(request.paging, Paging::Index(_)),
@@ -184,14 +187,26 @@ impl<'a> Walk<'a> {
     }
 
     fn note_end(&self, index: usize, page: &Page) {
-        let (ends, has_next) = (&self.api.page_ends, page.after().is_some());
-        let Some(end) = page.end() else { return };
-        if index == 1 || !has_next {
-            ends.forget_after(*self.binding(), index);
+        let (ends, binding, count) = (&self.api.page_ends, *self.binding(), self.count());
+        let Some(place) = page.end() else { return };
+        let next = match page.after() {
+            Some(_) => NextPage::Due,
+            None => NextPage::Missing,
+        };
+        if index == 1 || next == NextPage::Missing {
+            ends.forget_after(binding, index, count);
         }
-        let next = index.saturating_add(page.len());
-        let (end, sort) = ((end.clone(), has_next), self.request.sort.as_ref());
-        ends.note(*self.binding(), next, end, sort, Monotonic::now());
+        let end = End {
+            place: place.clone(),
+            count,
+            next,
+        };
+        let (now, sort) = (Monotonic::now(), self.request.sort.as_ref());
+        if next == NextPage::Missing && page.len() < count {
+            // Many clients add what they asked for, not what they were given.
+            ends.note(binding, index.saturating_add(count), end.clone(), sort, now);
+        }
+        ends.note(binding, index.saturating_add(page.len()), end, sort, now);
     }
 
     /// The total to report. A client that reads until it has seen the total, as Okta does, must
