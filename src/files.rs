@@ -55,8 +55,14 @@ pub fn make_directory(path: &Path) -> io::Result<()> {
         other => other?,
     }
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let made = rustix::fs::open(path, flags, Mode::empty())?;
-    give_to_owner_of(above, &File::from(made))
+    let given = rustix::fs::open(path, flags, Mode::empty())
+        .map_err(io::Error::from)
+        .and_then(|made| give_to_owner_of(above, &File::from(made)));
+    if given.is_err() {
+        // Left as root's, it would be of no use; the error that matters is the first one.
+        let _ = fs::remove_dir(path);
+    }
+    given
 }
 
 /// Fails with [`io::ErrorKind::PermissionDenied`] if root would write through another user's link.
@@ -141,8 +147,9 @@ pub fn remove_drafts_of(path: &Path, before: i64) {
 /// Gives a complete, synced draft its name. Fails with [`io::ErrorKind::AlreadyExists`] if the name
 /// is taken. The name is on disk when this returns.
 pub fn publish(draft: &Path, path: &Path) -> io::Result<()> {
+    let directory = Directory::of(path)?;
     rename_no_replace(draft, path)?;
-    sync_directory_of(path)
+    directory.confirm()
 }
 
 /// [`publish`] without waiting for the disk.
@@ -155,6 +162,33 @@ pub fn rename_no_replace(draft: &Path, path: &Path) -> io::Result<()> {
         }
         other => Ok(other?),
     }
+}
+
+/// A directory in which a file gets its name. Opened first: whoever may write but not read there
+/// learns so before anything is made.
+pub struct Directory(File);
+
+impl Directory {
+    /// The directory that names `path`.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        File::open(directory_of(path)).map(Self)
+    }
+
+    /// Makes sure that the new name survives a power failure. The error is an [`Unconfirmed`].
+    pub fn confirm(&self) -> io::Result<()> {
+        let synced = self.0.sync_all();
+        synced.map_err(|error| io::Error::other(Unconfirmed(error)))
+    }
+}
+
+/// Why a file that is whole and has its name may be gone after a power failure.
+#[derive(Debug, thiserror::Error)]
+#[error("it is written, but the disk did not confirm it: {0}")]
+pub struct Unconfirmed(io::Error);
+
+/// Whether the file is there, and only unconfirmed.
+pub fn is_unconfirmed(error: &io::Error) -> bool {
+    matches!(error.get_ref(), Some(inner) if inner.is::<Unconfirmed>())
 }
 
 /// Makes sure that names in the directory of `path` survive a power failure.
@@ -201,6 +235,30 @@ pub fn need_room(path: &Path, bytes: u64) -> io::Result<()> {
             free / MIB
         ),
     ))
+}
+
+/// Whether an error about a file is none of the file itself or its path, but of the disk, the network
+/// to it, or the limit on open files. An unknown one counts as one that may pass.
+pub fn may_pass(error: &io::Error) -> bool {
+    let of_the_file = matches!(
+        error.kind(),
+        io::ErrorKind::NotFound
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::AlreadyExists
+            | io::ErrorKind::InvalidData
+            | io::ErrorKind::InvalidInput
+    );
+    let of_its_path = [Errno::LOOP, Errno::NAMETOOLONG, Errno::NXIO];
+    let number = Errno::from_io_error(error);
+    !of_the_file && number.is_none_or(|number| !of_its_path.contains(&number))
+}
+
+/// Whether a name is taken, if only by a link whose target is away, or cannot be looked at: what was
+/// there may come back.
+pub fn is_taken(path: &Path) -> bool {
+    let found = fs::symlink_metadata(path);
+    !found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// The directory that names `path`.

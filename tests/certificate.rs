@@ -19,7 +19,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use crate::support::wire::{Door, PATIENCE, read};
-use crate::support::{Server, number, status};
+use crate::support::{Server, cli_in, number, status};
 
 /// What the log says about a certificate that is served from now on, and about one that is not.
 const READ_AGAIN: &str = "the certificate was read again";
@@ -107,6 +107,36 @@ fn what_is_served_is_told_to_programs_too() {
     let fingerprint = told[0]["authority"]["fingerprint"].as_str().expect("text");
     assert!(shown.stdout.contains(fingerprint), "{told}");
     assert!(!told.to_string().contains("\"der\""), "{told}");
+}
+
+/// The files are links to a disk that is away. Whoever trusts the CA must not be locked out by
+/// another one, nor be shown another certificate than the customer's.
+#[test]
+fn a_certificate_that_is_away_is_not_replaced() {
+    let server = Server::start();
+    let tls = server.data_dir().join("tls");
+    let kept = server.stop_and_keep();
+    let away = kept.path().join("away");
+    for files in [&["ca.pem", "ca.key"][..], &["installed.pem"]] {
+        fs::create_dir(&away).expect("made");
+        for file in files {
+            fs::rename(tls.join(file), away.join(file)).ok();
+            std::os::unix::fs::symlink(away.join(file), tls.join(file)).expect("linked");
+        }
+        fs::rename(&away, kept.path().join("elsewhere")).expect("renamed");
+        let refused = cli_in(&kept, &["serve", "--listen", "127.0.0.1:0"]);
+        assert_eq!(refused.status, Some(78), "{refused:?}");
+        let told = format!("{}: No such file", tls.join(files[0]).display());
+        assert!(refused.stderr.contains(&told), "{refused:?}");
+        for file in files {
+            let link = fs::symlink_metadata(tls.join(file)).expect("there");
+            assert!(link.is_symlink(), "{file}");
+            fs::remove_file(tls.join(file)).expect("removed");
+            fs::rename(kept.path().join("elsewhere").join(file), tls.join(file)).ok();
+        }
+        fs::remove_dir(kept.path().join("elsewhere")).expect("empty");
+    }
+    Server::start_on(kept).stop();
 }
 
 fn put(path: &Path, text: &str) {

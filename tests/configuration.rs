@@ -94,6 +94,9 @@ fn a_file_that_cannot_be_used_is_refused_with_its_line() {
     }
     let absent = server.cli(&["--config", "/none.toml", "user", "list"]);
     assert_eq!(absent.status, Some(78), "{absent:?}");
+    // Reading this one is an I/O error, which may pass: a service manager is to try again.
+    let failing = server.cli(&["--config", "/proc/self/mem", "config", "check"]);
+    assert_eq!(failing.status, Some(74), "{failing:?}");
 }
 
 #[test]

@@ -301,6 +301,60 @@ fn a_file_that_only_root_may_read_is_no_fault_of_its_content() {
     server.stop();
 }
 
+/// Settings that nobody knows of would be the wrong ones: another data directory, another CA.
+#[test]
+fn a_file_of_settings_that_cannot_be_looked_at_is_told() {
+    if !is_root() {
+        return;
+    }
+    let folder = TempDir::new().expect("a folder");
+    let ours = as_user(&Command::new("golinks-scim"), folder.path());
+    let script = format!(
+        "mount -t tmpfs tmpfs /etc && mkdir -m 700 /etc/golinks-scim || exit 99; \
+         echo 'rate_limit = 7' > /etc/golinks-scim/config.toml; \
+         exec setpriv --reuid {USER} --clear-groups {} --data-dir {} config check",
+        text(Path::new(ours.get_program())),
+        text(folder.path()),
+    );
+    let output: Output = without_settings(&mut Command::new("unshare"))
+        .args(["--mount", "sh", "-c", &script])
+        .output()
+        .expect("unshare runs")
+        .into();
+    if [Some(1), Some(99)].contains(&output.status) {
+        println!("skipped: nothing can be mounted here: {output:?}");
+        return;
+    }
+    assert_eq!(output.status, Some(77), "{output:?}");
+    let told = "/etc/golinks-scim/config.toml: Permission denied";
+    assert!(output.stderr.contains(told), "{output:?}");
+}
+
+/// A drop box: whoever may write but not read there cannot make sure that a name is on disk.
+#[test]
+fn nothing_is_left_where_a_name_cannot_be_confirmed() {
+    if !is_root() {
+        return;
+    }
+    let server = start(TempDir::new().expect("a directory for the test"));
+    let data = server.data_dir();
+    let folder = data.parent().expect("of the test");
+    let drop_box = folder.join("drop");
+    fs::create_dir(&drop_box).expect("made");
+    fs::set_permissions(&drop_box, fs::Permissions::from_mode(0o1733)).expect("set");
+    let file = drop_box.join("copy");
+    for arguments in [
+        ["backup", "create", text(&file)],
+        ["user", "export", text(&file)],
+    ] {
+        let command = as_user(command_on(&data).args(arguments), folder).output();
+        let refused: Output = command.expect("the binary runs").into();
+        assert_eq!(refused.status, Some(77), "{refused:?}");
+        let left = fs::read_dir(&drop_box).expect("root may").count();
+        assert_eq!(left, 0, "{refused:?}");
+    }
+}
+
 /// The data directory belongs to another user, whose account somebody may have broken into.
 #[test]
 fn root_takes_nothing_but_a_copy_from_the_data_directory() {

@@ -40,6 +40,8 @@ const SIBLINGS: &[(&str, &str)] = &[
     ("config", "limits"),
     // A token that was put in the wrong place must not be shown.
     ("config", "secret"),
+    // Whether a file that cannot be read may be readable later.
+    ("config", "files"),
     // The names of drafts are random.
     ("files", "secret"),
     // A turn is a lock with a queue.

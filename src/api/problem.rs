@@ -360,7 +360,7 @@ impl From<directory::Error> for Problem {
             directory::Error::Unavailable => Self::retry(
                 503,
                 limits::RETRY_DISK_SECONDS,
-                "the directory cannot be read right now: the server keeps retrying; if this \
+                "the directory cannot be read right now: a running server keeps retrying; if this \
                  persists, check its disk",
             ),
         }
@@ -377,14 +377,14 @@ impl From<WriteError> for Problem {
             WriteError::Unavailable | WriteError::Closed => Self::retry(
                 503,
                 limits::RETRY_DISK_SECONDS,
-                "the store cannot be written right now and nothing was changed: the server keeps \
-                 retrying; if this persists, check its disk",
+                "the store cannot be written right now and nothing was changed: a running server \
+                 keeps retrying; if this persists, check its disk",
             ),
             WriteError::Full => Self::retry(
                 503,
                 limits::RETRY_DISK_SECONDS,
-                "the server's disk is full and nothing was changed: free some space; the server \
-                 then resumes by itself",
+                "the server's disk is full and nothing was changed: free some space; a running \
+                 server then resumes by itself",
             ),
             WriteError::Unknown => Self::retry(
                 503,

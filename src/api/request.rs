@@ -277,7 +277,8 @@ impl Admission {
 
     /// The problem in the form that suits this caller.
     pub(super) fn told(&self, problem: Problem) -> Problem {
-        match self.principal.as_ref().map(Principal::mode) {
+        let token = self.principal.as_ref().and_then(Principal::token);
+        match token.map(|token| token.mode) {
             Some(Mode::Compatible) if !self.is_read() => problem.for_identity_providers(),
             _ => problem,
         }

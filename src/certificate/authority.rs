@@ -13,6 +13,7 @@ use time::OffsetDateTime;
 use super::chain::{self, Facts};
 use super::{Error, Names, files};
 use crate::clock::Instant;
+use crate::files::is_taken;
 use crate::limits;
 use crate::secret;
 
@@ -42,10 +43,11 @@ impl PrivateFiles {
         }
     }
 
-    /// Whether there is an authority, or remains of one that clients may trust. A key alone is left
-    /// by a first start that was cut short: nobody has ever seen its certificate.
+    /// Whether there is an authority, or remains of one that clients may trust, even if they cannot
+    /// be read just now. A key alone is left by a first start that was cut short: nobody has ever
+    /// seen its certificate.
     pub(super) fn are_there(&self) -> bool {
-        self.authority.exists() || self.leaf.exists() && self.authority_key.exists()
+        is_taken(&self.authority) || is_taken(&self.leaf) && is_taken(&self.authority_key)
     }
 }
 

@@ -35,8 +35,9 @@ pub(super) fn write_certificate(path: &Path, pem: &str) -> Result<(), Error> {
 }
 
 fn replace(draft: &Path, path: &Path) -> io::Result<()> {
+    let directory = files::Directory::of(path)?;
     fs::rename(draft, path)?;
-    files::sync_directory_of(path)
+    directory.confirm()
 }
 
 /// Writes a file whose content appears under its name all at once, and is on disk when this

@@ -19,6 +19,7 @@ use super::authority::{COMMON_NAME_CHARS_MAX, san};
 use super::chain::{Chain, certificates};
 use super::{Error, Names, files};
 use crate::clock::Instant;
+use crate::files::is_taken;
 
 /// The file of an installed chain and its key.
 pub(super) fn installed(directory: &Path) -> PathBuf {
@@ -27,7 +28,7 @@ pub(super) fn installed(directory: &Path) -> PathBuf {
 
 /// Whether a chain was installed.
 pub(super) fn is_installed(directory: &Path) -> bool {
-    installed(directory).exists()
+    is_taken(&installed(directory))
 }
 
 fn pending_key(directory: &Path) -> PathBuf {

@@ -175,10 +175,15 @@ fn follow(data_dir: &Path, format: Format) -> Result<(), Failure> {
     let end = ask(&mut client, "GET", "/admin/audit?count=1", None)?;
     let mut first = end["end"].as_u64().unwrap_or(1);
     let mut listing = Listing::new(format, COLUMNS);
+    let mut is_waiting = false;
     loop {
         let target = format!("/admin/audit?first={first}&count=1000");
         match ask(&mut client, "GET", &target, None) {
             Ok(page) => {
+                if is_waiting {
+                    output::say("the server answers again");
+                    is_waiting = false;
+                }
                 let rows = elements(&page["rows"]);
                 if !rows.is_empty() {
                     listing.page(rows)?;
@@ -190,10 +195,15 @@ fn follow(data_dir: &Path, format: Format) -> Result<(), Failure> {
                 }
             }
             Err(failure) => {
-                log::debug!("{}: waiting for the server", failure.what);
+                if !is_waiting {
+                    output::say(&output::printable(&format!("{}: waiting", failure.what)));
+                    is_waiting = true;
+                }
                 thread::sleep(FOLLOW_PAUSE);
-                if let Ok(Some(again)) = connect() {
-                    client = again;
+                match connect() {
+                    Ok(Some(again)) => client = again,
+                    Err(failure) if failure.status == status::PERMISSION => return Err(failure),
+                    Ok(None) | Err(_) => {}
                 }
             }
         }

@@ -73,7 +73,8 @@ fn create(data_dir: &Path, file: &Path) -> Result<(), Failure> {
     if fs::symlink_metadata(&file).is_ok() {
         return Err(not_moved(&file, &io::ErrorKind::AlreadyExists.into()));
     }
-    files::need_room(&file, 0).map_err(|error| not_moved(&file, &error))?;
+    let room = files::Directory::of(&file).and_then(|_| files::need_room(&file, 0));
+    room.map_err(|error| not_moved(&file, &error))?;
     with_client(data_dir, |client| {
         let made = copied(client, &file)?;
         take(data_dir, &made, &file).map_err(|error| not_moved(&file, &error))?;
@@ -166,24 +167,34 @@ fn opened(data_dir: &Path, made: &Value) -> io::Result<(PathBuf, File)> {
 /// Moves the server's copy to `file`, owned by this command's user and readable by nobody else.
 fn take(data_dir: &Path, made: &Value, file: &Path) -> io::Result<()> {
     let (copy, from) = opened(data_dir, made)?;
-    let owner = from.metadata()?.uid();
+    let directory = files::Directory::of(file)?;
     // Link the open file: its name may be another file's by now. Where links cannot be made, above
     // all across file systems, the bytes are copied.
     let by_descriptor = format!("/proc/self/fd/{}", from.as_raw_fd());
     let linked = rustix::fs::linkat(CWD, by_descriptor, CWD, file, AtFlags::SYMLINK_FOLLOW);
     // From here on no copy is left behind, however this ends.
-    fs::remove_file(&copy)?;
+    let removed = fs::remove_file(&copy);
     match linked {
         Ok(()) => {
-            let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
-            if owner != user.as_raw() {
-                rustix::fs::fchown(&from, Some(user), Some(group))?;
+            let owned = removed.and_then(|()| give_to_this_user(&from));
+            if owned.is_err() {
+                // The error that matters is the first one.
+                let _ = fs::remove_file(file);
             }
-            files::sync_directory_of(file)
+            owned?;
+            directory.confirm()
         }
         Err(Errno::EXIST) => Err(io::ErrorKind::AlreadyExists.into()),
-        Err(_) => copy_to(from, file),
+        Err(_) => removed.and_then(|()| copy_to(from, file)),
     }
+}
+
+fn give_to_this_user(file: &File) -> io::Result<()> {
+    let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
+    if file.metadata()?.uid() != user.as_raw() {
+        rustix::fs::fchown(file, Some(user), Some(group))?;
+    }
+    Ok(())
 }
 
 fn copy_to(mut from: File, file: &Path) -> io::Result<()> {
@@ -266,13 +277,13 @@ fn restore(config: &config::Serve, file: &Path, program: &str) -> Result<(), Fai
             "tls/ is not part of a backup and is missing here: the next start makes a new CA",
         );
     }
-    tell(&described_backup(&restored.backup))?;
+    let told = output::done(tell(&described_backup(&restored.backup)));
     match restored.unconfirmed {
         Some(error) => {
             let what = format!("the backup was restored, but the disk did not confirm it: {error}");
             Err(Failure::new(status::IO, what).hint("check the disk, then restore it again"))
         }
-        None => Ok(()),
+        None => told,
     }
 }
 

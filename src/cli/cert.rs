@@ -14,8 +14,8 @@ use crate::certificate::{self, Names};
 use crate::clock::{Clock, Instant, SystemClock};
 use crate::config::{self, BaseUrl};
 use crate::fix::filled;
-use crate::limits;
 use crate::local::Client;
+use crate::{files, limits};
 
 pub(super) fn run(config: &config::Serve, command: Cert, program: &str) -> Result<(), Failure> {
     let data_dir = &config.data_dir;
@@ -240,7 +240,10 @@ fn failure(error: &certificate::Error) -> Failure {
         certificate::Error::Io(..) => status::IO,
         _ => status::REFUSED,
     };
-    let failure = Failure::new(code, format!("{error} (nothing was changed)"));
+    let failure = match error {
+        certificate::Error::Io(_, io) if files::is_unconfirmed(io) => Failure::new(code, error),
+        _ => Failure::new(code, format!("{error} (nothing was changed)")),
+    };
     match error {
         _ if code == status::PERMISSION => failure.hint(AS_ROOT),
         certificate::Error::Elsewhere { host, names, .. } if names.is_empty() => {

@@ -34,7 +34,7 @@ use clap_complete::Shell;
 use log::LevelFilter;
 
 use crate::access::Administrator;
-use crate::config::{Configuration, Key, Sources};
+use crate::config::{Blame, Configuration, Key, Sources};
 use crate::fix::{filled, quoted};
 use crate::limits;
 use crate::local::{self, Client};
@@ -245,7 +245,7 @@ fn without_the_rest(
             | Command::Cert(_)
             | Command::Guide { .. }
     );
-    if problem.is_usage || !is_content {
+    if problem.blame == Blame::Flag || !is_content {
         return Err(problem);
     }
     let Some(mut configuration) = Configuration::of_data_dir(sources) else {
@@ -269,10 +269,11 @@ fn usual_log(command: &Command, configuration: &Configuration) -> (LevelFilter, 
 }
 
 fn from_configuration(problem: crate::config::Error) -> Failure {
-    let code = match &problem {
-        problem if problem.is_usage => status::USAGE,
-        problem if problem.is_forbidden => status::PERMISSION,
-        _ => status::CONFIGURATION,
+    let code = match problem.blame {
+        Blame::Flag => status::USAGE,
+        Blame::Setting => status::CONFIGURATION,
+        Blame::Permission => status::PERMISSION,
+        Blame::System => status::IO,
     };
     Failure::new(code, problem.what).hint(problem.hint)
 }

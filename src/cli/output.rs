@@ -195,6 +195,21 @@ pub(super) struct Report {
     count: u64,
 }
 
+/// What reporting something that was done has come to.
+pub(super) fn done(told: Result<(), Failure>) -> Result<(), Failure> {
+    told.map_err(|failure| {
+        let why = if failure.is_reader_gone() {
+            "standard output was closed".to_owned()
+        } else {
+            failure.what
+        };
+        Failure::new(
+            status::IO,
+            format!("it was done, but could not be reported: {why}"),
+        )
+    })
+}
+
 impl Report {
     pub(super) fn new(format: Format) -> Self {
         let is_for_people = format == Format::Table;
@@ -227,17 +242,7 @@ impl Report {
             // Nothing was done, so there is only the reason to report.
             return outcome;
         }
-        let told = told.map_err(|failure| {
-            let why = if failure.is_reader_gone() {
-                "standard output was closed".to_owned()
-            } else {
-                failure.what
-            };
-            Failure::new(
-                status::IO,
-                format!("it was done, but could not be reported: {why}"),
-            )
-        });
+        let told = done(told);
         if let (Err(_), Err(untold)) = (&outcome, &told) {
             failure(&untold.what, None);
         }

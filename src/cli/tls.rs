@@ -8,12 +8,10 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::io::Errno;
-
 use super::{Failure, quoted, status};
 use crate::certificate::{self, Error, Names, Source};
 use crate::clock::{Clock, SystemClock};
-use crate::config;
+use crate::{config, files};
 
 /// Where the certificate for a host comes from.
 pub(super) fn source(config: &config::Serve, machine: &str, host: &str) -> Source {
@@ -92,7 +90,7 @@ pub(super) fn failure(error: &Error) -> Failure {
             status::PERMISSION
         }
         // It may pass, so a service manager is to try again; nothing is wrong with the file itself.
-        Error::Io(_, io) if is_transient(io) => return Failure::new(status::IO, error),
+        Error::Io(_, io) if files::may_pass(io) => return Failure::new(status::IO, error),
         _ => status::CONFIGURATION,
     };
     let hint = match error {
@@ -116,26 +114,11 @@ pub(super) fn failure(error: &Error) -> Failure {
     Failure::new(code, error).hint(hint)
 }
 
-/// Whether the fault is not in the file, but in the disk, the network to it, or the limit on open
-/// files. An unknown error counts as one that may pass.
-fn is_transient(error: &io::Error) -> bool {
-    let of_the_file = matches!(
-        error.kind(),
-        io::ErrorKind::NotFound
-            | io::ErrorKind::NotADirectory
-            | io::ErrorKind::IsADirectory
-            | io::ErrorKind::AlreadyExists
-            | io::ErrorKind::InvalidData
-            | io::ErrorKind::InvalidInput
-    );
-    let of_its_path = [Errno::LOOP, Errno::NAMETOOLONG, Errno::NXIO];
-    let number = Errno::from_io_error(error);
-    !of_the_file && number.is_none_or(|number| !of_its_path.contains(&number))
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+
+    use rustix::io::Errno;
 
     use super::*;
 

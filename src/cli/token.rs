@@ -108,7 +108,7 @@ fn change(client: &mut Client, typed: TokenChange) -> Result<(), Failure> {
     let target = format!("/admin/tokens/{}", encode(&typed.name));
     let terms = Value::Object(terms);
     let changed = ask_or_hint(client, "PATCH", &target, Some(&terms), 404, LIST)?;
-    show_whole(&changed, typed.output.output)
+    output::done(show_whole(&changed, typed.output.output))
 }
 
 fn rotate(

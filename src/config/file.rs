@@ -9,23 +9,26 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::origin::{Error, Given, Origin, masked};
+use super::origin::{Blame, Error, Given, Origin, masked};
 use super::settings::{Key, SETTINGS};
-use crate::limits;
+use crate::{files, limits};
+
+const NAME_ANOTHER: &str = "name another file with --config, or make this one readable";
 
 /// The settings in the file at `path`.
 pub(super) fn read(path: &Path) -> Result<Vec<(Key, Given)>, Error> {
-    let text = text_of(path).map_err(|error| Error {
-        is_forbidden: error.kind() == io::ErrorKind::PermissionDenied,
-        ..Error::new(
-            format!("{}: {error}", path.display()),
-            match error.kind() {
-                io::ErrorKind::InvalidData => {
-                    "write it as UTF-8, or name another file with --config"
-                }
-                _ => "name another file with --config, or make this one readable",
-            },
-        )
+    let text = text_of(path).map_err(|error| {
+        let (blame, hint) = match error.kind() {
+            io::ErrorKind::InvalidData => (
+                Blame::Setting,
+                "write it as UTF-8, or name another file with --config",
+            ),
+            io::ErrorKind::PermissionDenied => (Blame::Permission, NAME_ANOTHER),
+            _ if files::may_pass(&error) => (Blame::System, "check the disk that it is on"),
+            _ => (Blame::Setting, NAME_ANOTHER),
+        };
+        let told = Error::new(format!("{}: {error}", path.display()), hint);
+        Error { blame, ..told }
     })?;
     parse(path, &text)
 }
@@ -37,9 +40,10 @@ pub(super) fn text_of(path: &Path) -> io::Result<String> {
         .take(longest + 1)
         .read_to_string(&mut text)?;
     if u64::try_from(read).is_ok_and(|read| read > longest) {
-        return Err(io::Error::other(format!(
-            "it is larger than {longest} bytes"
-        )));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("it is larger than {longest} bytes"),
+        ));
     }
     Ok(text)
 }

@@ -20,7 +20,7 @@ use log::LevelFilter;
 
 pub use base_url::{BaseUrl, Parts, is_public};
 pub use load::{Configuration, Sources, default_file};
-pub use origin::{Error, Given, Origin};
+pub use origin::{Blame, Error, Given, Origin};
 pub use settings::{Fallback, Key, SETTINGS, Setting, default_text};
 
 use crate::limits;

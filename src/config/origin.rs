@@ -50,10 +50,21 @@ pub struct Error {
     pub what: String,
     /// What to do.
     pub hint: String,
-    /// Whether the fault is in a flag.
-    pub is_usage: bool,
-    /// Whether the cause is a file that may not be read.
-    pub is_forbidden: bool,
+    /// Where the fault is.
+    pub blame: Blame,
+}
+
+/// Where the fault is that makes a configuration unusable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// In a flag.
+    Flag,
+    /// In a variable, or in the file.
+    Setting,
+    /// In who may read the file.
+    Permission,
+    /// In the disk, the network to it, or a limit of the system: it may pass.
+    System,
 }
 
 impl Error {
@@ -61,8 +72,7 @@ impl Error {
         Self {
             what: what.into(),
             hint: hint.into(),
-            is_usage: false,
-            is_forbidden: false,
+            blame: Blame::Setting,
         }
     }
 }

@@ -64,8 +64,9 @@ impl Writer {
         let before = self.site.identity()?;
         self.unsynced.make_up(&self.site.opener, false)?;
         let (health, unsynced) = (Arc::clone(&self.shared.health), Arc::clone(&self.unsynced));
-        // After a failure there are readers, who must not wait for space together with the writer.
-        let waits = Arc::new(AtomicBool::new(known.is_none()));
+        // Opening waits for no space: a command would stand still for ever, and after a failure
+        // there are readers, who must not wait together with the writer.
+        let waits = Arc::new(AtomicBool::new(false));
         let storage =
             GuardedBackend::new((self.site.opener)()?, health, unsynced, Arc::clone(&waits));
         let open = self.open_database(storage, known, self.site.path.is_none())?;

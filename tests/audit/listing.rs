@@ -231,6 +231,7 @@ fn following_shows_each_row_once_also_across_a_restart() {
     let mut follower = command(&directory)
         .args(["audit", "follow", "-o", "jsonl"])
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .expect("started");
     let (found, names) = channel();
@@ -264,7 +265,10 @@ fn following_shows_each_row_once_also_across_a_restart() {
         seen.push(name.unwrap_or_else(|_| panic!("{seen:?}")));
     }
     follower.kill().expect("ended");
-    follower.wait().expect("ours");
+    let told = follower.wait_with_output().expect("ours").stderr;
+    let told = String::from_utf8_lossy(&told);
+    let is_told = told.contains(": waiting\n") && told.ends_with("the server answers again\n");
+    assert!(is_told, "{told}");
     let count = |name: &str| seen.iter().filter(|one| *one == name).count();
     assert_eq!((count("before"), count("after")), (1, 1), "{seen:?}");
     let kept = talk.server.stop_and_keep();

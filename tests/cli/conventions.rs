@@ -226,6 +226,44 @@ fn a_reader_who_leaves_early_is_no_failure() {
     assert_eq!(output.status.code(), Some(74), "a full disk is a failure");
 }
 
+#[test]
+fn what_was_done_and_cannot_be_reported_is_told_as_done() {
+    let server = Server::start();
+    let folder = TempDir::new().expect("a folder");
+    let copy = folder.path().join("copy.redb");
+    let copy = copy.to_str().expect("text");
+    let prepared = [
+        server.cli(&["token", "issue", "t"]),
+        server.cli(&["backup", "create", copy]),
+    ];
+    assert!(
+        prepared.iter().all(|output| output.status == Some(0)),
+        "{prepared:?}"
+    );
+    let new = folder.path().join("new");
+    for (data_dir, command) in [
+        (
+            &*server.data_dir(),
+            "user add jane@example.com --given Jane",
+        ),
+        (&*server.data_dir(), "token change t --scope full"),
+        (&*new, &*format!("backup restore {copy}")),
+    ] {
+        let full = fs::File::options().write(true).open("/dev/full");
+        let output = command_on(data_dir)
+            .args(command.split(' '))
+            .stdout(full.expect("Linux has it"))
+            .output()
+            .expect("the binary runs");
+        assert_eq!(output.status.code(), Some(74), "{command}: {output:?}");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            told.contains("it was done, but could not be reported"),
+            "{command}: {told}"
+        );
+    }
+}
+
 /// The log is at its most detailed, and nobody reads it.
 #[test]
 fn a_server_outlives_its_standard_error() {

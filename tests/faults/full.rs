@@ -210,6 +210,8 @@ fn commands_on_a_full_disk_say_so_and_lose_nothing() {
     assert_eq!(issued.status, Some(0), "{issued:?}");
     let folder = talk.server.stop_and_keep();
     let listed = cli_in(&folder, &["user", "list", "-o", "jsonl"]);
+    let store = folder.path().join("data/users.redb");
+    let half = std::fs::metadata(store).expect("the store").len() / 2;
     // They wait for space side by side.
     std::thread::scope(|scope| {
         for (arguments, status, words) in [
@@ -221,24 +223,27 @@ fn commands_on_a_full_disk_say_so_and_lose_nothing() {
             ),
             (
                 &["user", "deactivate", "kept"],
-                1,
+                74,
                 ["disk failed, is full", ""],
             ),
             (
                 &["token", "revoke", "spare"],
-                1,
+                74,
                 ["and revoke again", ":spare was not confirmed"],
             ),
         ] {
             let (folder, listed) = (&folder, &listed);
             scope.spawn(move || {
                 let folder = copy_of(folder);
-                let output = limited(&folder, arguments);
+                let output = limited(&folder, half, arguments);
                 assert_eq!(output.status, Some(status), "{output:?}");
                 let is_told = words.iter().all(|words| output.stderr.contains(words));
                 assert!(is_told, "{output:?}");
-                let still = limited(&folder, &["user", "list", "-o", "jsonl"]);
+                let still = limited(&folder, half, &["user", "list", "-o", "jsonl"]);
                 assert_eq!(still.stdout, listed.stdout, "{still:?}");
+                // Where not even the first page can be written again, nothing stands still.
+                let unopened = limited(&folder, 0, &["user", "list"]);
+                assert_eq!(unopened.status, Some(74), "{unopened:?}");
                 let verified = cli_in(&folder, &["audit", "verify"]);
                 assert_eq!(verified.status, Some(0), "{verified:?}");
                 for again in [["user", "deactivate", "kept"], ["token", "revoke", "spare"]] {
@@ -263,12 +268,11 @@ fn copy_of(folder: &TempDir) -> TempDir {
 }
 
 /// Runs a command that can write nothing beyond half the size of the store in any file.
-fn limited(folder: &TempDir, arguments: &[&str]) -> Output {
-    let size = std::fs::metadata(folder.path().join("data/users.redb")).expect("the store");
+fn limited(folder: &TempDir, bytes: u64, arguments: &[&str]) -> Output {
     let command = command(folder);
     let mut limited = Command::new("prlimit");
     without_settings(&mut limited)
-        .arg(format!("--fsize={}", size.len() / 2))
+        .arg(format!("--fsize={bytes}"))
         .arg(command.get_program())
         .args(command.get_args())
         .args(arguments)

@@ -12,7 +12,7 @@ use super::{Findings, Halt, number, server};
 use crate::certificate;
 use crate::cli::{AS_ROOT, tls};
 use crate::clock::Instant;
-use crate::config::{self, Configuration, Sources, default_file};
+use crate::config::{self, Blame, Configuration, Sources, default_file};
 use crate::limits;
 
 /// Network file systems, whose locks and syncs cannot be relied on.
@@ -30,7 +30,7 @@ pub(super) fn configuration(
         Ok(configuration) => configuration.clone(),
         Err(problem) => {
             findings.fail(TOPIC, &problem.what, &problem.hint)?;
-            let rest = Configuration::of_data_dir(sources).filter(|_| !problem.is_usage);
+            let rest = Configuration::of_data_dir(sources).filter(|_| problem.blame != Blame::Flag);
             return Ok(rest);
         }
     };

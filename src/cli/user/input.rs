@@ -47,14 +47,34 @@ impl Input {
                 _ => unusable(&draft, &error),
             })?;
         let mut bounded = stream.by_ref().take(limits::IMPORT_STREAM_BYTES_MAX);
-        let copied = io::copy(&mut bounded, &mut file).and_then(|_| is_json_inside(&mut file));
-        let is_json = copied.map_err(|error| unusable(path, &error))?;
+        let copied = copy_in_parts(&mut bounded, &mut file, &draft);
+        let copied = copied.and_then(|()| is_json_inside(&mut file));
+        let is_json = copied.map_err(|error| match error.kind() {
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => {
+                unusable(directory, &error).hint("free some space, or put the users into a file")
+            }
+            _ => unusable(path, &error),
+        })?;
         if bounded.limit() == 0 {
             let gib = limits::IMPORT_STREAM_BYTES_MAX >> 30;
             let what = format!("{}: more than {gib} GiB come by the pipe", path.display());
             return Err(Failure::new(status::DATA, what).hint("put it into a file first"));
         }
         Ok(Self { file, is_json })
+    }
+}
+
+/// Copies all of `stream`, unless the disk of `draft` needs its last space for the store.
+fn copy_in_parts(stream: &mut impl Read, file: &mut File, draft: &Path) -> io::Result<()> {
+    loop {
+        let room = limits::IMPORT_STREAM_PART_BYTES + limits::DISK_FREE_BYTES_MIN;
+        files::need_room(draft, room)?;
+        let mut part = stream.take(limits::IMPORT_STREAM_PART_BYTES);
+        if io::copy(&mut part, file)? < limits::IMPORT_STREAM_PART_BYTES {
+            return Ok(());
+        }
     }
 }
 

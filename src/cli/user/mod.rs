@@ -245,7 +245,7 @@ fn add(client: &mut Client, typed: Add) -> Result<(), Failure> {
     let format = typed.output.output;
     let user = create(client, typed)?;
     if format == Format::Table {
-        return output::line(&text_of(&user, "id"));
+        return output::done(output::line(&text_of(&user, "id")));
     }
     let mut report = Report::new(format);
     report.print("", &user);
