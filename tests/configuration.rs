@@ -226,6 +226,24 @@ fn a_hangup_changes_what_can_be_changed_and_tells_the_rest() {
     assert!(statuses[5..].contains(&429), "{statuses:?}");
 }
 
+/// Who turns the memory of refused requests off wants to have none.
+#[test]
+fn a_hangup_forgets_what_is_no_longer_to_be_explained() {
+    let server = with_file("audit_explain = \"on\"\n", &[]);
+    let path = config_path(&server);
+    let mut talk = Talk::with(server);
+    let refused = talk.send("GET", "/Users/nobody", None);
+    let request = refused.header("x-request-id").expect("an id").to_owned();
+    let explain = ["audit", "explain", &*request];
+    let explained = talk.server.cli(&explain);
+    assert_eq!(explained.status, Some(0), "{explained:?}");
+    std::fs::write(&path, "audit_explain = \"off\"\n").expect("written");
+    kill_process(talk.server.pid(), Signal::HUP).expect("it runs");
+    talk.server.log_with("audit_explain is off now (");
+    let forgotten = talk.server.cli(&explain);
+    assert_eq!(forgotten.status, Some(1), "{forgotten:?}");
+}
+
 /// What is typed counts, whatever the file says.
 #[test]
 fn a_level_that_was_typed_outlives_a_hangup() {

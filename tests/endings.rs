@@ -122,6 +122,26 @@ fn the_last_answer_of_a_connection_says_so() {
     door.server.await_end_and_keep();
 }
 
+/// Somebody who wants no more waiting sends another signal.
+#[test]
+fn a_second_signal_ends_the_server_at_once() {
+    let door = Door::open();
+    let mut tls = door.connect();
+    let head =
+        "POST /scim/v2/Users HTTP/1.1\r\nHOST\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n";
+    tls.write_all(&door.with_token(head)).expect("taken");
+    tls.read_exact(&mut [0; 25]).expect("the body is asked for");
+    let mut idle = door.connect();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .expect("taken");
+    assert_eq!(read(&mut idle, false).status, 200);
+    let signal = |signal| rustix::process::kill_process(door.server.pid(), signal);
+    signal(rustix::process::Signal::TERM).expect("it runs");
+    assert_closed(&mut idle, "it is stopping, and waits for the body");
+    signal(rustix::process::Signal::INT).expect("it runs");
+    assert_eq!(door.server.await_status(), Some(130));
+}
+
 #[test]
 fn five_ends_under_load_leave_no_request_without_its_answer() {
     end_under_load(5);

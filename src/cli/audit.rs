@@ -196,7 +196,10 @@ fn follow(data_dir: &Path, format: Format) -> Result<(), Failure> {
             }
             Err(failure) => {
                 if !is_waiting {
-                    output::say(&output::printable(&format!("{}: waiting", failure.what)));
+                    output::say(&output::printable(&format!(
+                        "{}; waiting for the server",
+                        failure.what
+                    )));
                     is_waiting = true;
                 }
                 thread::sleep(FOLLOW_PAUSE);

@@ -24,7 +24,10 @@ pub(super) fn read(path: &Path) -> Result<Vec<(Key, Given)>, Error> {
                 "write it as UTF-8, or name another file with --config",
             ),
             io::ErrorKind::PermissionDenied => (Blame::Permission, NAME_ANOTHER),
-            _ if files::may_pass(&error) => (Blame::System, "check the disk that it is on"),
+            _ if files::may_pass(&error) => (
+                Blame::System,
+                "try again; if it stays so, check the disk that it is on",
+            ),
             _ => (Blame::Setting, NAME_ANOTHER),
         };
         let told = Error::new(format!("{}: {error}", path.display()), hint);

@@ -139,6 +139,11 @@ fn the_list_is_narrowed_by_time_user_and_token() {
         (None, Some(json!("127.0.0.1")))
     );
     assert!(kinds(&["--until", "2020-01-01"]).is_empty());
+    let turned = ["audit", "list", "--since", "1h", "--until", "2h"];
+    let turned = talk.server.cli(&turned);
+    assert_eq!(turned.status, Some(64), "{turned:?}");
+    let told = "--until is not after --since\nhint: a length of time counts back from now";
+    assert!(turned.stderr.contains(told), "{turned:?}");
     let all = listed(&talk.server, &[]);
     let third = all[2]["time"].as_str().expect("a time");
     assert_eq!(
@@ -267,7 +272,8 @@ fn following_shows_each_row_once_also_across_a_restart() {
     follower.kill().expect("ended");
     let told = follower.wait_with_output().expect("ours").stderr;
     let told = String::from_utf8_lossy(&told);
-    let is_told = told.contains(": waiting\n") && told.ends_with("the server answers again\n");
+    let is_told =
+        told.contains("; waiting for the server\n") && told.ends_with("the server answers again\n");
     assert!(is_told, "{told}");
     let count = |name: &str| seen.iter().filter(|one| *one == name).count();
     assert_eq!((count("before"), count("after")), (1, 1), "{seen:?}");

@@ -57,14 +57,8 @@ fn a_request_becomes_a_certificate_that_is_served() {
     let shown = server.cli(&["cert", "show"]);
     let words = "does not accept it: no public authority";
     assert!(shown.stdout.contains(words), "{shown:?}");
-    let request = server.cli(&[
-        "cert",
-        "request",
-        "--name",
-        "localhost",
-        "--name",
-        "127.0.0.1",
-    ]);
+    let typed = "cert request --name localhost --name 127.0.0.1";
+    let request = server.cli(&typed.split(' ').collect::<Vec<_>>());
     assert_eq!(request.status, Some(0), "{request:?}");
     assert!(
         request
@@ -95,6 +89,11 @@ fn a_request_becomes_a_certificate_that_is_served() {
             "turned.pem",
             format!("{authority}{leaf}"),
             "turned.pem: the key belongs to certificate 2, not to the first: the order seems",
+        ),
+        (
+            "again.pem",
+            format!("{leaf}{authority}{leaf}"),
+            "certificate 2 is not followed by its issuer: order them from the leaf up",
         ),
         (
             "elsewhere.pem",

@@ -247,6 +247,11 @@ impl Server {
         self.directory
     }
 
+    /// Waits for an end that was already asked for; the exit status.
+    pub(crate) fn await_status(mut self) -> Option<i32> {
+        self.process.wait()?.code()
+    }
+
     /// Kills the server, as a power cut would, and starts it again on what it left.
     pub(crate) fn kill_and_restart(&mut self) {
         self.process.kill();

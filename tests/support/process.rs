@@ -78,7 +78,8 @@ impl Process {
         self.child.wait().expect("it is a child of this process");
     }
 
-    fn wait(&mut self) -> Option<ExitStatus> {
+    /// Waits for an end, at most [`PATIENCE`].
+    pub(super) fn wait(&mut self) -> Option<ExitStatus> {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             let status = self.child.try_wait();

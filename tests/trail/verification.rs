@@ -2,13 +2,14 @@
 //! the rest; and how long it takes.
 
 use std::fs;
+use std::sync::Arc;
 use std::time::{Duration, Instant as Monotonic};
 
 use golinks_scim::clock::{Clock as _, SystemClock};
-use golinks_scim::directory::{Keep, event};
+use golinks_scim::directory::{Directory, Keep, describe, event};
 use golinks_scim::limits;
 use golinks_scim::scim::{Bulk, Leniency, Preconditions};
-use golinks_scim::store::Change;
+use golinks_scim::store::{Change, Store};
 use redb::{Database, ReadableTable as _, TableDefinition};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -253,6 +254,50 @@ fn a_row_of_a_change_that_was_none_is_named() {
         let is_named = findings.iter().any(|finding| finding["what"] == what);
         assert!(is_named, "{kind} {version}: {findings:?}");
     }
+}
+
+/// Somebody with a tool has removed, exchanged or made a user, keys and checksums included.
+#[test]
+fn a_user_of_whom_the_trail_does_not_know_is_named() {
+    let folders: [TempDir; 4] = std::array::from_fn(|_| TempDir::new().expect("a folder"));
+    let stores = folders.each_ref().map(empty);
+    let of = |(store, directory, _): &(Arc<Store>, Directory, _), name: &str| {
+        let record = create(directory, name).record;
+        let snapshot = store.snapshot().expect("open");
+        let row = snapshot.user(1).expect("read").expect("there").to_vec();
+        let (keys, facts) = describe(&row).expect("a row");
+        (record, row, keys, facts)
+    };
+    let [gone, exchanged, other, made] = &stores;
+    let (record, row, keys, facts) = of(other, "other");
+    let (id, user) = (record.id().to_string(), record.user().clone());
+    let named = |store: &Store, change: Change, directory: &Directory, what: &str| {
+        store.commit(change).expect("written");
+        let findings = verified(directory);
+        let is_named = findings.iter().any(|finding| finding["what"] == what);
+        assert!(is_named, "{what}: {findings:?}");
+    };
+
+    let (_, _, of_gone, _) = of(gone, "gone");
+    let removed = Change::none().delete_user(1, of_gone);
+    let what = "the user is gone, and no row mentions a deletion";
+    named(&gone.0, removed, &gone.1, what);
+
+    let (_, _, before, _) = of(exchanged, "exchanged");
+    let both = Some((before, keys.clone()));
+    let replaced = Change::none().replace_user(1, both, facts.clone(), row.clone());
+    let what = format!("in the user's place is {id}");
+    named(&exchanged.0, replaced, &exchanged.1, &what);
+
+    let created = Change::none().create_user(1, keys, facts, row);
+    named(&made.0, created, &made.1, "no row mentions the user");
+    let mut off = user;
+    off.set_active(false);
+    let unconditional = Preconditions::default();
+    let changed = made.1.replace(&id, off, None, unconditional, &caller());
+    changed.expect("changed");
+    let what = "no row mentions the user's creation";
+    named(&made.0, Change::none(), &made.1, what);
 }
 
 /// How long a verification takes, and each step of it, for which a client waits; then how long it

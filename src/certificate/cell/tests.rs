@@ -428,6 +428,15 @@ fn the_customers_files_are_checked() {
     );
     let elsewhere = Cell::open(files("leaf.pem", "leaf.key", "h.example"), now()).expect("good");
     assert_eq!(elsewhere.summary().warnings.len(), 1);
+    let both = fs::read_to_string(tls.join("leaf.pem")).expect("there");
+    let end = both
+        .find("-----END CERTIFICATE-----\n")
+        .expect("a first one")
+        + 26;
+    fs::write(tls.join("alone.pem"), &both[..end]).expect("written");
+    let alone = Cell::open(files("alone.pem", "leaf.key", "localhost"), now()).expect("served");
+    let warnings = alone.summary().warnings.clone();
+    assert!(warnings[0].contains("without its issuer"), "{warnings:?}");
     for (source, at) in [
         (files("leaf.pem", "ca.key", "localhost"), now()),
         (files("leaf.key", "leaf.key", "localhost"), now()),
