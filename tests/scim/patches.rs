@@ -313,6 +313,26 @@ fn an_extension_is_cleared_by_null() {
     }
 }
 
+#[test]
+fn an_extension_takes_an_object_with_its_attributes() {
+    let before = json!({ENTERPRISE: {"department": "R", "division": "D"}});
+    let after = json!({ENTERPRISE: {"department": "S", "division": "D"}});
+    for (value, strict_too) in [
+        (json!({"schemas": [ENTERPRISE], "department": "S"}), true),
+        (json!({"department": "S", "shoeSize": 7}), false),
+    ] {
+        let operations = json!([operation("add", ENTERPRISE, value)]);
+        check_patch(&before, &operations, &after, strict_too);
+    }
+    for value in [json!("S"), json!(7), json!([{"department": "S"}, 7])] {
+        let operations = json!([operation("replace", ENTERPRISE, value)]);
+        for leniency in [Leniency::compatible(), Leniency::strict()] {
+            let refused = patched(&user(&before), &operations, leniency);
+            assert_eq!(refused, Err(ErrorType::InvalidValue), "{operations}");
+        }
+    }
+}
+
 /// A stored name that would be refused today must not keep anybody from being deactivated.
 #[test]
 fn a_patch_minds_the_name_that_it_changes_alone() {
