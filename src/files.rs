@@ -254,11 +254,14 @@ pub fn may_pass(error: &io::Error) -> bool {
     !of_the_file && number.is_none_or(|number| !of_its_path.contains(&number))
 }
 
-/// Whether a name is taken, if only by a link whose target is away, or cannot be looked at: what was
-/// there may come back.
+/// Whether a name is taken, if only by a link whose target is away, or may be taken: what was there
+/// may come back. Whoever may not look there cannot put anything there either.
 pub fn is_taken(path: &Path) -> bool {
-    let found = fs::symlink_metadata(path);
-    !found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    use io::ErrorKind::{NotFound, PermissionDenied};
+    match fs::symlink_metadata(path) {
+        Ok(_) => true,
+        Err(error) => !matches!(error.kind(), NotFound | PermissionDenied),
+    }
 }
 
 /// The directory that names `path`.

@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,22 +111,29 @@ fn a_data_directory_of_somebody_else() {
         let mut command = place.shell("golinks-scim check -o json");
         let output = command.uid(user).gid(user).output().expect("bash");
         let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-        let failed = told.as_array().expect("findings").iter();
-        let mut failed = failed.filter(|it| it["outcome"] == "fail");
-        failed.next().cloned()
+        let found = told.as_array().expect("findings").iter();
+        let failed = found.filter(|it| it["outcome"] == "fail").cloned();
+        failed.collect::<Vec<Value>>()
     };
-    let may_pass = |mode| {
-        let mode = fs::Permissions::from_mode(mode);
-        fs::set_permissions(place.folder.path(), mode).expect("ours");
+    let set = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("ours");
     };
     for (mode, topic) in [(0o700, "data directory"), (0o755, "server")] {
-        may_pass(mode);
-        let failed = found_by(12_345).expect("it may not look");
+        set(place.folder.path(), mode);
+        let failed = &found_by(12_345)[0];
         assert_eq!(failed["check"], topic, "{failed}");
         let fix = "run this as root, or as the user that runs the server";
         assert_eq!(failed["fix"], fix, "{failed}");
     }
-    assert_eq!(found_by(0), None);
+    assert_eq!(found_by(0), Vec::<Value>::new());
+    let (data, tls) = (place.data_dir(), place.data_dir().join("tls"));
+    for path in [&data, &tls] {
+        set(path, 0o755);
+    }
+    let failed = found_by(12_345);
+    let of_key = failed.iter().find(|it| it["check"] == "certificate");
+    let fix = of_key.expect("it may not read the key")["fix"].to_string();
+    assert!(fix.contains("; golinks-scim "), "{fix}");
 }
 
 /// The path of its socket would be longer than a socket's path can be.

@@ -47,8 +47,8 @@ pub(super) fn configuration(
     findings.pass(TOPIC, &what)?;
     // Check this while a server runs, too: at its next start it would be too late.
     if let Err(failure) = tls::examine(&configuration.serve) {
-        let fix = failure.hint.as_deref().unwrap_or(EXCHANGE);
-        findings.fail("certificate", &failure.what, fix)?;
+        let fix = findings.filled(failure.hint.as_deref().unwrap_or(EXCHANGE));
+        findings.fail("certificate", &failure.what, &fix)?;
     }
     Ok(Some(configuration))
 }
