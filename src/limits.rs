@@ -230,7 +230,7 @@ pub const IMPORT_ROW_BYTES_MAX: usize = 128 * 1024;
 /// Users imported from a pipe, in bytes: they are written beside the store first.
 pub const IMPORT_STREAM_BYTES_MAX: u64 = 4 << 30;
 /// Bytes of them that are written between two looks at the space that is left.
-pub const IMPORT_STREAM_PART_BYTES: u64 = 16 << 20;
+pub const IMPORT_STREAM_PART_BYTES: u64 = 1 << 20;
 /// Users to deactivate, or to reactivate, for whom a comparison prints commands; for more, it
 /// prints how to write them to a file.
 pub const DIFF_COMMANDS_USERS_MAX: usize = 1000;

@@ -330,7 +330,6 @@ fn who_reads_beyond_the_last_page_sees_nobody_again() {
     let beyond = talk.json("GET", &target, None, 200);
     assert!(names(&beyond).is_empty(), "{beyond}");
     assert_eq!(beyond["totalResults"], 4, "{beyond}");
-    assert!(page(&mut talk, 7, order).is_empty(), "further by the count");
     talk.create("u6");
     assert_eq!(page(&mut talk, 5, order), ["u6"]);
     assert_eq!(page(&mut talk, 1, order), ["u1", "u2", "u3"], "a new walk");

@@ -32,7 +32,6 @@ pub(super) struct PageEnds {
 type Known = BTreeMap<(Digest, usize), Noted>;
 
 /// Where a page ended.
-#[derive(Clone)]
 pub(super) struct End {
     /// The last user on it.
     pub place: Position,
@@ -71,15 +70,19 @@ impl PageEnds {
         let key = (binding, next_index);
         let mut known = self.lock();
         match known.get(&key) {
+            // One that has come to the end of the list takes no place of one that goes on, or whose
+            // page may be requested again.
+            Some(other)
+                if end.next == NextPage::Missing
+                    && other.end.next != NextPage::Missing
+                    && other.is_fresh(now) =>
+            {
+                return;
+            }
             // Another walk has yet to go on from that earlier place; if this one does too, it
             // misses nobody. The time is not renewed, or repeated requests for the first page would
             // keep the place for ever.
-            // Nor does one that has come to the end of the list.
-            Some(other)
-                if other.is_awaited(now)
-                    && (end.next == NextPage::Missing
-                        || other.end.place.is_before(&end.place, sort)) =>
-            {
+            Some(other) if other.is_awaited(now) && other.end.place.is_before(&end.place, sort) => {
                 return;
             }
             Some(_) => {}
@@ -253,6 +256,7 @@ mod tests {
         crowd();
         assert_eq!(ends.find(who(1), 101, now), Some(place(5)), "it is awaited");
         crowd();
+        note(101, 4, Missing);
         assert_eq!(ends.find(who(1), 101, now), Some(place(5)), "asked again");
     }
 }

@@ -201,12 +201,8 @@ impl<'a> Walk<'a> {
             count,
             next,
         };
-        let (now, sort) = (Monotonic::now(), self.request.sort.as_ref());
-        if next == NextPage::Missing && page.len() < count {
-            // Many clients add what they asked for, not what they were given.
-            ends.note(binding, index.saturating_add(count), end.clone(), sort, now);
-        }
-        ends.note(binding, index.saturating_add(page.len()), end, sort, now);
+        let (next_index, sort) = (index.saturating_add(page.len()), self.request.sort.as_ref());
+        ends.note(binding, next_index, end, sort, Monotonic::now());
     }
 
     /// The total to report. A client that reads until it has seen the total, as Okta does, must

@@ -147,7 +147,7 @@ impl Authority {
 /// The summary of the authority in `directory`, if there is one.
 pub(super) fn summary(directory: &Path) -> Result<Option<AuthoritySummary>, Error> {
     let path = PrivateFiles::of(directory).authority;
-    if !path.exists() {
+    if !is_taken(&path) {
         return Ok(None);
     }
     let certificate = chain::first_certificate(&path)?;

@@ -127,7 +127,7 @@ pub fn is_of_authority(path: &Path) -> bool {
 /// Whether there is a chain in the data directory, an installed one or the private authority's.
 pub fn is_any_in(data_dir: &Path) -> bool {
     let directory = directory(data_dir);
-    request::is_installed(&directory) || authority::PrivateFiles::of(&directory).authority.exists()
+    request::is_installed(&directory) || authority::PrivateFiles::of(&directory).are_there()
 }
 
 /// Where the certificates of a data directory are.

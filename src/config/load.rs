@@ -173,7 +173,10 @@ fn file_of(sources: &Sources) -> Option<PathBuf> {
         .clone()
         .or_else(|| variable.filter(|path| !path.is_empty()).map(PathBuf::from));
     // One that cannot be looked at is read all the same, for the error that says why.
-    let is_missing = || matches!(default_file().try_exists(), Ok(false));
+    let is_missing = || {
+        let found = std::fs::symlink_metadata(default_file());
+        found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    };
     named.or_else(|| (!is_missing()).then(|| default_file().to_owned()))
 }
 

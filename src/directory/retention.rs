@@ -127,8 +127,8 @@ impl Retention {
         let Some(days) = keep.days.filter(|_| is_due) else {
             return Ok(None);
         };
-        let through = beyond_age(snapshot, now, days)?;
         self.by_age = Some(at);
+        let through = beyond_age(snapshot, now, days)?;
         Ok(through.map(|through| run(through, AGE)))
     }
 }

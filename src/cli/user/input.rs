@@ -69,12 +69,11 @@ impl Input {
 /// Copies all of `stream`, unless the disk of `draft` needs its last space for the store.
 fn copy_in_parts(stream: &mut impl Read, file: &mut File, draft: &Path) -> io::Result<()> {
     loop {
-        let room = limits::IMPORT_STREAM_PART_BYTES + limits::DISK_FREE_BYTES_MIN;
-        files::need_room(draft, room)?;
         let mut part = stream.take(limits::IMPORT_STREAM_PART_BYTES);
         if io::copy(&mut part, file)? < limits::IMPORT_STREAM_PART_BYTES {
             return Ok(());
         }
+        files::need_room(draft, limits::DISK_FREE_BYTES_MIN)?;
     }
 }
 
