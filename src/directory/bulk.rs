@@ -398,14 +398,17 @@ impl State {
             ..
         } = task;
         let work = self.read(reading, &mut leniency)?;
-        let who = match &work {
-            Work::Create(_) => creates.as_deref().and_then(|id| self.id_of(id)),
+        let id = match &work {
+            Work::Create(_) => {
+                let id = creates.as_deref().and_then(|id| self.id_of(id));
+                id.ok_or(Error::Exhausted)?
+            }
             Work::Replace(who, ..) | Work::Modify(who, _) | Work::Delete(who) => match who {
                 Who::Id(id) => UserId::parse(id),
                 Who::BulkId(id) => self.id_of(id),
-            },
+            }
+            .ok_or(Error::NotFound)?,
         };
-        let id = who.ok_or(Error::NotFound)?;
         let edit = match work {
             Work::Create(user) => {
                 if !self.names.insert(fold(user.user_name())) {

@@ -7,7 +7,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::rows;
-use crate::support::{Server, Talk, cli_in, stored_number};
+use crate::support::{Server, Talk, body, cli_in, scim_error, stored_number};
 
 /// Restores the backup, and talks to a server on it with the token of `talk`.
 fn restored(talk: Talk, file: &str) -> Talk {
@@ -97,6 +97,49 @@ fn the_era_of_a_replaced_store_is_not_begun_again() {
     let meta = txn.open_table(META).expect("the table");
     let era = meta.get("era").expect("read").expect("there").value();
     assert_eq!(era, stored_number("era", far_ahead + 1));
+}
+
+/// A number of a user is not given again when there are no more.
+#[test]
+fn a_store_that_has_given_all_numbers_creates_nobody_and_serves_the_rest() {
+    const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+    let mut talk = Talk::start(&[]);
+    let jane = talk.create("jane");
+    let directory = talk.server.stop_and_keep();
+    let path = directory.path().join("data/users.redb");
+    let database = Database::open(&path).expect("a redb file");
+    let txn = database.begin_write().expect("a transaction");
+    {
+        let mut meta = txn.open_table(META).expect("the table");
+        let all = stored_number("users_next", u64::from(u32::MAX));
+        meta.insert("users_next", all).expect("written");
+    }
+    txn.commit().expect("committed");
+    drop(database);
+    let authorization = talk.authorization;
+    let mut talk = Talk::with(Server::start_on(directory));
+    talk.authorization = authorization;
+    let refused = talk.send("POST", "/Users", Some(&body("joe")));
+    let told = scim_error(&refused, "without a number");
+    assert_eq!(refused.status, 507, "{told}");
+    let text = told["detail"].as_str().expect("a text");
+    assert!(text.starts_with("no more users can be created"), "{told}");
+    let explained = talk.server.cli(&["audit", "explain", text]);
+    let advice = "export the users, and import them into a new data directory";
+    assert!(explained.stdout.contains(advice), "{explained:?}");
+    let title = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": [{"op": "add", "path": "title", "value": "T"}]});
+    let target = format!("/Users/{}", jane["id"].as_str().expect("an id"));
+    let bulk = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
+        "Operations": [
+            {"method": "POST", "path": "/Users", "bulkId": "joe", "data": body("joe")},
+            {"method": "PATCH", "path": "/Users/bulkId:joe", "data": title},
+            {"method": "PATCH", "path": target, "data": title}]});
+    let done = talk.json("POST", "/Bulk", Some(&bulk), 200);
+    let statuses = [0, 1, 2].map(|at| done["Operations"][at]["status"].clone());
+    assert_eq!(statuses, ["507", "409", "200"], "{done}");
+    let all = talk.json("GET", "/Users", None, 200);
+    assert_eq!(all["totalResults"], 1, "{all}");
 }
 
 /// The number at which the chain of a damaged store goes on is not taken for the restored one.
