@@ -237,6 +237,14 @@ pub fn need_room(path: &Path, bytes: u64) -> io::Result<()> {
     ))
 }
 
+/// Whether there is no space for a write: the disk, a quota or a limit on the size of files.
+pub fn is_lack_of_space(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
+}
+
 /// Whether an error about a file is none of the file itself or its path, but of the disk, the network
 /// to it, or the limit on open files. An unknown one counts as one that may pass.
 pub fn may_pass(error: &io::Error) -> bool {
@@ -275,6 +283,20 @@ pub fn directory_of(path: &Path) -> &Path {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The kernel syncs no directory of its own.
+    #[test]
+    fn a_name_that_is_not_confirmed_is_told_from_one_that_was_not_given() {
+        let directory = Directory::of(Path::new("/proc/self/file")).expect("open");
+        let error = directory.confirm().expect_err("no sync");
+        assert!(is_unconfirmed(&error) && may_pass(&error), "{error:?}");
+        assert!(
+            error.to_string().starts_with("it is written, but"),
+            "{error}"
+        );
+        let other = Directory::of(Path::new("/none/file")).map(drop);
+        assert!(!is_unconfirmed(&other.expect_err("no directory")));
+    }
 
     #[test]
     fn a_draft_is_told_from_what_somebody_named() {

@@ -128,6 +128,11 @@ fn a_certificate_that_is_away_is_not_replaced() {
         assert_eq!(refused.status, Some(78), "{refused:?}");
         let told = format!("{}: No such file", tls.join(files[0]).display());
         assert!(refused.stderr.contains(&told), "{refused:?}");
+        let is_of_files = refused.stderr.contains("tls_cert");
+        assert!(!is_of_files, "none was named: {refused:?}");
+        let shown = cli_in(&kept, &["cert", "show"]);
+        let new = "the next start makes one";
+        assert!(!shown.stderr.contains(new), "{shown:?}");
         for file in files {
             let link = fs::symlink_metadata(tls.join(file)).expect("there");
             assert!(link.is_symlink(), "{file}");

@@ -10,7 +10,7 @@ use std::time::Duration;
 use golinks_scim::secret;
 use serde_json::Value;
 
-use crate::support::wire::{Door, assert_closed, read};
+use crate::support::wire::{Door, Tls, assert_closed, read};
 use crate::support::{Server, body, cli_in, number, send};
 
 const CLIENTS: usize = 16;
@@ -93,23 +93,28 @@ fn end_under_load(rounds: usize) -> usize {
     answered
 }
 
+/// A connection whose body of so many bytes is awaited, and one that has been answered.
+fn busy_and_idle(door: &Door, length: usize) -> [Tls; 2] {
+    let mut busy = door.connect();
+    let head = format!(
+        "POST /scim/v2/Users HTTP/1.1\r\nHOST\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n"
+    );
+    busy.write_all(&door.with_token(&head)).expect("taken");
+    let interim = busy.read_exact(&mut [0; 25]);
+    interim.expect("the body is asked for");
+    let mut idle = door.connect();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .expect("taken");
+    assert_eq!(read(&mut idle, false).status, 200);
+    [busy, idle]
+}
+
 /// Otherwise a client would send its next request into a connection that ends.
 #[test]
 fn the_last_answer_of_a_connection_says_so() {
     let door = Door::open();
     let user = body("last").to_string();
-    let head = format!(
-        "POST /scim/v2/Users HTTP/1.1\r\nHOST\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
-        user.len()
-    );
-    let mut tls = door.connect();
-    tls.write_all(&door.with_token(&head)).expect("taken");
-    let mut interim = [0; 25];
-    tls.read_exact(&mut interim).expect("the body is asked for");
-    let mut idle = door.connect();
-    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        .expect("taken");
-    assert_eq!(read(&mut idle, false).status, 200);
+    let [mut tls, mut idle] = busy_and_idle(&door, user.len());
     rustix::process::kill_process(door.server.pid(), rustix::process::Signal::TERM)
         .expect("it runs");
     // Idle connections are ended once answers say that they are the last.
@@ -126,15 +131,7 @@ fn the_last_answer_of_a_connection_says_so() {
 #[test]
 fn a_second_signal_ends_the_server_at_once() {
     let door = Door::open();
-    let mut tls = door.connect();
-    let head =
-        "POST /scim/v2/Users HTTP/1.1\r\nHOST\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n";
-    tls.write_all(&door.with_token(head)).expect("taken");
-    tls.read_exact(&mut [0; 25]).expect("the body is asked for");
-    let mut idle = door.connect();
-    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        .expect("taken");
-    assert_eq!(read(&mut idle, false).status, 200);
+    let [_busy, mut idle] = busy_and_idle(&door, 9);
     let signal = |signal| rustix::process::kill_process(door.server.pid(), signal);
     signal(rustix::process::Signal::TERM).expect("it runs");
     assert_closed(&mut idle, "it is stopping, and waits for the body");

@@ -309,25 +309,30 @@ fn a_file_of_settings_that_cannot_be_looked_at_is_told() {
     }
     let folder = TempDir::new().expect("a folder");
     let ours = as_user(&Command::new("golinks-scim"), folder.path());
-    let script = format!(
-        "mount -t tmpfs tmpfs /etc && mkdir -m 700 /etc/golinks-scim || exit 99; \
-         echo 'rate_limit = 7' > /etc/golinks-scim/config.toml; \
-         exec setpriv --reuid {USER} --clear-groups {} --data-dir {} config check",
-        text(Path::new(ours.get_program())),
-        text(folder.path()),
-    );
-    let output: Output = without_settings(&mut Command::new("unshare"))
-        .args(["--mount", "sh", "-c", &script])
-        .output()
-        .expect("unshare runs")
-        .into();
-    if [Some(1), Some(99)].contains(&output.status) {
-        println!("skipped: nothing can be mounted here: {output:?}");
-        return;
+    for (mode, made_by, status, why) in [
+        ("700", "echo 'rate_limit = 7' >", 77, "Permission denied"),
+        ("755", "ln -s /away/config.toml", 78, "No such file"),
+    ] {
+        let script = format!(
+            "mount -t tmpfs tmpfs /etc && mkdir -m {mode} /etc/golinks-scim || exit 99; \
+             {made_by} /etc/golinks-scim/config.toml; \
+             exec setpriv --reuid {USER} --clear-groups {} --data-dir {} config check",
+            text(Path::new(ours.get_program())),
+            text(folder.path()),
+        );
+        let output: Output = without_settings(&mut Command::new("unshare"))
+            .args(["--mount", "sh", "-c", &script])
+            .output()
+            .expect("unshare runs")
+            .into();
+        if [Some(1), Some(99)].contains(&output.status) {
+            println!("skipped: nothing can be mounted here: {output:?}");
+            return;
+        }
+        assert_eq!(output.status, Some(status), "{output:?}");
+        let told = format!("/etc/golinks-scim/config.toml: {why}");
+        assert!(output.stderr.contains(&told), "{output:?}");
     }
-    assert_eq!(output.status, Some(77), "{output:?}");
-    let told = "/etc/golinks-scim/config.toml: Permission denied";
-    assert!(output.stderr.contains(told), "{output:?}");
 }
 
 /// A drop box: whoever may write but not read there cannot make sure that a name is on disk.

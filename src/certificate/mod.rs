@@ -124,6 +124,11 @@ pub fn is_of_authority(path: &Path) -> bool {
     path.ends_with(own.authority) || path.ends_with(own.authority_key)
 }
 
+/// Whether a path is that of an installed chain in a data directory.
+pub fn is_of_installed(path: &Path) -> bool {
+    path.ends_with(request::installed(&directory(Path::new(""))))
+}
+
 /// Whether there is a chain in the data directory, an installed one or the private authority's.
 pub fn is_any_in(data_dir: &Path) -> bool {
     let directory = directory(data_dir);

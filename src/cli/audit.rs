@@ -203,10 +203,8 @@ fn follow(data_dir: &Path, format: Format) -> Result<(), Failure> {
                     is_waiting = true;
                 }
                 thread::sleep(FOLLOW_PAUSE);
-                match connect() {
-                    Ok(Some(again)) => client = again,
-                    Err(failure) if failure.status == status::PERMISSION => return Err(failure),
-                    Ok(None) | Err(_) => {}
+                if let Ok(Some(again)) = connect() {
+                    client = again;
                 }
             }
         }

@@ -73,11 +73,11 @@ fn create(data_dir: &Path, file: &Path) -> Result<(), Failure> {
     if fs::symlink_metadata(&file).is_ok() {
         return Err(not_moved(&file, &io::ErrorKind::AlreadyExists.into()));
     }
-    let room = files::Directory::of(&file).and_then(|_| files::need_room(&file, 0));
-    room.map_err(|error| not_moved(&file, &error))?;
+    let directory = files::need_room(&file, 0).and_then(|()| files::Directory::of(&file));
+    let directory = directory.map_err(|error| not_moved(&file, &error))?;
     with_client(data_dir, |client| {
         let made = copied(client, &file)?;
-        take(data_dir, &made, &file).map_err(|error| not_moved(&file, &error))?;
+        take(data_dir, &made, &file, &directory).map_err(|error| not_moved(&file, &error))?;
         output::say(&format!("{} is written", file.display()));
         tell(&made)
     })
@@ -164,10 +164,15 @@ fn opened(data_dir: &Path, made: &Value) -> io::Result<(PathBuf, File)> {
     Ok((copy, from))
 }
 
-/// Moves the server's copy to `file`, owned by this command's user and readable by nobody else.
-fn take(data_dir: &Path, made: &Value, file: &Path) -> io::Result<()> {
+/// Moves the server's copy to `file` in `directory`, owned by this command's user and readable by
+/// nobody else.
+fn take(
+    data_dir: &Path,
+    made: &Value,
+    file: &Path,
+    directory: &files::Directory,
+) -> io::Result<()> {
     let (copy, from) = opened(data_dir, made)?;
-    let directory = files::Directory::of(file)?;
     // Link the open file: its name may be another file's by now. Where links cannot be made, above
     // all across file systems, the bytes are copied.
     let by_descriptor = format!("/proc/self/fd/{}", from.as_raw_fd());

@@ -195,21 +195,6 @@ pub(super) struct Report {
     count: u64,
 }
 
-/// What reporting something that was done has come to.
-pub(super) fn done(told: Result<(), Failure>) -> Result<(), Failure> {
-    told.map_err(|failure| {
-        let why = if failure.is_reader_gone() {
-            "standard output was closed".to_owned()
-        } else {
-            failure.what
-        };
-        Failure::new(
-            status::IO,
-            format!("it was done, but could not be reported: {why}"),
-        )
-    })
-}
-
 impl Report {
     pub(super) fn new(format: Format) -> Self {
         let is_for_people = format == Format::Table;
@@ -247,6 +232,26 @@ impl Report {
             failure(&untold.what, None);
         }
         outcome.and(told)
+    }
+}
+
+/// What reporting something that was done has come to.
+pub(super) fn done(told: Result<(), Failure>) -> Result<(), Failure> {
+    told.map_err(|failure| {
+        let why = why_untold(&failure);
+        Failure::new(
+            status::IO,
+            format!("it was done, but could not be reported: {why}"),
+        )
+    })
+}
+
+/// Why something could not be printed, also for a reader who has left.
+pub(super) fn why_untold(failure: &Failure) -> &str {
+    if failure.is_reader_gone() {
+        "standard output was closed"
+    } else {
+        &failure.what
     }
 }
 

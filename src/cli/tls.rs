@@ -105,6 +105,11 @@ pub(super) fn failure(error: &Error) -> Failure {
              and give the new {} to every client",
             quoted(&path.with_file_name("ca.pem"))
         ),
+        Error::Io(path, _) if certificate::is_of_installed(path) => {
+            "bring back what it links to; or remove the link, and {program} cert install the chain \
+             again"
+                .to_owned()
+        }
         Error::Bad(..) => "tls_cert wants the full chain as PEM, tls_key its key".to_owned(),
         Error::Exposed { path, chmod } => format!("{chmod} {}", quoted(path)),
         Error::Io(..) => "tls_cert and tls_key name a chain and its key".to_owned(),

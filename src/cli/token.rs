@@ -185,11 +185,7 @@ fn show_once(issued: &Value, format: output::Format) -> Result<(), Failure> {
         shown.and_then(|()| listing.end())
     };
     shown.map_err(|failure| {
-        let why = if failure.is_reader_gone() {
-            "standard output was closed"
-        } else {
-            &failure.what
-        };
+        let why = output::why_untold(&failure);
         let what = format!("the token was created, but could not be shown: {why}");
         let id = text_of(issued, "id");
         Failure::new(status::IO, what).hint(format!("revoke it: {{program}} token revoke {id}"))

@@ -16,6 +16,7 @@ use std::thread;
 use redb::{BackendError, StorageBackend};
 
 use super::unsynced::UnsyncedData;
+use crate::files::is_lack_of_space;
 use crate::limits;
 use crate::locks::ignore_poison;
 
@@ -138,13 +139,6 @@ impl GuardedBackend {
             thread::sleep(limits::DISK_FULL_RETRY_PAUSE);
         }
     }
-}
-
-pub(super) fn is_lack_of_space(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
-    )
 }
 
 /// Delegates closing and all lock methods except `try_lock_range` to the inner storage.

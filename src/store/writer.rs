@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant as Monotonic};
 
 use super::audit::ChainPosition;
-use super::backend::{StorageFault, is_lack_of_space};
+use super::backend::StorageFault;
 use super::change::{Change, RowReader};
 use super::error::guarded;
 use super::file::Site;
@@ -36,6 +36,7 @@ use super::tables::Tables;
 use super::unsynced::UnsyncedData;
 use super::view::View;
 use super::{OpenError, ReadError, Shared, saved_index};
+use crate::files::is_lack_of_space;
 use crate::limits;
 
 /// How long the queue must be empty before a checkpoint makes the state quick to reopen.

@@ -267,7 +267,7 @@ fn copy_of(folder: &TempDir) -> TempDir {
     copy
 }
 
-/// Runs a command that can write nothing beyond half the size of the store in any file.
+/// Runs a command that can write nothing beyond so many bytes in any file.
 fn limited(folder: &TempDir, bytes: u64, arguments: &[&str]) -> Output {
     let command = command(folder);
     let mut limited = Command::new("prlimit");

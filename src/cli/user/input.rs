@@ -49,13 +49,12 @@ impl Input {
         let mut bounded = stream.by_ref().take(limits::IMPORT_STREAM_BYTES_MAX);
         let copied = copy_in_parts(&mut bounded, &mut file, &draft);
         let copied = copied.and_then(|()| is_json_inside(&mut file));
-        let is_json = copied.map_err(|error| match error.kind() {
-            io::ErrorKind::StorageFull
-            | io::ErrorKind::QuotaExceeded
-            | io::ErrorKind::FileTooLarge => {
+        let is_json = copied.map_err(|error| {
+            if files::is_lack_of_space(&error) {
                 unusable(directory, &error).hint("free some space, or put the users into a file")
+            } else {
+                unusable(path, &error)
             }
-            _ => unusable(path, &error),
         })?;
         if bounded.limit() == 0 {
             let gib = limits::IMPORT_STREAM_BYTES_MAX >> 30;
