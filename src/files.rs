@@ -263,13 +263,20 @@ pub fn may_pass(error: &io::Error) -> bool {
 }
 
 /// Whether a name is taken, if only by a link whose target is away, or may be taken: what was there
-/// may come back. Whoever may not look there cannot put anything there either.
+/// may come back, also if only the directory is such a link. Whoever may not look there cannot put
+/// anything there either.
 pub fn is_taken(path: &Path) -> bool {
-    use io::ErrorKind::{NotFound, PermissionDenied};
     match fs::symlink_metadata(path) {
         Ok(_) => true,
-        Err(error) => !matches!(error.kind(), NotFound | PermissionDenied),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => is_away(directory_of(path)),
+        Err(error) => error.kind() != io::ErrorKind::PermissionDenied,
     }
+}
+
+/// Whether a directory is a link whose target is away.
+pub fn is_away(directory: &Path) -> bool {
+    let is_missing = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
+    directory.is_symlink() && fs::metadata(directory).is_err_and(is_missing)
 }
 
 /// The directory that names `path`.

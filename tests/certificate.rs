@@ -117,7 +117,11 @@ fn a_certificate_that_is_away_is_not_replaced() {
     let tls = server.data_dir().join("tls");
     let kept = server.stop_and_keep();
     let away = kept.path().join("away");
-    for files in [&["ca.pem", "ca.key"][..], &["installed.pem"]] {
+    let new = "the next start makes one";
+    for (files, advice) in [
+        (&["ca.pem", "ca.key"][..], "restore ca.pem and ca.key"),
+        (&["installed.pem"], "it holds the chain and its key"),
+    ] {
         fs::create_dir(&away).expect("made");
         for file in files {
             fs::rename(tls.join(file), away.join(file)).ok();
@@ -128,10 +132,8 @@ fn a_certificate_that_is_away_is_not_replaced() {
         assert_eq!(refused.status, Some(78), "{refused:?}");
         let told = format!("{}: No such file", tls.join(files[0]).display());
         assert!(refused.stderr.contains(&told), "{refused:?}");
-        let is_of_files = refused.stderr.contains("tls_cert");
-        assert!(!is_of_files, "none was named: {refused:?}");
+        assert!(refused.stderr.contains(advice), "{refused:?}");
         let shown = cli_in(&kept, &["cert", "show"]);
-        let new = "the next start makes one";
         assert!(!shown.stderr.contains(new), "{shown:?}");
         for file in files {
             let link = fs::symlink_metadata(tls.join(file)).expect("there");
@@ -141,6 +143,21 @@ fn a_certificate_that_is_away_is_not_replaced() {
         }
         fs::remove_dir(kept.path().join("elsewhere")).expect("empty");
     }
+
+    // The directory itself is such a link.
+    fs::rename(&tls, &away).expect("renamed");
+    std::os::unix::fs::symlink(kept.path().join("elsewhere"), &tls).expect("linked");
+    for (arguments, status) in [
+        (&["serve", "--listen", "127.0.0.1:0"][..], 78),
+        (&["cert", "show"], 0),
+    ] {
+        let told = cli_in(&kept, arguments);
+        assert_eq!(told.status, Some(status), "{told:?}");
+        assert!(told.stderr.contains(".pem: No such file"), "{told:?}");
+        assert!(!told.stderr.contains(new), "{told:?}");
+    }
+    fs::remove_file(&tls).expect("removed");
+    fs::rename(&away, &tls).expect("renamed");
     Server::start_on(kept).stop();
 }
 

@@ -309,13 +309,21 @@ fn a_file_of_settings_that_cannot_be_looked_at_is_told() {
     }
     let folder = TempDir::new().expect("a folder");
     let ours = as_user(&Command::new("golinks-scim"), folder.path());
-    for (mode, made_by, status, why) in [
-        ("700", "echo 'rate_limit = 7' >", 77, "Permission denied"),
-        ("755", "ln -s /away/config.toml", 78, "No such file"),
+    for (made, status, why) in [
+        (
+            "mkdir -m 700 golinks-scim && echo 'rate_limit = 7' > golinks-scim/config.toml",
+            77,
+            "Permission denied",
+        ),
+        (
+            "mkdir -m 755 golinks-scim && ln -s /away/config.toml golinks-scim/config.toml",
+            78,
+            "No such file",
+        ),
+        ("ln -s /away golinks-scim", 78, "No such file"),
     ] {
         let script = format!(
-            "mount -t tmpfs tmpfs /etc && mkdir -m {mode} /etc/golinks-scim || exit 99; \
-             {made_by} /etc/golinks-scim/config.toml; \
+            "mount -t tmpfs tmpfs /etc && cd /etc && {made} || exit 99; \
              exec setpriv --reuid {USER} --clear-groups {} --data-dir {} config check",
             text(Path::new(ours.get_program())),
             text(folder.path()),

@@ -30,6 +30,7 @@ use crate::certificate;
 use crate::clock::Instant;
 use crate::config;
 use crate::directory;
+use crate::files;
 use crate::limits;
 use crate::scim::json;
 use crate::secret;
@@ -120,7 +121,7 @@ pub(super) fn back_up(api: &Api, admission: &Admission, _: &Administrator, body:
         snapshot.back_up(&store_path, now.seconds(), &may_go_on)
     };
     let (copy, backup) = made.map_err(|error| match error {
-        OpenError::Io(io) if io.kind() == io::ErrorKind::StorageFull => {
+        OpenError::Io(io) if files::is_lack_of_space(&io) => {
             Problem::new(507, format!("the server has no room for the copy: {io}"))
         }
         OpenError::Io(io) if io.kind() == io::ErrorKind::Interrupted => Problem::new(

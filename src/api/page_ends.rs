@@ -70,13 +70,9 @@ impl PageEnds {
         let key = (binding, next_index);
         let mut known = self.lock();
         match known.get(&key) {
-            // One that has come to the end of the list takes no place of one that goes on, or whose
-            // page may be requested again.
-            Some(other)
-                if end.next == NextPage::Missing
-                    && other.end.next != NextPage::Missing
-                    && other.is_fresh(now) =>
-            {
+            // One that has come to the end of the list takes no place of one that goes on, nor that
+            // of a page which the same walk may request again.
+            Some(other) if end.next == NextPage::Missing && other.is_needed_by(end.count, now) => {
                 return;
             }
             // Another walk has yet to go on from that earlier place; if this one does too, it
@@ -126,6 +122,17 @@ impl PageEnds {
 impl Noted {
     fn is_fresh(&self, now: Monotonic) -> bool {
         now.saturating_duration_since(self.at) <= limits::PAGE_END_DURATION_MAX
+    }
+
+    /// Whether some walk may still go on from here, or one with this `count` request the next page
+    /// again.
+    fn is_needed_by(&self, count: usize, now: Monotonic) -> bool {
+        self.is_fresh(now)
+            && match self.end.next {
+                NextPage::Due => true,
+                NextPage::Requested => self.end.count == count,
+                NextPage::Missing => false,
+            }
     }
 
     fn is_awaited(&self, now: Monotonic) -> bool {
@@ -258,5 +265,15 @@ mod tests {
         crowd();
         note(101, 4, Missing);
         assert_eq!(ends.find(who(1), 101, now), Some(place(5)), "asked again");
+        let other = End {
+            count: 1,
+            ..end(4, Missing)
+        };
+        ends.note(who(1), 101, other, None, now);
+        assert_eq!(ends.find(who(1), 101, now), Some(place(4)), "a later walk");
+        note(301, 5, Due);
+        let late = now + limits::PAGE_END_DURATION_MAX + Duration::from_secs(1);
+        ends.note(who(1), 301, end(4, Missing), None, late);
+        assert_eq!(ends.find(who(1), 301, late), Some(place(4)), "given up");
     }
 }

@@ -203,8 +203,11 @@ fn follow(data_dir: &Path, format: Format) -> Result<(), Failure> {
                     is_waiting = true;
                 }
                 thread::sleep(FOLLOW_PAUSE);
-                if let Ok(Some(again)) = connect() {
-                    client = again;
+                match connect() {
+                    Ok(Some(again)) => client = again,
+                    // Waiting changes nothing about that, and what is said above is not the reason.
+                    Err(failure) if failure.status == status::PERMISSION => return Err(failure),
+                    Ok(None) | Err(_) => {}
                 }
             }
         }

@@ -105,9 +105,9 @@ pub(super) fn failure(error: &Error) -> Failure {
              and give the new {} to every client",
             quoted(&path.with_file_name("ca.pem"))
         ),
-        Error::Io(path, _) if certificate::is_of_installed(path) => {
-            "bring back what it links to; or remove the link, and {program} cert install the chain \
-             again"
+        Error::Io(path, _) | Error::Bad(path, _) if certificate::is_of_installed(path) => {
+            "bring it back, or what it links to: it holds the chain and its key; if it is lost, \
+             remove it, and {program} cert install a chain with --key, or begin with cert request"
                 .to_owned()
         }
         Error::Bad(..) => "tls_cert wants the full chain as PEM, tls_key its key".to_owned(),

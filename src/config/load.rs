@@ -10,6 +10,7 @@ use super::origin::{Blame, Error, Given, Origin, masked};
 use super::salvage::{self, Salvaged};
 use super::settings::{self, Key, SETTINGS};
 use super::{BaseUrl, Serve, file};
+use crate::files;
 
 const NAME: &str = "golinks-scim";
 const VARIABLES: &str = "GOLINKS_SCIM_";
@@ -176,6 +177,7 @@ fn file_of(sources: &Sources) -> Option<PathBuf> {
     let is_missing = || {
         let found = std::fs::symlink_metadata(default_file());
         found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+            && !files::is_away(files::directory_of(default_file()))
     };
     named.or_else(|| (!is_missing()).then(|| default_file().to_owned()))
 }

@@ -127,6 +127,7 @@ impl Retention {
         let Some(days) = keep.days.filter(|_| is_due) else {
             return Ok(None);
         };
+        // Before the read: rows that cannot be read would otherwise be reported at every tick.
         self.by_age = Some(at);
         let through = beyond_age(snapshot, now, days)?;
         Ok(through.map(|through| run(through, AGE)))
