@@ -72,6 +72,10 @@ impl Chain {
                     "the key does not match the first certificate, which must be the leaf"
                         .to_owned(),
                 ),
+                // The leaf is read once more here, by the library that serves it.
+                error @ rustls::Error::InvalidCertificate(_) => {
+                    Error::Bad(chain.to_owned(), words_of(&error))
+                }
                 error => bad_key(format!("the key cannot be used: {error}")),
             })?;
         Ok(Self {

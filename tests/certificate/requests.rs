@@ -2,10 +2,13 @@
 
 use std::fs;
 
-use rcgen::{CertificateParams, CertificateSigningRequestParams, DnType, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer,
+    CustomExtension, DnType, GeneralSubtree, IsCa, KeyPair, NameConstraints, SanType,
+};
 
 use super::{Customer, PRIVATE, put, put_as};
-use crate::support::{Server, status};
+use crate::support::{Output, Server, cli_in, status};
 
 /// RFC 5280 appendix A.1: a common name has 64 characters at most.
 #[test]
@@ -25,25 +28,115 @@ fn a_request_for_a_long_name_has_it_in_one_field_alone() {
     }
 }
 
-/// Only a single certificate comes so far: with an issuer, the chain is refused before.
+/// An email address is no host.
 #[test]
 fn a_certificate_that_names_no_host_is_refused() {
     let server = Server::start();
     let customer = Customer::new();
     let key = KeyPair::generate().expect("a key");
-    let nameless = CertificateParams::new(Vec::new()).expect("no names");
-    let nameless = nameless.self_signed(&key).expect("a certificate");
-    put(&customer.chain(), &nameless.pem());
-    put_as(PRIVATE, &customer.key(), &key.serialize_pem());
-    let (chain, key) = (customer.chain(), customer.key());
-    let (chain, key) = (chain.to_str().expect("text"), key.to_str().expect("text"));
-    let refused = server.cli(&["cert", "install", chain, "--key", key]);
-    assert_eq!(refused.status, Some(1), "{refused:?}");
-    for words in [
-        "names no host",
-        "hint: set base_url",
-        "cert request --name NAME",
+    let mut nameless = CertificateParams::new(Vec::new()).expect("no names");
+    let email = "it@example.com".try_into().expect("an email address");
+    nameless.subject_alt_names = vec![SanType::Rfc822Name(email)];
+    let alone = nameless.self_signed(&key).expect("a certificate").pem();
+    let issued = nameless.signed_by(&key, &customer.authority);
+    let issued = issued.expect("a certificate").pem() + &customer.authority.pem();
+    for (chain, words) in [
+        (
+            alone,
+            &[
+                "names no host",
+                "hint: set base_url",
+                "cert request --name NAME",
+            ][..],
+        ),
+        (issued, &["would not accept the chain: it names no host"]),
     ] {
+        let refused = install(&server, &customer, &chain, &key.serialize_pem());
+        assert_eq!(refused.status, Some(1), "{refused:?}");
+        for words in words {
+            assert!(refused.stderr.contains(words), "{words}: {refused:?}");
+        }
+    }
+}
+
+/// `cert install` of a chain and a key, in the customer's files.
+fn install(server: &Server, customer: &Customer, chain: &str, key: &str) -> Output {
+    put(&customer.chain(), chain);
+    put_as(PRIVATE, &customer.key(), key);
+    let [chain, key] = [customer.chain(), customer.key()];
+    let [chain, key] = [&chain, &key].map(|path| path.to_str().expect("text"));
+    server.cli(&["cert", "install", chain, "--key", key])
+}
+
+/// A certificate with its key, for localhost unless `set` says otherwise.
+fn issued_by(
+    issuer: &CertifiedIssuer<'static, KeyPair>,
+    subject: &str,
+    set: impl FnOnce(&mut CertificateParams),
+) -> CertifiedIssuer<'static, KeyPair> {
+    let names = vec!["localhost".to_owned()];
+    let mut parameters = CertificateParams::new(names).expect("a name");
+    let name = &mut parameters.distinguished_name;
+    name.push(DnType::CommonName, subject);
+    set(&mut parameters);
+    let key = KeyPair::generate().expect("a key");
+    CertifiedIssuer::signed_by(parameters, key, issuer).expect("a certificate")
+}
+
+/// The library that checks chains has only names for these faults.
+#[test]
+fn a_chain_that_clients_would_refuse_says_why() {
+    let server = Server::start();
+    let customer = Customer::new();
+    let root = &customer.authority;
+    let ca = |constraint| move |it: &mut CertificateParams| it.is_ca = IsCa::Ca(constraint);
+    let of_other_names = |it: &mut CertificateParams| {
+        it.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        it.name_constraints = Some(NameConstraints {
+            permitted_subtrees: vec![GeneralSubtree::DnsName("example.com".to_owned())],
+            excluded_subtrees: Vec::new(),
+        });
+    };
+    let not_a_ca = issued_by(root, "not a CA", |_| ());
+    let elsewhere = issued_by(root, "elsewhere", of_other_names);
+    let last = issued_by(root, "last", ca(BasicConstraints::Constrained(0)));
+    let below_last = issued_by(&last, "below", ca(BasicConstraints::Unconstrained));
+    let critical = |it: &mut CertificateParams| {
+        let mut unknown = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99_999, 1], vec![]);
+        unknown.set_criticality(true);
+        it.custom_extensions = vec![unknown];
+    };
+    let by = |issuer| issued_by(issuer, "leaf", |_| ());
+    for (leaf, between, words) in [
+        (
+            by(&not_a_ca),
+            vec![&not_a_ca],
+            "chain: the certificate given as its issuer is not a CA's",
+        ),
+        (
+            by(&elsewhere),
+            vec![&elsewhere],
+            "chain: its CA may not issue certificates for this name",
+        ),
+        (
+            by(&below_last),
+            vec![&below_last, &last],
+            "chain: its CA may not have another CA below it, but does",
+        ),
+        (
+            issued_by(root, "leaf", critical),
+            vec![],
+            "chain.pem: it has a critical extension",
+        ),
+    ] {
+        let chain: String = [&leaf]
+            .into_iter()
+            .chain(between)
+            .chain([root])
+            .map(CertifiedIssuer::pem)
+            .collect();
+        let refused = install(&server, &customer, &chain, &leaf.key().serialize_pem());
+        assert_eq!(refused.status, Some(1), "{refused:?}");
         assert!(refused.stderr.contains(words), "{words}: {refused:?}");
     }
 }
@@ -139,20 +232,46 @@ fn a_request_becomes_a_certificate_that_is_served() {
         assert!(shown.stdout.contains(words), "{words}: {shown:?}");
     }
     // The pending key is installed now. A chain can also be installed with a key of its own.
-    let (chain, key) = (customer.chain(), customer.key());
-    let own = [
-        "cert",
-        "install",
-        chain.to_str().expect("text"),
-        "--key",
-        key.to_str().expect("text"),
-    ];
-    assert_eq!(server.cli(&own).status, Some(0));
+    let own = [customer.chain(), customer.key()];
+    let [chain, key] = own.map(|path| fs::read_to_string(path).expect("there"));
+    let installed = install(&server, &customer, &chain, &key);
+    assert_eq!(installed.status, Some(0), "{installed:?}");
     assert_eq!(
         status(&mut customer.client(&server), &authorization),
         Ok(200)
     );
     server.stop();
+}
+
+#[test]
+fn a_pair_is_installed_without_a_server_and_only_if_it_can_be_served() {
+    let customer = Customer::new();
+    let directory = Server::start().stop_and_keep();
+    let [chain, key] = [customer.chain(), customer.key()];
+    let good = fs::read_to_string(&key).expect("a key");
+    let broken = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+    let no_key = "key.pem: there is no private key in PEM form";
+    for (text, status, words) in [
+        (&*customer.authority.pem(), 1, no_key),
+        (broken, 1, "key.pem: the key cannot be used"),
+        (
+            &good,
+            0,
+            "no server is running; the next start will serve it",
+        ),
+    ] {
+        put_as(PRIVATE, &key, text);
+        let [chain, key] = [&chain, &key].map(|path| path.to_str().expect("text"));
+        let output = cli_in(&directory, &["cert", "install", chain, "--key", key]);
+        assert_eq!(output.status, Some(status), "{output:?}");
+        assert!(output.stderr.contains(words), "{words}: {output:?}");
+    }
+    let shown = cli_in(&directory, &["cert", "show"]);
+    assert!(shown.stderr.contains("no server is running"), "{shown:?}");
+    let server = Server::start_on(directory);
+    assert_eq!(status(&mut customer.client(&server), ""), Ok(401));
+    let absent = server.cli(&["cert", "install", "/none.pem"]);
+    assert_eq!(absent.status, Some(74), "{absent:?}");
 }
 
 /// The certificate that a customer's authority issues for a request, as PEM.
