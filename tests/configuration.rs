@@ -14,7 +14,7 @@ use rustix::process::{Resource, Rlimit, Signal, getrlimit, kill_process, prlimit
 use serde_json::Value;
 
 use crate::support::{
-    Output, Server, Talk, body, command, command_on, wait_until, without_settings,
+    Output, Server, Talk, body, command, command_on, run_to_its_end, wait_until, without_settings,
 };
 
 fn with_file(file: &str, arguments: &[&str]) -> Server {
@@ -91,6 +91,20 @@ fn a_file_that_cannot_be_used_is_refused_with_its_line() {
         let checked = server.cli(&["--config", path, "config", "check"]);
         assert_eq!(checked.status, Some(status), "{checked:?}");
         assert!(checked.stderr.contains(what), "{checked:?}");
+    }
+    // The limit lies within a letter.
+    let long = "\u{e9}".repeat(40_000).into_bytes();
+    for (bytes, what) in [
+        (
+            b"# Z\xfcrich".to_vec(),
+            "config.toml: it is not UTF-8\nhint: write it as UTF-8",
+        ),
+        (long, "config.toml: it is larger than 65536 bytes\n"),
+    ] {
+        std::fs::write(path, bytes).expect("written");
+        let refused = server.cli(&["--config", path, "config", "check"]);
+        assert_eq!(refused.status, Some(78), "{refused:?}");
+        assert!(refused.stderr.contains(what), "{refused:?}");
     }
     let absent = server.cli(&["--config", "/none.toml", "user", "list"]);
     assert_eq!(absent.status, Some(78), "{absent:?}");
@@ -406,7 +420,7 @@ fn a_descriptor_limit_far_too_low_is_told() {
 fn a_socket_of_the_service_manager_is_taken() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound");
-    let server = Server::start_by(&[], |command, _| hand_over(&command, listener));
+    let server = Server::start_by(&[], |command, _| hand_over(&command, 1, listener));
     assert_eq!(server.address(), address);
     let told = format!("listen is 127.0.0.1:0, but the service manager has opened {address}");
     server.log_with(&told);
@@ -414,16 +428,42 @@ fn a_socket_of_the_service_manager_is_taken() {
     assert_eq!(talk.send("GET", "/Users", None).status, 200);
 }
 
-/// The command with this socket as the first of `sd_listen_fds(3)`. The socket is passed as
-/// standard input, so that no other child of these tests can inherit it.
-fn hand_over(command: &Command, listener: TcpListener) -> Command {
-    let script = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"";
+/// By its exit status, the service manager knows that another try would not help.
+#[test]
+fn sockets_that_cannot_be_served_are_refused() {
+    let refused = |count, socket: OwnedFd| -> Output {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let mut serve = command(&folder);
+        serve.args(["serve", "--listen", "127.0.0.1:0"]);
+        run_to_its_end(&mut hand_over(&serve, count, socket))
+    };
+    let two = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    for (output, words) in [
+        (
+            refused(2, two.into()),
+            "the service manager passed 2 sockets\nhint: ",
+        ),
+        (
+            refused(1, datagrams.into()),
+            "it must be a TCP socket that listens",
+        ),
+    ] {
+        assert_eq!(output.status, Some(78), "{output:?}");
+        assert!(output.stderr.contains(words), "{output:?}");
+    }
+}
+
+/// The command with this socket as the first of `count` in `sd_listen_fds(3)`. The socket is passed
+/// as standard input, so that no other child of these tests can inherit it.
+fn hand_over(command: &Command, count: usize, socket: impl Into<OwnedFd>) -> Command {
+    let script = format!("exec 3<&0 4<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS={count} exec \"$@\"");
     let mut shell = Command::new("sh");
     without_settings(&mut shell)
-        .args(["-c", script, "sh"])
+        .args(["-c", &script, "sh"])
         .arg(Path::new(command.get_program()))
         .args(command.get_args())
-        .stdin(Stdio::from(OwnedFd::from(listener)));
+        .stdin(Stdio::from(socket.into()));
     shell
 }
 

@@ -37,18 +37,20 @@ pub(super) fn read(path: &Path) -> Result<Vec<(Key, Given)>, Error> {
 }
 
 pub(super) fn text_of(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let longest = limits::CONFIGURATION_BYTES_MAX;
     let read = File::open(path)?
         .take(longest + 1)
-        .read_to_string(&mut text)?;
+        .read_to_end(&mut bytes)?;
     if u64::try_from(read).is_ok_and(|read| read > longest) {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             format!("it is larger than {longest} bytes"),
         ));
     }
-    Ok(text)
+    // Decoded afterwards: the limit may lie within a character.
+    String::from_utf8(bytes)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }
 
 fn parse(path: &Path, text: &str) -> Result<Vec<(Key, Given)>, Error> {

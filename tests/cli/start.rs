@@ -18,7 +18,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use tempfile::TempDir;
 
 use super::{PATIENCE, assert_good_for_a_year, check, stop};
-use crate::support::{Output, Server, cli_on, command_on, send, without_settings};
+use crate::support::{Server, cli_on, command_on, run_to_its_end, send, without_settings};
 
 #[test]
 fn everything_that_a_server_makes_is_its_owners_alone() {
@@ -134,7 +134,8 @@ fn a_first_start_at_a_port_that_another_has_is_done_again() {
 #[test]
 fn an_address_that_no_interface_has_is_told() {
     let folder = TempDir::new().expect("a folder");
-    let output = run_to_its_end(folder.path(), &["serve", "--listen", "192.0.2.1:8443"]);
+    let output =
+        run_to_its_end(command_on(folder.path()).args(["serve", "--listen", "192.0.2.1:8443"]));
     check(&output, 74, "cannot listen at 192.0.2.1:8443");
     check(
         &output,
@@ -264,7 +265,8 @@ fn a_key_that_others_can_read_is_refused() {
         let key = data_dir.join("tls").join(name);
         let before = fs::read(&key).expect("a key");
         fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).expect("ours");
-        check(&run_to_its_end(&data_dir, &serve), 78, "chmod 600");
+        let refused = run_to_its_end(command_on(&data_dir).args(serve));
+        check(&refused, 78, "chmod 600");
         assert_eq!(
             fs::read(&key).expect("a key"),
             before,
@@ -272,23 +274,6 @@ fn a_key_that_others_can_read_is_refused() {
         );
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("ours");
     }
-}
-
-/// Like [`cli_on`], for a server that should not start: if it does, it is killed.
-fn run_to_its_end(data_dir: &Path, arguments: &[&str]) -> Output {
-    let mut server = command_on(data_dir)
-        .args(arguments)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary runs");
-    let deadline = Instant::now() + Duration::from_secs(15);
-    while matches!(server.try_wait(), Ok(None)) && Instant::now() < deadline {
-        thread::sleep(Duration::from_millis(5));
-    }
-    // This has no effect on a server that has ended.
-    server.kill().ok();
-    server.wait_with_output().expect("it is a child").into()
 }
 
 /// Starts a server on a terminal, whose keyboard `input` may replace, calls `look` while it runs,

@@ -287,6 +287,25 @@ pub(crate) fn cli_on(data_dir: &Path, arguments: &[&str]) -> Output {
     output.expect("the binary runs").into()
 }
 
+/// What a command did that should end by itself: if it does not, such as a server that should not
+/// start, it is killed.
+pub(crate) fn run_to_its_end(command: &mut Command) -> Output {
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let spawned = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = spawned.expect("it runs");
+    let start = Instant::now();
+    while matches!(child.try_wait(), Ok(None)) && start.elapsed() < PATIENCE {
+        thread::sleep(Duration::from_millis(5));
+    }
+    // This has no effect on a process that has ended.
+    child.kill().ok();
+    let output = child.wait_with_output();
+    output.expect("it is a child of this process").into()
+}
+
 /// Waits until something holds, and returns how long that took.
 pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) -> Duration {
     const PATIENCE: Duration = Duration::from_secs(30);

@@ -129,6 +129,8 @@ fn the_data_directory_is_found_in_spite_of_other_mistakes() {
     let mut odd = sources("data_dir = \"/d\"", variable, &[]);
     let name = OsString::from("GOLINKS_SCIM_BASE_URL");
     odd.environment.insert(name, OsString::from_vec(vec![0xff]));
+    let problem = Configuration::load(&odd).expect_err("no text");
+    assert_eq!(problem.what, "$GOLINKS_SCIM_BASE_URL is not UTF-8");
     let found = Configuration::of_data_dir(&odd).expect("the variable is clear");
     assert_eq!(found.serve.data_dir, Path::new("/v"));
     let absent = Sources {
