@@ -12,13 +12,15 @@ mod start;
 mod tokens;
 mod users;
 
+use std::io::Read as _;
 use std::path::Path;
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use golinks_scim::clock::Instant as Moment;
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::support::{Output, command_on};
 
@@ -62,6 +64,29 @@ fn stop(server: &mut Child) -> Option<ExitStatus> {
     }
     server.kill().ok();
     None
+}
+
+/// What a command shows on a terminal of this width, on both its streams.
+fn shown_on_a_terminal(columns: u16, command: &mut Command) -> String {
+    let (mut screen, keyboard) = start::terminal();
+    let size = Winsize {
+        ws_row: 24,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    tcsetwinsize(&keyboard, size).expect("ours");
+    command
+        .stdout(keyboard.try_clone().expect("a descriptor"))
+        .stderr(keyboard);
+    let mut running = command.spawn().expect("the binary runs");
+    // The command still holds the terminal, and reading ends when nobody does.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut shown = Vec::new();
+    screen.read_to_end(&mut shown).ok();
+    running.wait().expect("it is a child of this process");
+    let shown = String::from_utf8(shown).expect("text");
+    shown.replace("\r\n", "\n")
 }
 
 /// Checks the one token of a listing.

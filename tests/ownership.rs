@@ -1,6 +1,8 @@
 //! A server that runs as a user of its own, and an administrator who is root: what commands make in
 //! the data directory belongs to the server's user, what the server makes for them belongs to root.
-//! Needs root.
+//! Needs root. `rights` has what users hear who may not do what they ask for.
+
+mod rights;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};

@@ -410,6 +410,23 @@ mod tests {
         let echo = "\r\n\r\n{\"id\":\"7\",\"name\":{\"givenName\":\"B\",\"middleName\":\"\"}}";
         assert!(requests[2].ends_with(echo), "{}", requests[2]);
         assert_eq!(requests[2], requests[3]);
+        // RFC 7396 section 2: where an object is merged into something else, it takes its place.
+        let mut target = json!({"a": "text", "b": 1});
+        merge(&mut target, &json!({"a": {"c": 1, "d": null}, "b": [2]}));
+        assert_eq!(target, json!({"a": {"c": 1}, "b": [2]}));
+    }
+
+    #[test]
+    fn a_failure_shows_the_whole_exchange() {
+        let post = Step::post("create", "T 1", "/Users", json!({"userName": "a"}));
+        let step = post.checks([Check::Status(201), Check::Status(409)]);
+        let (report, _) = played(vec![step], vec![(409, json!({"scimType": "uniqueness"}))]);
+        let shown: String = report.failures().map(ToString::to_string).collect();
+        assert_eq!(
+            shown,
+            "create (T 1): POST /Users\n  sent: {\"userName\":\"a\"}\n  answer: 409 \
+             {\"scimType\":\"uniqueness\"}\n  FAIL: status is 201; found 409\n  pass: status is 409\n"
+        );
     }
 
     #[test]

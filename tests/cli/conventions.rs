@@ -1,15 +1,24 @@
 //! What all commands have in common: exit statuses, help and man pages, and what goes to which
 //! stream; and a server whose standard error is broken.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::Shutdown;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
 
+use golinks_scim::limits;
 use tempfile::TempDir;
 
-use super::{check, serve, stop};
-use crate::support::{Server, cli_on, command_on};
+use super::{PATIENCE, check, serve, shown_on_a_terminal, stop};
+use crate::support::place::chain_for;
+use crate::support::{Server, cli_on, command_on, wait_until};
 
 #[test]
 fn exit_statuses_without_a_server() {
@@ -96,6 +105,8 @@ fn exit_statuses_without_a_server() {
 #[test]
 fn what_can_be_chosen_is_listed() {
     let folder = TempDir::new().expect("a folder");
+    let absent = cli_on(folder.path(), &["manual", "none"]);
+    check(&absent, 1, "the manual has no page none\nhint: ");
     for (command, wanted) in [
         ("guide", &["okta       Okta, from its cloud", "agent  "][..]),
         ("completions", &["bash", "fish", "zsh"]),
@@ -108,6 +119,23 @@ fn what_can_be_chosen_is_listed() {
             assert!(output.stdout.lines().any(is_listed), "{words}: {output:?}");
         }
     }
+}
+
+/// Tables are as wide as the screen, within bounds: beyond them they could not be read.
+#[test]
+fn the_manual_fits_its_tables_into_the_terminal() {
+    let folder = TempDir::new().expect("a folder");
+    let manual = || {
+        let mut command = command_on(folder.path());
+        command.args(["manual", "errors"]);
+        command
+    };
+    let shown = |columns| shown_on_a_terminal(columns, &mut manual());
+    let in_a_pipe = manual().output().expect("the binary runs").stdout;
+    assert_eq!(shown(0).into_bytes(), in_a_pipe);
+    let (narrow, wide) = (shown(60), shown(120));
+    assert_eq!((shown(20) == narrow, shown(999) == wide), (true, true));
+    assert!(narrow.lines().count() > wide.lines().count(), "{narrow}");
 }
 
 /// The headings of a man page, in order.
@@ -290,6 +318,81 @@ fn a_server_outlives_its_standard_error() {
         let status = stop(&mut server);
         assert!(status.is_some_and(|it| it.success()), "{name}: {status:?}");
     }
+}
+
+/// What the journal shows in red, and what it filters by, are numbers before the lines.
+#[test]
+fn the_journal_gets_the_priority_of_each_line() {
+    let folder = TempDir::new().expect("a folder");
+    let [chain, key, log] = ["chain.pem", "key.pem", "log"].map(|name| folder.path().join(name));
+    // A certificate that has ended is an error, and one for another host is warned of.
+    let (chain_text, key_text) = chain_for("elsewhere.example", Some(Duration::ZERO));
+    fs::write(&chain, chain_text).expect("written");
+    fs::write(&key, key_text).expect("written");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("ours");
+    let stderr = fs::File::create(&log).expect("a file");
+    let file = stderr.metadata().expect("there");
+    let data_dir = folder.path().join("data");
+    let mut server = command_on(&data_dir)
+        .args(["-vv", "serve", "--listen", "127.0.0.1:0"])
+        .args([OsStr::new("--tls-cert"), chain.as_os_str()])
+        .args([OsStr::new("--tls-key"), key.as_os_str()])
+        .env("JOURNAL_STREAM", format!("{}:{}", file.dev(), file.ino()))
+        .stdout(Stdio::null())
+        .stderr(stderr)
+        .spawn()
+        .expect("the binary runs");
+    let socket = data_dir.join("admin.sock");
+    wait_until("it listens", || socket.exists());
+    check(&cli_on(&data_dir, &["user", "list"]), 0, "");
+    assert!(stop(&mut server).is_some_and(|status| status.success()));
+    let log = fs::read_to_string(log).expect("text");
+    let levels = [
+        ("<3>", " ERROR "),
+        ("<4>", " WARN "),
+        ("<6>", " INFO "),
+        ("<7>", " DEBUG "),
+    ];
+    for line in log.lines() {
+        let is_of = |(priority, level)| line.starts_with(priority) && line.contains(level);
+        assert!(levels.into_iter().any(is_of), "{line}");
+    }
+    for (priority, level) in levels {
+        let is_there = log.lines().any(|line| line.starts_with(priority));
+        assert!(is_there, "no{level}in {log}");
+    }
+}
+
+/// Nobody reads the log for a while, so that there is no room for all of it.
+#[test]
+fn lost_log_lines_are_told() {
+    let folder = TempDir::new().expect("a folder");
+    let (mut reader, stderr) = std::io::pipe().expect("a pipe");
+    let mut server = serve(folder.path(), stderr);
+    let socket = folder.path().join("admin.sock");
+    let mut conversation = UnixStream::connect(socket).expect("it listens");
+    conversation
+        .set_read_timeout(Some(PATIENCE))
+        .expect("not zero");
+    let mut to = conversation.try_clone().expect("a descriptor");
+    let requests = limits::LOG_QUEUE_LINES_MAX + 2000;
+    let asking = thread::spawn(move || {
+        let request = b"GET /admin/none HTTP/1.1\r\nHost: x\r\n\r\n";
+        to.write_all(&request.repeat(requests)).expect("taken");
+        to.shutdown(Shutdown::Write).expect("it is open");
+    });
+    std::io::copy(&mut conversation, &mut std::io::sink()).expect("all answers");
+    asking.join().expect("it does not panic");
+    let reading = thread::spawn(move || {
+        let mut log = String::new();
+        reader.read_to_string(&mut log).map(|_| log)
+    });
+    assert!(stop(&mut server).is_some_and(|status| status.success()));
+    let log = reading.join().expect("no panic").expect("text");
+    let told = log
+        .lines()
+        .filter(|it| it.ends_with("were dropped: standard error was too slow"));
+    assert!(told.count() > 0, "{} lines", log.lines().count());
 }
 
 /// Every refusal has a line that begins with the program's name, so that it is found in a log.

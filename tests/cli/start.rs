@@ -1,6 +1,7 @@
 //! How a server starts: what it shows on a terminal and without one, at which address it listens,
 //! and which of its files others can read.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Read;
@@ -142,6 +143,39 @@ fn an_address_that_no_interface_has_is_told() {
         74,
         "hint: no interface of this machine has that address",
     );
+}
+
+/// A kernel accepts names that no URL can have.
+#[test]
+fn a_machine_whose_name_is_no_host_is_called_localhost() {
+    let rename = [
+        "--uts",
+        "sh",
+        "-c",
+        "echo 1234 >/proc/sys/kernel/hostname && exec \"$@\"",
+        "sh",
+    ];
+    let renamed = |program: &OsStr| {
+        let mut command = Command::new("unshare");
+        without_settings(&mut command).args(rename).arg(program);
+        command.stdin(Stdio::null());
+        command
+    };
+    let can = renamed(OsStr::new("true")).status();
+    if !can.is_ok_and(|status| status.success()) {
+        println!("skipped: no process can have another host name here");
+        return;
+    }
+    let server = Server::start_by(&[], |ours, folder| {
+        let mut command = renamed(ours.get_program());
+        command.arg("--data-dir").arg(folder.join("data"));
+        command.args(["serve", "--listen", "0.0.0.0:0"]);
+        command
+    });
+    server.log_with(&format!(
+        "serving https://localhost:{}/",
+        server.address().port()
+    ));
 }
 
 #[test]
@@ -303,7 +337,7 @@ fn on_a_terminal(data_dir: &Path, input: Option<Stdio>, look: impl Fn(&str)) -> 
 }
 
 /// A terminal: the end that shows what is printed, and the end that a program gets.
-fn terminal() -> (fs::File, fs::File) {
+pub(super) fn terminal() -> (fs::File, fs::File) {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let screen = openpt(flags).expect("a terminal");
     grantpt(&screen)

@@ -6,8 +6,8 @@ use std::process::Stdio;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::{check, serve, stop};
-use crate::support::{Server, cli_in, cli_on};
+use super::{check, serve, shown_on_a_terminal, stop};
+use crate::support::{Server, cli_in, cli_on, command_on};
 
 /// Somebody may demand to be erased, but nobody must be erased by mistake.
 #[test]
@@ -86,6 +86,18 @@ fn users_are_found_and_changed_with_and_without_a_server() {
     assert!(gone.stderr.contains("there is no user nobody"), "{gone:?}");
     assert!(gone.stderr.contains("next push"), "{gone:?}");
     assert_eq!(cli(&search).stdout, "");
+    // What is printed can be typed, also about a name that looks like an option.
+    let dashed = cli(&["user", "show", "--", "-x y"]);
+    check(
+        &dashed,
+        1,
+        " user history -- '-x y'` works for deleted users",
+    );
+    check(
+        &cli(&["user", "add", " ", "--given", "A"]),
+        64,
+        "the userName is empty",
+    );
 
     // A running server whose socket is gone is not found, but it holds the store.
     let (socket, hidden) = (
@@ -114,4 +126,25 @@ fn users_are_found_and_changed_with_and_without_a_server() {
     let all = cli(&["user", "list", "-o", "json"]).stdout;
     let all: serde_json::Value = serde_json::from_str(&all).expect("one JSON array");
     assert_eq!(all[0]["active"], true, "{all}");
+}
+
+/// In a file or a pipe, an export is what it must be, to be imported again.
+#[test]
+fn an_export_does_nothing_to_a_terminal() {
+    let server = Server::start();
+    let evil = "\u{1b}[31m\u{202e}";
+    let add = ["user", "add", "evil@x", "--given", evil];
+    check(&server.cli(&add), 0, "");
+    let (data_dir, export) = (server.data_dir(), ["user", "export"]);
+    assert!(server.cli(&export).stdout.contains(evil));
+    let shown = shown_on_a_terminal(80, command_on(&data_dir).args(export));
+    assert!(shown.contains("\\u001b[31m\\u202e"), "{shown}");
+    assert!(!shown.contains(['\u{1b}', '\u{202e}']), "{shown}");
+    assert_eq!(shown.lines().count(), 2, "{shown}");
+    // Whoever waits before a screen is told why.
+    let copy = data_dir.with_file_name("copy.redb");
+    let mut backup = command_on(&data_dir);
+    let backup = backup.args(["backup", "create"]).arg(copy);
+    let told = shown_on_a_terminal(80, backup);
+    assert!(told.starts_with("the copy is being made"), "{told}");
 }

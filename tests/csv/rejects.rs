@@ -58,6 +58,7 @@ fn rejected_rows_are_fixed_and_imported() {
     for (rejects, status, told) in [
         ("/nowhere/new.csv", 74, "name a file that can be made"),
         ("new.rejects.jsonl", 64, "end its name with .csv"),
+        ("-", 64, "rejected rows go into a file"),
     ] {
         let refused = desk.import("new.csv", &["--rejects", rejects]);
         check(&refused, status, &[told]);

@@ -178,6 +178,18 @@ fn a_user_changed_behind_the_trails_back_is_named() {
         let report: Value = serde_json::from_str(&json.stdout).expect("JSON");
         assert_eq!(report[0]["findings"][0]["user"], id.as_str(), "{report}");
     }
+    // Where very much is wrong, not all of it is listed.
+    fs::write(store_file(&directory), &good).expect("written");
+    for sequence in 9..=30 {
+        edit_user(&directory, sequence, edits[3].2);
+    }
+    let told = cli_in(&directory, &["audit", "verify"]).stdout;
+    assert_eq!(
+        told.matches("mentions the user's title").count(),
+        20,
+        "{told}"
+    );
+    assert!(told.ends_with("\nand 2 more\n"), "{told}");
 }
 
 /// A row that is inserted or removed by hand after a removal by size breaks the chain as before.

@@ -406,3 +406,25 @@ fn give_up_what_is_not_needed() {
         log::warn!("a core file could still be written: {error}");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_base_url_is_where_the_server_can_be_reached_unless_it_is_set() {
+        let name = host_name();
+        for (address, wanted) in [
+            ("192.0.2.1:8443", "https://192.0.2.1:8443"),
+            ("192.0.2.1:443", "https://192.0.2.1"),
+            ("[2001:db8::1]:443", "https://[2001:db8::1]"),
+            ("[2001:db8::1]:80", "https://[2001:db8::1]:80"),
+            ("[::]:443", &format!("https://{name}")),
+            ("0.0.0.0:8443", &format!("https://{name}:8443")),
+        ] {
+            let url = default_base_url(address.parse().expect("an address"));
+            let url = url.unwrap_or_else(|failure| panic!("{address}: {}", failure.what));
+            assert_eq!(url.as_str(), format!("{wanted}/scim/v2"), "{address}");
+        }
+    }
+}

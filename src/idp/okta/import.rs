@@ -185,6 +185,49 @@ mod tests {
     }
 
     #[test]
+    fn whatever_leaves_doubt_whether_all_users_came_is_a_fault() {
+        let user = json!({"id": "1", "userName": "u", "active": true});
+        let good = json!({
+            "totalResults": 1, "startIndex": 1, "itemsPerPage": 1, "Resources": [user],
+        });
+        let read = |status, body: &Value| {
+            let response = Response {
+                status,
+                headers: Vec::new(),
+                body: body.to_string().into_bytes(),
+            };
+            page_of(&response, 1, 1).map_err(|error| error.to_string())
+        };
+        let fault = |status, body: &Value| read(status, body).expect_err("it is not reliable");
+        assert_eq!(read(200, &good).map(|(_, total)| total), Ok(1));
+        assert_eq!(fault(503, &good), "a page was answered with 503");
+        for (path, value, what) in [
+            ("/totalResults", json!("1"), "totalResults is not a number"),
+            ("/Resources", Value::Null, "Resources is not a list"),
+            (
+                "/itemsPerPage",
+                json!(2),
+                "itemsPerPage is not the number of Resources",
+            ),
+            (
+                "/startIndex",
+                json!(2),
+                "startIndex is not the one that was asked for",
+            ),
+            (
+                "/Resources/0/active",
+                json!("true"),
+                "a user has no id, userName or active",
+            ),
+        ] {
+            let mut odd = good.clone();
+            *odd.pointer_mut(path).expect("a member") = value;
+            let told = format!("the page at startIndex 1: {what}");
+            assert_eq!(fault(200, &odd), told);
+        }
+    }
+
+    #[test]
     fn pages_are_walked_until_the_total_is_reached() {
         check(&[], 2, " in 1");
         check(&["a", "b"], 2, "a b in 1");

@@ -1,0 +1,99 @@
+//! Commands and servers of users who may not do what they ask for: the exit status says so to a
+//! script, and the hint says who may. Needs root.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::{USER, as_user, is_root, of_root, start, text};
+use crate::support::{Output, command_on, run_to_its_end};
+
+/// Neither root nor the server's user.
+const STRANGER: u32 = 65_531;
+const AS_ROOT: &str = "hint: run this as root, or as the user that runs the server";
+const SERVE: [&str; 3] = ["serve", "--listen", "127.0.0.1:0"];
+
+/// What `user` gets to hear who types this, with the copy of the program in `folder`.
+fn typed_by(user: u32, folder: &Path, data: &Path, arguments: &[&str]) -> Output {
+    let mut command = as_user(command_on(data).args(arguments), folder);
+    run_to_its_end(command.uid(user).gid(user))
+}
+
+fn check(output: &Output, status: i32, words: &[&str]) {
+    assert_eq!(output.status, Some(status), "{output:?}");
+    let is_told = words.iter().all(|words| output.stderr.contains(words));
+    assert!(is_told, "{words:?}: {output:?}");
+}
+
+fn open_to_all(path: &Path) {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("set");
+}
+
+#[test]
+fn who_may_not_use_a_data_directory_is_told_who_may() {
+    if !is_root() {
+        return;
+    }
+    let server = start(TempDir::new().expect("a directory for the test"));
+    let data = server.data_dir();
+    let folder = data.parent().expect("of the test");
+    open_to_all(folder);
+    let list = ["user", "list"];
+    let told = typed_by(STRANGER, folder, &data, &list);
+    check(&told, 77, &[AS_ROOT]);
+    let _directory = server.stop_and_keep();
+    let told = typed_by(STRANGER, folder, &data, &["user", "import", "-"]);
+    check(&told, 77, &[text(&data), AS_ROOT]);
+    chown(data.join("users.redb"), Some(0), Some(0)).expect("root may do that");
+    let told = typed_by(USER, folder, &data, &list);
+    check(&told, 77, &[AS_ROOT]);
+    let told = typed_by(USER, folder, &data, &SERVE);
+    let access = "hint: give the user that runs this read and write access";
+    check(&told, 77, &[access]);
+}
+
+#[test]
+fn who_may_not_make_a_data_directory_or_take_a_port_is_told_what_to_do() {
+    if !is_root() {
+        return;
+    }
+    let folder = TempDir::new().expect("a folder");
+    let folder = folder.path();
+    let of_root = of_root(false);
+    open_to_all(of_root.path());
+    let none = of_root.path().join("none");
+    let told = typed_by(USER, folder, &none, &SERVE);
+    let another = "hint: name another data directory with --data-dir";
+    check(&told, 77, &[text(&none), another]);
+    let told = typed_by(USER, folder, &none, &["user", "list"]);
+    check(&told, 69, &["put sudo in front and leave --data-dir out"]);
+    let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    if first.is_ok_and(|first| first.trim() == "1024") {
+        let listen = ["serve", "--listen", "127.0.0.1:443"];
+        let told = typed_by(USER, folder, &folder.join("new"), &listen);
+        check(&told, 77, &["hint: ports below 1024 need"]);
+    }
+}
+
+/// What an import did must not be in doubt because of a file that was never needed.
+#[test]
+fn a_file_beside_which_nothing_can_be_written_is_imported() {
+    if !is_root() {
+        return;
+    }
+    let server = start(TempDir::new().expect("a directory for the test"));
+    let data = server.data_dir();
+    let of_root = of_root(false);
+    open_to_all(of_root.path());
+    let people = of_root.path().join("people.csv");
+    fs::write(&people, "userName\njane@example.com\n").expect("written");
+    fs::set_permissions(&people, fs::Permissions::from_mode(0o644)).expect("set");
+    let folder = data.parent().expect("of the test");
+    let told = typed_by(USER, folder, &data, &["user", "import", text(&people)]);
+    let beside = ["people.rejects.csv: ", "with --rejects", "1 created"];
+    check(&told, 0, &beside);
+    server.stop();
+}
