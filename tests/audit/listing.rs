@@ -1,9 +1,7 @@
 //! `audit list` and `audit follow`: which rows are shown, and what rows about tokens say.
 
-use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
@@ -14,7 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{listed, of_kind};
-use crate::support::{Server, Talk, cli_in, command};
+use crate::support::{Server, Talk, cli_in, command, lines_of};
 
 /// The times that are printed can be typed again.
 #[test]
@@ -239,21 +237,16 @@ fn following_shows_each_row_once_also_across_a_restart() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("started");
-    let (found, names) = channel();
-    let out = BufReader::new(follower.stdout.take().expect("piped"));
-    thread::spawn(move || {
-        for line in out.lines().map_while(Result::ok) {
-            let row: Value = serde_json::from_str(&line).expect("JSON");
-            found
-                .send(row["userName"].as_str().unwrap_or_default().to_owned())
-                .ok();
-        }
-    });
+    let rows = lines_of(follower.stdout.take().expect("piped"));
+    let next = |patience| {
+        let row: Value = serde_json::from_str(&rows.recv_timeout(patience).ok()?).expect("JSON");
+        Some(row["userName"].as_str().unwrap_or_default().to_owned())
+    };
     // It shows only rows that are written after it has begun.
     let mut number = 0;
     let first = loop {
         talk.create(&format!("early{number}"));
-        if let Ok(name) = names.recv_timeout(Duration::from_secs(1)) {
+        if let Some(name) = next(Duration::from_secs(1)) {
             break name;
         }
         number += 1;
@@ -266,8 +259,8 @@ fn following_shows_each_row_once_also_across_a_restart() {
     talk.create("after");
     let mut seen = vec![first];
     while seen.last().is_none_or(|name| name != "after") {
-        let name = names.recv_timeout(Duration::from_secs(30));
-        seen.push(name.unwrap_or_else(|_| panic!("{seen:?}")));
+        let name = next(Duration::from_secs(30));
+        seen.push(name.unwrap_or_else(|| panic!("{seen:?}")));
     }
     follower.kill().expect("ended");
     let told = follower.wait_with_output().expect("ours").stderr;

@@ -5,11 +5,13 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::{USER, as_user, is_root, of_root, start, text};
-use crate::support::{Output, command_on, run_to_its_end};
+use crate::support::{Output, command_on, lines_of, run_to_its_end, wait_until};
 
 /// Neither root nor the server's user.
 const STRANGER: u32 = 65_531;
@@ -96,4 +98,35 @@ fn a_file_beside_which_nothing_can_be_written_is_imported() {
     let beside = ["people.rejects.csv: ", "with --rejects", "1 created"];
     check(&told, 0, &beside);
     server.stop();
+}
+
+/// A log shipper that waited for ever would look as if nothing happened any more.
+#[test]
+fn who_follows_the_trail_and_loses_the_right_to_is_told() {
+    if !is_root() {
+        return;
+    }
+    let server = start(TempDir::new().expect("a directory for the test"));
+    let data = server.data_dir();
+    let folder = data.parent().expect("of the test");
+    let follow = ["audit", "follow", "-o", "jsonl"];
+    let mut follower = as_user(command_on(&data).args(follow), folder)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("started");
+    let rows = lines_of(follower.stdout.take().expect("piped"));
+    // It shows only rows that are written after it has begun.
+    wait_until("a row is shown", || {
+        server.cli(&["token", "issue", "one"]);
+        server.cli(&["token", "revoke", "one"]);
+        rows.recv_timeout(Duration::from_secs(1)).is_ok()
+    });
+    let _directory = server.stop_and_keep();
+    chown(&data, Some(0), Some(0)).expect("root may do that");
+    wait_until("it ends", || {
+        follower.try_wait().is_ok_and(|ended| ended.is_some())
+    });
+    let told = follower.wait_with_output().expect("ours").into();
+    check(&told, 77, &["; waiting for the server\n", AS_ROOT]);
 }

@@ -11,10 +11,12 @@ mod talk;
 pub(crate) mod visit;
 pub(crate) mod wire;
 
+use std::io::{BufRead as _, BufReader, Read};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -304,6 +306,20 @@ pub(crate) fn run_to_its_end(command: &mut Command) -> Output {
     child.kill().ok();
     let output = child.wait_with_output();
     output.expect("it is a child of this process").into()
+}
+
+/// The lines that a process prints, as they come.
+pub(crate) fn lines_of(out: impl Read + Send + 'static) -> Receiver<String> {
+    let (line_came, lines) = channel();
+    thread::spawn(move || {
+        let lines = BufReader::new(out).lines().map_while(Result::ok);
+        for line in lines {
+            if line_came.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
 }
 
 /// Waits until something holds, and returns how long that took.
