@@ -252,14 +252,8 @@ impl<'a, R: Read> Reader<'a, R> {
             if decoder.is_done() {
                 return Ok(body);
             }
-            if consumed == 0 || self.buffer.is_empty() {
-                // The decoder takes what it can use at once; a remainder is part of one
-                // chunk line or trailer field, and those are short.
-                if self.buffer.len() > limits::HEAD_BYTES_MAX {
-                    return Err(ResponseError::Malformed("a chunk line without end"));
-                }
-                self.fill()?;
-            }
+            // The decoder has taken everything, and bounds the line that it collects.
+            self.fill()?;
         }
     }
 

@@ -179,9 +179,6 @@ impl Head {
         let mut request = httparse::Request::new(&mut []);
         match request.parse_with_uninit_headers(bytes, &mut fields) {
             Ok(httparse::Status::Complete(_)) => {}
-            Err(httparse::Error::TooManyHeaders) => {
-                return Err(Fault::new(431, lines::TOO_MANY_HEADERS));
-            }
             Ok(httparse::Status::Partial) | Err(_) => {
                 return Err(Fault::new(400, "the request head is not HTTP/1.1"));
             }

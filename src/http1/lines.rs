@@ -8,7 +8,7 @@ use super::Fault;
 use crate::limits;
 
 /// What a head with too many header fields is told.
-pub(super) const TOO_MANY_HEADERS: &str = "the request has more than 100 header fields";
+const TOO_MANY_HEADERS: &str = "the request has more than 100 header fields";
 // Answers say these bounds in figures.
 const _: () = assert!(limits::HEADERS_COUNT_MAX == 100);
 const _: () = assert!(limits::REQUEST_LINE_BYTES_MAX == 8 * 1024);

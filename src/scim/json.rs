@@ -170,10 +170,6 @@ impl<'de> Visitor<'de> for &Seed {
         Ok(Value::String(text.to_owned()))
     }
 
-    fn visit_string<E>(self, text: String) -> Result<Value, E> {
-        Ok(Value::String(text))
-    }
-
     fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Value, A::Error> {
         let mut array = Vec::new();
         while let Some(value) = values.next_element_seed(self)? {

@@ -108,6 +108,15 @@ fn what_is_not_an_answer_is_told_apart() {
             "HTTP/1.1 200 OK\r\n\r\n123456789012345678901234567890123",
             large,
         ),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n20\r\n1234567890123456\
+             7890123456789012\r\n1\r\n3\r\n0\r\n\r\n",
+            large,
+        ),
+        (
+            "HTTP/1.1 101 Switching Protocols\r\n\r\n",
+            "the answer is not valid HTTP: 101 without an Upgrade",
+        ),
         ("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", length),
         ("HTTP/1.1 200 OK\r\nContent-Length: 1, 1\r\n\r\nx", length),
         ("HTTP/1.1 200 OK\r\nContent-Length: \r\n\r\nx", length),
