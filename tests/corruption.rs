@@ -88,6 +88,8 @@ fn tables_that_disagree_are_told() {
     const USERS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("users");
     const NAMES: TableDefinition<'_, &[u8], u32> = TableDefinition::new("names");
     const EMAILS: MultimapTableDefinition<'_, &[u8], u32> = MultimapTableDefinition::new("emails");
+    const EXTERNALS: MultimapTableDefinition<'_, &[u8], u32> =
+        MultimapTableDefinition::new("externals");
     const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
     const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit");
     type Edit = fn(&WriteTransaction);
@@ -106,6 +108,10 @@ fn tables_that_disagree_are_told() {
         ("an address of another", |txn| {
             let mut emails = txn.open_multimap_table(EMAILS).expect("the table");
             emails.insert(&b"other@x"[..], 2).expect("written");
+        }),
+        ("an externalId of another", |txn| {
+            let mut externals = txn.open_multimap_table(EXTERNALS).expect("the table");
+            externals.insert(&b"other"[..], 2).expect("written");
         }),
         ("a row of another", |txn| {
             let mut users = txn.open_table(USERS).expect("the table");

@@ -5,15 +5,20 @@
 use std::io::Write;
 use std::net::TcpStream;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use golinks_scim::access::Administrator;
+use golinks_scim::api::{Api, TurnWait};
+use golinks_scim::directory::describe;
+use golinks_scim::http1::Head;
 use golinks_scim::limits;
 use golinks_scim::secret::Secret;
+use golinks_scim::store::Store;
 use socket2::SockRef;
 
 use crate::slow::{Kept, populate, size};
 use crate::support::wire::{BOTH, Door, PATIENCE, Tls, assert_closed, read};
-use crate::support::{Server, number, scim_error, status, wait_until};
+use crate::support::{Server, body, number, options, scim_error, status, wait_until};
 
 /// How many connections a server of these tests has room for.
 const PLACES: usize = 40;
@@ -342,4 +347,26 @@ fn assert_small(door: &Door, begin: fn(&Door) -> Tls, most: u64) {
     let authorization = format!("Bearer {}", door.token);
     assert_eq!(status(&mut door.server.client(), &authorization), Ok(200));
     drop(held);
+}
+
+/// Whoever has waited for a turn in vain is told when to come back, and nothing was changed.
+#[test]
+fn a_large_body_that_gets_no_turn_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::open(&folder.path().join("users.redb"), Duration::ZERO, describe);
+    let api = Api::new(store.expect("a store"), options()).expect("an API");
+    let who = Administrator::from_local_socket("jane");
+    let jane = body("jane").to_string();
+    for (waited, status) in [(TurnWait::TimedOut, 503), (TurnWait::Ready(None), 201)] {
+        let head = Head::new("POST", "/scim/v2/Users", &[]).expect("a head");
+        let admission = api.admit_administrator(&head, &who);
+        let admission = admission.unwrap_or_else(|refusal| panic!("{:?}", refusal.answer));
+        let answer = api.answer_in_turn(admission, Some(jane.as_bytes()), &waited);
+        assert_eq!(answer.status, status, "{answer:?}");
+        let comes_back = answer
+            .headers
+            .iter()
+            .any(|(name, _)| *name == "Retry-After");
+        assert_eq!(comes_back, status == 503, "{:?}", answer.headers);
+    }
 }

@@ -149,6 +149,9 @@ mod access;
 /// Bad input: each kind its own error, and nothing changed.
 mod bad_input;
 
+/// The local socket, asked as no command asks.
+mod local;
+
 /// Files of users: imported, exported, compared.
 mod csv;
 

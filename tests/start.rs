@@ -9,8 +9,11 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use golinks_scim::access::Administrator;
+use golinks_scim::api::Api;
 use golinks_scim::clock::SystemClock;
 use golinks_scim::directory::{Caller, Directory, describe};
+use golinks_scim::http1::Head;
 use golinks_scim::limits;
 use golinks_scim::scim::{Leniency, User};
 use golinks_scim::store::{Change, Facts, Keys, RowReader, Store};
@@ -18,7 +21,7 @@ use memchr::memmem;
 use redb::{Database, ReadableTable, TableDefinition, WriteTransaction};
 use tempfile::TempDir;
 
-use crate::support::{Talk, body, cli_in, sealed, wait_until};
+use crate::support::{Talk, body, cli_in, options, sealed, wait_until};
 
 const USERS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("users");
 const NAMES: TableDefinition<'_, &[u8], u32> = TableDefinition::new("names");
@@ -37,7 +40,7 @@ struct Gate {
     rows: AtomicU32,
 }
 
-static GATES: [Gate; 6] = [const { Gate::new() }; 6];
+static GATES: [Gate; 7] = [const { Gate::new() }; 7];
 
 impl Gate {
     const fn new() -> Self {
@@ -219,6 +222,36 @@ fn a_look_that_is_broken_off_keeps_nobody_waiting() {
     assert!(store.await_check().is_err_and(|error| error.is_not_yet()));
     assert_at_once(began);
     assert_eq!(snapshot.user_by_name(b"user7").expect("read"), Some(7));
+    gate.open();
+}
+
+/// Whoever is told that nobody has a name makes its user a second time.
+#[test]
+fn what_is_not_known_yet_is_to_be_asked_again() {
+    let folder = closed();
+    let (store, _, gate) = open_at::<6>(folder.path());
+    store.cancel_check();
+    let api = Api::new(store, options()).expect("an API");
+    let who = Administrator::from_local_socket("jane");
+    let named = |name: &str| format!("/scim/v2/Users?filter=userName%20eq%20%22{name}%22");
+    let nobody = body("nobody").to_string();
+    let users = "/scim/v2/Users".to_owned();
+    for (method, target, sent, status) in [
+        ("GET", named("nobody"), None, 503),
+        ("POST", users, Some(nobody.as_bytes()), 503),
+        ("GET", named("user7"), None, 200),
+    ] {
+        let head = Head::new(method, &target, &[]).expect("a head");
+        let admitted = api.admit_administrator(&head, &who);
+        let admission = admitted.unwrap_or_else(|refusal| panic!("{:?}", refusal.answer));
+        let answer = api.answer(admission, sent);
+        assert_eq!(answer.status, status, "{method} {target}");
+        let comes_back = answer
+            .headers
+            .iter()
+            .any(|(name, _)| *name == "Retry-After");
+        assert_eq!(comes_back, status != 200, "{method} {target}");
+    }
     gate.open();
 }
 

@@ -13,6 +13,7 @@ use std::thread;
 use std::time::Instant;
 
 use golinks_scim::directory::describe;
+use golinks_scim::limits;
 use golinks_scim::secret;
 use golinks_scim::store::{self, Store};
 use redb::backends::InMemoryBackend;
@@ -214,6 +215,28 @@ fn a_backup_of_another_state_gets_a_name_of_its_own() {
         kept_names(&directory),
         ["users.format-2.2.redb", "users.format-2.redb"]
     );
+}
+
+/// Copies that nobody moves away do not fill the disk, and without one nothing is changed.
+#[test]
+fn an_upgrade_without_a_name_for_its_backup_is_refused() {
+    let fixture = &FIXTURES[2];
+    let directory = fixture.unpack();
+    let kept = fixture.kept(directory.path());
+    fs::write(&kept, b"somebody's").expect("written");
+    for number in 2..=limits::KEPT_FORMATS_MAX {
+        let name = format!("format-3.{number}.redb");
+        fs::write(kept.with_file_name(format!("users.{name}")), b"too").expect("written");
+    }
+    let refused = cli_in(&directory, &["user", "list"]);
+    assert_eq!(refused.status, Some(74), "{refused:?}");
+    let told = "there are many of this format already: move them away";
+    assert!(refused.stderr.contains(told), "{refused:?}");
+    let store = fs::read(directory.path().join("data/users.redb"));
+    assert_eq!(format_of(&store.expect("there")), 3);
+    fs::remove_file(&kept).expect("moved away");
+    let listed = cli_in(&directory, &["user", "list"]);
+    assert_eq!(listed.status, Some(0), "{listed:?}");
 }
 
 #[test]

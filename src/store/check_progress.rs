@@ -221,3 +221,89 @@ fn check(shared: &Shared, describe: RowReader) -> Result<bool, OpenError> {
     }
     Ok(checked.is_continue())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::io;
+    use std::sync::Arc;
+    use std::thread::{self, ThreadId};
+
+    use redb::StorageBackend;
+    use redb::backends::InMemoryBackend;
+
+    use super::super::file::{Opener, Site};
+    use super::super::writer::Writer;
+    use super::super::{Change, Store};
+    use super::*;
+
+    /// A disk of which the next read by one thread may fail.
+    #[derive(Clone, Debug, Default)]
+    struct Disk(Arc<(InMemoryBackend, Mutex<Option<ThreadId>>)>);
+
+    impl Disk {
+        fn opener(&self) -> Opener {
+            let disk = self.clone();
+            Box::new(move || Ok(Box::new(disk.clone())))
+        }
+
+        /// Whose next read fails.
+        fn reader(&self) -> MutexGuard<'_, Option<ThreadId>> {
+            self.0.1.lock().expect("whole")
+        }
+    }
+
+    impl StorageBackend for Disk {
+        fn len(&self) -> io::Result<u64> {
+            self.0.0.len()
+        }
+
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            if self
+                .reader()
+                .take_if(|id| *id == thread::current().id())
+                .is_some()
+            {
+                return Err(io::Error::other("input/output error"));
+            }
+            self.0.0.read(offset, out)
+        }
+
+        fn set_len(&self, length: u64) -> io::Result<()> {
+            self.0.0.set_len(length)
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            self.0.0.sync_data()
+        }
+
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            self.0.0.write(offset, data)
+        }
+    }
+
+    #[test]
+    fn a_place_that_could_not_be_read_once_is_no_damage() {
+        let (disk, describe) = (Disk::default(), |_: &[u8]| Err("nobody".to_owned()));
+        let store = Store::open_with(disk.opener(), describe).expect("made");
+        let setting = Change::none().setting("name", "value");
+        store.commit(setting).expect("written");
+        drop(store);
+        let shared = Shared {
+            check_progress: Arc::new(CheckProgress::underway(describe)),
+            ..Shared::default()
+        };
+        let writer = Writer::new(Site::of(disk.opener()), describe, shared.clone(), false);
+        let store = Store::start(writer, Duration::ZERO).expect("opened");
+        *disk.reader() = Some(thread::current().id());
+        let suspicions = Cell::new(0);
+        let on_suspicion = || {
+            suspicions.set(suspicions.get() + 1);
+            store.queue.prod();
+        };
+        check_in_background(&shared, describe, on_suspicion, || panic!("damage"));
+        assert_eq!(*disk.reader(), None, "nothing was read");
+        assert!(suspicions.get() > 0, "nobody opens the file again");
+        assert!(shared.check_progress.wait(Duration::ZERO).is_ok());
+    }
+}

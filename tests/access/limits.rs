@@ -12,7 +12,7 @@ use golinks_scim::store::{Change, Store};
 use serde_json::{Value, json};
 
 use super::issue;
-use crate::support::{Talk, body, scim_error};
+use crate::support::{Talk, body, cli_in, scim_error};
 
 #[test]
 fn over_its_rate_a_token_is_told_when_to_come_back() {
@@ -97,7 +97,8 @@ fn whoever_fails_beside_a_valid_token_does_not_lock_it_out() {
 #[test]
 fn tokens_are_bounded_whether_good_or_not() {
     let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("users.redb");
+    let path = folder.path().join("data/users.redb");
+    std::fs::create_dir(path.parent().expect("a parent")).expect("made");
     let store = Arc::new(Store::open(&path, Duration::ZERO, describe).expect("opened"));
     let load = || Tokens::load(Arc::clone(&store)).expect("loaded");
     let start = SystemClock.now();
@@ -136,6 +137,10 @@ fn tokens_are_bounded_whether_good_or_not() {
     let rows = snapshot.tokens().expect("read");
     assert_eq!(rows.len(), 2 * limits::TOKENS_MAX);
     assert_eq!(snapshot.tokens_seen().expect("read"), []);
+    store.close();
+    let refused = cli_in(&folder, &["token", "issue", "one-more"]);
+    assert_eq!(refused.status, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("revoke some first"), "{refused:?}");
 }
 
 /// Copies each stored token until there are this many of it; the copies are a little younger. To

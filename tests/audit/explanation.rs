@@ -164,6 +164,37 @@ fn a_refusal_is_explained_as_okta_shows_it_and_after_a_restart() {
 }
 
 #[test]
+fn the_advice_fits_what_was_refused() {
+    let mut talk = Talk::start(&[]);
+    let jane = talk.create("jane");
+    let jane = format!("/Users/{}", jane["id"].as_str().expect("an id"));
+    let patch = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": [{"op": "add", "path": "emails[", "value": "x"}]});
+    let of_mapping = "the target of a mapping is not an attribute here";
+    for (method, target, body, status, advice) in [
+        ("PATCH", &*jane, Some(&patch), "400 invalidPath", of_mapping),
+        (
+            "GET",
+            "/Users?count=ten",
+            None,
+            "400 invalidValue",
+            "names the parameter",
+        ),
+        (
+            "PUT",
+            "/Users",
+            Some(&patch),
+            "405",
+            "make the proxy forward",
+        ),
+    ] {
+        let number = status[..3].parse().expect("a number");
+        let text = shown(&mut talk, method, target, body, number);
+        check(&talk.server, &text, status, advice);
+    }
+}
+
+#[test]
 fn a_request_that_was_done_is_explained_by_what_it_changed() {
     let mut talk = Talk::start(&[]);
     let created = talk.send("POST", "/Users", Some(&body("fine")));

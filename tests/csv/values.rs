@@ -39,6 +39,18 @@ fn empty_cells_keep_or_clear() {
     );
     desk.write("d.csv", format!("id,userName\n{id},new@x\n"));
     check(&desk.import("d.csv", &[]), 0, &["1 updated"]);
+    // What would be lost in silence is refused.
+    desk.write("e.csv", "userName,emails\nnew@x,new@x\n");
+    let advice = "column emails[type eq \"work\"].value";
+    check(
+        &desk.import("e.csv", &[]),
+        1,
+        &["must be a JSON list", advice],
+    );
+    let line = json!({"userName": "new@x", "name": {"shoeSize": "7"}});
+    desk.write("f.jsonl", format!("{line}\n"));
+    let told = "names a part that no attribute of a User has";
+    check(&desk.import("f.jsonl", &[]), 1, &[told]);
 }
 
 /// The same row again changes nothing, even if it has the old whole name beside new parts.

@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use golinks_scim::access::Administrator;
-use golinks_scim::api::{Admission, Api, Options, Refusal, StartError, Tuning};
-use golinks_scim::clock::{Instant as Moment, SystemClock};
+use golinks_scim::api::{Admission, Api, Refusal, StartError};
+use golinks_scim::clock::Instant as Moment;
 use golinks_scim::directory::{Error, Manner, ToUndo};
 use golinks_scim::http1::{Body, Head};
 use golinks_scim::limits;
@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use super::{Disk, audit_rows, caller, directory, session, user};
 use crate::crash::inspect;
-use crate::support::{Server, body, wait_until};
+use crate::support::{Server, body, options, wait_until};
 
 #[test]
 fn an_error_at_any_call_loses_nothing_acknowledged() {
@@ -260,18 +260,6 @@ fn a_row_that_waits_outlives_an_error_at_any_call_of_its_commit() {
     }
 }
 
-/// For a router without a server.
-fn options() -> Options {
-    Options {
-        base_url: Some("https://localhost/scim/v2".to_owned()),
-        address: None,
-        tuning: Tuning::default(),
-        certificate: None,
-        data_dir: std::path::PathBuf::new(),
-        clock: Arc::new(SystemClock),
-    }
-}
-
 /// Such a failure passes, so that a service manager should try again.
 #[test]
 fn a_start_on_a_disk_that_takes_nothing_does_not_blame_the_content() {
@@ -318,6 +306,9 @@ fn each_change_that_is_not_confirmed_has_its_row() {
         );
         let answer = text(admitted, &body(&format!("u{number}")).to_string());
         told += usize::from(answer.contains("the change was not confirmed"));
+        wait_until("it is known", || {
+            ask("GET", "/admin/status", "").contains("the disk cannot be written")
+        });
         disk.is_broken.store(false, Ordering::SeqCst);
         wait_until("it comes back", || {
             let other = body(&format!("other{number}")).to_string();

@@ -1,6 +1,7 @@
 //! What a user was at a moment or before a change, who had its name then, and who changed it.
 
 use golinks_scim::directory::{Keep, Past, Then};
+use golinks_scim::limits;
 use serde_json::{Value, json};
 
 use super::{Kept, PATCH, moment, newest_change, patch, rows, text};
@@ -180,6 +181,25 @@ fn whoever_had_a_name_before_is_found_behind_the_one_who_has_it() {
             );
         }
     }
+}
+
+#[test]
+fn of_very_many_who_had_a_name_the_latest_are_told() {
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    let mut had_it = Vec::new();
+    for _ in 0..=limits::PREVIOUS_HOLDERS_TOLD_MAX {
+        let id = text(&talk.create("bob"), "id").to_owned();
+        talk.json("DELETE", &format!("/Users/{id}"), None, 204);
+        had_it.push(id);
+    }
+    talk.create("bob");
+    let history = talk.server.cli(&["user", "history", "bob"]);
+    let hints = history
+        .stderr
+        .lines()
+        .filter_map(|line| line.split_once(" user history "));
+    let told: Vec<&str> = hints.map(|(_, id)| id).collect();
+    assert_eq!(told, had_it[1..], "{history:?}");
 }
 
 /// A name that passes from user to user, each time in another way.

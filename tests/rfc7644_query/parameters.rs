@@ -151,6 +151,10 @@ fn section_3_4_3_a_query_can_be_posted() {
         (json!({"startIndex": "1.5"}), "invalidValue"),
         (json!({"count": ""}), "invalidValue"),
         (json!({"attributes": 7}), "invalidValue"),
+        (
+            json!({"attributes": vec!["userName"; limits::VALUES_MAX + 1]}),
+            "invalidValue",
+        ),
         (json!({"sortBy": "shoeSize"}), "invalidValue"),
         (json!({"schemas": [CORE]}), "invalidSyntax"),
         // In a body this gives away no secret in a URI, but nobody may filter on a password.

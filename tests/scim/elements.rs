@@ -396,6 +396,7 @@ fn an_element_is_created_only_from_what_a_filter_says_it_is() {
         "emails[type ne \"home\"].value",
         "emails[not (type eq \"home\")].value",
         "emails[type eq \"x\" or type eq \"y\"].value",
+        "emails[type eq null].value",
         // A filter on the value, or on the part to be set, means an element that is there.
         "emails[value eq \"old\"].value",
         "emails[value eq \"old\"].display",

@@ -270,6 +270,16 @@ fn patches_that_only_compatible_mode_understands() {
             json!({"op": "add", "path": "shoeSize", "value": 7}),
             json!({}),
         ),
+        (
+            json!({}),
+            json!({"op": "add", "path": "name", "value": {"givenName": "A", "shoeSize": 7}}),
+            json!({"name": {"givenName": "A"}}),
+        ),
+        (
+            json!({"title": "T"}),
+            json!({"op": "replace", "value": {"name.givenName": "A", CORE: ""}}),
+            json!({"title": "T", "name": {"givenName": "A"}}),
+        ),
     ] {
         check_patch(&before, &json!([operation]), &after, false);
     }

@@ -16,10 +16,13 @@ use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use golinks_scim::api::{Options, Tuning};
+use golinks_scim::clock::SystemClock;
 use golinks_scim::directory::{Directory, Error, Record};
 use golinks_scim::idp::client::Client;
 use golinks_scim::idp::okta::{self, Import};
@@ -350,6 +353,18 @@ pub(crate) fn waiting(store: &Store) -> u64 {
 )]
 pub(crate) fn record_of(directory: &Directory, id: &str) -> Result<Record, Error> {
     directory.retrieve(id, |stored| stored.record())
+}
+
+/// For a router without a server.
+pub(crate) fn options() -> Options {
+    Options {
+        base_url: Some("https://localhost/scim/v2".to_owned()),
+        address: None,
+        tuning: Tuning::default(),
+        certificate: None,
+        data_dir: PathBuf::new(),
+        clock: Arc::new(SystemClock),
+    }
 }
 
 /// A person that no other test knows.

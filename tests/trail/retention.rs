@@ -9,6 +9,7 @@ use std::time::{Duration, Instant as Monotonic};
 use golinks_scim::clock::{Clock as _, SystemClock};
 use golinks_scim::directory::{Keep, event};
 use golinks_scim::limits;
+use golinks_scim::scim::Preconditions;
 use golinks_scim::store::Change;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
@@ -186,6 +187,50 @@ fn retention_by_size_leaves_a_trail_that_is_verified_backed_up_and_restored() {
     }
     let output = cli_in(&folder, &["audit", "verify"]);
     assert_eq!(output.status, Some(0), "{output:?}");
+}
+
+/// An answer from the rows that are left would be wrong.
+#[test]
+fn whoever_asks_for_more_than_is_kept_is_told_where_the_trail_begins() {
+    let folder = TempDir::new().expect("a folder");
+    let (store, directory, _) = of_hundred_days(&folder);
+    let extent = || {
+        let snapshot = store.snapshot().expect("open");
+        snapshot.audit_extent().expect("read")
+    };
+    let keep = Keep {
+        days: None,
+        bytes: Some(extent().bytes / 2),
+    };
+    assert!(directory.trim(keep, Monotonic::now()).expect("done") > 50);
+    let kept = extent().rows;
+    let first = directory.known_as("user00").expect("read")[0].to_string();
+    let unconditional = Preconditions::default();
+    let deleted = directory.delete(&first, unconditional, &caller());
+    deleted.expect("deleted");
+    let deletion = extent().next - 1;
+    store.close();
+    drop((directory, store));
+    let early = SystemClock.now().plus_seconds(-80 * 24 * 3600).to_string();
+    let show = ["user", "show", "nobody", "--at", &early];
+    let undo = ["user", "undo", "--dry-run", "--since", &early];
+    // One of the rows tells of the removal.
+    let those_left = format!("{} users would be changed back", kept - 1);
+    for (asked, words) in [
+        (&show[..], "were removed: older backups have"),
+        (&undo, "were removed: give that time or a later one"),
+        (&[&undo[..], &["--force"]].concat(), &those_left),
+    ] {
+        let told = cli_in(&folder, asked);
+        assert_eq!(told.status, Some(1), "{told:?}");
+        assert!(told.stderr.contains(words), "{told:?}");
+    }
+    // Its deletion is left, and tells what it was.
+    let before = deletion.to_string();
+    let show = ["user", "show", &first, "--before", &before, "-o", "jsonl"];
+    let was: Value = serde_json::from_str(&cli_in(&folder, &show).stdout).expect("a user");
+    assert_eq!(was["userName"], "user00", "{was}");
+    assert_eq!(was["meta"]["version"], "W/\"1\"", "{was}");
 }
 
 /// A removal has one row in the trail, however many commits it takes.
