@@ -85,7 +85,10 @@ fn what_is_in_the_way_comes_before_the_first_step() {
     guide_with(
         &server,
         "okta",
-        &["the server's limit is off", "    /golinks/v2 here"],
+        &[
+            "the server's limit is off",
+            "    /golinks/v2 to /scim/v2 here",
+        ],
     );
     let health = "curl --cacert ca.pem https://scim_host.example.com:8443/healthz";
     guide_with(&server, "agent", &[health]);
@@ -101,7 +104,7 @@ fn a_guide_needs_no_running_server() {
         let wanted = [
             BEFORE,
             "No server has run",
-            "golinks-scim serve has run",
+            "golinks-scim serve runs",
             "serve\n",
         ];
         has_all(&output.stdout, which, &wanted);

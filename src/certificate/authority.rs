@@ -138,9 +138,9 @@ impl Authority {
         params.use_authority_key_identifier_extension = true;
         let leaf = params.signed_by(&key, &self.issuer).map_err(sign)?;
         // The key first: a leaf that does not fit its key is noticed and replaced the next time.
-        files::write_key(&self.own.leaf_key, &key.serialize_pem())?;
+        files::write(&self.own.leaf_key, &key.serialize_pem())?;
         let chain = format!("{}{}", leaf.pem(), self.pem);
-        files::write_certificate(&self.own.leaf, &chain)
+        files::write(&self.own.leaf, &chain)
     }
 }
 
@@ -169,8 +169,8 @@ fn create(certificate: &Path, key: &Path, host_name: &str, now: Instant) -> Resu
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let made = params.self_signed(&pair).map_err(sign)?;
-    files::write_key(key, &pair.serialize_pem())?;
-    files::write_certificate(certificate, &made.pem())
+    files::write(key, &pair.serialize_pem())?;
+    files::write(certificate, &made.pem())
 }
 
 /// When a certificate made now begins, and when it ends after so many days.

@@ -17,7 +17,8 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::time::ASN1Time;
 
-use super::{Error, file_format, files, words_of};
+use super::error_text::{words_of, words_of_pem};
+use super::{Error, file_format, files};
 use crate::clock::Instant;
 use crate::secret;
 
@@ -46,11 +47,13 @@ impl Chain {
     ) -> Result<Self, Error> {
         let certificates = certificates(chain, pem)?;
         let bad_key = |what: String| Error::Bad(key.to_owned(), what);
+        let key_pem = without_mark(key_pem);
         // Checked first, since an encrypted key in the older form begins like a plain one.
         let private = match file_format::conversion_hint_for_key(key, key_pem) {
             Some(what) => return Err(bad_key(what)),
             None => PrivateKeyDer::from_pem_slice(key_pem).map_err(|error| {
-                bad_key(format!("there is no private key in PEM form: {error}"))
+                let why = words_of_pem(&error);
+                bad_key(format!("there is no private key in PEM form: {why}"))
             })?,
         };
         let leaf = &certificates[0];
@@ -76,7 +79,11 @@ impl Chain {
                 error @ rustls::Error::InvalidCertificate(_) => {
                     Error::Bad(chain.to_owned(), words_of(&error))
                 }
-                error => bad_key(format!("the key cannot be used: {error}")),
+                _ => bad_key(
+                    "the key cannot be used: it must be RSA with 2048 bits or more, ECDSA on P-256, \
+                     P-384 or P-521, or Ed25519"
+                        .to_owned(),
+                ),
             })?;
         Ok(Self {
             key,
@@ -157,15 +164,24 @@ impl Chain {
         links.flatten().collect()
     }
 
-    /// Whether a client that trusts only the chain's last certificate would accept the whole chain:
-    /// signatures, validity, usage.
+    /// Whether a client that trusts only the chain's last certificate, or the public authorities,
+    /// would accept the whole chain: signatures, validity, usage.
     pub(super) fn check_signatures(&self, now: Instant) -> Result<(), String> {
-        match self.key.cert.as_slice() {
-            [_, between @ .., last] => self
-                .verify(&self.first_name(), between, only(last), now)
-                .map_err(|why| format!("clients would not accept the chain: {why}")),
-            _ => Ok(()),
-        }
+        let [_, between @ .., last] = self.key.cert.as_slice() else {
+            return Ok(());
+        };
+        self.verify(&self.first_name(), between, only(last), now)
+            // Of what is trusted, neither is asked there.
+            .and_then(|()| match Facts::of(last)? {
+                facts if !facts.is_authority && !facts.self_issued => {
+                    Err("its last certificate is not a CA's".to_owned())
+                }
+                facts => check_dates(facts.not_before, facts.not_after, now)
+                    .map_err(|why| format!("of its last certificate: {why}")),
+            })
+            // A public one may end with an old root that nobody needs any more.
+            .or_else(|why| self.is_public(now).then_some(()).ok_or(why))
+            .map_err(|why| format!("clients would not accept the chain: {why}"))
     }
 
     /// A name that a client might ask for; for a wildcard, one that matches it.
@@ -275,11 +291,10 @@ pub(super) fn first_certificate(path: &Path) -> Result<CertificateDer<'static>, 
 /// All certificates of a PEM file, at least one.
 pub(super) fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
     let bad = |what: String| Error::Bad(path.to_owned(), what);
-    // Some editors begin a file with this mark; the first block would not begin its line then.
-    let pem = pem.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(pem);
+    let pem = without_mark(pem);
     let found = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| bad(format!("it is not PEM: {error}")))?;
+        .map_err(|error| bad(format!("it is not PEM: {}", words_of_pem(&error))))?;
     if found.is_empty() {
         let converted = file_format::conversion_hint_for_certificates(path, pem);
         return Err(bad(
@@ -287,6 +302,12 @@ pub(super) fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer
         ));
     }
     Ok(found)
+}
+
+/// A PEM text without the mark with which some editors begin a file: its first block would not begin
+/// its line.
+fn without_mark(pem: &[u8]) -> &[u8] {
+    pem.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(pem)
 }
 
 /// SHA-256 of a certificate as people compare it: `AA:BB:…`.

@@ -1,26 +1,79 @@
-//! Why a certificate is not accepted, in words, where rustls shows only an internal name.
+//! Why a certificate or a key is not accepted, in words, where the libraries show internal names.
 
+use rustls::pki_types::pem;
 use rustls::{CertificateError, OtherError};
+
+use crate::clock::Instant;
 
 /// Describes an error in words for people.
 pub fn words_of(error: &rustls::Error) -> String {
-    let rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) = error
-    else {
+    use CertificateError as Why;
+    let rustls::Error::InvalidCertificate(why) = error else {
         return error.to_string();
     };
-    // rustls shows only the names of the verifier's own errors.
-    let words = match inner.to_string().as_str() {
-        "CaUsedAsEndEntity" => {
-            "it is a CA's own certificate, which is not accepted as a server's: issue one for the \
-             server"
+    let at = |seconds: u64| {
+        let millis = i64::try_from(seconds).unwrap_or(i64::MAX);
+        Instant::from_millis(millis.saturating_mul(1000))
+    };
+    let words = match why {
+        Why::ExpiredContext { not_after, .. } => {
+            return format!("a certificate has ended at {}", at(not_after.as_secs()));
         }
-        "EndEntityUsedAsCa" => "the certificate given as its issuer is not a CA's",
-        "NameConstraintViolation" => "its CA may not issue certificates for this name",
-        "PathLenConstraintViolated" => "its CA may not have another CA below it, but does",
-        "UnsupportedCertVersion" => "it is not an X.509 version 3 certificate: issue one that is",
-        "UnsupportedCriticalExtension" => "it has a critical extension that is not known here",
-        "MalformedExtensions" | "ExtensionValueInvalid" => "its extensions cannot be read",
+        Why::NotValidYetContext { not_before, .. } => {
+            let begins = at(not_before.as_secs());
+            return format!("a certificate is not valid before {begins}; is the clock right?");
+        }
+        Why::BadSignature => "a certificate was not signed with the key of the one named as issuer",
+        Why::UnsupportedSignatureAlgorithmContext { .. }
+        | Why::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "a certificate is signed in a way that is not accepted, such as with SHA-1: have it \
+             issued with SHA-256"
+        }
+        Why::BadEncoding => "a certificate cannot be read",
+        // rustls shows only the names of the verifier's own errors.
+        Why::Other(OtherError(inner)) => match inner.to_string().as_str() {
+            "CaUsedAsEndEntity" => {
+                "it is a CA's own certificate, which is not accepted as a server's: issue one for \
+                 the server"
+            }
+            "EndEntityUsedAsCa" => "the certificate given as its issuer is not a CA's",
+            "NameConstraintViolation" => "its CA may not issue certificates for this name",
+            "PathLenConstraintViolated" => "its CA may not have another CA below it, but does",
+            "UnsupportedCertVersion" => {
+                "it is not an X.509 version 3 certificate: issue one that is"
+            }
+            "UnsupportedCriticalExtension" => "it has a critical extension that is not known here",
+            "MalformedExtensions" | "ExtensionValueInvalid" => "its extensions cannot be read",
+            _ => return error.to_string(),
+        },
         _ => return error.to_string(),
     };
     words.to_owned()
+}
+
+/// Describes in words for people why a text is not PEM.
+pub(super) fn words_of_pem(error: &pem::Error) -> String {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => {
+            "it is cut short: its last block has no END line".to_owned()
+        }
+        pem::Error::IllegalSectionStart { .. } => "a BEGIN line is not whole".to_owned(),
+        pem::Error::Base64Decode(_) => "a block is not Base64 throughout".to_owned(),
+        error => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_signed_it_is_not_told_in_numbers() {
+        let why = CertificateError::UnsupportedSignatureAlgorithmContext {
+            signature_algorithm_id: vec![6, 7, 42],
+            supported_algorithms: Vec::new(),
+        };
+        let words = words_of(&rustls::Error::InvalidCertificate(why));
+        assert!(words.contains("SHA-1") && !words.contains("42"), "{words}");
+    }
 }

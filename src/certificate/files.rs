@@ -8,8 +8,8 @@ use std::path::Path;
 use super::Error;
 use crate::files;
 
-const KEY_MODE: u32 = 0o600;
-const CERTIFICATE_MODE: u32 = 0o644;
+/// Certificates too, since the directory is open to nobody else.
+const MODE: u32 = 0o600;
 
 /// Makes the directory, open to its owner alone.
 pub(super) fn make_directory(directory: &Path) -> Result<(), Error> {
@@ -17,21 +17,16 @@ pub(super) fn make_directory(directory: &Path) -> Result<(), Error> {
 }
 
 /// Writes a file that only its owner may read.
-pub(super) fn write_key(path: &Path, pem: &str) -> Result<(), Error> {
-    write(path, pem, KEY_MODE, replace)
+pub(super) fn write(path: &Path, pem: &str) -> Result<(), Error> {
+    write_by(path, pem, replace)
 }
 
-/// [`write_key`], but an existing file stays as it is.
-pub(super) fn write_key_once(path: &Path, pem: &str) -> Result<(), Error> {
-    match write(path, pem, KEY_MODE, files::publish) {
+/// [`write`], but an existing file stays as it is.
+pub(super) fn write_once(path: &Path, pem: &str) -> Result<(), Error> {
+    match write_by(path, pem, files::publish) {
         Err(Error::Io(_, error)) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         other => other,
     }
-}
-
-/// Writes a file that everybody may read.
-pub(super) fn write_certificate(path: &Path, pem: &str) -> Result<(), Error> {
-    write(path, pem, CERTIFICATE_MODE, replace)
 }
 
 fn replace(draft: &Path, path: &Path) -> io::Result<()> {
@@ -42,10 +37,9 @@ fn replace(draft: &Path, path: &Path) -> io::Result<()> {
 
 /// Writes a file whose content appears under its name all at once, and is on disk when this
 /// returns. `give_name` makes the draft that file.
-fn write(
+fn write_by(
     path: &Path,
     text: &str,
-    mode: u32,
     give_name: impl FnOnce(&Path, &Path) -> io::Result<()>,
 ) -> Result<(), Error> {
     let directory = files::directory_of(path);
@@ -53,7 +47,7 @@ fn write(
         .map_err(|error| Error::Io(directory.to_owned(), error))?;
     let draft = files::draft_of(path);
     let written = (|| {
-        let mut file = files::create(&draft, mode)?;
+        let mut file = files::create(&draft, MODE)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         give_name(&draft, path)
@@ -92,7 +86,8 @@ fn read_unless(path: &Path, exposing: impl FnOnce(u32) -> u32) -> Result<Vec<u8>
     let io = |error| Error::Io(path.to_owned(), error);
     let metadata = fs::metadata(path).map_err(io)?;
     let exposing = exposing(metadata.uid());
-    if metadata.mode() & exposing == 0 {
+    // A pipe holds no key for others to read, nor a device, and a directory none at all.
+    if !metadata.is_file() || metadata.mode() & exposing == 0 {
         return fs::read(path).map_err(io);
     }
     // The server may be in the group that can read it, and must not lose the key.

@@ -113,9 +113,13 @@ fn elsewhere(names: &[String], host: &str) -> String {
 }
 
 /// The private authority in the data directory, for commands when no server runs; `None` before the
-/// first start.
+/// first start, and where another's chain is installed.
 pub fn authority_summary(data_dir: &Path) -> Result<Option<AuthoritySummary>, Error> {
-    authority::summary(&directory(data_dir))
+    let directory = directory(data_dir);
+    if request::is_installed(&directory) {
+        return Ok(None);
+    }
+    authority::summary(&directory)
 }
 
 /// Whether a path is that of a private authority's certificate or key in a data directory.

@@ -44,7 +44,7 @@ pub fn request(directory: &Path, names: &Names) -> Result<String, Error> {
     let path = pending_key(directory);
     if !path.exists() {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(sign)?;
-        files::write_key_once(&path, &key.serialize_pem())?;
+        files::write_once(&path, &key.serialize_pem())?;
     }
     let bad = |what: String| Error::Bad(path.clone(), what);
     let pem =
@@ -124,7 +124,7 @@ pub fn install(
     );
     let key_pem = key_block(&key_pem)
         .ok_or_else(|| Error::Bad(key.clone(), "there is no private key".to_owned()))?;
-    files::write_key(
+    files::write(
         &to,
         &format!("{key_pem}\n{}", certificate_blocks(&chain_pem)),
     )?;

@@ -164,7 +164,7 @@ fn document(installation: &Value) -> Value {
 fn show(installation: &Value) -> Result<(), Failure> {
     let certificate = &installation["certificate"];
     if certificate.is_null() {
-        output::say("no server is running; this is what the last one left");
+        output::say("no server is running, so who accepts its certificate is not known");
     } else {
         show_served(certificate)?;
     }
@@ -177,6 +177,9 @@ fn show(installation: &Value) -> Result<(), Failure> {
             text_of(authority, "fingerprint")
         );
         output::line(&told)?;
+    }
+    if certificate.is_null() {
+        return Ok(());
     }
     if certificate["isPublic"] == true {
         output::line("Okta cloud   accepts it: a public authority has issued it")?;

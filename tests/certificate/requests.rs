@@ -106,33 +106,58 @@ fn a_chain_that_clients_would_refuse_says_why() {
         unknown.set_criticality(true);
         it.custom_extensions = vec![unknown];
     };
+    let ended = |it: &mut CertificateParams| {
+        it.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        it.not_after = rcgen::date_time_ymd(2021, 1, 1);
+    };
+    let old = issued_by(root, "old", ended);
+    let of_same_name = Customer::new().authority;
     let by = |issuer| issued_by(issuer, "leaf", |_| ());
-    for (leaf, between, words) in [
+    for (leaf, above, words) in [
         (
             by(&not_a_ca),
             vec![&not_a_ca],
+            "chain: its last certificate is not a CA's",
+        ),
+        (
+            by(&old),
+            vec![&old],
+            "chain: of its last certificate: the certificate has ended at 2021-01-01",
+        ),
+        (
+            by(&old),
+            vec![&old, root],
+            "chain: a certificate has ended at 2021-01-01",
+        ),
+        (
+            by(&of_same_name),
+            vec![root],
+            "chain: a certificate was not signed with the key of the one named as issuer",
+        ),
+        (
+            by(&not_a_ca),
+            vec![&not_a_ca, root],
             "chain: the certificate given as its issuer is not a CA's",
         ),
         (
             by(&elsewhere),
-            vec![&elsewhere],
+            vec![&elsewhere, root],
             "chain: its CA may not issue certificates for this name",
         ),
         (
             by(&below_last),
-            vec![&below_last, &last],
+            vec![&below_last, &last, root],
             "chain: its CA may not have another CA below it, but does",
         ),
         (
             issued_by(root, "leaf", critical),
-            vec![],
+            vec![root],
             "chain.pem: it has a critical extension",
         ),
     ] {
         let chain: String = [&leaf]
             .into_iter()
-            .chain(between)
-            .chain([root])
+            .chain(above)
             .map(CertifiedIssuer::pem)
             .collect();
         let refused = install(&server, &customer, &chain, &leaf.key().serialize_pem());
@@ -253,9 +278,11 @@ fn a_pair_is_installed_without_a_server_and_only_if_it_can_be_served() {
     let no_key = "key.pem: there is no private key in PEM form";
     for (text, status, words) in [
         (&*customer.authority.pem(), 1, no_key),
-        (broken, 1, "key.pem: the key cannot be used"),
+        (broken, 1, "key.pem: the key cannot be used: it must be RSA"),
+        (&good[..good.len() / 2], 1, "form: it is cut short"),
         (
-            &good,
+            // As some editors save it.
+            &format!("\u{feff}{good}"),
             0,
             "no server is running; the next start will serve it",
         ),
@@ -266,8 +293,22 @@ fn a_pair_is_installed_without_a_server_and_only_if_it_can_be_served() {
         assert_eq!(output.status, Some(status), "{output:?}");
         assert!(output.stderr.contains(words), "{words}: {output:?}");
     }
-    let shown = cli_in(&directory, &["cert", "show"]);
-    assert!(shown.stderr.contains("no server is running"), "{shown:?}");
+    // What the next start serves is not the private CA's.
+    for (arguments, wanted) in [
+        (["cert", "show"], "no server is running"),
+        (["guide", "agent"], "(known while golinks-scim serve runs)"),
+    ] {
+        let shown = cli_in(&directory, &arguments);
+        let told = shown.stdout + &shown.stderr;
+        assert!(told.contains(wanted), "{told}");
+        assert!(!told.contains("tls/ca.pem"), "{told}");
+        assert!(!told.contains("not accept"), "{told}");
+    }
+    let folder = customer.folder.path().to_str().expect("text");
+    let chain = chain.to_str().expect("text");
+    let refused = cli_in(&directory, &["cert", "install", chain, "--key", folder]);
+    assert!(refused.stderr.contains("Is a directory"), "{refused:?}");
+    assert!(!refused.stderr.contains("chmod"), "{refused:?}");
     let server = Server::start_on(directory);
     assert_eq!(status(&mut customer.client(&server), ""), Ok(401));
     let absent = server.cli(&["cert", "install", "/none.pem"]);

@@ -99,7 +99,7 @@ fn a_certificate_that_no_client_accepts() {
             chain_for("localhost", Some(Duration::from_secs(2))),
             // A certificate is valid to the end of its last second.
             3,
-            "expired",
+            "a certificate has ended at",
         ),
         (
             its_own_authority(),

@@ -16,7 +16,7 @@ use crate::limits;
 use crate::local::{self, Client};
 
 /// The text for what is not known yet.
-const UNKNOWN: &str = "(known once golinks-scim serve has run)";
+const UNKNOWN: &str = "(known while golinks-scim serve runs)";
 
 /// Where a provider calls from, and so what it can reach.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -100,6 +100,7 @@ impl Place {
         let said = BaseUrl::parse(&text_of(installation, "baseUrl")).ok();
         let certificate = &installation["certificate"];
         let authority = &installation["authority"];
+        let is_private = is_served || serve.tls_files.is_none();
         Self {
             program,
             file: file.clone().unwrap_or_else(|| default_file().to_owned()),
@@ -126,7 +127,7 @@ impl Place {
                         .collect(),
                 }
             },
-            authority: (!authority.is_null()).then(|| Authority {
+            authority: (is_private && !authority.is_null()).then(|| Authority {
                 path: text_of(authority, "path"),
                 fingerprint: text_of(authority, "fingerprint"),
             }),
