@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant as Monotonic};
 
 use super::CLAIMED_NAME;
-use super::conversation::Conversation;
+use super::conversation::{Conversation, Peer};
 use crate::access::Administrator;
 use crate::api::{Api, Options, StartError, Tuning};
 use crate::clock::SystemClock;
@@ -50,12 +50,11 @@ pub enum Error {
     Io(String),
 }
 
-/// The process id of the server that answers at the socket of `data_dir`, if one does.
-pub fn server_of(data_dir: &Path) -> Option<i32> {
+/// The server that answers at the socket of `data_dir`, if one does.
+pub fn server_of(data_dir: &Path) -> Option<Peer> {
     let socket = config::socket_path(data_dir).ok()?;
-    Conversation::begin(&socket, limits::SERVER_LOOKUP_WAIT_MAX)
-        .ok()?
-        .peer()
+    let conversation = Conversation::begin(&socket, limits::SERVER_LOOKUP_WAIT_MAX);
+    Some(conversation.ok()?.peer())
 }
 
 /// A connection to the router, through the socket or in this process.
@@ -132,10 +131,10 @@ impl Client {
         }))
     }
 
-    /// The process id of the server; `None` if the store was opened instead.
-    pub fn server(&self) -> Option<i32> {
+    /// The server; `None` if the store was opened instead.
+    pub fn server(&self) -> Option<Peer> {
         match &self.transport {
-            Transport::Socket(conversation) => conversation.peer(),
+            Transport::Socket(conversation) => Some(conversation.peer()),
             Transport::InProcess(_) => None,
         }
     }

@@ -1,6 +1,7 @@
 //! A conversation over the local socket, with a deadline on everything: on connecting to a server
 //! that accepts nobody, and on an answer that comes byte by byte.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -12,6 +13,20 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connec
 
 /// Pause between two attempts to connect to a server whose queue of connections is full.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
+
+/// The process at the other end: its id, or none if it is in another PID namespace, as a server in
+/// another container is.
+#[derive(Clone, Copy)]
+pub struct Peer(pub Option<i32>);
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(pid) => write!(f, "process {pid}"),
+            None => f.write_str("a process in another PID namespace"),
+        }
+    }
+}
 
 /// A connection, with the deadline of its present exchange.
 pub(super) struct Conversation {
@@ -60,10 +75,10 @@ impl Conversation {
         self
     }
 
-    /// The process id of the other end.
-    pub(super) fn peer(&self) -> Option<i32> {
-        let peer = rustix::net::sockopt::socket_peercred(&self.stream).ok()?;
-        Some(peer.pid.as_raw_nonzero().get())
+    /// The process at the other end.
+    pub(super) fn peer(&self) -> Peer {
+        let peer = rustix::net::sockopt::socket_peercred(&self.stream).ok();
+        Peer(peer.map(|it| it.pid.as_raw_nonzero().get()))
     }
 
     /// Ends the conversation: no further request can be sent.

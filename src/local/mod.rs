@@ -10,6 +10,7 @@ mod conversation;
 mod server;
 
 pub use client::{Client, Error, server_of};
+pub use conversation::Peer;
 pub use server::Server;
 
 /// The header with the command line's user name, percent-encoded. It is recorded as a claim.

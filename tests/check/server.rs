@@ -84,6 +84,31 @@ fn somebody_else_at_the_socket() {
     }
 }
 
+/// As a command in another container on the same volume finds it, which cannot know its id.
+#[test]
+fn a_server_in_another_pid_namespace() {
+    let (mut place, backup) = backed_up();
+    place.serve();
+    let apart = |line: &str| {
+        let mut shell = place.shell(&format!("unshare --pid --fork {line}"));
+        shell.output().expect("bash")
+    };
+    if !apart("true").status.success() {
+        println!("skipped: no process can be in another PID namespace here");
+        return;
+    }
+    let checked = apart("golinks-scim check");
+    let told = String::from_utf8_lossy(&checked.stdout);
+    let words = "a process in another PID namespace runs version";
+    assert!(told.contains(words), "{checked:?}");
+    assert!(checked.status.success(), "{checked:?}");
+    let restore = format!("golinks-scim backup restore {}", backup.display());
+    let refused = apart(&restore);
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(69), "{refused:?}");
+    assert!(told.contains("stop the server first"), "{refused:?}");
+}
+
 /// Only that the server hangs is reported, and nothing of what follows from it.
 #[test]
 fn a_server_that_stops_while_it_is_checked() {

@@ -244,11 +244,11 @@ fn beyond_configuration(
     let Some(mut client) = server::find(data_dir, configuration, findings)? else {
         return findings.not_run("the rest", "neither a server nor the store can be reached");
     };
-    let pid = client.server();
+    let server = client.server();
     let found = ask_all(wanted, &mut client, findings);
     client.close();
     match found {
-        Err(Halt::Timeout(what)) => server::silent(pid, &what, findings)?,
+        Err(Halt::Timeout(what)) => server::silent(server, &what, findings)?,
         Err(Halt::UnexpectedAnswer(what)) => server::odd(&what, findings)?,
         other => return other,
     }

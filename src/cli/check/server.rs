@@ -16,7 +16,7 @@ use crate::clock::{Clock, Instant, SystemClock};
 use crate::config::{Configuration, Key, Sources};
 use crate::https;
 use crate::limits;
-use crate::local::{self, Client};
+use crate::local::{self, Client, Peer};
 use crate::store::OpenError;
 
 /// The command that starts the server on this machine: as a service, otherwise as the owner of its
@@ -114,26 +114,32 @@ fn unreachable_store(
 
 /// Whether the server runs the program that was installed last.
 pub(super) fn version(
-    pid: Option<i32>,
+    server: Option<Peer>,
     installation: &Value,
     findings: &mut Findings,
 ) -> Result<(), Halt> {
-    let Some(pid) = pid else { return Ok(()) };
+    let Some(server) = server else {
+        return Ok(());
+    };
     let (runs, ours) = (text_of(installation, "version"), env!("CARGO_PKG_VERSION"));
     if runs.is_empty() || installation["listens"].is_null() {
-        let what = format!("process {pid} answers at the socket, but is not golinks-scim");
+        let what = format!("{server} answers at the socket, but is not golinks-scim");
         return Err(Halt::UnexpectedAnswer(what));
     }
     if runs == ours {
-        return findings.pass("server", &format!("process {pid} runs version {runs}"));
+        return findings.pass("server", &format!("{server} runs version {runs}"));
     }
-    let what = format!("process {pid} runs version {runs}, this is {ours}");
+    let what = format!("{server} runs version {runs}, this is {ours}");
     findings.warn("server", &what, restart(findings))
 }
 
 /// Reports a server that runs and does not answer.
-pub(super) fn silent(pid: Option<i32>, what: &str, findings: &mut Findings) -> Result<(), Halt> {
-    let fix = match pid {
+pub(super) fn silent(
+    server: Option<Peer>,
+    what: &str,
+    findings: &mut Findings,
+) -> Result<(), Halt> {
+    let fix = match server.and_then(|it| it.0) {
         // A server that hangs does not react to a milder signal.
         Some(pid) if !is_service(findings) => {
             format!("kill -KILL {pid} && {}", findings.command("serve"))
@@ -354,7 +360,9 @@ mod tests {
         let ours = env!("CARGO_PKG_VERSION");
         for (runs, wanted) in [(ours, Outcome::Pass), ("0.0.1", Outcome::Warn)] {
             let installation = json!({"version": runs, "listens": "[::]:8443"});
-            let told = count(wanted, |findings| version(Some(1), &installation, findings));
+            let told = count(wanted, |findings| {
+                version(Some(Peer(Some(1))), &installation, findings)
+            });
             assert_eq!(told, 1, "{runs}");
         }
     }

@@ -170,11 +170,11 @@ fn open_store(
 ) -> Result<Store, Failure> {
     let path = config::store_path(data_dir);
     let wait = limits::STORE_LOCK_WAIT_MAX;
-    if let Some(pid) = local::server_of(data_dir) {
+    if let Some(server) = local::server_of(data_dir) {
         // At a restart, the previous process may still be finishing its commits and saving its
         // index.
         log::info!(
-            "process {pid} is using this data directory: waiting up to {} s for it to end",
+            "{server} is using this data directory: waiting up to {} s for it to end",
             wait.as_secs()
         );
     }
@@ -188,10 +188,8 @@ fn store_failure(data_dir: &Path, error: &OpenError) -> Failure {
     match (error, store_hint(error)) {
         (OpenError::Locked, _) => failure.hint(format!(
             "{} is using this data directory: stop it first",
-            local::server_of(data_dir).map_or_else(
-                || "another process".to_owned(),
-                |pid| format!("process {pid}")
-            )
+            local::server_of(data_dir)
+                .map_or_else(|| "another process".to_owned(), |server| server.to_string())
         )),
         (_, Some(hint)) => failure.hint(hint),
         (_, None) => failure,
