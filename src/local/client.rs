@@ -230,7 +230,12 @@ fn ask(
     .write(&mut bytes);
     let patience = conversation.patience();
     let exchange = conversation.exchange();
-    let asked = exchange.write_all(&bytes).map_err(ResponseError::Io);
+    let asked = exchange
+        .write_all(&bytes)
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => ResponseError::Closed,
+            _ => ResponseError::Io(error),
+        });
     let answered = asked.and_then(|()| {
         let most = limits::CLIENT_ANSWER_BYTES_MAX;
         read_response(exchange, method == "HEAD", most)
@@ -309,6 +314,10 @@ mod tests {
         let late = server.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
         assert!(late.is_err(), "nobody listens to it");
         let second = asked("/2");
-        assert!(matches!(second, Err(Error::Io(_))), "{second:?}");
+        let told = second.expect_err("it has ended").to_string();
+        assert!(
+            told.ends_with("the connection was closed without an answer"),
+            "{told}"
+        );
     }
 }
