@@ -356,6 +356,8 @@ mod tests {
             ),
             ("userName,Titel", "did you mean title?"),
             ("userName,Departmant", "User:department?"),
+            ("userName,Manger", "User:manager.value?"),
+            ("userName,External Idd", "did you mean externalId?"),
             ("userName,password", "cannot be imported"),
             ("userName,groups", "cannot be imported"),
             (

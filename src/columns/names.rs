@@ -2,7 +2,7 @@
 //! contain, and the header of Okta's own export. Case, spaces, `_` and `-` are ignored.
 
 use crate::scim::path::AttributePath;
-use crate::scim::schema::{self, Attribute, ENTERPRISE_URN, Mutability};
+use crate::scim::schema::{self, Attribute, ENTERPRISE_URN, Kind, Mutability};
 
 /// The header of the column with the reasons in a file of rejected rows. It is not an attribute.
 pub const REASON: &str = "rejected because";
@@ -112,10 +112,17 @@ fn whole(path: &str) -> String {
 pub(super) fn similar(name: &str) -> Option<String> {
     const EDITS_MAX: usize = 2;
     let wanted = folded(name);
-    let settable = |attribute: &&Attribute| attribute.mutability == Mutability::ReadWrite;
-    let core = schema::USER.attributes.iter().filter(settable);
-    let core = core.map(|attribute| (folded(attribute.name), attribute.name.to_owned()));
-    let extension = schema::ENTERPRISE.attributes.iter().map(|attribute| {
+    // A column holds a value or a list, but no complex attribute as a whole.
+    let is_column = |attribute: &&Attribute| {
+        attribute.mutability == Mutability::ReadWrite
+            && (attribute.kind != Kind::Complex || attribute.multi_valued)
+    };
+    let core = schema::COMMON.iter().chain(schema::USER.attributes);
+    let core = core
+        .filter(is_column)
+        .map(|attribute| (folded(attribute.name), attribute.name.to_owned()));
+    let extension = schema::ENTERPRISE.attributes.iter().filter(is_column);
+    let extension = extension.map(|attribute| {
         let path = format!("{ENTERPRISE_URN}:{}", attribute.name);
         (folded(attribute.name), path)
     });
@@ -125,7 +132,7 @@ pub(super) fn similar(name: &str) -> Option<String> {
     let near = |known: &str| {
         let edits = strsim::damerau_levenshtein(&wanted, known);
         // In a short word, two edits can turn it into any other.
-        (edits <= EDITS_MAX && edits * 2 < known.chars().count().max(1)).then_some(edits)
+        (edits <= EDITS_MAX && edits * 2 < known.chars().count()).then_some(edits)
     };
     core.chain(extension)
         .chain(aliases)
