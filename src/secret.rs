@@ -50,13 +50,19 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The beginning of every token. No text that contains it is ever shown, except a newly issued
-/// token.
+/// The beginning of every token.
 pub const TOKEN_PREFIX: &str = "golinks_scim_";
 
-/// Whether a text contains a token, or what looks like one.
+/// Whether a text contains a token or a large part of one, also with white space or control
+/// characters in it. Such a text is never shown, except a newly issued token. With fewer characters
+/// behind it, the prefix is likely part of a name; nobody could guess what a token lacks then.
 pub fn holds_token(text: &str) -> bool {
-    text.to_ascii_lowercase().contains(TOKEN_PREFIX)
+    const CHARS_MIN: usize = 20;
+    let text = text.to_ascii_lowercase();
+    text.split(TOKEN_PREFIX).skip(1).any(|rest| {
+        let rest = rest.chars().take_while(|c| !c.is_ascii_punctuation());
+        rest.filter(char::is_ascii_alphanumeric).count() >= CHARS_MIN
+    })
 }
 
 /// SHA-256 (FIPS 180-4) of `bytes`.
@@ -231,6 +237,32 @@ mod tests {
             forged[at] ^= 1;
             assert_eq!(key.open(b"to", &forged), None, "{at}");
             assert_eq!(key.open(b"to", &sealed[..at]), None, "{at}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_told_from_a_name_that_begins_like_one() {
+        let chars = "Ab3dEf6h1jKlMn0pQrSt";
+        for (text, wanted) in [
+            (format!("golinks_scim_{chars}"), true),
+            (format!("Bearer=GOLINKS_SCIM_{chars}UvWxYz, please"), true),
+            (format!("/golinks_scim_data/golinks_scim_{chars}/x"), true),
+            (
+                format!("golinks_scim_{}\n \u{200b}{}", &chars[..9], &chars[9..]),
+                true,
+            ),
+            (format!("golinks_scim_{}", &chars[1..]), false),
+            (
+                "/srv/volumes/golinks_scim_data/of/the/whole/company".to_owned(),
+                false,
+            ),
+            (
+                "golinks_scim_http_requests_total of this machine".to_owned(),
+                false,
+            ),
+            (chars.to_owned(), false),
+        ] {
+            assert_eq!(holds_token(&text), wanted, "{text}");
         }
     }
 

@@ -268,7 +268,7 @@ fn is_path(word: &str) -> bool {
         && word.len() <= limits::SHAPE_NAME_BYTES_MAX
         && digits <= DIGITS_MAX
         && word.chars().all(is_name_char)
-        && !secret::holds_token(word)
+        && !word.to_ascii_lowercase().contains(secret::TOKEN_PREFIX)
 }
 
 /// Whether a word names an existing attribute.
