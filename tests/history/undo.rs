@@ -1,10 +1,12 @@
 //! `user undo` as it is typed: of one change, of all since a moment, of all by a token; and what it
 //! prints.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 
 use super::{moment, newest_change, patch, rows, text, without_meta};
-use crate::support::{Talk, body, cli_in, command_on, number};
+use crate::support::{Talk, body, cli_in, command_on, number, without_settings};
 
 #[test]
 fn a_mistake_of_an_identity_provider_is_taken_back_by_one_command() {
@@ -227,6 +229,23 @@ fn an_undo_that_nobody_reads_says_what_it_did() {
     }
     let active = talk.json("GET", "/Users?filter=active%20eq%20true", None, 200);
     assert_eq!(active["totalResults"], 0, "{active}");
+
+    // Nor if only the end of the list cannot be written.
+    let again = ["user", "undo", "--since", &since, "-o", "json"];
+    let whole = talk.server.cli(&again);
+    assert_eq!(whole.status, Some(0), "{whole:?}");
+    let command = command_on(&talk.server.data_dir());
+    let output = without_settings(&mut Command::new("prlimit"))
+        .arg(format!("--fsize={}", whole.stdout.len() - 1))
+        .arg(command.get_program())
+        .args(command.get_args())
+        .args(again)
+        .stdout(tempfile::tempfile().expect("a file"))
+        .output()
+        .expect("prlimit is there");
+    assert_eq!(output.status.code(), Some(74), "{output:?}");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("1 needed no change"), "{told}");
 }
 
 /// With more users than one slice of an undo; `UNDO_ROWS` sets how many.

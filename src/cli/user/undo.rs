@@ -65,15 +65,9 @@ pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<()
         }
         users.retain(|user| !is_brief || !user["refused"].is_null());
         body["after"] = page["next"].take();
-        if !users.is_empty()
-            && let Err(failure) = listing.page(&users)
-        {
-            if typed.dry_run {
-                return Err(failure);
-            }
-            // What was undone stays undone, so it is reported all the same.
-            counts.sum_up(typed);
-            return Err(not_listed(failure, &body));
+        if !users.is_empty() {
+            let listed = listing.page(&users);
+            listed.map_err(|failure| not_listed(failure, typed, &counts, &body))?;
         }
         if body["after"].is_null() {
             break;
@@ -89,7 +83,8 @@ pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<()
         require_token(client, token)?;
     }
     if !is_brief || counts.refused > 0 {
-        listing.end()?;
+        let listed = listing.end();
+        listed.map_err(|failure| not_listed(failure, typed, &counts, &body))?;
     }
     counts.tell(typed, program)
 }
@@ -107,8 +102,13 @@ fn first_body(typed: &Undo) -> Result<Value, Failure> {
     Ok(body)
 }
 
-/// The failure to list users who were changed back; `body` is the request for the next ones.
-fn not_listed(failure: Failure, body: &Value) -> Failure {
+/// The failure to list users; `body` is the request for the next ones.
+fn not_listed(failure: Failure, typed: &Undo, counts: &Counts, body: &Value) -> Failure {
+    if typed.dry_run {
+        return failure;
+    }
+    // What was undone stays undone, so it is reported all the same.
+    counts.sum_up(typed);
     let failure = if failure.is_reader_gone() {
         Failure::new(status::IO, "standard output was closed")
     } else {
