@@ -273,10 +273,10 @@ pub fn is_taken(path: &Path) -> bool {
     }
 }
 
-/// Whether a directory is a link whose target is away.
-pub fn is_away(directory: &Path) -> bool {
+/// Whether a file or directory is a link whose target is away.
+pub fn is_away(path: &Path) -> bool {
     let is_missing = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
-    directory.is_symlink() && fs::metadata(directory).is_err_and(is_missing)
+    path.is_symlink() && fs::metadata(path).is_err_and(is_missing)
 }
 
 /// The directory that names `path`.

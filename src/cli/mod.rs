@@ -376,7 +376,7 @@ fn from_local(error: local::Error) -> Failure {
         local::Error::Content(_) => status::DATA,
         local::Error::SocketPath(_) => status::CONFIGURATION,
         local::Error::NoDirectory(_) | local::Error::Silent(_) => status::UNAVAILABLE,
-        local::Error::Io(_) => status::IO,
+        local::Error::Away(_) | local::Error::Io(_) => status::IO,
     };
     let hint = match &error {
         local::Error::NoDirectory(_) => {
@@ -389,6 +389,7 @@ fn from_local(error: local::Error) -> Failure {
                 )
             }
         }
+        local::Error::Away(_) => Some(MOUNT),
         local::Error::Forbidden(_) => Some(AS_ROOT),
         local::Error::Store(OpenError::Locked) => Some(
             "another golinks-scim command is using it, or a server that is just starting or stopping: \
@@ -423,6 +424,9 @@ fn store_status(error: &OpenError) -> u8 {
 
 /// A hint where the store is damaged.
 const RESTORE: &str = "restore a backup: {program} backup restore FILE";
+
+/// A hint where a link leads to what is not there.
+const MOUNT: &str = "mount what the link leads to, or name another data directory with --data-dir";
 
 /// A hint for a user without permission.
 const AS_ROOT: &str = "run this as root, or as the user that runs the server";

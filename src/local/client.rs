@@ -15,6 +15,7 @@ use crate::api::{Api, Options, StartError, Tuning};
 use crate::clock::SystemClock;
 use crate::config;
 use crate::directory;
+use crate::files;
 use crate::http1::client::{Request, Response, ResponseError, read_response};
 use crate::http1::target::encode;
 use crate::http1::{Answer, Body, Head};
@@ -30,6 +31,10 @@ pub enum Error {
     /// This data directory holds no store: nothing was ever served from it.
     #[error("there is no user directory in {0}")]
     NoDirectory(PathBuf),
+    /// The data directory or the store is a link to a place that is not there, such as a disk that
+    /// is not mounted.
+    #[error("{0} is a link to what is not there")]
+    Away(PathBuf),
     /// This user may not open the data directory, the store or the socket.
     #[error("no permission to open {0}")]
     Forbidden(PathBuf),
@@ -177,7 +182,13 @@ fn open(data_dir: &Path) -> Result<Api, Error> {
     let path = config::store_path(data_dir);
     match path.try_exists() {
         Ok(true) => {}
-        Ok(false) => return Err(Error::NoDirectory(data_dir.to_owned())),
+        Ok(false) => {
+            let away = [data_dir, &path].into_iter().find(|it| files::is_away(it));
+            return Err(away.map_or_else(
+                || Error::NoDirectory(data_dir.to_owned()),
+                |link| Error::Away(link.to_owned()),
+            ));
+        }
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             return Err(Error::Forbidden(data_dir.to_owned()));
         }

@@ -145,6 +145,40 @@ fn an_address_that_no_interface_has_is_told() {
     );
 }
 
+/// Such as a disk that is not mounted.
+#[test]
+fn a_link_to_what_is_not_there_is_told() {
+    let folder = TempDir::new().expect("a folder");
+    let [data, link] = ["data", "link"].map(|name| folder.path().join(name));
+    let store = data.join("users.redb");
+    fs::create_dir(&data).expect("made");
+    for link in [&store, &link] {
+        std::os::unix::fs::symlink(folder.path().join("away"), link).expect("linked");
+    }
+    for (data_dir, arguments, status, words) in [
+        (
+            &data,
+            &["user", "list"][..],
+            74,
+            store.display().to_string(),
+        ),
+        (&link, &["user", "list"], 74, link.display().to_string()),
+        (
+            &link,
+            &["serve", "--listen", "127.0.0.1:0"],
+            74,
+            "File exists".to_owned(),
+        ),
+        (&link, &["check"], 1, "No such file".to_owned()),
+    ] {
+        let output = run_to_its_end(command_on(data_dir).args(arguments));
+        let told = format!("{}{}", output.stdout, output.stderr);
+        assert_eq!(output.status, Some(status), "{output:?}");
+        assert!(told.contains(&words), "{output:?}");
+        assert!(told.contains("mount what the link leads to"), "{output:?}");
+    }
+}
+
 /// A kernel accepts names that no URL can have.
 #[test]
 fn a_machine_whose_name_is_no_host_is_called_localhost() {

@@ -10,9 +10,10 @@ use serde_json::Value;
 
 use super::{Findings, Halt, number, server};
 use crate::certificate;
-use crate::cli::{AS_ROOT, tls};
+use crate::cli::{AS_ROOT, MOUNT, tls};
 use crate::clock::Instant;
 use crate::config::{self, Blame, Configuration, Sources, default_file};
+use crate::files;
 use crate::limits;
 
 /// Network file systems, whose locks and syncs cannot be relied on.
@@ -71,6 +72,7 @@ pub(super) fn data_directory(data_dir: &Path, findings: &mut Findings) -> Result
         Err(error) => {
             let fix = match error.kind() {
                 ErrorKind::PermissionDenied => AS_ROOT.to_owned(),
+                _ if files::is_away(data_dir) => MOUNT.to_owned(),
                 _ => server::start(data_dir, findings),
             };
             findings.fail(DATA_DIRECTORY, &format!("{shown}: {error}"), &fix)?;

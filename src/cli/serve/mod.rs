@@ -20,13 +20,15 @@ use signal_hook::iterator::Signals;
 
 use self::maintenance::{Maintenance, Reload};
 use super::{
-    Failure, output, service, status, store_hint, store_status, tls, token, too_few_descriptors,
+    Failure, MOUNT, output, service, status, store_hint, store_status, tls, token,
+    too_few_descriptors,
 };
 use crate::api::{Api, Options, StartError};
 use crate::certificate::Cell;
 use crate::clock::{self, Clock, SystemClock};
 use crate::config::{self, BaseUrl, Configuration, Sources};
 use crate::directory;
+use crate::files;
 use crate::https;
 use crate::limits;
 use crate::local::{self, Client};
@@ -148,6 +150,7 @@ fn make_data_dir(data_dir: &Path) -> Result<(), Failure> {
                 _ => status::IO,
             };
             let hint = match error.kind() {
+                _ if files::is_away(data_dir) => MOUNT,
                 io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
                     "it is neither a directory nor a link to one: name another with --data-dir"
                 }
