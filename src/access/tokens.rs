@@ -220,16 +220,22 @@ impl Tokens {
             .iter()
             .find(|token| token.is_called(name_or_id))
             .ok_or(IssueError::NotFound)?;
-        // The new token must not inherit the early end of one that was rotated already.
         let old = live
             .iter()
             .filter(|token| token.name == named.name)
             .max_by_key(|token| token.created)
             .unwrap_or(named);
+        // The new token must not inherit the early end of one that was rotated already, so the length
+        // of its life is that of the newest, even if that one was revoked.
+        let all = self.all();
+        let of_this_name = all.iter().filter(|token| token.name == old.name);
+        let newest = of_this_name
+            .max_by_key(|token| token.created)
+            .unwrap_or(old);
         // If the clock has gone back, the new token still ends no earlier than the old one would
         // have.
-        let expires = old.expires.map(|ends| {
-            let good_for = ends.seconds() - old.created.seconds();
+        let expires = newest.expires.map(|ends| {
+            let good_for = ends.seconds() - newest.created.seconds();
             now.plus_seconds(good_for).max(ends)
         });
         let of_name = live.iter().filter(|token| token.name == old.name);

@@ -22,8 +22,11 @@ pub(super) fn explanation(
     let request = admission.parameter();
     let is_first = admission.query("before").is_none();
     let mut refusal = is_first.then(|| api.refusals.of_request(request)).flatten();
-    // If one operation of a bulk request was refused, others may have been done.
-    if let Some(mut row) = refusal.take_if(|row| row.get("operation").is_none()) {
+    // If one operation of a bulk request was refused, others may have been done; and a change that
+    // was not confirmed in time may have been made.
+    let is_all =
+        |row: &Value| row.get("operation").is_none() && row["cause"] != Cause::Doubt.as_str();
+    if let Some(mut row) = refusal.take_if(|row| is_all(row)) {
         row["advice"] = json!(advice(&row));
         return Ok(reply::json(200, &json!({"refusal": row, "changes": []})));
     }

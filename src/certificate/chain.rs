@@ -80,8 +80,8 @@ impl Chain {
                     Error::Bad(chain.to_owned(), words_of(&error))
                 }
                 _ => bad_key(
-                    "the key cannot be used: it must be RSA with 2048 bits or more, ECDSA on P-256, \
-                     P-384 or P-521, or Ed25519"
+                    "the key cannot be used: it must be RSA with 2048 to 8192 bits (not RSA-PSS), \
+                     ECDSA on P-256, P-384 or P-521, or Ed25519"
                         .to_owned(),
                 ),
             })?;
@@ -176,8 +176,12 @@ impl Chain {
                 facts if !facts.is_authority && !facts.self_issued => {
                     Err("its last certificate is not a CA's".to_owned())
                 }
-                facts => check_dates(facts.not_before, facts.not_after, now)
-                    .map_err(|why| format!("of its last certificate: {why}")),
+                facts => check_dates(facts.not_before, facts.not_after, now).map_err(|why| {
+                    format!(
+                        "of its last certificate: {why}; leave it out, or put the present one \
+                             in its place"
+                    )
+                }),
             })
             // A public one may end with an old root that nobody needs any more.
             .or_else(|why| self.is_public(now).then_some(()).ok_or(why))

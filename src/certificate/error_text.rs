@@ -23,11 +23,14 @@ pub fn words_of(error: &rustls::Error) -> String {
             let begins = at(not_before.as_secs());
             return format!("a certificate is not valid before {begins}; is the clock right?");
         }
-        Why::BadSignature => "a certificate was not signed with the key of the one named as issuer",
+        Why::BadSignature => {
+            "a certificate was not signed with the key of the one named as issuer, or that key is \
+             not accepted, such as RSA with less than 2048 bits"
+        }
         Why::UnsupportedSignatureAlgorithmContext { .. }
         | Why::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
             "a certificate is signed in a way that is not accepted, such as with SHA-1: have it \
-             issued with SHA-256"
+             issued with SHA-256 by a CA whose key is RSA, ECDSA or Ed25519"
         }
         Why::BadEncoding => "a certificate cannot be read",
         // rustls shows only the names of the verifier's own errors.

@@ -23,11 +23,15 @@ pub(super) fn run(config: &config::Serve, command: Cert, program: &str) -> Resul
         Cert::Show {
             output: Output { output: format },
         } => {
-            let installation = installation(data_dir)?;
+            let mut installation = installation(data_dir)?;
+            let is_from_files = config.tls_files.is_some();
+            if is_from_files && installation["certificate"].is_null() {
+                // The next start serves those, whatever authority an earlier one has left.
+                installation["authority"] = Value::Null;
+            }
             if format != Format::Table {
                 return output::document(format, document(&installation));
             }
-            let is_from_files = config.tls_files.is_some();
             if installation["certificate"].is_null()
                 && !is_from_files
                 && !certificate::is_any_in(data_dir)

@@ -94,6 +94,12 @@ pub(super) fn failure(error: &Error) -> Failure {
         _ => status::CONFIGURATION,
     };
     let hint = match error {
+        Error::Io(path, _) if files::is_away(files::directory_of(path)) => {
+            format!(
+                "bring back what {} links to",
+                quoted(files::directory_of(path))
+            )
+        }
         // Likewise for the authority's files: they are not lost, only unreadable.
         Error::Io(_, error) if error.kind() == io::ErrorKind::PermissionDenied => {
             "make it readable for the user that runs the server, and run this as that user or as \
@@ -105,10 +111,14 @@ pub(super) fn failure(error: &Error) -> Failure {
              and give the new {} to every client",
             quoted(&path.with_file_name("ca.pem"))
         ),
-        Error::Io(path, _) | Error::Bad(path, _) if certificate::is_of_installed(path) => {
-            "bring it back, or what it links to: it holds the chain and its key; if it is lost, \
-             remove it, and {program} cert install a chain with --key, or begin with cert request"
+        // It holds the key too, so nobody is told to remove it.
+        Error::Io(path, _) if certificate::is_of_installed(path) => {
+            "bring it back, or what it links to; if it is lost, {program} cert install CHAIN.pem \
+             --key KEY.pem, or begin with cert request"
                 .to_owned()
+        }
+        Error::Bad(path, _) if certificate::is_of_installed(path) => {
+            "{program} cert install CHAIN.pem; with --key KEY.pem if the key is another".to_owned()
         }
         Error::Bad(..) => "tls_cert wants the full chain as PEM, tls_key its key".to_owned(),
         Error::Exposed { path, chmod } => format!("{chmod} {}", quoted(path)),

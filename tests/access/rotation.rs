@@ -149,6 +149,14 @@ fn a_rotation_gives_a_whole_life_and_prolongs_no_old_token() {
     };
     assert_eq!(end_of(&oldest.id), Some(now.plus_seconds(HOUR)));
     assert_eq!(end_of(&first.token.id), Some(later.plus_days(1)));
+
+    // The newest went to the wrong place and was revoked; what is left ends soon.
+    let newest = second.token.id.as_str();
+    let revoked = tokens.revoke(newest, later, |_| "{}".to_owned());
+    assert_eq!(revoked.expect("revoked").len(), 1);
+    let third = rotate(HOUR, later.plus_seconds(60));
+    let whole = later.plus_seconds(60).plus_days(40);
+    assert_eq!(third.token.expires, Some(whole));
 }
 
 /// The token itself stays the same, so nothing has to be typed into the identity provider again.

@@ -375,7 +375,7 @@ fn lost_log_lines_are_told() {
         .set_read_timeout(Some(PATIENCE))
         .expect("not zero");
     let mut to = conversation.try_clone().expect("a descriptor");
-    let requests = limits::LOG_QUEUE_LINES_MAX + 2000;
+    let requests = limits::LOG_QUEUE_LINES_MAX + 8000;
     let asking = thread::spawn(move || {
         let request = b"GET /admin/none HTTP/1.1\r\nHost: x\r\n\r\n";
         to.write_all(&request.repeat(requests)).expect("taken");
