@@ -226,9 +226,13 @@ impl Tokens {
             .max_by_key(|token| token.created)
             .unwrap_or(named);
         // The new token must not inherit the early end of one that was rotated already, so the length
-        // of its life is that of the newest, even if that one was revoked.
+        // of its life is that of the newest, even if that one was revoked; but not that of a revoked
+        // one that is from before and only has a later time, since the clock was ahead.
         let all = self.all();
-        let of_this_name = all.iter().filter(|token| token.name == old.name);
+        let of_this_name = all
+            .iter()
+            .filter(|token| token.name == old.name)
+            .filter(|token| token.is_live(now) || token.created <= now);
         let newest = of_this_name
             .max_by_key(|token| token.created)
             .unwrap_or(old);
@@ -236,7 +240,8 @@ impl Tokens {
         // have.
         let expires = newest.expires.map(|ends| {
             let good_for = ends.seconds() - newest.created.seconds();
-            now.plus_seconds(good_for).max(ends)
+            let whole = now.plus_seconds(good_for);
+            old.expires.map_or(whole, |ends| whole.max(ends))
         });
         let of_name = live.iter().filter(|token| token.name == old.name);
         if overlap_seconds > 0 && of_name.clone().count() >= limits::TOKENS_OF_NAME_MAX {

@@ -116,16 +116,17 @@ fn a_rotation_gives_a_whole_life_and_prolongs_no_old_token() {
     let now = SystemClock.now();
     let (ahead, later) = (now.plus_days(10), now.plus_seconds(60));
     let ends = ahead.plus_days(30);
-    let issue = Issue {
-        name: "okta".to_owned(),
+    let like = |name: &str, expires| Issue {
+        name: name.to_owned(),
         scope: Scope::Full,
         mode: Mode::Compatible,
-        expires: Some(ends),
+        expires,
         rate_limit: None,
         allow_from: Vec::new(),
         issued_by: None,
     };
-    let issued = tokens.issue(issue, ahead, |_| "{}".to_owned());
+    let issue = |issue, now| tokens.issue(issue, now, |_| "{}".to_owned());
+    let issued = issue(like("okta", Some(ends)), ahead);
     let (oldest, _) = issued.expect("issued");
     let rotate = |overlap, now| {
         let rotated = tokens.rotate("okta", overlap, now, "test", |_, _| "{}".to_owned());
@@ -157,6 +158,15 @@ fn a_rotation_gives_a_whole_life_and_prolongs_no_old_token() {
     let third = rotate(HOUR, later.plus_seconds(60));
     let whole = later.plus_seconds(60).plus_days(40);
     assert_eq!(third.token.expires, Some(whole));
+
+    // Revoked ones of the name with a time that is yet to come are from before.
+    issue(like("other", None), ahead).expect("issued");
+    let gone = tokens.revoke("other", ahead, |_| "{}".to_owned());
+    assert_eq!(gone.expect("revoked").len(), 1);
+    let end = later.plus_days(1);
+    issue(like("other", Some(end)), later).expect("issued");
+    let rotated = tokens.rotate("other", HOUR, later, "test", |_, _| "{}".to_owned());
+    assert_eq!(rotated.expect("rotated").token.expires, Some(end));
 }
 
 /// The token itself stays the same, so nothing has to be typed into the identity provider again.
