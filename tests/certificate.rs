@@ -158,6 +158,41 @@ fn a_certificate_that_is_away_is_not_replaced() {
     Server::start_on(kept).stop();
 }
 
+/// A disk that goes away under a server that serves takes the CA with it.
+#[test]
+fn an_authority_that_goes_away_is_replaced_by_a_start_alone_which_says_so() {
+    let server = Server::start();
+    let fingerprint = |server: &Server| {
+        let told = server.cli(&["cert", "show", "-o", "json"]).stdout;
+        let told: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+        told[0]["authority"]["fingerprint"].clone()
+    };
+    let (tls, before) = (server.data_dir().join("tls"), fingerprint(&server));
+    let away = server.data_dir().join("away");
+    fs::rename(&tls, &away).expect("moved");
+    once_more(&server, STAYS, || {
+        kill_process(server.pid(), Signal::HUP).expect("it runs");
+    });
+    assert!(!tls.exists(), "{}", server.log());
+    assert_eq!(fingerprint(&server), before);
+    let told = format!("{} is gone; the certificate that ends at ", tls.display());
+    let checked = server.cli(&["check"]).stdout;
+    assert!(checked.contains(&told), "{checked}");
+    assert!(checked.contains("fix: put it back with all"), "{checked}");
+    fs::rename(&away, &tls).expect("moved");
+    let checked = server.cli(&["check"]).stdout;
+    assert!(!checked.contains(" is gone"), "{checked}");
+    let made = "so a new one was made (fingerprint ";
+    assert!(!server.log().contains(made), "{}", server.log());
+
+    let kept = server.stop_and_keep();
+    fs::remove_dir_all(&tls).expect("there");
+    let server = Server::start_on(kept);
+    server.log_with(made);
+    assert_ne!(fingerprint(&server), before);
+    server.stop();
+}
+
 fn put(path: &Path, text: &str) {
     put_as(PRIVATE, path, text);
 }
@@ -310,7 +345,8 @@ fn changed_files_are_noticed_and_bad_ones_leave_the_old_certificate() {
     assert_eq!(shown(&door), before);
     let is_told = || {
         let checked = server.cli(&["check"]).stdout;
-        checked.contains("the certificate files cannot be used as they are now, so the certificate that ends at ")
+        checked.contains("the certificate files cannot be used as they are now: ")
+            && checked.contains("; the certificate that ends at ")
     };
     assert!(is_told());
     let private = fs::Permissions::from_mode(PRIVATE);

@@ -123,7 +123,7 @@ pub(super) fn all(api: &Api, alarm: &AlarmState, now: Instant) -> Vec<Warning> {
     let mut warnings: Vec<Warning> = live.iter().filter_map(warning).collect();
     warnings.extend(tokens_ended(&api.tokens.ended(now), &tokens));
     warnings.extend(certificate_near_its_end(api, now));
-    warnings.extend(certificate_refused(api));
+    warnings.extend(certificate_stays(api));
     warnings.extend(another_base_url(api));
     if let Some(since) = alarm.raised {
         warnings.push(Warning {
@@ -325,21 +325,15 @@ fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
     })
 }
 
-/// Warns that the certificate's files were refused when last read. The log has that already, so
-/// there are no steps. Our own leaf is left to the check of the files, which says more.
-fn certificate_refused(api: &Api) -> Option<Warning> {
-    let cell = api
-        .certificate
-        .as_ref()
-        .filter(|cell| cell.files().is_some())?;
-    let (why, ends) = (cell.last_load_error()?, cell.summary().not_after);
+/// Warns that the certificate's files were refused when last read, or are gone. The log has that
+/// already, so there are no steps.
+fn certificate_stays(api: &Api) -> Option<Warning> {
+    let cell = api.certificate.as_ref()?;
+    let ((why, fix), ends) = (cell.hindrance()?, cell.summary().not_after);
     Some(Warning {
         kind: "certificate",
-        what: format!(
-            "the certificate files cannot be used as they are now, so the certificate that ends at \
-             {ends} stays in use: {why}"
-        ),
-        fix: Fix::new("correct the files, then: systemctl reload golinks-scim (or send SIGHUP)"),
+        what: format!("{why}; the certificate that ends at {ends} stays in use"),
+        fix,
         steps: Vec::new(),
     })
 }

@@ -2,7 +2,7 @@
 //! one or the new one, and after a failed renewal the old one stays.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -29,6 +29,12 @@ const SET_THE_CLOCK: Fix = Fix::new(
 const SET_THE_CLOCK_OR_NEW_AUTHORITY: Fix = Fix::new(
     "if the clock is slow, correct it (timedatectl); if it is right, it was ahead when the CA was \
      made: {program} manual certificates",
+);
+
+/// What to do if the authority's files are gone.
+const PUT_BACK: Fix = Fix::new(
+    "put it back with all that was in it; a restart without it makes a new CA, which no client \
+     trusts yet",
 );
 
 /// What is being served.
@@ -109,11 +115,22 @@ impl Cell {
         self.reload_as(&mut self.seen(), self.source.stamps(), now)
     }
 
-    /// [`Self::reload`] if the customer's files have changed since they were last read.
+    /// [`Self::reload`] if the customer's files have changed since they were last read, or could
+    /// not be read then. `None` also for what [`Self::last_load_error`] said already.
     pub fn reload_if_changed(&self, now: Instant) -> Option<Result<Summary, Error>> {
         let mut seen = self.seen();
         let stamps = self.source.stamps();
-        (*seen != stamps).then(|| self.reload_as(&mut seen, stamps, now))
+        if *seen == stamps {
+            return None;
+        }
+        let known = self.last_load_error();
+        let reloaded = self.reload_as(&mut seen, stamps, now);
+        let is_news = |error: &Error| !error.is_transient() || known != Some(error.to_string());
+        reloaded
+            .as_ref()
+            .err()
+            .is_none_or(is_news)
+            .then_some(reloaded)
     }
 
     /// `stamps` were taken before the files are read, so that a change meanwhile is seen the next
@@ -124,7 +141,8 @@ impl Cell {
         stamps: Vec<Option<Stamp>>,
         now: Instant,
     ) -> Result<Summary, Error> {
-        let loaded = load(&self.source.found(), OutOfDate::Refused, now);
+        let found = self.found_again();
+        let loaded = found.and_then(|found| load(&found, OutOfDate::Refused, now));
         if !matches!(&loaded, Err(error) if error.is_transient()) {
             *seen = stamps;
         }
@@ -133,6 +151,29 @@ impl Cell {
             current.last_load_error = Some(error.to_string());
         })?;
         Ok(self.serve(loaded))
+    }
+
+    /// What there is to serve now.
+    fn found_again(&self) -> Result<SourceState<'_>, Error> {
+        match self.gone() {
+            Some(path) => Err(Error::Bad(path, format!("it is gone: {PUT_BACK}"))),
+            None => Ok(self.source.found()),
+        }
+    }
+
+    /// What is gone, perhaps with its disk, if a reload would make another authority for that. It
+    /// makes none: another one would lock out everybody who trusts the old one. Somebody who removes
+    /// an installed chain may not have had an authority yet.
+    fn gone(&self) -> Option<PathBuf> {
+        match self.source.found() {
+            SourceState::Nothing { directory, .. } if !directory.is_dir() => {
+                Some(directory.to_owned())
+            }
+            SourceState::Nothing { directory, .. } if self.summary().authority.is_some() => {
+                Some(PrivateFiles::of(directory).authority)
+            }
+            _ => None,
+        }
     }
 
     fn serve(&self, loaded: Current) -> Summary {
@@ -148,14 +189,15 @@ impl Cell {
 
     /// Replaces the private authority's leaf once two thirds of its life are over, unless it ends
     /// with the authority anyway; or if a fast clock made it begin later than now. Returns what is
-    /// then served, if it is new. If by this clock the authority itself is not valid, the old leaf
-    /// stays.
+    /// then served, if it is new. If the authority is gone, due or not, or by this clock is not
+    /// valid, the old leaf stays.
     pub fn renew_if_due(&self, now: Instant) -> Result<Option<Summary>, Error> {
         let _exchanging = self.seen();
         let summary = self.summary();
         let Some(authority) = &summary.authority else {
             return Ok(None);
         };
+        let found = self.found_again()?;
         if !is_due(summary.not_after, authority.not_after, now) && now >= summary.not_before {
             return Ok(None);
         }
@@ -167,12 +209,25 @@ impl Cell {
             );
             return Err(Error::Bad(authority.path.clone(), what));
         }
-        let loaded = load(&self.source.found(), OutOfDate::Refused, now)?;
+        let loaded = load(&found, OutOfDate::Refused, now)?;
         Ok(Some(self.serve(loaded)))
     }
 
+    /// What keeps the certificate from being renewed or exchanged, and what to do about it.
+    pub fn hindrance(&self) -> Option<(String, Fix)> {
+        if let Some(path) = self.gone() {
+            return Some((format!("{} is gone", path.display()), PUT_BACK));
+        }
+        // What is refused of our own is left to the check of the files, which says more.
+        let why = self.last_load_error().filter(|_| self.files().is_some())?;
+        let why = format!("the certificate files cannot be used as they are now: {why}");
+        let fix =
+            Fix::new("correct the files, then: systemctl reload golinks-scim (or send SIGHUP)");
+        Some((why, fix))
+    }
+
     /// Why the certificate read last is not served, if it is not.
-    pub fn last_load_error(&self) -> Option<String> {
+    fn last_load_error(&self) -> Option<String> {
         let current = ignore_poison(self.current.read());
         current.last_load_error.clone()
     }

@@ -2,7 +2,7 @@
 //! the certificate in files, the clock, the disk.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -174,6 +174,20 @@ fn files_that_others_can_read_or_that_are_anothers() {
             place.run(&fix);
             place.is_well();
         }
+        // Whose a link is does not matter, but whose it leads to does.
+        let (leaf, kept) = (
+            place.data_dir().join("tls/leaf.pem"),
+            place.folder.path().join("kept"),
+        );
+        fs::rename(&leaf, &kept).expect("ours");
+        symlink(&kept, &leaf).expect("linked");
+        lchown(&leaf, Some(12345), None).expect("root may");
+        place.is_well();
+        chown(&kept, Some(12345), None).expect("root may");
+        let fix = place.fails("data directory", "leaf.pem has another owner");
+        place.run(&fix);
+        place.is_well();
+        fs::rename(&kept, &leaf).expect("ours");
         // As in a folder that was restored: what is in it has kept its owner.
         place.stop();
         let inside = "users.redb tls tls/leaf.pem tls/leaf.key tls/ca.pem tls/ca.key";
@@ -338,7 +352,7 @@ fn a_disk_that_is_full() {
         "GOLINKS_SCIM_DATA_DIR",
         disk.join("data").display().to_string(),
     );
-    std::os::unix::fs::symlink(disk.join("data"), place.data_dir()).expect("linked");
+    symlink(disk.join("data"), place.data_dir()).expect("linked");
     place.serve();
     place.run("golinks-scim token issue okta");
     place.finds("warn", "disk", "everything is lost");

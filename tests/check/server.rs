@@ -2,6 +2,7 @@
 //! alarm.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -155,6 +156,13 @@ fn a_server_of_somebody_else_is_started_by_root() {
         "chown -R 12345:12345 {}",
         place.data_dir().display()
     ));
+    let listens = place.settings.iter();
+    let listens = listens.filter(|(name, _)| *name == "GOLINKS_SCIM_LISTEN");
+    let address = listens.map(|(_, address)| address.clone()).next();
+    let other = TcpListener::bind(address.expect("set")).expect("free again");
+    let fix = place.fails("port", "in use");
+    assert!(fix.starts_with("setpriv --reuid 12345 "), "{fix}");
+    drop(other);
     let fix = place.fails("server", "no server is running");
     assert!(fix.starts_with("setpriv --reuid 12345 "), "{fix}");
     place.start(&fix);

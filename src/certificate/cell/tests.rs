@@ -406,7 +406,63 @@ fn what_could_not_be_read_is_read_again_without_a_change() {
     assert_eq!((is_refused(), is_refused()), (Some(true), None));
     fs::remove_file(tls.join("leaf.pem")).expect("there");
     fs::create_dir(tls.join("leaf.pem")).expect("made");
-    assert_eq!((is_refused(), is_refused()), (Some(true), Some(true)));
+    assert_eq!(
+        (is_refused(), is_refused()),
+        (Some(true), None),
+        "told once"
+    );
+    assert!(
+        *cell.seen() != cell.source.stamps(),
+        "it is never read again"
+    );
+}
+
+/// A disk that goes away takes the authority with it; another one would lock out every client.
+#[test]
+fn a_server_that_serves_makes_no_other_authority() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (tls, away) = (folder.path().join("tls"), folder.path().join("away"));
+    let cell = Cell::open(source(folder.path(), None), now()).expect("made");
+    let leaf = cell.summary().fingerprint;
+    fs::rename(&tls, &away).expect("moved");
+    for outcome in [
+        cell.reload(now()).map(Some),
+        cell.renew_if_due(now()),
+        cell.renew_if_due(now().plus_days(61)),
+    ] {
+        let error = outcome.expect_err("it is gone").to_string();
+        assert!(error.contains("/tls: it is gone"), "{error}");
+        assert!(!tls.exists());
+        assert_eq!(cell.summary().fingerprint, leaf);
+    }
+    fs::rename(&away, &tls).expect("moved");
+    assert!(cell.hindrance().is_none());
+    assert!(cell.renew_if_due(now()).expect("it is back").is_none());
+    for name in ["ca.pem", "leaf.pem"] {
+        fs::remove_file(tls.join(name)).expect("there");
+    }
+    let error = cell.reload(now()).expect_err("it is gone").to_string();
+    assert!(error.contains("/ca.pem: it is gone"), "{error}");
+
+    // An installed chain is removed to go back to an authority, which is then made; but it may be
+    // gone with its disk, too.
+    let other = tempfile::tempdir().expect("a folder");
+    drop(Cell::open(source(other.path(), None), now()).expect("made"));
+    let installed = folder.path().join("installed.pem");
+    let [chain, key] = ["leaf.pem", "leaf.key"]
+        .map(|name| fs::read(other.path().join("tls").join(name)).expect("there"));
+    fs::write(&installed, [chain, key].concat()).expect("written");
+    fs::set_permissions(&installed, fs::Permissions::from_mode(0o600)).expect("set");
+    fs::remove_dir_all(&tls).expect("there");
+    fs::create_dir(&tls).expect("made");
+    fs::rename(&installed, tls.join("installed.pem")).expect("moved");
+    let cell = Cell::open(source(folder.path(), None), now()).expect("served");
+    assert!(cell.summary().authority.is_none());
+    fs::rename(&tls, &away).expect("moved");
+    assert!(cell.reload(now()).is_err());
+    fs::rename(&away, &tls).expect("moved");
+    fs::remove_file(tls.join("installed.pem")).expect("there");
+    assert!(cell.reload(now()).expect("made").authority.is_some());
 }
 
 #[test]

@@ -125,7 +125,7 @@ fn kept_files(data_dir: &Path, owner: &Metadata, findings: &mut Findings) -> Res
             let what = format!("{path} cannot be used by its owner");
             findings.fail(DATA_DIRECTORY, &what, &format!("chmod {mode} {path}"))?;
         }
-        if inner.mode() & 0o077 != 0 && !is_public && !inner.is_symlink() {
+        if inner.mode() & 0o077 != 0 && !is_public {
             let mode = if inner.is_dir() { "700" } else { "600" };
             let what = format!("{path} can be read by other users of the machine");
             findings.fail(DATA_DIRECTORY, &what, &format!("chmod {mode} {path}"))?;
@@ -150,23 +150,24 @@ fn give_to(owner: &Metadata) -> String {
 /// server makes, store, keys and perhaps a socket. A directory that belongs to root was then made
 /// for that user.
 fn maker(data_dir: &Path) -> Option<Metadata> {
-    let store = fs::symlink_metadata(config::store_path(data_dir)).ok()?;
-    let tls = fs::symlink_metadata(certificate::directory(data_dir)).ok()?;
+    let store = fs::metadata(config::store_path(data_dir)).ok()?;
+    let tls = fs::metadata(certificate::directory(data_dir)).ok()?;
     let socket = config::socket_path(data_dir).ok();
-    let socket = socket.and_then(|path| fs::symlink_metadata(path).ok());
+    let socket = socket.and_then(|path| fs::metadata(path).ok());
     let all = [Some(&tls), socket.as_ref()];
     let is_one = all.iter().flatten().all(|it| it.uid() == store.uid());
     (store.uid() != 0 && is_one).then_some(store)
 }
 
-/// What the server keeps: store and keys.
+/// What the server keeps: store and keys. Whose a link is does not matter, so these are the
+/// metadata of what it leads to; what is away is left to those who open it.
 fn contents(data_dir: &Path) -> Vec<(PathBuf, Metadata)> {
     let tls = certificate::directory(data_dir);
     let mut paths = vec![config::store_path(data_dir), tls.clone()];
     let keys = fs::read_dir(&tls).into_iter().flatten().flatten();
     paths.extend(keys.map(|entry| entry.path()));
     let with_metadata = |path: PathBuf| {
-        let metadata = fs::symlink_metadata(&path).ok()?;
+        let metadata = fs::metadata(&path).ok()?;
         Some((path, metadata))
     };
     paths.into_iter().filter_map(with_metadata).collect()
@@ -175,7 +176,6 @@ fn contents(data_dir: &Path) -> Vec<(PathBuf, Metadata)> {
 /// The permissions that the owner needs on a path: the server writes the store, and reads keys.
 fn needed_mode(data_dir: &Path, path: &Path, metadata: &Metadata) -> u32 {
     match metadata {
-        _ if metadata.is_symlink() => 0,
         _ if metadata.is_dir() => 0o700,
         _ if path == config::store_path(data_dir) => 0o600,
         _ => 0o400,

@@ -167,18 +167,13 @@ fn top(installation: &Value) -> Option<&Value> {
     installation["certificate"]["chain"].as_array()?.last()
 }
 
-/// A client that trusts the private CA, or without one the last certificate of the chain.
+/// A client that trusts the last certificate of the served chain: the private CA, if that is what
+/// issued it.
 fn who_trusts_its_top(installation: &Value, url: &BaseUrl) -> Result<Client, Error> {
-    let private = text_of(&installation["authority"], "path");
-    let pem = if private.is_empty() {
-        let der = top(installation)
-            .map(|top| text_of(top, "der"))
-            .unwrap_or_default();
-        format!("-----BEGIN CERTIFICATE-----\n{der}\n-----END CERTIFICATE-----\n").into_bytes()
-    } else {
-        std::fs::read(private).map_err(|_| Error::Authority)?
-    };
-    Client::new(url.as_str(), &pem)
+    let der = top(installation).map(|top| text_of(top, "der"));
+    let der = der.unwrap_or_default();
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{der}\n-----END CERTIFICATE-----\n");
+    Client::new(url.as_str(), pem.as_bytes())
 }
 
 fn fix(installation: &Value, url: &BaseUrl, findings: &Findings) -> String {

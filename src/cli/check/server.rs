@@ -11,10 +11,9 @@ use serde_json::Value;
 
 use super::{Findings, Halt, ask, number};
 use crate::cli::output::{self, elements, text_of};
-use crate::cli::{AS_ROOT, answered, from_local, login_name, too_few_descriptors};
+use crate::cli::{AS_ROOT, answered, from_local, login_name, serve, too_few_descriptors};
 use crate::clock::{Clock, Instant, SystemClock};
 use crate::config::{Configuration, Key, Sources};
-use crate::https;
 use crate::limits;
 use crate::local::{self, Client, Peer};
 use crate::store::OpenError;
@@ -25,7 +24,12 @@ pub(super) fn start(data_dir: &Path, findings: &Findings) -> String {
     if is_service(findings) {
         return "systemctl start golinks-scim".to_owned();
     }
-    let serve = findings.command("serve");
+    by_hand(data_dir, "serve", findings)
+}
+
+/// The command that starts the server with these words as the owner of its files.
+fn by_hand(data_dir: &Path, words: &str, findings: &Findings) -> String {
+    let serve = findings.command(words);
     let owner = fs::metadata(data_dir).map_or((0, 0), |it| (it.uid(), it.gid()));
     match owner {
         (user, group) if user != 0 && rustix::process::geteuid().is_root() => {
@@ -166,36 +170,46 @@ fn once_more(findings: &Findings) -> String {
 
 /// Whether a server could listen at the configured address.
 fn port_to_be(configuration: &Configuration, findings: &mut Findings) -> Result<(), Halt> {
-    let usual = SocketAddr::from(([0; 8], crate::cli::serve::DEFAULT_PORT));
-    let address = configuration.serve.listen.unwrap_or(usual);
-    match https::bind(address) {
+    let configured = &configuration.serve;
+    let address = configured.listen.unwrap_or(serve::EVERY_ADDRESS);
+    match serve::bind(configured.listen) {
         Ok(_) => findings.pass("port", &format!("{address} is free")),
         Err(error) => {
-            let fix = fix_of_port(address, error.kind(), findings);
+            let fix = fix_of_port(address, error.kind(), &configured.data_dir, findings);
             findings.fail("port", &format!("{address}: {error}"), &fix)
         }
     }
 }
 
-fn fix_of_port(address: SocketAddr, kind: ErrorKind, findings: &Findings) -> String {
-    let usual = crate::cli::serve::DEFAULT_PORT;
-    let on = |port| {
-        let address = SocketAddr::new(address.ip(), port);
-        findings.command(&format!("serve --listen {address}"))
-    };
-    match kind {
+fn fix_of_port(
+    address: SocketAddr,
+    kind: ErrorKind,
+    data_dir: &Path,
+    findings: &Findings,
+) -> String {
+    let usual = serve::EVERY_ADDRESS.port();
+    let other = match kind {
         ErrorKind::PermissionDenied if is_service(findings) => {
-            "systemctl enable --now golinks-scim.socket && systemctl start golinks-scim".to_owned()
+            return "systemctl enable --now golinks-scim.socket && systemctl start golinks-scim"
+                .to_owned();
         }
-        ErrorKind::PermissionDenied => on(usual),
-        ErrorKind::AddrNotAvailable => {
-            let any = SocketAddr::from(([0; 8], address.port()));
-            findings.command(&format!("serve --listen {any}"))
-        }
+        ErrorKind::AddrNotAvailable => SocketAddr::new(serve::EVERY_ADDRESS.ip(), address.port()),
         // Below 1024 the next port would need a privilege, too.
-        _ if address.port() < 1024 => on(usual),
-        _ => on(address.port() ^ 1),
+        _ if address.port() < 1024 => SocketAddr::new(address.ip(), usual),
+        _ => SocketAddr::new(address.ip(), address.port() ^ 1),
+    };
+    if !is_service(findings) {
+        return by_hand(data_dir, &format!("serve --listen {other}"), findings);
     }
+    // The service's socket is systemd's own until the service runs.
+    let socket = match kind {
+        ErrorKind::AddrInUse => {
+            "if systemctl is-active golinks-scim.socket says active, it is kept for the server; if \
+             not, "
+        }
+        _ => "",
+    };
+    format!("{socket}set listen to {other} in the configuration; then systemctl start golinks-scim")
 }
 
 pub(super) fn descriptors(state: &Value, findings: &mut Findings) -> Result<(), Halt> {
@@ -371,7 +385,8 @@ mod tests {
     fn a_port_that_cannot_be_had_is_left_for_another() {
         let findings = Findings::new(None, "golinks-scim".to_owned());
         let fix = |address: &str, kind| {
-            let fix = fix_of_port(address.parse().expect("an address"), kind, &findings);
+            let address = address.parse().expect("an address");
+            let fix = fix_of_port(address, kind, Path::new("/nowhere"), &findings);
             fix.rsplit(' ').next().unwrap_or_default().to_owned()
         };
         for (address, kind, wanted) in [
@@ -384,8 +399,8 @@ mod tests {
             ),
             ("203.0.113.9:443", ErrorKind::AddrNotAvailable, "[::]:443"),
         ] {
-            // Where systemd knows the server, its socket unit opens the privileged port.
-            if kind != ErrorKind::PermissionDenied || !is_service(&findings) {
+            // Where systemd knows the server, the configuration is to be changed.
+            if !is_service(&findings) {
                 assert_eq!(fix(address, kind), wanted, "{address} {kind}");
             }
         }

@@ -5,7 +5,7 @@ mod maintenance;
 
 use std::fs;
 use std::io::{self, IsTerminal};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use super::{
     too_few_descriptors,
 };
 use crate::api::{Api, Options, StartError};
-use crate::certificate::Cell;
+use crate::certificate::{self, Cell};
 use crate::clock::{self, Clock, SystemClock};
 use crate::config::{self, BaseUrl, Configuration, Sources};
 use crate::directory;
@@ -34,7 +34,10 @@ use crate::limits;
 use crate::local::{self, Client};
 use crate::store::{OpenError, Store};
 
-pub(super) const DEFAULT_PORT: u16 = 8443;
+const DEFAULT_PORT: u16 = 8443;
+/// Where a server listens if no address is configured; for [`bind`].
+pub(super) const EVERY_ADDRESS: SocketAddr =
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), DEFAULT_PORT);
 
 pub(super) fn run(
     sources: &Sources,
@@ -70,7 +73,7 @@ pub(super) fn run(
         .base_url
         .clone()
         .map_or_else(|| default_base_url(address), Ok)?;
-    let cell = open_certificate(config, &base_url)?;
+    let cell = open_certificate(config, &base_url, created)?;
     let options = Options {
         base_url: Some(base_url.as_str().to_owned()),
         address: Some(address),
@@ -217,17 +220,19 @@ fn take_or_listen(wanted: Option<SocketAddr>) -> Result<TcpListener, Failure> {
 
 /// The listening socket: at the configured address, else port 8443 of every address, IPv4 alone
 /// where the machine has no IPv6.
-fn listen(address: Option<SocketAddr>) -> Result<TcpListener, Failure> {
-    let every = SocketAddr::from((Ipv6Addr::UNSPECIFIED, DEFAULT_PORT));
-    let wanted = address.unwrap_or(every);
-    let bound = https::bind(wanted).or_else(|error| {
+pub(super) fn bind(address: Option<SocketAddr>) -> io::Result<TcpListener> {
+    https::bind(address.unwrap_or(EVERY_ADDRESS)).or_else(|error| {
         if address.is_none() && error.kind() != io::ErrorKind::AddrInUse {
             https::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, DEFAULT_PORT)))
         } else {
             Err(error)
         }
-    });
-    bound.map_err(|error| {
+    })
+}
+
+fn listen(address: Option<SocketAddr>) -> Result<TcpListener, Failure> {
+    bind(address).map_err(|error| {
+        let wanted = address.unwrap_or(EVERY_ADDRESS);
         let code = match error.kind() {
             io::ErrorKind::PermissionDenied => status::PERMISSION,
             _ => status::IO,
@@ -274,7 +279,14 @@ fn default_base_url(address: SocketAddr) -> Result<BaseUrl, Failure> {
         .map_err(|what| Failure::new(status::CONFIGURATION, what).hint("give one with --base-url"))
 }
 
-fn open_certificate(config: &config::Serve, base_url: &BaseUrl) -> Result<Arc<Cell>, Failure> {
+/// The certificate to serve. `is_first` says that the store has just been created, so that nobody
+/// can know an earlier authority.
+fn open_certificate(
+    config: &config::Serve,
+    base_url: &BaseUrl,
+    is_first: bool,
+) -> Result<Arc<Cell>, Failure> {
+    let had_any = certificate::is_any_in(&config.data_dir);
     let source = tls::source(config, &host_name(), base_url.host());
     let now = SystemClock.now();
     let cell = Cell::open(source, now).map_err(|error| tls::failure(&error))?;
@@ -288,6 +300,15 @@ fn open_certificate(config: &config::Serve, base_url: &BaseUrl) -> Result<Arc<Ce
         log::error!(
             "{what}: it is served anyway, but clients will refuse it and /readyz answers 503; \
              {fix}"
+        );
+    }
+    if let Some(own) = summary.authority.filter(|_| !had_any && !is_first) {
+        log::warn!(
+            "there was no CA in {}, so a new one was made (fingerprint {}): clients that trust an \
+             earlier one refuse this server until they are given {}",
+            certificate::directory(&config.data_dir).display(),
+            own.fingerprint,
+            own.path.display()
         );
     }
     for warning in summary.warnings {
