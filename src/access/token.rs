@@ -33,6 +33,8 @@ pub struct Token {
     pub created: Instant,
     /// When it ends, if it does.
     pub expires: Option<Instant>,
+    /// The life that it was issued for, if a rotation has cut it short.
+    pub(super) whole_life: Option<Life>,
     /// When it was revoked, if it was.
     pub revoked: Option<Instant>,
     /// Requests per second; `None` is the server's own limit.
@@ -48,6 +50,13 @@ pub struct Token {
     /// still records its use.
     pub(super) last_use: Arc<LastUseCell>,
     limiter: Limiter,
+}
+
+/// How long a token is to live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Life {
+    /// From its issue to its end; `None` if it does not end.
+    seconds: Option<i64>,
 }
 
 /// Whether a token is good.
@@ -140,6 +149,7 @@ impl Token {
             mode: issue.mode,
             created,
             expires: issue.expires,
+            whole_life: None,
             revoked: None,
             rate_limit: issue.rate_limit,
             allow_from: issue.allow_from,
@@ -148,6 +158,24 @@ impl Token {
             digest,
             last_use,
             limiter: Limiter::new(Monotonic::now()),
+        }
+    }
+
+    /// The seconds for which it was issued, also if a rotation has cut its life short; `None` if it
+    /// was not to end.
+    pub fn life_seconds(&self) -> Option<i64> {
+        match self.whole_life {
+            Some(life) => life.seconds,
+            None => Some(self.expires?.seconds() - self.created.seconds()),
+        }
+    }
+
+    /// Ends it then at the latest, because another token takes its place.
+    pub(super) fn cut_short(&mut self, end: Instant) {
+        if self.expires.is_none_or(|expires| end < expires) {
+            let seconds = self.life_seconds();
+            self.whole_life = Some(Life { seconds });
+            self.expires = Some(end);
         }
     }
 
@@ -240,6 +268,7 @@ impl Token {
             mode: self.mode.as_str().to_owned(),
             created: self.created.millis(),
             expires: self.expires.map(Instant::millis),
+            whole_life: self.whole_life,
             revoked: self.revoked.map(Instant::millis),
             rate_limit: self.rate_limit,
             allow_from: self.allow_from.iter().map(ToString::to_string).collect(),
@@ -283,6 +312,7 @@ impl Token {
     pub(super) fn with(&self, change: impl FnOnce(&mut Self)) -> Self {
         let (id, last_use) = (self.id.clone(), Arc::clone(&self.last_use));
         let mut token = Self {
+            whole_life: self.whole_life,
             revoked: self.revoked,
             is_temporary: self.is_temporary,
             ..Self::new(id, self.issue(), self.digest, self.created, last_use)
@@ -311,6 +341,8 @@ struct Stored {
     mode: String,
     created: i64,
     expires: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    whole_life: Option<Life>,
     revoked: Option<i64>,
     rate_limit: Option<u32>,
     #[serde(default)]
@@ -338,6 +370,7 @@ impl Stored {
         };
         let created = Instant::from_millis(self.created);
         Some(Token {
+            whole_life: self.whole_life,
             revoked: self.revoked.map(Instant::from_millis),
             ..Token::new(self.id, issue, self.digest, created, Arc::new(last_use))
         })

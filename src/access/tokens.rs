@@ -225,22 +225,10 @@ impl Tokens {
             .filter(|token| token.name == named.name)
             .max_by_key(|token| token.created)
             .unwrap_or(named);
-        // The new token must not inherit the early end of one that was rotated already, so the length
-        // of its life is that of the newest, even if that one was revoked; but not that of a revoked
-        // one that is from before and only has a later time, since the clock was ahead.
-        let all = self.all();
-        let of_this_name = all
-            .iter()
-            .filter(|token| token.name == old.name)
-            .filter(|token| token.is_live(now) || token.created <= now);
-        let newest = of_this_name
-            .max_by_key(|token| token.created)
-            .unwrap_or(old);
         // If the clock has gone back, the new token still ends no earlier than the old one would
         // have.
-        let expires = newest.expires.map(|ends| {
-            let good_for = ends.seconds() - newest.created.seconds();
-            let whole = now.plus_seconds(good_for);
+        let expires = old.life_seconds().map(|seconds| {
+            let whole = now.plus_seconds(seconds);
             old.expires.map_or(whole, |ends| whole.max(ends))
         });
         let of_name = live.iter().filter(|token| token.name == old.name);
@@ -251,9 +239,8 @@ impl Tokens {
         let mut change = Change::none();
         let mut ended = Vec::new();
         for token in of_name {
-            let expires = token.expires.map_or(end, |expires| expires.min(end));
             let token = token.with(|token| {
-                token.expires = Some(expires);
+                token.cut_short(end);
                 // If the clock was ahead when the old one was issued, the new one still counts as
                 // the newest.
                 token.created = token.created.min(now.plus_seconds(-1));
@@ -456,9 +443,11 @@ pub(super) fn read(store: &Store) -> Result<BTreeMap<Digest, Token>, LoadError> 
     Ok(by_digest)
 }
 
+/// Not with `-` in front, which commands would take for an option.
 fn is_name(name: &str) -> bool {
     let length = name.chars().count();
     (1..=limits::TOKEN_NAME_CHARS_MAX).contains(&length)
+        && !name.starts_with('-')
         && name
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))

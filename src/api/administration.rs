@@ -17,7 +17,7 @@ use std::sync::atomic::Ordering;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use serde_json::{Map, Value, json};
 
 use super::Api;
@@ -395,7 +395,7 @@ fn allow_from(wanted: &Value) -> Result<Vec<IpNet>, Problem> {
     let network = |text: &Value| {
         let text = text.as_str()?;
         let address = text.parse::<IpAddr>().map(IpNet::from);
-        text.parse().or(address).ok()
+        text.parse().or(address).ok().map(canonical)
     };
     listed
         .iter()
@@ -407,6 +407,20 @@ fn allow_from(wanted: &Value) -> Result<Vec<IpNet>, Problem> {
             })
         })
         .collect()
+}
+
+/// The IPv4 network that one of IPv4-mapped addresses (`::ffff:203.0.113.0/120`, RFC 4291 section
+/// 2.5.5.2) stands for: peers are compared as IPv4.
+fn canonical(network: IpNet) -> IpNet {
+    let mapped = match network {
+        IpNet::V6(six) => six.addr().to_ipv4_mapped(),
+        IpNet::V4(_) => None,
+    };
+    let of_mapped = |address| {
+        let length = network.prefix_len().checked_sub(96)?;
+        Some(IpNet::V4(Ipv4Net::new(address, length).ok()?))
+    };
+    mapped.and_then(of_mapped).unwrap_or(network)
 }
 
 fn with_text(token: &Token, text: &TokenText, now: Instant) -> Value {

@@ -109,18 +109,19 @@ impl LoggedSteps {
 pub(super) fn all(api: &Api, alarm: &AlarmState, now: Instant) -> Vec<Warning> {
     let tokens = api.tokens.list(now);
     let live: Vec<&Arc<Token>> = tokens.iter().filter(|token| token.is_live(now)).collect();
-    let warning = |token: &&Arc<Token>| {
+    let warning = |token: &Arc<Token>| {
         let others = live.iter().copied();
         let newer: Vec<&Arc<Token>> = others
             .filter(|other| other.name == token.name && other.created > token.created)
             .collect();
         match newer.iter().map(|other| other.created).max() {
-            None => token_near_its_end(token, now),
+            None if token.is_live(now) => token_near_its_end(token, now),
+            None => None,
             Some(_) if newer.iter().any(|other| other.last_used().is_some()) => None,
             Some(replaced) => replaced_token_still_used(token, replaced, now),
         }
     };
-    let mut warnings: Vec<Warning> = live.iter().filter_map(warning).collect();
+    let mut warnings: Vec<Warning> = tokens.iter().filter_map(warning).collect();
     warnings.extend(tokens_ended(&api.tokens.ended(now), &tokens));
     warnings.extend(certificate_near_its_end(api, now));
     warnings.extend(certificate_stays(api));
@@ -140,8 +141,8 @@ fn token_near_its_end(token: &Token, now: Instant) -> Option<Warning> {
     let expires = token.expires?;
     let days = now.days_until(expires);
     // A token issued for a fortnight is not near its end from the beginning.
-    let life = token.days_of_life()?;
-    let steps = TOKEN_WARNING_DAYS.into_iter().filter(|step| *step < life);
+    let is_news = |step: &i64| token.days_of_life().is_none_or(|life| *step < life);
+    let steps = TOKEN_WARNING_DAYS.into_iter().filter(is_news);
     Some(Warning {
         kind: "tokens",
         what: format!(
@@ -229,10 +230,9 @@ fn options(token: &Token) -> String {
 fn life(token: &Token) -> Option<String> {
     const SLACK_SECONDS: i64 = limits::TOKEN_ISSUE_SLACK_SECONDS;
     const UNITS: [(i64, char); 3] = [(24 * 60 * 60, 'd'), (60 * 60, 'h'), (60, 'm')];
-    let Some(expires) = token.expires else {
+    let Some(seconds) = token.life_seconds() else {
         return Some("never".to_owned());
     };
-    let seconds = expires.seconds() - token.created.seconds();
     let lives = UNITS
         .iter()
         .map(|(unit, letter)| (*unit, (seconds + unit / 2).div_euclid(*unit), letter));
@@ -242,31 +242,36 @@ fn life(token: &Token) -> Option<String> {
     (unit * count != limits::TOKEN_DAYS_DEFAULT * UNITS[0].0).then(|| format!("{count}{letter}"))
 }
 
-/// Warns if an old token is used and the new one never was: typing it in may have been forgotten.
-/// In the first half of the overlap, that is normal.
+/// Warns if an old token is or was used and the new one never was: typing it in may have been
+/// forgotten. In the first half of the overlap, that is normal.
 fn replaced_token_still_used(token: &Token, replaced: Instant, now: Instant) -> Option<Warning> {
-    let expires = token.expires?;
+    let expires = token.expires.filter(|_| token.revoked.is_none())?;
     let is_used = token.last_used().is_some_and(|used| used.at > replaced);
     let is_early = now.seconds() - replaced.seconds() < expires.seconds() - now.seconds();
     if is_early || !is_used {
         return None;
     }
     let (name, days) = (&token.name, now.days_until(expires));
+    let (use_of_it, step) = if token.is_live(now) {
+        let left = now.words_until(expires);
+        let use_of_it = format!("expires at {expires}, {left}, and is still used");
+        (use_of_it, step(days, REPLACED_TOKEN_WARNING_DAYS)?)
+    } else if -days <= limits::ENDED_TOKEN_TOLD_DAYS {
+        (
+            format!("expired at {expires}, and was still used"),
+            TOKEN_ENDED,
+        )
+    } else {
+        return None;
+    };
     Some(Warning {
         kind: "tokens",
-        what: format!(
-            "the old token {name} expires at {expires}, {}, and is still used; the new one was never \
-             used",
-            now.words_until(expires)
-        ),
+        what: format!("the old token {name} {use_of_it}; the new one was never used"),
         fix: Fix::of(format!(
             "type the new one into the identity provider; if it is lost: {{program}} token rotate \
              {name}"
         )),
-        steps: vec![(
-            token.id.to_string(),
-            step(days, REPLACED_TOKEN_WARNING_DAYS)?,
-        )],
+        steps: vec![(token.id.to_string(), step)],
     })
 }
 
@@ -280,7 +285,8 @@ fn another_base_url(api: &Api) -> Option<Warning> {
         what: format!("the base URL is {} now, and was {before}", api.base_url),
         fix: Fix::of(format!(
             "give the new one to the identity providers that were given the old one, or set \
-             base_url = \"{before}\" and restart the server"
+             base_url = \"{before}\" (or --base-url, if the server is started with it) and restart \
+             the server"
         )),
         steps: vec![("base URL".to_owned(), STEP_REACHED)],
     })

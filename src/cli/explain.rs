@@ -44,7 +44,8 @@ pub(super) fn run(
     Err(Failure::new(status::REFUSED, what).hint(
         "a request that only read, or changed nothing, leaves no row; refused commands are only in \
          the server's log; requests without a valid token are remembered only while the server \
-         runs: see `golinks-scim manual audit`",
+         runs; with audit_explain = \"off\" these are not, and other refusals are found a minute \
+         later: see `golinks-scim manual audit`",
     ))
 }
 

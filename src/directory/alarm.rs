@@ -71,8 +71,8 @@ pub struct AlarmState {
     pub raised: Option<Instant>,
     /// Who did most of them, and how many.
     pub most: Option<(String, u64)>,
-    /// Shortly before the first deactivation since the alarm was raised, or in the hour before
-    /// that.
+    /// Shortly before the earliest deactivation, by the clock, since the alarm was raised or in the
+    /// hour before that.
     pub began: Instant,
 }
 
@@ -123,7 +123,7 @@ impl Alarm {
             state.parts.push_back(Part::new(at, now));
         }
         if let Some(part) = state.parts.back_mut() {
-            part.add(by, deactivations);
+            part.add(by, deactivations, now);
         }
     }
 
@@ -131,9 +131,6 @@ impl Alarm {
     pub(super) fn recall(&self, earlier: Recalled) {
         let mut state = ignore_poison(self.state.lock());
         for part in earlier.into_parts() {
-            if let Some(raised) = &mut state.raised {
-                raised.began = raised.began.min(part.before());
-            }
             state.parts.push_front(part);
         }
     }
@@ -185,7 +182,9 @@ impl State {
     fn stands(&self, readings: &Readings) -> AlarmState {
         let mut by: BTreeMap<&str, u64> = BTreeMap::new();
         let parts = self.parts.iter().filter(|part| !part.is_over(readings.at));
-        let oldest = parts.clone().next();
+        // The first of them is not the earliest by the clock if that was set back.
+        let earliest = parts.clone().map(Part::before).min();
+        let before = self.raised.map(|raised| raised.began);
         for (who, count) in parts.flat_map(|part| &part.by) {
             *by.entry(who).or_default() += count;
         }
@@ -200,10 +199,11 @@ impl State {
             threshold,
             raised: is_raised.then(|| self.raised.map_or(readings.now, |raised| raised.since)),
             most,
-            began: match self.raised {
-                Some(raised) => raised.began,
-                None => oldest.map_or(readings.now, Part::before),
-            },
+            began: before
+                .into_iter()
+                .chain(earliest)
+                .min()
+                .unwrap_or(readings.now),
         }
     }
 }
@@ -304,6 +304,13 @@ mod tests {
         alarm.note("okta", 100, end, first.plus_days(2));
         let (next, _) = look(&alarm, 0, end);
         assert_eq!(next.began, before.plus_days(2));
+        // An undo from there on must find all of them: also those from after the clock was set back,
+        // in the same minute or later.
+        for (passed, days) in [(0, 1), (300, 0)] {
+            let at = end + Duration::from_secs(passed);
+            alarm.note("okta", 100, at, first.plus_days(days));
+            assert_eq!(look(&alarm, 0, at).0.began, before.plus_days(days));
+        }
     }
 
     #[test]

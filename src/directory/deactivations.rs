@@ -19,7 +19,7 @@ pub(super) const OTHERS: &str = "others";
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) began: Monotonic,
-    /// The time of day when it began.
+    /// The earliest time of day in it, as the clock had it: it may have been set back meanwhile.
     since: Instant,
     /// The number of deactivations by principal.
     pub(super) by: BTreeMap<String, u64>,
@@ -37,8 +37,7 @@ impl Recalled {
         let part = self.0.entry(parts);
         let part = part.or_insert_with(|| Part::new(began, time));
         part.began = part.began.min(began);
-        part.since = part.since.min(time);
-        part.add(by, 1);
+        part.add(by, 1, time);
     }
 
     /// The parts, newest first.
@@ -56,7 +55,9 @@ impl Part {
         }
     }
 
-    pub(super) fn add(&mut self, by: &str, deactivations: u64) {
+    /// Counts deactivations made by `by` at `time` by the clock.
+    pub(super) fn add(&mut self, by: &str, deactivations: u64, time: Instant) {
+        self.since = self.since.min(time);
         let is_one_too_many =
             self.by.len() >= limits::ALARM_PRINCIPALS_MAX && !self.by.contains_key(by);
         let by = if is_one_too_many { OTHERS } else { by };

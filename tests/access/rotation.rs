@@ -112,7 +112,8 @@ fn a_rotation_gives_a_whole_life_and_prolongs_no_old_token() {
     const HOUR: i64 = 3600;
     let opener: Opener = Box::new(|| Ok(Box::new(redb::backends::InMemoryBackend::new())));
     let store = Store::open_with(opener, describe).expect("a store in memory");
-    let tokens = Tokens::load(Arc::new(store)).expect("none");
+    let store = Arc::new(store);
+    let tokens = Tokens::load(Arc::clone(&store)).expect("none");
     let now = SystemClock.now();
     let (ahead, later) = (now.plus_days(10), now.plus_seconds(60));
     let ends = ahead.plus_days(30);
@@ -159,14 +160,29 @@ fn a_rotation_gives_a_whole_life_and_prolongs_no_old_token() {
     let whole = later.plus_seconds(60).plus_days(40);
     assert_eq!(third.token.expires, Some(whole));
 
-    // Revoked ones of the name with a time that is yet to come are from before.
+    // Those that were revoked before it was issued do not matter, whatever their time.
     issue(like("other", None), ahead).expect("issued");
     let gone = tokens.revoke("other", ahead, |_| "{}".to_owned());
     assert_eq!(gone.expect("revoked").len(), 1);
-    let end = later.plus_days(1);
-    issue(like("other", Some(end)), later).expect("issued");
-    let rotated = tokens.rotate("other", HOUR, later, "test", |_, _| "{}".to_owned());
-    assert_eq!(rotated.expect("rotated").token.expires, Some(end));
+    issue(like("other", Some(later.plus_days(60))), later).expect("issued");
+    let at = ahead.plus_days(1);
+    let rotated = tokens.rotate("other", HOUR, at, "test", |_, _| "{}".to_owned());
+    assert_eq!(
+        rotated.expect("rotated").token.expires,
+        Some(at.plus_days(60))
+    );
+
+    // Nor does it matter when its successor was revoked, nor whether the server has restarted.
+    issue(like("endless", None), now).expect("issued");
+    let rotate = |tokens: &Tokens, now| {
+        let rotated = tokens.rotate("endless", HOUR, now, "test", |_, _| "{}".to_owned());
+        rotated.expect("rotated").token
+    };
+    let successor = rotate(&tokens, ahead);
+    let gone = tokens.revoke(successor.id.as_str(), ahead, |_| "{}".to_owned());
+    assert_eq!(gone.expect("revoked").len(), 1);
+    let again = Tokens::load(store).expect("tokens");
+    assert_eq!(rotate(&again, now).expires, None);
 }
 
 /// The token itself stays the same, so nothing has to be typed into the identity provider again.

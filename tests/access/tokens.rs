@@ -162,6 +162,9 @@ fn a_token_bound_to_networks_is_good_from_there_alone() {
         ("listed", vec!["10.0.0.0/8,127.0.0.1", "2001:db8::/32"], 200),
         ("spaced", vec!["10.0.0.0/8, 192.168.0.0/16"], 401),
         ("there", vec!["203.0.113.0/24"], 401),
+        ("mapped", vec!["::ffff:127.0.0.1"], 200),
+        ("mapped-all", vec!["::ffff:127.0.0.0/104"], 200),
+        ("everybody", vec!["::/0"], 401),
     ] {
         let mut arguments = vec!["token", "issue", name];
         for network in &networks {
@@ -173,6 +176,7 @@ fn a_token_bound_to_networks_is_good_from_there_alone() {
         assert_eq!(response.status, status, "{name}");
         let shown = talk.server.cli(&["token", "show", name, "-o", "json"]);
         let first = networks[0].split(',').next().expect("a network");
+        let first = first.trim_start_matches("::ffff:").trim_end_matches("/104");
         assert!(shown.stdout.contains(first), "{shown:?}");
     }
     talk.server

@@ -133,6 +133,11 @@ fn tokens_have_a_life_on_the_command_line() {
     );
     check(&server.cli(&["token", "issue", "a b"]), 1, "a token's name");
     check(
+        &server.cli(&["token", "issue", "--", "-x"]),
+        1,
+        "does not begin with a dash",
+    );
+    check(
         &server.cli(&["token", "issue", "x", "--expires", "5y"]),
         64,
         "hint: write 365d",

@@ -222,7 +222,8 @@ fn another_base_url_than_before_is_told_of_until_the_next_start() {
     let here = here.start_again_at("https://new.example/scim/v2");
     let what = "the base URL is https://new.example/scim/v2 now, and was https://localhost/scim/v2";
     let fix = "give the new one to the identity providers that were given the old one, or set \
-                base_url = \"https://localhost/scim/v2\" and restart the server";
+                base_url = \"https://localhost/scim/v2\" (or --base-url, if the server is started with \
+                it) and restart the server";
     assert_eq!(here.logs(), [format!("{what}; fix: {fix}")]);
     assert_eq!(here.warned("base URL"), [format!("{what}; {fix}")]);
     // A client that calls may still have the old one.

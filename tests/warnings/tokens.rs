@@ -95,6 +95,21 @@ fn a_new_token_that_was_never_typed_in_is_warned_of() {
         });
         assert_eq!(here.warned("tokens"), wanted.as_slice(), "{days}");
     }
+    // After its end nobody else would say why the identity provider is refused.
+    here.move_to(8 * DAY);
+    assert_eq!(here.ask_with(old, "/scim/v2/Users"), 401);
+    let warned = here.warned("tokens");
+    let wanted =
+        format!("the old token okta expired at {ends}, and was still used; the new one was");
+    assert!(
+        warned.len() == 1 && warned[0].starts_with(&wanted),
+        "{warned:?}"
+    );
+    let logged = here.logs();
+    assert!(
+        logged.iter().any(|line| line.starts_with(&wanted)),
+        "{logged:?}"
+    );
     assert_eq!(here.ask_with(new, "/scim/v2/Users"), 200);
     assert_eq!(here.warned("tokens"), [""; 0]);
 }
@@ -187,8 +202,9 @@ fn after_a_clock_was_set_right_a_rotation_makes_no_token_of_hours() {
     }
 }
 
-/// A token that its rotation has cut short is missed if its successor was revoked. The printed
-/// command issues one with the whole life of the first.
+/// A token that its rotation has cut short is missed if its successor was revoked: before its end,
+/// the next rotation can still replace it; afterwards the printed command issues one with the whole
+/// life of the first.
 #[test]
 fn a_token_whose_successor_was_taken_back_is_told_of_with_its_whole_life() {
     for (life, wanted) in [
@@ -209,7 +225,9 @@ fn a_token_whose_successor_was_taken_back_is_told_of_with_its_whole_life() {
         let target = format!("/admin/tokens/{}", text(&new["id"]));
         here.move_to(HOUR + 1000);
         here.json("DELETE", &target, &Value::Null);
-        assert_eq!(here.warned("tokens"), [""; 0]);
+        let warned = here.warned("tokens");
+        let fix = "in less than a day; golinks-scim token rotate rot";
+        assert!(warned.len() == 1 && warned[0].ends_with(fix), "{warned:?}");
         here.move_to(HOUR + 4000);
         let warned = here.warned("tokens");
         let fix = format!("name is valid; golinks-scim token issue rot{wanted}; if nobody");
