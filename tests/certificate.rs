@@ -167,6 +167,7 @@ fn an_authority_that_goes_away_is_replaced_by_a_start_alone_which_says_so() {
         let told: serde_json::Value = serde_json::from_str(&told).expect("JSON");
         told[0]["authority"]["fingerprint"].clone()
     };
+    server.token("okta");
     let (tls, before) = (server.data_dir().join("tls"), fingerprint(&server));
     let away = server.data_dir().join("away");
     fs::rename(&tls, &away).expect("moved");

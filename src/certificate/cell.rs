@@ -2,6 +2,7 @@
 //! one or the new one, and after a failed renewal the old one stays.
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
@@ -33,7 +34,7 @@ const SET_THE_CLOCK_OR_NEW_AUTHORITY: Fix = Fix::new(
 
 /// What to do if the authority's files are gone.
 const PUT_BACK: Fix = Fix::new(
-    "put it back with all that was in it; a restart without it makes a new CA, which no client \
+    "put it back with all that belongs to it; a restart without it makes a new CA, which no client \
      trusts yet",
 );
 
@@ -161,18 +162,24 @@ impl Cell {
         }
     }
 
-    /// What is gone, perhaps with its disk, if a reload would make another authority for that. It
-    /// makes none: another one would lock out everybody who trusts the old one. Somebody who removes
-    /// an installed chain may not have had an authority yet.
+    /// What is gone, perhaps with its disk, if a start would make another authority for that. A
+    /// server that serves makes none: it would lock out everybody who trusts the old one. What only
+    /// may not be read is left to whoever reads it.
     fn gone(&self) -> Option<PathBuf> {
-        match self.source.found() {
-            SourceState::Nothing { directory, .. } if !directory.is_dir() => {
-                Some(directory.to_owned())
-            }
-            SourceState::Nothing { directory, .. } if self.summary().authority.is_some() => {
-                Some(PrivateFiles::of(directory).authority)
-            }
-            _ => None,
+        let Source::DataDirectory { directory, .. } = &self.source else {
+            return None;
+        };
+        let is_gone = |path: &Path| {
+            std::fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        };
+        let authority = PrivateFiles::of(directory).authority;
+        if is_gone(directory) {
+            Some(directory.clone())
+        } else if matches!(self.source.found(), SourceState::Nothing { .. }) && is_gone(&authority)
+        {
+            Some(authority)
+        } else {
+            None
         }
     }
 
@@ -239,6 +246,9 @@ impl Cell {
 
     /// What to do to get the next certificate served.
     pub fn fix(&self, now: Instant) -> Fix {
+        if self.gone().is_some() {
+            return PUT_BACK;
+        }
         let summary = self.summary();
         let is_early = summary.is_before_authority(now);
         match (self.files(), summary.authority) {

@@ -174,7 +174,7 @@ fn files_that_others_can_read_or_that_are_anothers() {
             place.run(&fix);
             place.is_well();
         }
-        // Whose a link is does not matter, but whose it leads to does.
+        // A link to another's file is for its owner to judge.
         let (leaf, kept) = (
             place.data_dir().join("tls/leaf.pem"),
             place.folder.path().join("kept"),
@@ -184,10 +184,22 @@ fn files_that_others_can_read_or_that_are_anothers() {
         lchown(&leaf, Some(12345), None).expect("root may");
         place.is_well();
         chown(&kept, Some(12345), None).expect("root may");
-        let fix = place.fails("data directory", "leaf.pem has another owner");
-        place.run(&fix);
+        fs::set_permissions(&kept, fs::Permissions::from_mode(0o644)).expect("ours");
         place.is_well();
         fs::rename(&kept, &leaf).expect("ours");
+        fs::set_permissions(&leaf, fs::Permissions::from_mode(0o600)).expect("ours");
+        chown(&leaf, Some(0), None).expect("root may");
+        // Whose the link to the store is does not matter, but whose the store is does.
+        let (store, kept) = (place.data_dir().join("users.redb"), kept);
+        fs::rename(&store, &kept).expect("ours");
+        symlink(&kept, &store).expect("linked");
+        lchown(&store, Some(12345), None).expect("root may");
+        place.is_well();
+        chown(&kept, Some(12345), None).expect("root may");
+        let fix = place.fails("data directory", "users.redb has another owner");
+        place.run(&fix);
+        place.is_well();
+        fs::rename(&kept, &store).expect("ours");
         // As in a folder that was restored: what is in it has kept its owner.
         place.stop();
         let inside = "users.redb tls tls/leaf.pem tls/leaf.key tls/ca.pem tls/ca.key";

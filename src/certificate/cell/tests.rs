@@ -444,8 +444,7 @@ fn a_server_that_serves_makes_no_other_authority() {
     let error = cell.reload(now()).expect_err("it is gone").to_string();
     assert!(error.contains("/ca.pem: it is gone"), "{error}");
 
-    // An installed chain is removed to go back to an authority, which is then made; but it may be
-    // gone with its disk, too.
+    // So does an installed chain: an unmounted directory is there and empty.
     let other = tempfile::tempdir().expect("a folder");
     drop(Cell::open(source(other.path(), None), now()).expect("made"));
     let installed = folder.path().join("installed.pem");
@@ -458,11 +457,31 @@ fn a_server_that_serves_makes_no_other_authority() {
     fs::rename(&installed, tls.join("installed.pem")).expect("moved");
     let cell = Cell::open(source(folder.path(), None), now()).expect("served");
     assert!(cell.summary().authority.is_none());
+    let fingerprint = cell.summary().fingerprint;
     fs::rename(&tls, &away).expect("moved");
-    assert!(cell.reload(now()).is_err());
-    fs::rename(&away, &tls).expect("moved");
-    fs::remove_file(tls.join("installed.pem")).expect("there");
-    assert!(cell.reload(now()).expect("made").authority.is_some());
+    for is_mounted in [true, false] {
+        assert!(cell.reload(now()).is_err());
+        assert!(
+            cell.hindrance()
+                .is_some_and(|(what, _)| what.ends_with(" is gone"))
+        );
+        if is_mounted {
+            fs::create_dir(&tls).expect("made");
+        }
+    }
+    assert_eq!(fs::read_dir(&tls).expect("there").count(), 0);
+    assert_eq!(cell.summary().fingerprint, fingerprint);
+
+    // What is only not to be read is not gone.
+    std::os::unix::fs::symlink("ca.pem", tls.join("ca.pem")).expect("linked");
+    let error = cell
+        .reload(now())
+        .expect_err("it leads nowhere")
+        .to_string();
+    assert!(
+        !error.contains("gone") && cell.hindrance().is_none(),
+        "{error}"
+    );
 }
 
 #[test]

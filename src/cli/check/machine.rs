@@ -159,18 +159,19 @@ fn maker(data_dir: &Path) -> Option<Metadata> {
     (store.uid() != 0 && is_one).then_some(store)
 }
 
-/// What the server keeps: store and keys. Whose a link is does not matter, so these are the
-/// metadata of what it leads to; what is away is left to those who open it.
+/// What the server keeps: store and keys, or what they lead to. A link to another's key is left to
+/// the check of the certificate: what its owner lets the server read is the owner's affair.
 fn contents(data_dir: &Path) -> Vec<(PathBuf, Metadata)> {
     let tls = certificate::directory(data_dir);
-    let mut paths = vec![config::store_path(data_dir), tls.clone()];
     let keys = fs::read_dir(&tls).into_iter().flatten().flatten();
-    paths.extend(keys.map(|entry| entry.path()));
+    let keys = keys.filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_symlink()));
+    let keys = keys.map(|entry| entry.path());
+    let paths = [config::store_path(data_dir), tls.clone()].into_iter();
     let with_metadata = |path: PathBuf| {
         let metadata = fs::metadata(&path).ok()?;
         Some((path, metadata))
     };
-    paths.into_iter().filter_map(with_metadata).collect()
+    paths.chain(keys).filter_map(with_metadata).collect()
 }
 
 /// The permissions that the owner needs on a path: the server writes the store, and reads keys.

@@ -187,29 +187,39 @@ fn fix_of_port(
     data_dir: &Path,
     findings: &Findings,
 ) -> String {
-    let usual = serve::EVERY_ADDRESS.port();
-    let other = match kind {
-        ErrorKind::PermissionDenied if is_service(findings) => {
-            return "systemctl enable --now golinks-scim.socket && systemctl start golinks-scim"
-                .to_owned();
-        }
-        ErrorKind::AddrNotAvailable => SocketAddr::new(serve::EVERY_ADDRESS.ip(), address.port()),
-        // Below 1024 the next port would need a privilege, too.
-        _ if address.port() < 1024 => SocketAddr::new(address.ip(), usual),
-        _ => SocketAddr::new(address.ip(), address.port() ^ 1),
-    };
-    if !is_service(findings) {
-        return by_hand(data_dir, &format!("serve --listen {other}"), findings);
+    let other = another_address(address, kind);
+    if is_service(findings) {
+        fix_of_service(other, kind)
+    } else {
+        by_hand(data_dir, &format!("serve --listen {other}"), findings)
     }
-    // The service's socket is systemd's own until the service runs.
-    let socket = match kind {
-        ErrorKind::AddrInUse => {
-            "if systemctl is-active golinks-scim.socket says active, it is kept for the server; if \
-             not, "
+}
+
+/// Where the service gets its port, instead of the one that cannot be had.
+fn fix_of_service(other: SocketAddr, kind: ErrorKind) -> String {
+    let set =
+        format!("set listen to {other} in the configuration; then systemctl start golinks-scim");
+    match kind {
+        ErrorKind::PermissionDenied => {
+            "systemctl enable --now golinks-scim.socket && systemctl start golinks-scim".to_owned()
         }
-        _ => "",
-    };
-    format!("{socket}set listen to {other} in the configuration; then systemctl start golinks-scim")
+        ErrorKind::AddrInUse => format!(
+            "if systemctl is-active golinks-scim.socket says active, it is kept for the server; if \
+             not, {set}"
+        ),
+        _ => set,
+    }
+}
+
+/// An address that the server may be able to have.
+fn another_address(address: SocketAddr, kind: ErrorKind) -> SocketAddr {
+    let every = serve::EVERY_ADDRESS;
+    match kind {
+        ErrorKind::AddrNotAvailable => SocketAddr::new(every.ip(), address.port()),
+        // Below 1024 the next port would need a privilege, too.
+        _ if address.port() < 1024 => SocketAddr::new(address.ip(), every.port()),
+        _ => SocketAddr::new(address.ip(), address.port() ^ 1),
+    }
 }
 
 pub(super) fn descriptors(state: &Value, findings: &mut Findings) -> Result<(), Halt> {
@@ -383,12 +393,6 @@ mod tests {
 
     #[test]
     fn a_port_that_cannot_be_had_is_left_for_another() {
-        let findings = Findings::new(None, "golinks-scim".to_owned());
-        let fix = |address: &str, kind| {
-            let address = address.parse().expect("an address");
-            let fix = fix_of_port(address, kind, Path::new("/nowhere"), &findings);
-            fix.rsplit(' ').next().unwrap_or_default().to_owned()
-        };
         for (address, kind, wanted) in [
             ("127.0.0.1:8443", ErrorKind::AddrInUse, "127.0.0.1:8442"),
             ("127.0.0.1:443", ErrorKind::AddrInUse, "127.0.0.1:8443"),
@@ -399,10 +403,13 @@ mod tests {
             ),
             ("203.0.113.9:443", ErrorKind::AddrNotAvailable, "[::]:443"),
         ] {
-            // Where systemd knows the server, the configuration is to be changed.
-            if !is_service(&findings) {
-                assert_eq!(fix(address, kind), wanted, "{address} {kind}");
-            }
+            let other = another_address(address.parse().expect("an address"), kind);
+            assert_eq!(other.to_string(), wanted, "{address} {kind}");
+            let fix = fix_of_service(other, kind);
+            let (sets, asks) = (fix.contains(wanted), fix.contains("golinks-scim.socket"));
+            let by_systemd = kind == ErrorKind::PermissionDenied;
+            assert_eq!(sets, !by_systemd, "{fix}");
+            assert_eq!(asks, by_systemd || kind == ErrorKind::AddrInUse, "{fix}");
         }
     }
 

@@ -73,7 +73,8 @@ pub(super) fn run(
         .base_url
         .clone()
         .map_or_else(|| default_base_url(address), Ok)?;
-    let cell = open_certificate(config, &base_url, created)?;
+    let had_certificate = certificate::is_any_in(&config.data_dir);
+    let cell = open_certificate(config, &base_url)?;
     let options = Options {
         base_url: Some(base_url.as_str().to_owned()),
         address: Some(address),
@@ -90,6 +91,9 @@ pub(super) fn run(
     let maintenance = Maintenance::start(Arc::clone(&api), Arc::clone(&cell))?;
 
     warn_of_clock();
+    if !had_certificate && !api.is_without_token() {
+        warn_of_new_authority(&cell);
+    }
     log::info!("serving {base_url} address={}", https.local_addr());
     service::ready(&format!("serving {base_url}"));
     let data_dir = config.data_dir.clone();
@@ -279,14 +283,7 @@ fn default_base_url(address: SocketAddr) -> Result<BaseUrl, Failure> {
         .map_err(|what| Failure::new(status::CONFIGURATION, what).hint("give one with --base-url"))
 }
 
-/// The certificate to serve. `is_first` says that the store has just been created, so that nobody
-/// can know an earlier authority.
-fn open_certificate(
-    config: &config::Serve,
-    base_url: &BaseUrl,
-    is_first: bool,
-) -> Result<Arc<Cell>, Failure> {
-    let had_any = certificate::is_any_in(&config.data_dir);
+fn open_certificate(config: &config::Serve, base_url: &BaseUrl) -> Result<Arc<Cell>, Failure> {
     let source = tls::source(config, &host_name(), base_url.host());
     let now = SystemClock.now();
     let cell = Cell::open(source, now).map_err(|error| tls::failure(&error))?;
@@ -302,19 +299,23 @@ fn open_certificate(
              {fix}"
         );
     }
-    if let Some(own) = summary.authority.filter(|_| !had_any && !is_first) {
-        log::warn!(
-            "there was no CA in {}, so a new one was made (fingerprint {}): clients that trust an \
-             earlier one refuse this server until they are given {}",
-            certificate::directory(&config.data_dir).display(),
-            own.fingerprint,
-            own.path.display()
-        );
-    }
     for warning in summary.warnings {
         log::warn!("{warning}");
     }
     Ok(cell)
+}
+
+/// Warns that this start has made the authority, although there were tokens: somebody may trust an
+/// earlier one.
+fn warn_of_new_authority(cell: &Cell) {
+    if let Some(own) = cell.summary().authority {
+        log::warn!(
+            "there was no CA, so a new one was made (fingerprint {}): clients that trust an earlier \
+             one refuse this server until they are given {}",
+            own.fingerprint,
+            own.path.display()
+        );
+    }
 }
 
 /// Raises the limit on open descriptors to the hard limit, and warns if that is too low.
