@@ -96,7 +96,11 @@ fn name(
         Ok(addresses) => addresses.collect::<Vec<_>>(),
         Err(error) => {
             let what = format!("{host} does not resolve: {error}");
-            findings.fail(TOPIC, &what, SET_BASE_URL)?;
+            let fix = format!(
+                "make a DNS record (A or AAAA) of {host} that leads to this machine, or \
+                 {SET_BASE_URL}"
+            );
+            findings.fail(TOPIC, &what, &fix)?;
             return Ok(None);
         }
     };
