@@ -13,6 +13,9 @@ use crate::certificate::{self, Error, Names, Source};
 use crate::clock::{Clock, SystemClock};
 use crate::{config, files};
 
+/// The attribute of a file that holds its access control list.
+const ACCESS_LIST: &str = "system.posix_acl_access";
+
 /// Where the certificate for a host comes from.
 pub(super) fn source(config: &config::Serve, machine: &str, host: &str) -> Source {
     match &config.tls_files {
@@ -63,7 +66,8 @@ pub(super) fn examine(config: &config::Serve) -> Result<(), Failure> {
 }
 
 /// Whether a user may read a file, as far as owners and modes tell. The user's other groups are
-/// unknown, so whatever any group but root's may read counts as allowed.
+/// unknown, so whatever any group but root's may read counts as allowed, and so does whatever has
+/// an access control list (`setfacl`): it may be for that user.
 fn may_read(path: &Path, user: u32, group: u32) -> bool {
     let may = |path: &Path, bit: u32| {
         let Ok(metadata) = fs::metadata(path) else {
@@ -74,7 +78,8 @@ fn may_read(path: &Path, user: u32, group: u32) -> bool {
             return is_allowed(6);
         }
         let is_of_other_group = metadata.gid() != group && metadata.gid() == 0;
-        user == 0 || is_allowed(0) || !is_of_other_group && is_allowed(3)
+        let has_list = || rustix::fs::getxattr(path, ACCESS_LIST, &mut [0_u8; 0]).is_ok();
+        user == 0 || is_allowed(0) || !is_of_other_group && is_allowed(3) || has_list()
     };
     // Reading follows links: the directories above both the link and its target count.
     let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
@@ -133,6 +138,7 @@ pub(super) fn failure(error: &Error) -> Failure {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
+    use rustix::fs::XattrFlags;
     use rustix::io::Errno;
 
     use super::*;
@@ -154,6 +160,47 @@ mod tests {
             let path = certificate::directory(Path::new("/d")).join("ca.pem");
             let failure = failure(&Error::Io(path, passing.into()));
             assert_eq!((failure.status, &failure.hint), (status::IO, &None));
+        }
+    }
+
+    /// `setfacl -m u:12345:r` of a key, `setfacl -m u:12345:x` of the directory above, as hooks of
+    /// certbot do.
+    #[test]
+    fn what_an_acl_may_open_is_not_called_closed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let private = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("ours");
+        };
+        private(folder.path(), 0o755);
+        let inner = folder.path().join("inner");
+        fs::create_dir(&inner).expect("made");
+        let path = inner.join("key.pem");
+        fs::write(&path, "").expect("written");
+        for (opened, bit) in [(&path, 4), (&inner, 1)] {
+            private(&inner, 0o700 | if *opened == path { 0o011 } else { 0 });
+            private(&path, if *opened == path { 0o600 } else { 0o604 });
+            assert!(!may_read(&path, 12_345, 12_345), "{}", opened.display());
+            // Version 2; then tag, rights and id: the owner, the user, the group, mask, others.
+            let mut acl = 2_u32.to_le_bytes().to_vec();
+            for (tag, rights, id) in [
+                (0x01_u16, 7_u16, u32::MAX),
+                (0x02, bit, 12_345),
+                (0x04, 0, u32::MAX),
+                (0x10, bit, u32::MAX),
+                (0x20, 0, u32::MAX),
+            ] {
+                acl.extend(tag.to_le_bytes());
+                acl.extend(rights.to_le_bytes());
+                acl.extend(id.to_le_bytes());
+            }
+            match rustix::fs::setxattr(opened, ACCESS_LIST, &acl, XattrFlags::empty()) {
+                // A file system without such lists has nothing to show.
+                Err(Errno::NOTSUP) => return,
+                set => set.expect("an ACL"),
+            }
+            assert!(may_read(&path, 12_345, 12_345), "{}", opened.display());
+            fs::remove_file(&path).expect("removed");
+            fs::write(&path, "").expect("written");
         }
     }
 
