@@ -194,6 +194,50 @@ fn an_authority_that_goes_away_is_replaced_by_a_start_alone_which_says_so() {
     server.stop();
 }
 
+/// A directory in the place of a file, and a file in the place of the directory: the server ends
+/// with what to move away, and then starts.
+#[test]
+fn what_is_not_of_its_kind_is_to_be_moved_away() {
+    let server = Server::start();
+    let tls = server.data_dir().join("tls");
+    let mut kept = server.stop_and_keep();
+    for (name, advice) in [
+        ("leaf.pem", "{}: the next start makes another"),
+        ("leaf.key", "{}: the next start makes another"),
+        ("installed.pem", "{}, then: golinks-scim"),
+        (
+            "",
+            "{}, which must be a directory, and restore it from a backup",
+        ),
+    ] {
+        let path = if name.is_empty() {
+            tls.clone()
+        } else {
+            tls.join(name)
+        };
+        let moved = path.with_extension("kept");
+        fs::rename(&path, &moved).ok();
+        if name.is_empty() {
+            fs::write(&path, "").expect("written");
+            let asked = cli_in(&kept, &["cert", "request", "--name", "scim.example.com"]);
+            let told = format!("{}: not a directory", path.display());
+            assert!(asked.stderr.contains(&told), "{asked:?}");
+        } else {
+            fs::create_dir(&path).expect("made");
+        }
+        let refused = cli_in(&kept, &["serve", "--listen", "127.0.0.1:0"]);
+        assert_eq!(refused.status, Some(78), "{refused:?}");
+        let advice = advice.replace("{}", path.to_str().expect("text"));
+        let told = format!("hint: move away {advice}");
+        assert!(refused.stderr.contains(&told), "{told}: {refused:?}");
+        fs::rename(&path, path.with_extension("odd")).expect("moved");
+        if name.is_empty() {
+            fs::rename(&moved, &path).expect("restored");
+        }
+        kept = Server::start_on(kept).stop_and_keep();
+    }
+}
+
 fn put(path: &Path, text: &str) {
     put_as(PRIVATE, path, text);
 }

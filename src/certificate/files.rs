@@ -13,7 +13,13 @@ const MODE: u32 = 0o600;
 
 /// Makes the directory, open to its owner alone.
 pub(super) fn make_directory(directory: &Path) -> Result<(), Error> {
-    files::make_directory(directory).map_err(|error| Error::Io(directory.to_owned(), error))
+    files::make_directory(directory).map_err(|error| {
+        // The system's words are that it exists, which does not say what is wrong.
+        let is_file = error.kind() == io::ErrorKind::AlreadyExists && directory.is_file();
+        let not_a_directory = || io::ErrorKind::NotADirectory.into();
+        let error = if is_file { not_a_directory() } else { error };
+        Error::Io(directory.to_owned(), error)
+    })
 }
 
 /// Writes a file that only its owner may read.

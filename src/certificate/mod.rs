@@ -128,6 +128,12 @@ pub fn is_of_authority(path: &Path) -> bool {
     path.ends_with(own.authority) || path.ends_with(own.authority_key)
 }
 
+/// Whether a path is that of the private authority's leaf or its key in a data directory.
+pub fn is_of_leaf(path: &Path) -> bool {
+    let own = authority::PrivateFiles::of(&directory(Path::new("")));
+    path.ends_with(own.leaf) || path.ends_with(own.leaf_key)
+}
+
 /// Whether a path is that of an installed chain in a data directory.
 pub fn is_of_installed(path: &Path) -> bool {
     path.ends_with(request::installed(&directory(Path::new(""))))

@@ -116,6 +116,30 @@ pub(super) fn failure(error: &Error) -> Failure {
              and give the new {} to every client",
             quoted(&path.with_file_name("ca.pem"))
         ),
+        // Elsewhere that name may be one of the customer's.
+        Error::Io(path, io)
+            if certificate::is_of_leaf(path) && io.kind() == io::ErrorKind::IsADirectory =>
+        {
+            format!("move away {}: the next start makes another", quoted(path))
+        }
+        // Whatever the directory should hold is looked for under this name first.
+        Error::Io(path, io)
+            if certificate::is_of_installed(path) && io.kind() == io::ErrorKind::NotADirectory =>
+        {
+            format!(
+                "move away {}, which must be a directory, and restore it from a backup; if there \
+                 is none, the next start makes a new CA",
+                quoted(files::directory_of(path))
+            )
+        }
+        Error::Io(path, io)
+            if certificate::is_of_installed(path) && io.kind() == io::ErrorKind::IsADirectory =>
+        {
+            format!(
+                "move away {}, then: {{program}} cert install CHAIN.pem --key KEY.pem",
+                quoted(path)
+            )
+        }
         // It holds the key too, so nobody is told to remove it.
         Error::Io(path, _) if certificate::is_of_installed(path) => {
             "bring it back, or what it links to; if it is lost, {program} cert install CHAIN.pem \
