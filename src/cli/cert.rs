@@ -9,12 +9,11 @@ use serde_json::{Value, json};
 
 use super::args::{Cert, Output};
 use super::output::{self, Format, elements, text_of};
-use super::{AS_ROOT, Failure, ask, login_name, status, with_client};
+use super::{AS_ROOT, Failure, ask, base_url, quoted, status, with_client};
 use crate::certificate::{self, Names};
 use crate::clock::{Clock, Instant, SystemClock};
 use crate::config::{self, BaseUrl};
 use crate::fix::filled;
-use crate::local::Client;
 use crate::{files, limits};
 
 pub(super) fn run(config: &config::Serve, command: Cert, program: &str) -> Result<(), Failure> {
@@ -46,35 +45,25 @@ pub(super) fn run(config: &config::Serve, command: Cert, program: &str) -> Resul
             let directory = certificate::directory(data_dir);
             let request = certificate::request(&directory, &names);
             let request = request.map_err(|error| failure(&error))?;
-            if let Some(host) = base_url_host(config)
-                && !names.cover(&host)
+            // A request can be made before the first start.
+            let installation = installation(data_dir).unwrap_or_default();
+            if let Some(url) = base_url(&installation, config)
+                && let host = url.host()
+                && !names.cover(host)
             {
                 output::say(&format!(
                     "warning: none of the names is {host}, the host of the base URL: `cert \
                      install` will refuse a certificate made from this"
                 ));
-                output::hint(&filled(&fix_names(&host), program));
+                output::hint(&filled(&fix_names(host), program));
             }
             output::say(&format!(
                 "give this to the certificate authority; then: {program} cert install CHAIN.pem"
             ));
             output::line(request.trim_end())
         }
-        Cert::Install { chain, key } => install(data_dir, &chain, key.as_deref()),
+        Cert::Install { chain, key } => install(config, &chain, key.as_deref()),
     }
-}
-
-/// The host of the base URL: that of the running server, otherwise that of the configuration, if it
-/// has one.
-fn base_url_host(config: &config::Serve) -> Option<String> {
-    let served = || {
-        let mut client = Client::connect_to_server(&config.data_dir, &login_name()).ok()??;
-        let installation = ask(&mut client, "GET", "/admin/installation", None).ok();
-        client.close();
-        BaseUrl::parse(&text_of(&installation?, "baseUrl")).ok()
-    };
-    let base_url = served().or_else(|| config.base_url.clone())?;
-    Some(base_url.host().to_owned())
 }
 
 /// Whether no authority that identity providers trust issues a certificate for this host.
@@ -111,15 +100,14 @@ fn installation(data_dir: &Path) -> Result<Value, Failure> {
     })
 }
 
-fn install(data_dir: &Path, chain: &Path, key: Option<&Path>) -> Result<(), Failure> {
+fn install(config: &config::Serve, chain: &Path, key: Option<&Path>) -> Result<(), Failure> {
+    let data_dir = &config.data_dir;
     let directory = certificate::directory(data_dir);
-    let base_url = text_of(&installation(data_dir)?, "baseUrl");
-    let host = BaseUrl::parse(&base_url)
-        .ok()
-        .map(|url| url.host().to_owned());
+    let base_url = base_url(&installation(data_dir)?, config);
+    let host = base_url.as_ref().map(BaseUrl::host);
     let now = SystemClock.now();
-    let installed = certificate::install(&directory, chain, key, host.as_deref(), now)
-        .map_err(|error| failure(&error))?;
+    let installed =
+        certificate::install(&directory, chain, key, host, now).map_err(|error| failure(&error))?;
     output::say(&format!(
         "installed: for {}, until {}",
         installed.names.join(", "),
@@ -130,7 +118,12 @@ fn install(data_dir: &Path, chain: &Path, key: Option<&Path>) -> Result<(), Fail
     for _ in 0..looks {
         let served = installation(data_dir)?["certificate"].clone();
         if served.is_null() {
-            output::say("no server is running; the next start will serve it");
+            if config.tls_files.is_some() {
+                output::say("tls_cert is set: the next start will serve that file, not this");
+                output::hint("unset tls_cert and tls_key to have this one served");
+            } else {
+                output::say("no server is running; the next start will serve it");
+            }
             return Ok(());
         }
         if text_of(&served, "fingerprint") == installed.fingerprint {
@@ -144,8 +137,8 @@ fn install(data_dir: &Path, chain: &Path, key: Option<&Path>) -> Result<(), Fail
         "the server still serves another certificate",
     )
     .hint(
-        "a server started with --tls-cert serves that file instead; otherwise its log says what is \
-         wrong",
+        "a server for which tls_cert is set serves that file instead; otherwise its log says what \
+         is wrong",
     ))
 }
 
@@ -199,9 +192,15 @@ fn show(installation: &Value) -> Result<(), Failure> {
     } else {
         text_of(authority, "path")
     };
-    output::line(&format!(
-        "             keytool -importcert -alias golinks-scim -file {file} -keystore JRE/lib/security/cacerts"
-    ))
+    output::line(&format!("             {}", import_line(&file)))
+}
+
+/// The command that makes a Java know a CA.
+fn import_line(file: &str) -> String {
+    format!(
+        "keytool -importcert -alias golinks-scim -file {} -keystore JRE/lib/security/cacerts",
+        quoted(Path::new(file))
+    )
 }
 
 fn show_served(certificate: &Value) -> Result<(), Failure> {
@@ -264,6 +263,15 @@ fn failure(error: &certificate::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_with_a_space_is_quoted_for_the_shell() {
+        let line = import_line("/srv/go links/tls/ca.pem");
+        assert!(
+            line.contains(" -file '/srv/go links/tls/ca.pem' -key"),
+            "{line}"
+        );
+    }
 
     #[test]
     fn no_certificate_for_this_machine_alone_is_asked_for() {

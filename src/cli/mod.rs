@@ -32,9 +32,10 @@ use std::sync::Arc;
 use clap::Parser as _;
 use clap_complete::Shell;
 use log::LevelFilter;
+use serde_json::Value;
 
 use crate::access::Administrator;
-use crate::config::{Blame, Configuration, Key, Sources};
+use crate::config::{BaseUrl, Blame, Configuration, Key, Sources};
 use crate::fix::{filled, quoted};
 use crate::limits;
 use crate::local::{self, Client};
@@ -286,6 +287,16 @@ fn with_client<T>(
     let outcome = ask(&mut client);
     client.close();
     outcome
+}
+
+/// The base URL of a running server; without one, that of the next start, as far as it is known.
+fn base_url(installation: &Value, config: &crate::config::Serve) -> Option<BaseUrl> {
+    let said = BaseUrl::parse(&output::text_of(installation, "baseUrl")).ok();
+    if installation["listens"].is_null() {
+        config.base_url.clone().or(said)
+    } else {
+        said
+    }
 }
 
 /// The user's name, according to the environment.

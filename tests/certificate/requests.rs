@@ -315,6 +315,53 @@ fn a_pair_is_installed_without_a_server_and_only_if_it_can_be_served() {
     assert_eq!(absent.status, Some(74), "{absent:?}");
 }
 
+/// The base URL of the configuration is that of the next start, and otherwise that of the last one.
+#[test]
+fn without_a_server_the_next_start_decides_which_names_are_good() {
+    let customer = Customer::new();
+    let kept = Server::start_with(&["--base-url", "https://scim.example.com"]).stop_and_keep();
+    let settings = customer.folder.path().join("config.toml");
+    let [chain, key, file] = [customer.chain(), customer.key(), settings.clone()];
+    let text = |path: &std::path::PathBuf| path.to_str().expect("text").to_owned();
+    let [chain, key, file] = [text(&chain), text(&key), text(&file)];
+    let files = format!("tls_cert = {chain:?}\ntls_key = {key:?}\n");
+    for (host, files, told) in [
+        ("", "", "not for scim.example.com, the host of the base URL"),
+        (
+            "elsewhere.example",
+            "",
+            "not for elsewhere.example, the host",
+        ),
+        (
+            "localhost",
+            &files,
+            "tls_cert is set: the next start will serve that file, not this",
+        ),
+        (
+            "localhost",
+            "",
+            "no server is running; the next start will serve it",
+        ),
+    ] {
+        let base_url = match host {
+            "" => String::new(),
+            host => format!("base_url = \"https://{host}\"\n"),
+        };
+        fs::write(&settings, base_url + files).expect("written");
+        let asked = cli_in(
+            &kept,
+            &["--config", &file, "cert", "request", "--name", "localhost"],
+        );
+        let is_good = host == "localhost";
+        let warns = asked.stderr.contains("warning: none of the names is");
+        assert_eq!(warns, !is_good, "{asked:?}");
+        let typed = ["--config", &file, "cert", "install", &chain, "--key", &key];
+        let installed = cli_in(&kept, &typed);
+        assert_eq!(installed.status, Some(i32::from(!is_good)), "{installed:?}");
+        assert!(installed.stderr.contains(told), "{told}: {installed:?}");
+    }
+}
+
 /// The certificate that a customer's authority issues for a request, as PEM.
 fn signed_by(customer: &Customer, request: &str) -> String {
     let request = CertificateSigningRequestParams::from_pem(request).expect("a request");

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::args::Guide;
 use super::output::{self, text_of};
-use super::{Failure, ask, from_local, login_name};
+use super::{Failure, ask, base_url, from_local, login_name};
 use crate::config::{BaseUrl, Configuration, default_file};
 use crate::limits;
 use crate::local::{self, Client};
@@ -97,18 +97,13 @@ impl Place {
     fn of(installation: &Value, configuration: &Configuration, program: String) -> Self {
         let Configuration { file, serve, .. } = configuration;
         let is_served = !installation["listens"].is_null();
-        let said = BaseUrl::parse(&text_of(installation, "baseUrl")).ok();
         let certificate = &installation["certificate"];
         let authority = &installation["authority"];
         let is_private = is_served || serve.tls_files.is_none();
         Self {
             program,
             file: file.clone().unwrap_or_else(|| default_file().to_owned()),
-            base_url: if is_served {
-                said
-            } else {
-                serve.base_url.clone().or(said)
-            },
+            base_url: base_url(installation, serve),
             rate_per_second: if is_served {
                 installation["rateLimit"].as_u64()
             } else {
