@@ -430,7 +430,10 @@ fn other_forms_are_named_with_the_line_that_converts_them() {
         "openssl pkey -in key.pem -aes256 -passout pass:x -out locked.pem",
         "openssl ec -in key.pem -aes256 -passout pass:x -out old.pem",
         "openssl pkey -in key.pem -outform DER -out key.der",
-        "chmod 600 locked.pem old.pem key.der \"it's both.pfx\"",
+        // As PowerShell's `>` writes it.
+        "iconv -f UTF-8 -t UTF-16 chain.pem > chain16.pem",
+        "iconv -f UTF-8 -t UTF-16 key.pem > key16.pem",
+        "chmod 600 locked.pem old.pem key.der key16.pem \"it's both.pfx\"",
     ] {
         shell(line);
     }
@@ -448,6 +451,8 @@ fn other_forms_are_named_with_the_line_that_converts_them() {
         ("chain.pem", "locked.pem", "it is encrypted,"),
         ("chain.pem", "old.pem", "it is encrypted,"),
         ("chain.pem", "key.der", "it is DER,"),
+        ("chain16.pem", "key.pem", "it is UTF-16,"),
+        ("chain.pem", "key16.pem", "it is UTF-16,"),
     ] {
         let refused = install(chain, key);
         assert_eq!(refused.status, Some(1), "{chain} {key}: {refused:?}");

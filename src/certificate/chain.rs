@@ -310,7 +310,7 @@ pub(super) fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer
 
 /// A PEM text without the mark with which some editors begin a file: its first block would not begin
 /// its line.
-fn without_mark(pem: &[u8]) -> &[u8] {
+pub fn without_mark(pem: &[u8]) -> &[u8] {
     pem.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(pem)
 }
 

@@ -1,5 +1,5 @@
 //! Recognizes files of certificates and keys that are not PEM by how they begin, and names the
-//! openssl command that makes PEM of them. Authorities and their tools hand out all of these formats.
+//! command that makes PEM of them. Authorities and their tools hand out all of these formats.
 
 use std::path::Path;
 
@@ -13,12 +13,16 @@ const SIGNED_DATA: &[u8] = &[
 const VERSION_3: &[u8] = &[0x02, 0x01, 0x03];
 
 const PKCS_12: &str = "PKCS #12";
+/// What Windows writes, such as PowerShell's `>`.
+const UTF_16: &str = "UTF-16";
 
 /// What a file without a readable certificate is, and how to turn it into PEM; `None` if its form
 /// is unknown.
 pub fn conversion_hint_for_certificates(path: &Path, bytes: &[u8]) -> Option<String> {
     let (is, command) = if has_line(bytes, "-----BEGIN PKCS7-----") {
         ("PKCS #7", "pkcs7 -print_certs")
+    } else if is_utf_16(bytes) {
+        (UTF_16, "")
     } else if let Some(content) = content_of_der(bytes) {
         if content.starts_with(SIGNED_DATA) {
             ("PKCS #7 in DER", "pkcs7 -print_certs -inform DER")
@@ -39,6 +43,8 @@ pub(super) fn conversion_hint_for_key(path: &Path, bytes: &[u8]) -> Option<Strin
         || has_line(bytes, "Proc-Type: 4,ENCRYPTED")
     {
         ("encrypted", "pkey")
+    } else if is_utf_16(bytes) {
+        (UTF_16, "")
     } else if let Some(content) = content_of_der(bytes) {
         if content.starts_with(VERSION_3) {
             (PKCS_12, "pkcs12 -nodes")
@@ -61,9 +67,18 @@ fn told(is: &str, command: &str, path: &Path) -> String {
     } else {
         ""
     };
-    format!(
-        "it is {is}, but plain PEM is needed{more}; run: openssl {command} -in {path} -out {made}"
-    )
+    // A key must not become readable for others.
+    let line = if is == UTF_16 {
+        format!("(umask 77; iconv -f UTF-16 -t UTF-8 {path} > {made})")
+    } else {
+        format!("openssl {command} -in {path} -out {made}")
+    };
+    format!("it is {is}, but plain PEM is needed{more}; run: {line}")
+}
+
+/// Whether a text begins with the mark of either byte order.
+fn is_utf_16(bytes: &[u8]) -> bool {
+    matches!(bytes, [0xFF, 0xFE, _, ..] | [0xFE, 0xFF, _, ..])
 }
 
 fn has_line(bytes: &[u8], line: &str) -> bool {

@@ -21,7 +21,7 @@ use crate::fix::quoted;
 
 pub use authority::AuthoritySummary;
 pub use cell::{Cell, NEW_AUTHORITY, Summary, examine};
-pub use chain::{Link, end_of, issuer_of, public_roots};
+pub use chain::{Link, end_of, issuer_of, public_roots, without_mark};
 pub use error_text::words_of;
 pub use request::{Installed, install, request};
 pub use source::Source;

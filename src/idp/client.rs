@@ -195,6 +195,7 @@ fn words_of(error: &io::Error) -> String {
 
 fn roots(authority_pem: &[u8]) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
+    let authority_pem = certificate::without_mark(authority_pem);
     for certificate in CertificateDer::pem_slice_iter(authority_pem) {
         let certificate = certificate.map_err(|_| Error::Authority)?;
         roots.add(certificate).map_err(|_| Error::Authority)?;

@@ -27,7 +27,8 @@ fn a_proxy_with_a_certificate_of_a_company() {
         .expect("two ways");
     let ca = place.folder.path().join("CA.pem");
     let (_, authority) = pair.0.rsplit_once("-----BEGIN").expect("two of them");
-    fs::write(&ca, format!("-----BEGIN{authority}")).expect("written");
+    // Some editors begin a file with a byte order mark.
+    fs::write(&ca, format!("\u{feff}-----BEGIN{authority}")).expect("written");
     let line = line.replace("CA.pem", ca.to_str().expect("text"));
     let findings = place.check_with(&line);
     let told = |outcome: &str, topic: &str, words: &str| {
@@ -95,10 +96,16 @@ fn a_proxy_with_a_certificate_of_a_company() {
     let der = place.folder.path().join("ca.der");
     fs::write(&der, another.der()).expect("written");
     let converts = format!("openssl x509 -inform DER -in {}", der.display());
+    let utf16 = place.folder.path().join("utf16.pem");
+    let units = "\u{feff}-----BEGIN".encode_utf16();
+    let bytes: Vec<u8> = units.flat_map(u16::to_le_bytes).collect();
+    fs::write(&utf16, bytes).expect("written");
+    let recodes = format!("iconv -f UTF-16 -t UTF-8 {}", utf16.display());
     for (file, words) in [
         ("nowhere.pem", "No such file"),
         ("/dev/null", "no usable certificate"),
         (der.to_str().expect("text"), &converts),
+        (utf16.to_str().expect("text"), &recodes),
     ] {
         let output = place
             .shell(&format!("golinks-scim check --ca {file}"))
