@@ -85,9 +85,8 @@ impl Authority {
             create(path, key_path, host_name, now)?;
         }
         let pem = text(path, files::read(path)?)?;
-        let key_pem = text(key_path, files::read_own_key(key_path)?)?;
         let bad = |path: &Path, what: &dyn ToString| Error::Bad(path.to_owned(), what.to_string());
-        let key = KeyPair::from_pem(&key_pem).map_err(|error| bad(key_path, &error))?;
+        let key = own_key(key_path)?;
         let certificate = chain::first_certificate(path)?;
         let facts = Facts::of(&certificate).map_err(|what| bad(path, &what))?;
         if !facts.is_authority {
@@ -96,7 +95,8 @@ impl Authority {
         if facts.public_key != key.subject_public_key_info() {
             return Err(bad(key_path, &"it is not the key of ca.pem"));
         }
-        let issuer = Issuer::from_ca_cert_pem(&pem, key).map_err(|error| bad(path, &error))?;
+        let issuer = Issuer::from_ca_cert_pem(&pem, key)
+            .map_err(|_| bad(path, &"no certificate can be issued with it"))?;
         Ok(Self {
             own,
             pem,
@@ -207,6 +207,17 @@ pub(super) fn san(name: &str) -> Option<SanType> {
         Ok(address) => Some(SanType::IpAddress(address)),
         Err(_) => Some(SanType::DnsName(name.to_owned().try_into().ok()?)),
     }
+}
+
+/// A key that was made here.
+pub(super) fn own_key(path: &Path) -> Result<KeyPair, Error> {
+    let pem = files::read_own_key(path)?;
+    let pem = std::str::from_utf8(&pem).ok();
+    pem.and_then(|pem| KeyPair::from_pem(pem).ok())
+        .ok_or_else(|| {
+            let what = "there is no private key that can be used";
+            Error::Bad(path.to_owned(), what.to_owned())
+        })
 }
 
 fn text(path: &Path, bytes: Vec<u8>) -> Result<String, Error> {

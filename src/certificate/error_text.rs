@@ -23,6 +23,30 @@ pub fn words_of(error: &rustls::Error) -> String {
             let begins = at(not_before.as_secs());
             return format!("a certificate is not valid before {begins}; is the clock right?");
         }
+        Why::NotValidForNameContext {
+            expected,
+            presented,
+        } => {
+            let expected = expected.to_str();
+            // The library writes `DnsName("scim.example.com")`.
+            let plain = |name: &String| {
+                let inner = name.split_once('(').map_or(&**name, |(_, inner)| inner);
+                inner.trim_matches(['"', ')']).to_owned()
+            };
+            let names: Vec<String> = presented.iter().map(plain).collect();
+            let rest = if names.is_empty() {
+                ": it names no host".to_owned()
+            } else {
+                format!(", only for {}", names.join(", "))
+            };
+            return format!("the certificate is not valid for {expected}{rest}");
+        }
+        Why::UnknownIssuer => {
+            "no trusted authority has issued it, or an intermediate certificate is missing"
+        }
+        Why::InvalidPurposeContext { .. } => {
+            "it is not for servers: have it issued with the extended key usage serverAuth"
+        }
         Why::BadSignature => {
             "a certificate was not signed with the key of the one named as issuer, or that key is \
              not accepted, such as RSA with less than 2048 bits"
@@ -68,6 +92,10 @@ pub(super) fn words_of_pem(error: &pem::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rustls::ExtendedKeyPurpose;
+    use rustls::pki_types::ServerName;
+
+    use super::super::end_of;
     use super::*;
 
     #[test]
@@ -78,5 +106,43 @@ mod tests {
         };
         let words = words_of(&rustls::Error::InvalidCertificate(why));
         assert!(words.contains("SHA-1") && !words.contains("42"), "{words}");
+    }
+
+    #[test]
+    fn why_a_client_refuses_it_is_told_without_names_of_the_library() {
+        let localhost = || ServerName::try_from("localhost").expect("a name");
+        let elsewhere = |presented: &[&str]| CertificateError::NotValidForNameContext {
+            expected: localhost(),
+            presented: presented.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        for (why, wanted) in [
+            (
+                CertificateError::UnknownIssuer,
+                "no trusted authority has issued it, or an intermediate certificate is missing",
+            ),
+            (
+                elsewhere(&["DnsName(\"a.example\")", "IpAddress(10.0.0.7)"]),
+                "the certificate is not valid for localhost, only for a.example, 10.0.0.7",
+            ),
+            (
+                elsewhere(&[]),
+                "the certificate is not valid for localhost: it names no host",
+            ),
+            (
+                CertificateError::InvalidPurposeContext {
+                    required: ExtendedKeyPurpose::ServerAuth,
+                    presented: vec![ExtendedKeyPurpose::ClientAuth],
+                },
+                "it is not for servers: have it issued with the extended key usage serverAuth",
+            ),
+        ] {
+            let words = words_of(&rustls::Error::InvalidCertificate(why));
+            assert_eq!(words, wanted);
+        }
+        let words = end_of(b"\x30\x03abc").expect_err("no certificate");
+        assert_eq!(
+            words,
+            "the certificate cannot be read: it is damaged, or not X.509"
+        );
     }
 }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
 
-use super::authority::{COMMON_NAME_CHARS_MAX, san};
+use super::authority::{COMMON_NAME_CHARS_MAX, own_key, san};
 use super::chain::{Chain, certificates};
 use super::{Error, Names, files};
 use crate::clock::Instant;
@@ -46,10 +46,7 @@ pub fn request(directory: &Path, names: &Names) -> Result<String, Error> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(sign)?;
         files::write_once(&path, &key.serialize_pem())?;
     }
-    let bad = |what: String| Error::Bad(path.clone(), what);
-    let pem =
-        String::from_utf8(files::read_own_key(&path)?).map_err(|error| bad(error.to_string()))?;
-    let key = KeyPair::from_pem(&pem).map_err(|error| bad(error.to_string()))?;
+    let key = own_key(&path)?;
     let mut params = CertificateParams::default();
     // The library puts a common name of its own here. A long name is left out, since a part of it
     // would name another host; the alternative names have them all.
@@ -175,10 +172,9 @@ fn key_block(pem: &str) -> Option<&str> {
 
 /// The certificate blocks of a PEM text and nothing else, not even a key.
 fn certificate_blocks(pem: &str) -> String {
-    let conversion_hint_for_certificates =
-        |block: &&str| block.starts_with("-----BEGIN CERTIFICATE-----");
+    let is_certificate = |block: &&str| block.starts_with("-----BEGIN CERTIFICATE-----");
     blocks(pem)
-        .filter(conversion_hint_for_certificates)
+        .filter(is_certificate)
         .flat_map(|block| [block, "\n"])
         .collect()
 }
@@ -244,6 +240,25 @@ mod tests {
         let told = refused.expect_err("no key fits").to_string();
         let path = pending_key(&ours).display().to_string();
         assert!(told.starts_with(&path), "{told}");
+    }
+
+    #[test]
+    fn a_kept_key_that_is_damaged_is_not_told_in_the_librarys_words() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let names = Names::exactly(&["scim.example.com".to_owned()]);
+        for damaged in [
+            "",
+            "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+        ] {
+            let path = pending_key(folder.path());
+            files::write(&path, damaged).expect("written");
+            let refused = request(folder.path(), &names).expect_err("no key");
+            let told = format!(
+                "{}: there is no private key that can be used",
+                path.display()
+            );
+            assert_eq!(refused.to_string(), told);
+        }
     }
 
     #[test]
