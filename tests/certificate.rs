@@ -207,7 +207,7 @@ fn what_is_not_of_its_kind_is_to_be_moved_away() {
         ("installed.pem", "{}, then: golinks-scim"),
         (
             "",
-            "{}, which must be a directory, and restore it from a backup",
+            "{}, which must be a directory, and restore it from a copy",
         ),
     ] {
         let path = if name.is_empty() {

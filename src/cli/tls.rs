@@ -127,7 +127,7 @@ pub(super) fn failure(error: &Error) -> Failure {
             if certificate::is_of_installed(path) && io.kind() == io::ErrorKind::NotADirectory =>
         {
             format!(
-                "move away {}, which must be a directory, and restore it from a backup; if there \
+                "move away {}, which must be a directory, and restore it from a copy; if there \
                  is none, the next start makes a new CA",
                 quoted(files::directory_of(path))
             )
