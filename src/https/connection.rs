@@ -23,6 +23,11 @@ use crate::limits;
 
 pub(super) const READ_BYTES: usize = 16 * 1024;
 const LOOK_AGAIN_BYTES: usize = 1024;
+/// A connection that seemed idle was ended between a request's head and its body.
+const ENDED: Fault = Fault::new(
+    503,
+    "the connection had to end before the body arrived: send the request again",
+);
 const TIMED_OUT: Fault = Fault::new(408, "the request did not arrive in time");
 
 pub(super) struct Connection<'a> {
@@ -202,8 +207,11 @@ impl<'a> Connection<'a> {
                 return self.write(answer, head, true, deadline);
             }
             Err(BodyError::Gone) => {
-                let taken_back = self.slot.is_ending().then_some(&admission);
-                let answer = taken_back.and_then(|it| self.shared.api.refuse_revoked(it));
+                let api = &self.shared.api;
+                let answer = self.slot.is_ending().then(|| {
+                    let revoked = api.refuse_revoked(&admission);
+                    revoked.unwrap_or_else(|| api.refuse_body(&admission, &ENDED))
+                });
                 return match answer.map(|answer| self.send_last(&answer)) {
                     Some(Ok(())) => {
                         linger::drain_after_shutdown(&mut self.socket, &self.shared.closing);

@@ -56,15 +56,18 @@ impl Workers {
     /// log.
     pub(super) fn submit(&self, job: Job, end_one: impl Fn()) -> Result<(), NoWorker> {
         let mut state = self.shared.lock();
-        let mut no_thread = None;
+        let (mut no_thread, mut is_started) = (None, false);
         if state.queue.len() >= state.waiting && state.threads < self.threads_max {
             match self.start_thread() {
-                Ok(()) => state.threads += 1,
+                Ok(()) => {
+                    state.threads += 1;
+                    is_started = true;
+                }
                 Err(error) if state.threads == 0 => return Err(NoWorker(Some(error))),
                 Err(error) => no_thread = Some(error),
             }
         }
-        if no_thread.is_some() || state.is_full() {
+        if no_thread.is_some() || !is_started && state.is_full() {
             drop(state);
             end_one();
             state = self.shared.await_room();
@@ -140,5 +143,26 @@ impl Shared {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         ignore_poison(self.state.lock())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::sync::Barrier;
+
+    use super::*;
+
+    #[test]
+    fn nobody_is_ended_while_threads_can_be_started() {
+        const MANY: usize = 400;
+        let workers = Workers::new(MANY);
+        let (ended, barrier) = (Cell::new(0), Arc::new(Barrier::new(MANY)));
+        for _ in 0..MANY {
+            let barrier = Arc::clone(&barrier);
+            let job = Box::new(move || drop(barrier.wait()));
+            assert!(workers.submit(job, || ended.set(ended.get() + 1)).is_ok());
+        }
+        assert_eq!(ended.get(), 0);
     }
 }
