@@ -169,6 +169,12 @@ fn a_link_to_what_is_not_there_is_told() {
             74,
             "File exists".to_owned(),
         ),
+        (
+            &data,
+            &["serve", "--listen", "127.0.0.1:0"],
+            74,
+            format!("{} is a link to what is not there", store.display()),
+        ),
         (&link, &["check"], 1, "No such file".to_owned()),
     ] {
         let output = run_to_its_end(command_on(data_dir).args(arguments));

@@ -20,7 +20,7 @@ use signal_hook::iterator::Signals;
 
 use self::maintenance::{Maintenance, Reload};
 use super::{
-    Failure, MOUNT, output, service, status, store_hint, store_status, tls, token,
+    Failure, MOUNT, from_local, output, service, status, store_hint, store_status, tls, token,
     too_few_descriptors,
 };
 use crate::api::{Api, Options, StartError};
@@ -194,6 +194,9 @@ fn open_store(
 
 fn store_failure(data_dir: &Path, error: &OpenError) -> Failure {
     let path = config::store_path(data_dir);
+    if files::is_away(&path) {
+        return from_local(local::Error::Away(path));
+    }
     let failure = Failure::new(store_status(error), format!("{}: {error}", path.display()));
     match (error, store_hint(error)) {
         (OpenError::Locked, _) => failure.hint(format!(
@@ -370,7 +373,7 @@ fn tell(
     ];
     // If standard input is no terminal, perhaps nobody is there to read the token.
     if created && io::stdin().is_terminal() {
-        let mut client = Client::connect(data_dir, "first start").map_err(super::from_local)?;
+        let mut client = Client::connect(data_dir, "first start").map_err(from_local)?;
         lines.push(format!(
             "  API token       {}",
             token::issue_first(&mut client)?
