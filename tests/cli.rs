@@ -22,7 +22,7 @@ use golinks_scim::clock::Instant as Moment;
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use crate::support::{Output, command_on};
+use crate::support::{Output, Running, command_on};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -36,13 +36,13 @@ fn check(output: &Output, status: i32, stderr: &str) {
 }
 
 /// Starts a server that logs as much as it can, and waits for its socket.
-fn serve(data_dir: &Path, stderr: impl Into<Stdio>) -> Child {
+fn serve(data_dir: &Path, stderr: impl Into<Stdio>) -> Running {
     let server = command_on(data_dir)
         .args(["-vv", "serve", "--listen", "127.0.0.1:0"])
         .stdout(Stdio::null())
         .stderr(stderr)
-        .spawn()
-        .expect("the binary runs");
+        .spawn();
+    let server = Running(server.expect("the binary runs"));
     let deadline = Instant::now() + PATIENCE;
     while !data_dir.join("admin.sock").exists() {
         assert!(Instant::now() < deadline, "the server did not start");

@@ -10,7 +10,7 @@ use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::place::Place;
-use crate::support::{Server, cli_in, command_on, wait_until};
+use crate::support::{Running, Server, cli_in, command_on, wait_until};
 
 fn proc_file(server: &Server, name: &str) -> String {
     let path = format!("/proc/{}/{name}", server.pid().as_raw_nonzero());
@@ -84,11 +84,11 @@ fn a_crowd_takes_no_descriptor_from_the_local_socket() {
 #[test]
 fn who_waits_for_the_store_ends_when_he_is_told_to() {
     let server = Server::start();
-    let mut second = command_on(&server.data_dir())
+    let second = command_on(&server.data_dir())
         .args(["serve", "--listen", "127.0.0.1:0"])
         .stderr(Stdio::null())
-        .spawn()
-        .expect("the binary runs");
+        .spawn();
+    let mut second = Running(second.expect("the binary runs"));
     let status = format!("/proc/{}/status", second.id());
     wait_until("SIGTERM is caught", || {
         let status = fs::read_to_string(&status).unwrap_or_default();

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use super::{PATIENCE, check, serve, shown_on_a_terminal, stop};
 use crate::support::place::chain_for;
-use crate::support::{Server, cli_on, command_on, wait_until};
+use crate::support::{Running, Server, cli_on, command_on, wait_until};
 
 #[test]
 fn exit_statuses_without_a_server() {
@@ -333,15 +333,15 @@ fn the_journal_gets_the_priority_of_each_line() {
     let stderr = fs::File::create(&log).expect("a file");
     let file = stderr.metadata().expect("there");
     let data_dir = folder.path().join("data");
-    let mut server = command_on(&data_dir)
+    let server = command_on(&data_dir)
         .args(["-vv", "serve", "--listen", "127.0.0.1:0"])
         .args([OsStr::new("--tls-cert"), chain.as_os_str()])
         .args([OsStr::new("--tls-key"), key.as_os_str()])
         .env("JOURNAL_STREAM", format!("{}:{}", file.dev(), file.ino()))
         .stdout(Stdio::null())
         .stderr(stderr)
-        .spawn()
-        .expect("the binary runs");
+        .spawn();
+    let mut server = Running(server.expect("the binary runs"));
     let socket = data_dir.join("admin.sock");
     wait_until("it listens", || socket.exists());
     check(&cli_on(&data_dir, &["user", "list"]), 0, "");

@@ -19,7 +19,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use tempfile::TempDir;
 
 use super::{PATIENCE, assert_good_for_a_year, check, stop};
-use crate::support::{Server, cli_on, command_on, run_to_its_end, send, without_settings};
+use crate::support::{Running, Server, cli_on, command_on, run_to_its_end, send, without_settings};
 
 #[test]
 fn everything_that_a_server_makes_is_its_owners_alone() {
@@ -244,7 +244,7 @@ fn process_1_shows_no_token_on_its_terminal() {
     let folder = TempDir::new().expect("a folder");
     let (data_dir, log) = (folder.path().join("data"), folder.path().join("log"));
     let (mut screen, keyboard) = terminal();
-    let mut server = without_settings(&mut Command::new("unshare"))
+    let server = without_settings(&mut Command::new("unshare"))
         .args(["--pid", "--fork", "--kill-child"])
         .arg(env!("CARGO_BIN_EXE_golinks-scim"))
         .arg("--data-dir")
@@ -253,8 +253,8 @@ fn process_1_shows_no_token_on_its_terminal() {
         .stdin(keyboard.try_clone().expect("a descriptor"))
         .stdout(keyboard)
         .stderr(fs::File::create(&log).expect("a file"))
-        .spawn()
-        .expect("unshare runs");
+        .spawn();
+    let mut server = Running(server.expect("unshare runs"));
     let told = || fs::read_to_string(&log).unwrap_or_default();
     let deadline = Instant::now() + PATIENCE;
     while !told().contains("token issue okta") {
@@ -294,12 +294,12 @@ fn the_start_after_one_that_failed_says_how_to_make_a_token() {
 fn assert_it_says_how_to_make_a_token(folder: &TempDir) {
     let err = fs::File::create(folder.path().join("err")).expect("a file");
     let data_dir = folder.path().join("data");
-    let mut server = command_on(&data_dir)
+    let server = command_on(&data_dir)
         .args(["-vv", "serve", "--listen", "127.0.0.1:0"])
         .stdout(Stdio::null())
         .stderr(err)
-        .spawn()
-        .expect("the binary runs");
+        .spawn();
+    let mut server = Running(server.expect("the binary runs"));
     let log = || fs::read_to_string(folder.path().join("err")).unwrap_or_default();
     let deadline = Instant::now() + PATIENCE;
     let wanted = format!(
@@ -354,13 +354,13 @@ fn a_key_that_others_can_read_is_refused() {
 /// stops it, and returns what it showed.
 fn on_a_terminal(data_dir: &Path, input: Option<Stdio>, look: impl Fn(&str)) -> String {
     let (mut screen, keyboard) = terminal();
-    let mut server = command_on(data_dir)
+    let server = command_on(data_dir)
         .args(["serve", "--listen", "127.0.0.1:0"])
         .stdin(input.unwrap_or_else(|| keyboard.try_clone().expect("a descriptor").into()))
         .stdout(keyboard)
         .stderr(Stdio::null())
-        .spawn()
-        .expect("the binary runs");
+        .spawn();
+    let mut server = Running(server.expect("the binary runs"));
     let mut shown = Vec::new();
     let mut bytes = [0; 4096];
     // This is in the last line of the welcome. If the server dies, there is nothing more to read.

@@ -32,6 +32,7 @@ use golinks_scim::secret::{self, Secret};
 use golinks_scim::store::Store;
 use tempfile::TempDir;
 
+pub(crate) use process::Running;
 pub(crate) use talk::{CORE, Talk, body, escaped, scim_error, send, send_bytes, status};
 
 use process::Process;

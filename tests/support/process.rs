@@ -1,8 +1,10 @@
-//! A server process: starts it, waits until it listens, and ends it. A thread reads its standard
+//! Server processes, killed with the test unless the test ends them. [`Process`] is started, and
+//! awaited until it listens. A thread reads its standard
 //! error as long as it lives, so that it never blocks on a full pipe.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
@@ -14,9 +16,34 @@ use rustix::process::{Pid, Signal, kill_process};
 /// Far longer than a start or an end takes, on a busy machine too.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A process that does not outlive its test, even if that fails.
+pub(crate) struct Running(pub(crate) Child);
+
+impl Deref for Running {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl DerefMut for Running {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // This has no effect on a process that has ended.
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
 /// A process that listens at an address.
 pub(super) struct Process {
-    child: Child,
+    child: Running,
     address: SocketAddr,
     log: Log,
 }
@@ -28,15 +55,14 @@ impl Process {
     /// Starts the command and waits until its log names an address.
     pub(super) fn start(mut command: Command) -> Self {
         let spawned = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
-        let mut child = spawned.expect("the binary runs");
+        let mut child = Running(spawned.expect("the binary runs"));
         let stderr = child.stderr.take().expect("it is piped");
         let log = Log::default();
         let (found, address) = mpsc::channel();
         let reader_log = log.clone();
         thread::spawn(move || reader_log.read(stderr, &found));
         let Some(address) = wait_for(&address) else {
-            child.kill().ok();
-            child.wait().ok();
+            drop(child);
             panic!("the server told no address:\n{}", log.text());
         };
         Self {
@@ -89,13 +115,6 @@ impl Process {
             thread::sleep(Duration::from_millis(5));
         }
         None
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
     }
 }
 
