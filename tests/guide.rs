@@ -6,6 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::support::place::chain_for;
 use crate::support::{Server, cli_in, without_settings};
 
 const GUIDES: [&str; 6] = ["okta", "entra", "onelogin", "jumpcloud", "other", "agent"];
@@ -130,6 +131,24 @@ fn a_guide_needs_no_running_server() {
     std::fs::write(file, "").expect("written");
     let guide = cli_in(&folder, &["--config", file, "guide", "okta"]).stdout;
     has_all(&guide, "okta", &[&format!("say so in {file}, and restart")]);
+}
+
+/// The private authority's certificate is still there, but nothing is signed by it any more.
+#[test]
+fn without_a_server_the_agent_trusts_the_ca_of_an_installed_chain() {
+    let folder = Server::start().stop_and_keep();
+    let ca = folder.path().join("data/tls/ca.pem").display().to_string();
+    let own = "that of the CA of your own certificate";
+    let guide = || cli_in(&folder, &["guide", "agent"]).stdout;
+    assert!(guide().contains(&ca) && !guide().contains(own));
+    let (chain, key) = chain_for("127.0.0.1", None);
+    let file = folder.path().join("data/tls/installed.pem");
+    std::fs::write(file, chain + &key).expect("written");
+    let installed = guide();
+    assert!(installed.contains(own), "{installed}");
+    for other in [&*ca, "golinks-scim serve runs"] {
+        assert!(!installed.contains(other), "{other}: {installed}");
+    }
 }
 
 /// The commands that each guide has for its tokens, typed into a shell.

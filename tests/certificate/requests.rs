@@ -296,7 +296,7 @@ fn a_pair_is_installed_without_a_server_and_only_if_it_can_be_served() {
     // What the next start serves is not the private CA's.
     for (arguments, wanted) in [
         (["cert", "show"], "no server is running"),
-        (["guide", "agent"], "(known while golinks-scim serve runs)"),
+        (["guide", "agent"], "the CA of your own certificate"),
     ] {
         let shown = cli_in(&directory, &arguments);
         let told = shown.stdout + &shown.stderr;

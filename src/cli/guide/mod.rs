@@ -4,13 +4,15 @@
 
 mod prerequisites;
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::args::Guide;
 use super::output::{self, text_of};
 use super::{Failure, ask, base_url, from_local, login_name};
+use crate::certificate;
 use crate::config::{BaseUrl, Configuration, default_file};
 use crate::limits;
 use crate::local::{self, Client};
@@ -40,6 +42,8 @@ struct Place {
     rate_per_second: Option<u64>,
     certificate: Certificate,
     authority: Option<Authority>,
+    /// Whether the certificate is not from the private CA.
+    is_of_other: bool,
 }
 
 /// The certificate that is served.
@@ -81,6 +85,13 @@ pub(super) fn run(
     output::line(fill(text, &place, reach).trim_end())
 }
 
+/// Whether another's chain is installed in a data directory.
+fn is_chain_installed(data_dir: &Path) -> bool {
+    let entries = fs::read_dir(certificate::directory(data_dir));
+    let mut entries = entries.into_iter().flatten().flatten();
+    entries.any(|entry| certificate::is_of_installed(&entry.path()))
+}
+
 fn text(which: Guide) -> (&'static str, Reach) {
     match which {
         Guide::Okta => (include_str!("okta.txt"), Reach::OktaCloud),
@@ -100,6 +111,11 @@ impl Place {
         let certificate = &installation["certificate"];
         let authority = &installation["authority"];
         let is_private = is_served || serve.tls_files.is_none();
+        let is_of_other = if is_served {
+            authority.is_null()
+        } else {
+            serve.tls_files.is_some() || is_chain_installed(&serve.data_dir)
+        };
         Self {
             program,
             file: file.clone().unwrap_or_else(|| default_file().to_owned()),
@@ -126,6 +142,7 @@ impl Place {
                 path: text_of(authority, "path"),
                 fingerprint: text_of(authority, "fingerprint"),
             }),
+            is_of_other,
         }
     }
 
@@ -159,12 +176,10 @@ impl Place {
 
     /// A fact about the private CA, or what to say instead if there is none.
     fn of_authority(&self, fact: impl Fn(&Authority) -> &String) -> String {
-        match (&self.authority, &self.certificate) {
-            (Some(authority), _) => fact(authority).clone(),
-            (None, Certificate::Unknown) => UNKNOWN.to_owned(),
-            (None, Certificate::Served { .. }) => {
-                "that of the CA of your own certificate".to_owned()
-            }
+        match &self.authority {
+            Some(authority) => fact(authority).clone(),
+            None if self.is_of_other => "that of the CA of your own certificate".to_owned(),
+            None => UNKNOWN.to_owned(),
         }
     }
 
