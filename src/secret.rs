@@ -54,14 +54,25 @@ impl fmt::Debug for Secret {
 pub const TOKEN_PREFIX: &str = "golinks_scim_";
 
 /// Whether a text contains a token or a large part of one, also with white space or control
-/// characters in it. Such a text is never shown, except a newly issued token. With fewer characters
-/// behind it, the prefix is likely part of a name; nobody could guess what a token lacks then.
+/// characters in it, or with what breaks a line: a hyphen, `=` or `\`. Such a text is never shown,
+/// except a newly issued token. With fewer characters behind it, the prefix is likely part of a
+/// name; nobody could guess what a token lacks then. A name may have hyphens, too, but is hardly
+/// that long and also in upper and lower case.
 pub fn holds_token(text: &str) -> bool {
     const CHARS_MIN: usize = 20;
-    let text = text.to_ascii_lowercase();
-    text.split(TOKEN_PREFIX).skip(1).any(|rest| {
-        let rest = rest.chars().take_while(|c| !c.is_ascii_punctuation());
-        rest.filter(char::is_ascii_alphanumeric).count() >= CHARS_MIN
+    const BROKEN_CHARS_MIN: usize = 32;
+    let folded = text.to_ascii_lowercase();
+    folded.match_indices(TOKEN_PREFIX).any(|(at, prefix)| {
+        let rest = &text[at + prefix.len()..];
+        let until = |is_end: fn(char) -> bool| {
+            let rest = rest.chars().take_while(move |c| !is_end(*c));
+            rest.filter(char::is_ascii_alphanumeric)
+        };
+        let mut broken = until(|c| c.is_ascii_punctuation() && !matches!(c, '-' | '=' | '\\'));
+        until(|c| c.is_ascii_punctuation()).count() >= CHARS_MIN
+            || broken.clone().count() >= BROKEN_CHARS_MIN
+                && broken.clone().any(|c| c.is_ascii_lowercase())
+                && broken.any(|c| c.is_ascii_uppercase())
     })
 }
 
@@ -252,6 +263,17 @@ mod tests {
                 true,
             ),
             (format!("golinks_scim_{}", &chars[1..]), false),
+            (format!("golinks_scim_{}-\n{chars}uVwXy", &chars[..9]), true),
+            (
+                format!("golinks_scim_{}=\r\n{chars}uVwXy", &chars[..19]),
+                true,
+            ),
+            (format!("golinks_scim_A\\\n{chars}-uVwXyZ012345"), true),
+            (
+                "/srv/golinks_scim_backups-of-the-whole-company-since-2026-01-31".to_owned(),
+                false,
+            ),
+            ("golinks_scim_Data-of-the-Whole-Company".to_owned(), false),
             (
                 "/srv/volumes/golinks_scim_data/of/the/whole/company".to_owned(),
                 false,
