@@ -41,14 +41,17 @@ impl Sort {
             Some(path) => Some(path),
             None => tolerated(by.trim(), leniency).map_err(|error| invalid(error.detail))?,
         };
-        let path = path
-            .filter(|path| path.attribute.returned != Returned::Never)
-            .ok_or_else(|| {
-                invalid(format!(
-                    "sortBy {} is not an attribute of a User",
-                    quoted(by)
-                ))
-            })?;
+        let path = path.ok_or_else(|| {
+            invalid(format!(
+                "sortBy {} is not an attribute of a User",
+                quoted(by)
+            ))
+        })?;
+        if path.attribute.returned == Returned::Never {
+            return Err(invalid(format!(
+                "{path} cannot be sorted by: take it out of sortBy"
+            )));
+        }
         if path.compared().kind == Kind::Complex {
             return Err(invalid(format!(
                 "{path} has sub-attributes: sort by one of them"
@@ -228,15 +231,16 @@ mod tests {
 
     #[test]
     fn what_nobody_can_sort_by() {
-        for (by, order) in [
-            ("nothing", None),
-            ("", None),
-            ("password", None),
-            ("name", None),
-            ("userName", Some("upwards")),
+        for (by, order, why) in [
+            ("nothing", None, "not an attribute"),
+            ("", None, "not an attribute"),
+            ("Password", None, "password cannot be sorted by"),
+            ("name", None, "sub-attributes"),
+            ("userName", Some("upwards"), "sortOrder"),
         ] {
             let error = Sort::parse(by, order, &mut Leniency::strict()).expect_err(by);
             assert_eq!(error.kind, ErrorType::InvalidValue);
+            assert!(error.detail.contains(why), "{by}: {error}");
         }
     }
 }
