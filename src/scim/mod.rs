@@ -5,8 +5,10 @@
 //! ```text
 //! schema (attribute tables) ◀── path ◀─▶ filter ◀── patch
 //!            ▲                                        ▲
-//!            └── value (types, tolerance) ◀── user ◀──┘      projection, message: the way out
+//!            └── value (types, tolerance) ◀── user ◀──┘      projection: the way out
 //!                                              └──▶ whole_name (name.formatted)
+//!
+//! message (recognised in bodies, and made for answers)
 //!
 //! query (filter, search, sort, page)      bulk (operations) ──▶ reference, cycle
 //!

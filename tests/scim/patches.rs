@@ -311,6 +311,18 @@ fn the_core_schema_can_be_named_before_everything_that_belongs_to_it() {
 }
 
 #[test]
+fn adding_nothing_to_schemas_changes_nothing() {
+    let operations = json!([{"op": "add", "path": "schemas", "value": null}]);
+    let body = json!({"schemas": [PATCH_OP], "Operations": operations});
+    let mut leniency = Leniency::compatible();
+    Patch::parse(body, &mut leniency).expect("nothing is wrong with it");
+    let tolerated = leniency.tolerated();
+    assert!(tolerated.is_empty(), "no schema is called null");
+    let user = json!({"title": "T"});
+    check_patch(&user, &operations, &user, true);
+}
+
+#[test]
 fn an_extension_is_cleared_by_null() {
     let before = json!({ENTERPRISE: {"department": "R"}});
     for (op, after) in [("replace", json!({})), ("add", before.clone())] {

@@ -222,10 +222,8 @@ fn read_operation(
         Some(value) => value.clone(),
         None if op == Op::Remove => Value::Null,
         None => {
-            return Err(Error::new(
-                ErrorType::InvalidValue,
-                "an add or replace operation needs a value",
-            ));
+            let detail = "an add or replace operation needs a value";
+            return Err(Error::new(ErrorType::InvalidValue, detail));
         }
     };
     match member(item, "path") {
@@ -295,6 +293,8 @@ fn check_schemas(
     }
     let urns = match value {
         Value::Array(urns) => urns,
+        // Adding nothing changes nothing.
+        Value::Null => return Ok(()),
         one => {
             leniency.allow(Tolerance::SingleValueForList, "schemas must be a list")?;
             vec![one]
