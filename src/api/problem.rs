@@ -403,8 +403,8 @@ impl From<IssueError> for Problem {
             IssueError::BadName => Self::new(
                 400,
                 format!(
-                    "a token's name has 1 to {} letters, digits, dots, dashes and underscores, and does \
-                     not begin with a dash",
+                    "a token's name has 1 to {} letters (A to Z, a to z), digits, dots, dashes and \
+                     underscores, and does not begin with a dash",
                     limits::TOKEN_NAME_CHARS_MAX
                 ),
             ),

@@ -131,7 +131,10 @@ fn tokens_have_a_life_on_the_command_line() {
         1,
         "a live token has this name",
     );
-    check(&server.cli(&["token", "issue", "a b"]), 1, "a token's name");
+    for name in ["a b", "bücher"] {
+        let refused = server.cli(&["token", "issue", name]);
+        check(&refused, 1, "64 letters (A to Z, a to z)");
+    }
     check(
         &server.cli(&["token", "issue", "--", "-x"]),
         1,

@@ -155,12 +155,7 @@ fn script(data_dir: &Path, which: &str) {
         &[],
         &["a live token has this name"],
     );
-    say(
-        &["token", "issue", "bad name"],
-        1,
-        &[],
-        &["letters, digits"],
-    );
+    say(&["token", "issue", "bad name"], 1, &[], &["digits, dots"]);
     say(
         &["token", "list"],
         0,
