@@ -121,6 +121,10 @@ fn advice(row: &Value) -> &'static str {
             "nothing: the provider comes back by itself; if this keeps happening, see who else \
              sends requests at those times, and send smaller bulk requests"
         }
+        (429 | 503, _) if cause == Cause::Start.as_str() => {
+            "nothing: the server was still checking the directory after a start, and the provider \
+             comes back by itself"
+        }
         (429, _) => of_rate(cause),
         (501, _) if cause == Cause::Groups.as_str() => {
             "untick Push Groups in the provider: groups are not provisioned"
@@ -138,6 +142,10 @@ fn advice(row: &Value) -> &'static str {
         (500.., _) => {
             "do what that text says; if it speaks of an error in golinks-scim, report the log lines \
              of this request"
+        }
+        (400, Some(_)) if cause == Cause::Size.as_str() => {
+            "take lists of very many values out of the mapping; a client of your own sends fewer \
+             operations, or fewer values, in one request"
         }
         (400, Some("invalidValue")) if is_query(row) => {
             "the text names the parameter: correct it in the client that sends it"
@@ -164,9 +172,13 @@ fn of_token(cause: &str) -> &'static str {
     let is = |rejection| cause == word_of(rejection);
     if is(None) {
         "set Authentication Mode to HTTP Header in the provider and type the token into it"
-    } else if is(Some(Rejection::Expired)) || is(Some(Rejection::Revoked)) {
-        "issue another token, `golinks-scim token rotate NAME` or `token issue NAME`, and type \
-         it into the provider"
+    } else if is(Some(Rejection::Expired)) {
+        "type the token that has replaced it into the provider, or if that is lost, one from \
+         `golinks-scim token rotate NAME`; if no token of this name is live: `golinks-scim token \
+         issue NAME`"
+    } else if is(Some(Rejection::Revoked)) {
+        "if the provider is to have access: `golinks-scim token issue NAME`, and type that token \
+         into it; `golinks-scim audit list` shows who revoked this one"
     } else if is(Some(Rejection::Address)) {
         "`golinks-scim token show NAME` lists the addresses that it may be used from; if the \
          provider's have changed: `golinks-scim token change NAME --allow-from`"
@@ -220,8 +232,9 @@ mod tests {
     use crate::api::problem::Problem;
     use crate::api::refusals::put_problem;
     use crate::directory::Error;
+    use crate::limits;
     use crate::scim::bulk::Endpoint;
-    use crate::scim::{self, ErrorType};
+    use crate::scim::{self, Budget, ErrorType};
     use crate::store::WriteError;
 
     /// The part of a refusal's row that says why.
@@ -236,6 +249,11 @@ mod tests {
         let rejected = |why| row(Problem::unauthorized(Some(why)));
         let scim = |kind| row(scim::Error::new(kind, "x"));
         let full = || Problem::from(WriteError::Full);
+        let early = |error: Error| row(Problem::from(error).for_identity_providers());
+        let too_much = Budget::default().spend_on_user(usize::MAX);
+        let too_much = too_much.expect_err("no user is that large");
+        let many = format!("[{}0]", "0,".repeat(limits::BODY_VALUES_MAX));
+        let too_many_values = scim::json::parse(many.as_bytes()).expect_err("too many");
         let of = |method: &str, operation: Option<&str>| {
             let mut row = row(Error::NotFound);
             row["method"] = json!(method);
@@ -248,8 +266,10 @@ mod tests {
             (row(Problem::unauthorized(None)), "HTTP Header"),
             (rejected(Rejection::Malformed), "type the whole token"),
             (rejected(Rejection::Unknown), "type the whole token"),
-            (rejected(Rejection::Expired), "issue another token"),
-            (rejected(Rejection::Revoked), "issue another token"),
+            (rejected(Rejection::Expired), "has replaced it"),
+            (rejected(Rejection::Expired), "token issue NAME"),
+            (rejected(Rejection::Revoked), "token issue NAME"),
+            (rejected(Rejection::Revoked), "who revoked"),
             (rejected(Rejection::Address), "--allow-from"),
             (
                 row(Problem::insufficient_scope(Scope::Read, Scope::Full)),
@@ -278,6 +298,10 @@ mod tests {
             (row(full()), "disk-full"),
             (row(Error::Busy), "who else sends requests"),
             (row(WriteError::Busy), "who else sends requests"),
+            (row(Error::NotYet), "nothing: the server was still"),
+            (early(Error::NotYet), "nothing: the server was still"),
+            (row(too_much), "fewer operations, or fewer values"),
+            (row(too_many_values), "fewer operations, or fewer values"),
             (
                 row(Problem::too_many_large_bodies().for_identity_providers()),
                 "who else sends requests",

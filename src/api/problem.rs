@@ -300,6 +300,7 @@ impl From<scim::Error> for Problem {
         };
         let mut problem = Self::new(status, error.detail);
         problem.scim_type = Some(error.kind.as_str());
+        problem.cause = error.is_of_size.then_some(Cause::Size);
         problem
     }
 }
@@ -356,7 +357,8 @@ impl From<directory::Error> for Problem {
                 limits::RETRY_SOON_SECONDS,
                 "the server is still checking the directory after a start and cannot tell yet \
                  whether such a user exists",
-            ),
+            )
+            .caused(Cause::Start),
             directory::Error::Unavailable => Self::retry(
                 503,
                 limits::RETRY_DISK_SECONDS,

@@ -18,6 +18,10 @@ pub(super) enum Cause {
     Failures,
     /// Other requests at the same time.
     Load,
+    /// The check of the store after a start, which is not over.
+    Start,
+    /// The size of the request.
+    Size,
     /// The disk: whether the change was made is not known.
     Doubt,
     /// Groups, which are not provisioned.
@@ -36,6 +40,8 @@ impl Cause {
             Self::Rate => "rate",
             Self::Failures => "failures",
             Self::Load => "load",
+            Self::Start => "start",
+            Self::Size => "size",
             Self::Doubt => "doubt",
             Self::Groups => "groups",
             Self::Me => "me",

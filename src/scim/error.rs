@@ -62,6 +62,8 @@ pub struct Error {
     pub kind: ErrorType,
     /// For the administrator, who reads it in the identity provider's console.
     pub detail: String,
+    /// Whether nothing is wrong but the size of the request.
+    pub is_of_size: bool,
 }
 
 impl Error {
@@ -70,6 +72,15 @@ impl Error {
         Self {
             kind,
             detail: detail.into(),
+            is_of_size: false,
+        }
+    }
+
+    /// An error in nothing but the size of a request.
+    pub(super) fn of_size(kind: ErrorType, detail: impl Into<String>) -> Self {
+        Self {
+            is_of_size: true,
+            ..Self::new(kind, detail)
         }
     }
 }

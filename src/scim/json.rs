@@ -14,6 +14,8 @@ use serde_json::{Map, Number, Value};
 use super::{Error, ErrorType};
 use crate::limits;
 
+const TOO_MANY: &str = "has too many values, send fewer at once: the limit is reached";
+
 /// Reads a body. An error gives line and column, and quotes nothing from the body.
 pub fn parse(body: &[u8]) -> Result<Value, Error> {
     let body = without_mark(body);
@@ -24,7 +26,10 @@ pub fn parse(body: &[u8]) -> Result<Value, Error> {
         std::str::from_utf8(body).map_err(|_| syntax("the body is not valid UTF-8".to_owned()))?;
     read(body).map_err(|(what, error)| {
         let (line, column) = (error.line(), error.column());
-        syntax(format!("the body {what} at line {line} column {column}"))
+        Error {
+            is_of_size: what == TOO_MANY,
+            ..syntax(format!("the body {what} at line {line} column {column}"))
+        }
     })
 }
 
@@ -70,9 +75,7 @@ fn read(text: &str) -> Result<Value, (&'static str, serde_json::Error)> {
                 Some(Forbidden::Twice) => {
                     "has a member twice (upper and lower case count as the same)"
                 }
-                Some(Forbidden::TooMany) => {
-                    "has too many values, send fewer at once: the limit is reached"
-                }
+                Some(Forbidden::TooMany) => TOO_MANY,
                 // serde_json bounds its recursion.
                 None if error.to_string().starts_with("recursion") => "is nested too deeply",
                 None if error.to_string().starts_with("number") => "has a number that is too large",

@@ -310,7 +310,7 @@ pub(super) fn list(
     leniency: &mut Leniency,
 ) -> Result<Option<Value>, Error> {
     if elements.len() > limits::VALUES_MAX {
-        return Err(Error::new(
+        return Err(Error::of_size(
             ErrorType::InvalidValue,
             format!(
                 "{} has more than {} values",

@@ -171,8 +171,20 @@ fn the_advice_fits_what_was_refused() {
     let patch = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
         "Operations": [{"op": "add", "path": "emails[", "value": "x"}]});
     let of_mapping = "the target of a mapping is not an attribute here";
+    let members: serde_json::Map<_, _> = (0..=limits::PATCH_OPERATIONS_MAX)
+        .map(|number| (format!("emails[value eq \"{number}\"].type"), json!("work")))
+        .collect();
+    let large = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": [{"op": "add", "value": members}]});
     for (method, target, body, status, advice) in [
         ("PATCH", &*jane, Some(&patch), "400 invalidPath", of_mapping),
+        (
+            "PATCH",
+            &*jane,
+            Some(&large),
+            "400 invalidValue",
+            "a client of your own sends fewer operations",
+        ),
         (
             "GET",
             "/Users?count=ten",

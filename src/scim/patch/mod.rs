@@ -58,7 +58,7 @@ impl Budget {
     /// Takes this many, or fails if fewer are left.
     fn spend(&mut self, comparisons: usize) -> Result<(), Error> {
         let Some(left) = self.0.checked_sub(comparisons) else {
-            return Err(Error::new(
+            return Err(Error::of_size(
                 ErrorType::InvalidValue,
                 format!(
                     "the request needs more than {} comparisons: send fewer operations at once",
@@ -95,7 +95,7 @@ impl Patch {
             leniency.allow(Tolerance::EmptyOperations, &bounds())?;
         }
         if items.len() > limits::PATCH_OPERATIONS_MAX {
-            return Err(Error::new(ErrorType::InvalidSyntax, bounds()));
+            return Err(Error::of_size(ErrorType::InvalidSyntax, bounds()));
         }
         let mut operations = Vec::new();
         for item in items {
@@ -457,7 +457,7 @@ fn push(
 }
 
 fn too_many(most: usize, what: &str) -> Error {
-    Error::new(
+    Error::of_size(
         ErrorType::InvalidValue,
         format!("the patch contains or expands to more than {most} {what}"),
     )
