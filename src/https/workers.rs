@@ -160,7 +160,9 @@ mod tests {
         let (ended, barrier) = (Cell::new(0), Arc::new(Barrier::new(MANY)));
         for _ in 0..MANY {
             let barrier = Arc::clone(&barrier);
-            let job = Box::new(move || drop(barrier.wait()));
+            let job = Box::new(move || {
+                barrier.wait();
+            });
             assert!(workers.submit(job, || ended.set(ended.get() + 1)).is_ok());
         }
         assert_eq!(ended.get(), 0);
