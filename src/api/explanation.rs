@@ -147,6 +147,10 @@ fn advice(row: &Value) -> &'static str {
             "take lists of very many values out of the mapping; a client of your own sends fewer \
              operations, or fewer values, in one request"
         }
+        (400, Some(_)) if cause == Cause::Strictness.as_str() => {
+            "have the provider send it as the RFC has it; if it cannot: `golinks-scim token change \
+             NAME --mode compatible`"
+        }
         (400, Some("invalidValue")) if is_query(row) => {
             "the text names the parameter: correct it in the client that sends it"
         }
@@ -234,7 +238,7 @@ mod tests {
     use crate::directory::Error;
     use crate::limits;
     use crate::scim::bulk::Endpoint;
-    use crate::scim::{self, Budget, ErrorType};
+    use crate::scim::{self, Budget, ErrorType, Leniency, Tolerance};
     use crate::store::WriteError;
 
     /// The part of a refusal's row that says why.
@@ -254,6 +258,8 @@ mod tests {
         let too_much = too_much.expect_err("no user is that large");
         let many = format!("[{}0]", "0,".repeat(limits::BODY_VALUES_MAX));
         let too_many_values = scim::json::parse(many.as_bytes()).expect_err("too many");
+        let strict = Leniency::strict().allow(Tolerance::EmptyOperations, "x");
+        let strict = strict.expect_err("it tolerates nothing");
         let of = |method: &str, operation: Option<&str>| {
             let mut row = row(Error::NotFound);
             row["method"] = json!(method);
@@ -307,6 +313,7 @@ mod tests {
                 "who else sends requests",
             ),
             (scim(ErrorType::Mutability), "mapping"),
+            (row(strict), "--mode compatible"),
             (json!({"status": 400}), "network scanner"),
             (json!({"status": 501}), "network scanner"),
             (

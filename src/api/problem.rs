@@ -300,7 +300,11 @@ impl From<scim::Error> for Problem {
         };
         let mut problem = Self::new(status, error.detail);
         problem.scim_type = Some(error.kind.as_str());
-        problem.cause = error.is_of_size.then_some(Cause::Size);
+        problem.cause = match error.why {
+            scim::Why::Content => None,
+            scim::Why::Size => Some(Cause::Size),
+            scim::Why::Strictness => Some(Cause::Strictness),
+        };
         problem
     }
 }

@@ -22,6 +22,8 @@ pub(super) enum Cause {
     Start,
     /// The size of the request.
     Size,
+    /// The token's mode: another would accept the request.
+    Strictness,
     /// The disk: whether the change was made is not known.
     Doubt,
     /// Groups, which are not provisioned.
@@ -42,6 +44,7 @@ impl Cause {
             Self::Load => "load",
             Self::Start => "start",
             Self::Size => "size",
+            Self::Strictness => "strictness",
             Self::Doubt => "doubt",
             Self::Groups => "groups",
             Self::Me => "me",

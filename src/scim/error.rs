@@ -62,8 +62,19 @@ pub struct Error {
     pub kind: ErrorType,
     /// For the administrator, who reads it in the identity provider's console.
     pub detail: String,
-    /// Whether nothing is wrong but the size of the request.
-    pub is_of_size: bool,
+    /// What is wrong, if it is not the content alone.
+    pub why: Why,
+}
+
+/// What about a request is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// What it says.
+    Content,
+    /// Nothing but its size.
+    Size,
+    /// What it says, for a token of mode strict; others of this server's tokens may say it.
+    Strictness,
 }
 
 impl Error {
@@ -72,14 +83,14 @@ impl Error {
         Self {
             kind,
             detail: detail.into(),
-            is_of_size: false,
+            why: Why::Content,
         }
     }
 
     /// An error in nothing but the size of a request.
     pub(super) fn of_size(kind: ErrorType, detail: impl Into<String>) -> Self {
         Self {
-            is_of_size: true,
+            why: Why::Size,
             ..Self::new(kind, detail)
         }
     }

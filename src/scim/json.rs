@@ -26,9 +26,10 @@ pub fn parse(body: &[u8]) -> Result<Value, Error> {
         std::str::from_utf8(body).map_err(|_| syntax("the body is not valid UTF-8".to_owned()))?;
     read(body).map_err(|(what, error)| {
         let (line, column) = (error.line(), error.column());
-        Error {
-            is_of_size: what == TOO_MANY,
-            ..syntax(format!("the body {what} at line {line} column {column}"))
+        let told = format!("the body {what} at line {line} column {column}");
+        match what {
+            TOO_MANY => Error::of_size(ErrorType::InvalidSyntax, told),
+            _ => syntax(told),
         }
     })
 }

@@ -44,7 +44,7 @@ mod filter_parse;
 mod whole_name;
 
 pub use bulk::Bulk;
-pub use error::{Error, ErrorType};
+pub use error::{Error, ErrorType, Why};
 pub use filter::Filter;
 pub use patch::{Budget, Patch};
 pub use path::AttributePath;

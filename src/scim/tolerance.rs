@@ -9,7 +9,7 @@
 
 use std::fmt;
 
-use super::error::{Error, ErrorType, quoted};
+use super::error::{Error, ErrorType, Why, quoted};
 use super::shape;
 use crate::limits;
 
@@ -223,13 +223,14 @@ impl Leniency {
             return Ok(());
         }
         if self.strict {
-            return Err(Error::new(
-                tolerance.error_type(),
-                format!(
-                    "{what} ({}); this token is strict, a token of mode compatible accepts it",
-                    tolerance.name()
-                ),
-            ));
+            let detail = format!(
+                "{what} ({}); this token is strict, a token of mode compatible accepts it",
+                tolerance.name()
+            );
+            return Err(Error {
+                why: Why::Strictness,
+                ..Error::new(tolerance.error_type(), detail)
+            });
         }
         self.note(tolerance);
         Ok(())
