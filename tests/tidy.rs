@@ -64,7 +64,10 @@ impl Source {
 
     /// The code of the program itself, without its tests and what cargo runs before it.
     fn own_code(&self) -> Vec<(usize, String)> {
-        if self.path.ends_with("tests.rs") || self.path.ends_with("src/page/build.rs") {
+        let folder = self.path.parent();
+        let is_test = self.path.ends_with("tests.rs")
+            || folder.is_some_and(|folder| folder.ends_with("tests"));
+        if is_test || self.path.ends_with("src/page/build.rs") {
             return Vec::new();
         }
         let own = self.text.split("#[cfg(test)]\nmod ").next();
