@@ -198,7 +198,7 @@ fn an_authority_that_goes_away_is_replaced_by_a_start_alone_which_says_so() {
 /// with what to move away, and then starts.
 #[test]
 fn what_is_not_of_its_kind_is_to_be_moved_away() {
-    let server = Server::start();
+    let (server, customer) = (Server::start(), Customer::new());
     let tls = server.data_dir().join("tls");
     let mut kept = server.stop_and_keep();
     for (name, advice) in [
@@ -222,8 +222,17 @@ fn what_is_not_of_its_kind_is_to_be_moved_away() {
             let asked = cli_in(&kept, &["cert", "request", "--name", "scim.example.com"]);
             let told = format!("{}: not a directory", path.display());
             assert!(asked.stderr.contains(&told), "{asked:?}");
+            let told = format!("hint: move away {}", path.display());
+            assert!(asked.stderr.contains(&told), "{asked:?}");
         } else {
             fs::create_dir(&path).expect("made");
+        }
+        if matches!(name, "" | "installed.pem") {
+            let (chain, key) = (customer.chain(), customer.key());
+            let [chain, key] = [&chain, &key].map(|path| path.to_str().expect("text"));
+            let asked = cli_in(&kept, &["cert", "install", chain, "--key", key]);
+            let told = format!("hint: move away {}", path.display());
+            assert!(asked.stderr.contains(&told), "{asked:?}");
         }
         let refused = cli_in(&kept, &["serve", "--listen", "127.0.0.1:0"]);
         assert_eq!(refused.status, Some(78), "{refused:?}");

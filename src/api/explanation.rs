@@ -181,8 +181,9 @@ fn of_token(cause: &str) -> &'static str {
          `golinks-scim token rotate NAME`; if no token of this name is live: `golinks-scim token \
          issue NAME`"
     } else if is(Some(Rejection::Revoked)) {
-        "if the provider is to have access: `golinks-scim token issue NAME`, and type that token \
-         into it; `golinks-scim audit list` shows who revoked this one"
+        "if the provider is to have access: type the token that has replaced it into it, or if that \
+         is lost, one from `golinks-scim token rotate NAME`; if no token of this name is live: \
+         `golinks-scim token issue NAME`; `golinks-scim audit list` shows who revoked this one"
     } else if is(Some(Rejection::Address)) {
         "`golinks-scim token show NAME` lists the addresses that it may be used from; if the \
          provider's have changed: `golinks-scim token change NAME --allow-from`"

@@ -373,22 +373,22 @@ impl Api {
         self.break_off(admission, Problem::from_fault(fault))
     }
 
-    /// The answer to an admitted request whose token is revoked while the server waits for the
-    /// body; `None` as long as the token is good.
-    pub fn refuse_revoked(&self, admission: &Admission) -> Option<Answer> {
-        let checked = self.check_again(admission.principal()?);
-        checked
-            .err()
-            .map(|problem| self.break_off(admission, problem))
+    /// The answer to an admitted request whose connection is ended while the server waits for the
+    /// body: its token was revoked, or room was needed, or the server stops.
+    pub fn refuse_ended(&self, admission: &Admission) -> Answer {
+        let checked = admission.principal().map(|it| self.check_again(it));
+        let revoked = checked.and_then(Result::err);
+        self.break_off(admission, revoked.unwrap_or_else(Problem::ended))
     }
 
     fn break_off(&self, admission: &Admission, problem: Problem) -> Answer {
+        let (route, method) = (admission.route().path, admission.method());
+        self.metrics.answered(route, method, problem.status);
+        let problem = admission.told(problem);
         if let Some(principal) = admission.principal() {
             let refused = Refused::admitted(admission, &[]);
             self.note_refusal(principal, &refused, &problem);
         }
-        let (route, method) = (admission.route().path, admission.method());
-        self.metrics.answered(route, method, problem.status);
         admission.broken_off(problem)
     }
 

@@ -223,6 +223,10 @@ impl Problem {
         Self::crowded("too many large requests are being worked on: try again")
     }
 
+    pub(super) fn ended() -> Self {
+        Self::crowded("the connection had to end before the body arrived: send the request again")
+    }
+
     /// 503 for load: there is too much to do at this moment, and nothing is wrong.
     fn crowded(detail: &str) -> Self {
         Self::retry(503, limits::RETRY_SOON_SECONDS, detail).caused(Cause::Load)

@@ -12,7 +12,7 @@ use rustls::sign::CertifiedKey;
 use super::authority::{self, Authority, AuthoritySummary, PrivateFiles};
 use super::chain::{self, Chain, Link};
 use super::source::{Source, SourceState, Stamp};
-use super::{Error, Names};
+use super::{Error, Names, request};
 use crate::clock::Instant;
 use crate::fix::Fix;
 use crate::limits;
@@ -172,15 +172,15 @@ impl Cell {
         let is_gone = |path: &Path| {
             std::fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
         };
-        let authority = PrivateFiles::of(directory).authority;
         if is_gone(directory) {
-            Some(directory.clone())
-        } else if matches!(self.source.found(), SourceState::Nothing { .. }) && is_gone(&authority)
-        {
-            Some(authority)
-        } else {
-            None
+            return Some(directory.clone());
         }
+        let served = match self.summary().authority {
+            Some(_) => PrivateFiles::of(directory).authority,
+            None => request::installed(directory),
+        };
+        let is_nothing = matches!(self.source.found(), SourceState::Nothing { .. });
+        (is_nothing && is_gone(&served)).then_some(served)
     }
 
     fn serve(&self, loaded: Current) -> Summary {

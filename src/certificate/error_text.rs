@@ -28,12 +28,13 @@ pub fn words_of(error: &rustls::Error) -> String {
             presented,
         } => {
             let expected = expected.to_str();
-            // The library writes `DnsName("scim.example.com")`.
+            // The library writes `DnsName("scim.example.com")`, and other kinds name no host.
             let plain = |name: &String| {
-                let inner = name.split_once('(').map_or(&**name, |(_, inner)| inner);
-                inner.trim_matches(['"', ')']).to_owned()
+                let (kind, inner) = name.split_once('(')?;
+                let is_host = matches!(kind, "DnsName" | "IpAddress");
+                is_host.then(|| inner.trim_matches(['"', ')']).to_owned())
             };
-            let names: Vec<String> = presented.iter().map(plain).collect();
+            let names: Vec<String> = presented.iter().filter_map(plain).collect();
             let rest = if names.is_empty() {
                 ": it names no host".to_owned()
             } else {
@@ -45,7 +46,8 @@ pub fn words_of(error: &rustls::Error) -> String {
             "no trusted authority has issued it, or an intermediate certificate is missing"
         }
         Why::InvalidPurposeContext { .. } => {
-            "it is not for servers: have it issued with the extended key usage serverAuth"
+            "it, or a CA above it, is not for servers: have it issued with the extended key usage \
+             serverAuth, by a CA that may do so"
         }
         Why::BadSignature => {
             "a certificate was not signed with the key of the one named as issuer, or that key is \
@@ -125,7 +127,7 @@ mod tests {
                 "the certificate is not valid for localhost, only for a.example, 10.0.0.7",
             ),
             (
-                elsewhere(&[]),
+                elsewhere(&["Unsupported(0x01)", "DirectoryName"]),
                 "the certificate is not valid for localhost: it names no host",
             ),
             (
@@ -133,7 +135,8 @@ mod tests {
                     required: ExtendedKeyPurpose::ServerAuth,
                     presented: vec![ExtendedKeyPurpose::ClientAuth],
                 },
-                "it is not for servers: have it issued with the extended key usage serverAuth",
+                "it, or a CA above it, is not for servers: have it issued with the extended key usage \
+                 serverAuth, by a CA that may do so",
             ),
         ] {
             let words = words_of(&rustls::Error::InvalidCertificate(why));

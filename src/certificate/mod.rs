@@ -115,11 +115,10 @@ fn elsewhere(names: &[String], host: &str) -> String {
 /// The private authority in the data directory, for commands when no server runs; `None` before the
 /// first start, and where another's chain is installed.
 pub fn authority_summary(data_dir: &Path) -> Result<Option<AuthoritySummary>, Error> {
-    let directory = directory(data_dir);
-    if request::is_installed(&directory) {
+    if is_installed(data_dir) {
         return Ok(None);
     }
-    authority::summary(&directory)
+    authority::summary(&directory(data_dir))
 }
 
 /// Whether a path is that of a private authority's certificate or key in a data directory.
@@ -139,10 +138,14 @@ pub fn is_of_installed(path: &Path) -> bool {
     path.ends_with(request::installed(&directory(Path::new(""))))
 }
 
+/// Whether another's chain is installed in the data directory.
+pub fn is_installed(data_dir: &Path) -> bool {
+    request::is_installed(&directory(data_dir))
+}
+
 /// Whether there is a chain in the data directory, an installed one or the private authority's.
 pub fn is_any_in(data_dir: &Path) -> bool {
-    let directory = directory(data_dir);
-    request::is_installed(&directory) || authority::PrivateFiles::of(&directory).are_there()
+    is_installed(data_dir) || authority::PrivateFiles::of(&directory(data_dir)).are_there()
 }
 
 /// Where the certificates of a data directory are.

@@ -1,5 +1,6 @@
 //! `cert`: shows the certificate that is served, requests one from an authority, and installs it.
 
+use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::path::Path;
 use std::thread;
@@ -238,9 +239,7 @@ fn show_served(certificate: &Value) -> Result<(), Failure> {
 
 fn failure(error: &certificate::Error) -> Failure {
     let code = match error {
-        certificate::Error::Io(_, error)
-            if error.kind() == std::io::ErrorKind::PermissionDenied =>
-        {
+        certificate::Error::Io(_, error) if error.kind() == ErrorKind::PermissionDenied => {
             status::PERMISSION
         }
         certificate::Error::Io(..) => status::IO,
@@ -256,8 +255,23 @@ fn failure(error: &certificate::Error) -> Failure {
             failure.hint(fix_no_names(host))
         }
         certificate::Error::Elsewhere { host, .. } => failure.hint(fix_names(host)),
+        certificate::Error::Io(path, io) if is_of_another_kind(io) => {
+            let path = match io.kind() {
+                ErrorKind::NotADirectory if !path.is_file() => files::directory_of(path),
+                _ => path,
+            };
+            failure.hint(format!("move away {}", quoted(path)))
+        }
         _ => failure,
     }
+}
+
+/// Whether there is a directory in the place of a file, or a file in that of a directory.
+fn is_of_another_kind(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::IsADirectory | ErrorKind::NotADirectory
+    )
 }
 
 #[cfg(test)]

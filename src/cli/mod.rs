@@ -42,7 +42,9 @@ use crate::local::{self, Client};
 use crate::logging;
 use crate::store::OpenError;
 use args::{Args, Command};
-use request::{SEARCH, answered, ask, ask_or_hint, each, require_token, sent};
+use request::{
+    SEARCH, answered, ask, ask_or_hint, each, each_despite_the_disk, require_token, sent,
+};
 
 /// Runs the command that was typed.
 pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {

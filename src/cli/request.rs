@@ -3,38 +3,75 @@
 
 use serde_json::Value;
 
-use super::{Failure, from_local, status, token};
+use super::{Failure, from_local, output, status, token};
 use crate::http1::client::Response;
 use crate::http1::target::encode;
 use crate::local::{self, Client};
 
 /// Calls `act` for each of `names`. Of several, one that is refused does not stop the rest; the
 /// failure at the end counts the refusals, followed by `what`, such as "users were not changed".
-/// Any other failure ends the loop: the next name would meet it, too.
+/// Any other failure ends the loop, since the next name would meet it, too; it then says at which
+/// name and how many are left.
 pub(super) fn each(
     names: &[String],
     what: &str,
     program: &str,
+    act: impl FnMut(&str) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    go_through(names, what, program, &[status::REFUSED], act)
+}
+
+/// [`each`], which also goes on after a server has answered that its disk fails: for what takes
+/// effect all the same.
+pub(super) fn each_despite_the_disk(
+    names: &[String],
+    what: &str,
+    program: &str,
+    act: impl FnMut(&str) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    go_through(names, what, program, &[status::REFUSED, status::IO], act)
+}
+
+/// Goes on after failures with the statuses `passed`. The last of them that was told is the
+/// command's.
+fn go_through(
+    names: &[String],
+    what: &str,
+    program: &str,
+    passed: &[u8],
     mut act: impl FnMut(&str) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     if let [name] = names {
         return act(name);
     }
-    let mut failed = 0;
-    for name in names {
-        match act(name) {
-            Err(failure) if failure.status == status::REFUSED => {
-                failure.tell(program);
-                failed += 1;
-            }
-            outcome => outcome?,
+    let (mut failed, mut code) = (0, status::REFUSED);
+    for (at, name) in names.iter().enumerate() {
+        let Err(failure) = act(name) else {
+            continue;
+        };
+        if !passed.contains(&failure.status) {
+            let whose = format!("{}: ", output::printable(name));
+            let whose = if failure.what.starts_with(&whose) {
+                ""
+            } else {
+                &whose
+            };
+            let left = match names.len() - at - 1 {
+                0 => String::new(),
+                left => format!(" ({left} more were not tried)"),
+            };
+            let what = format!("{whose}{}{left}", failure.what);
+            return Err(Failure { what, ..failure });
         }
+        failure.tell(program);
+        code = code.max(failure.status);
+        failed += 1;
     }
     if failed == 0 {
         return Ok(());
     }
     let what = format!("{failed} of {} {what}", names.len());
-    Err(Failure::new(status::REFUSED, what))
+    Err(Failure::new(code, what))
 }
 
 /// How to find a user whose exact name is not known.
@@ -116,20 +153,31 @@ fn read_json(response: &Response) -> Result<Value, Failure> {
 mod tests {
     use super::*;
 
+    /// How many of `a`, `b` and `c`, of which `c` alone succeeds, were tried; and the failure.
+    fn tried(
+        names: &[String],
+        code: u8,
+        each: impl Fn(&[String], &mut dyn FnMut(&str) -> Result<(), Failure>) -> Result<(), Failure>,
+    ) -> (usize, u8, String) {
+        let mut tried = 0;
+        let outcome = each(names, &mut |name| {
+            tried += 1;
+            if name == "c" {
+                return Ok(());
+            }
+            Err(Failure::new(code, "x"))
+        });
+        let failure = outcome.expect_err("some failed");
+        (tried, failure.status, failure.what)
+    }
+
     #[test]
     fn names_are_gone_on_with_after_a_refusal_alone() {
         let names = ["a", "b", "c"].map(str::to_owned);
-        let tried = |names: &[String], code: u8| {
-            let mut tried = 0;
-            let outcome = each(names, "were not done", "golinks-scim", |name| {
-                tried += 1;
-                if name == "c" {
-                    return Ok(());
-                }
-                Err(Failure::new(code, name))
-            });
-            let failure = outcome.expect_err("some failed");
-            (tried, failure.status, failure.what)
+        let tried = |names: &[String], code| {
+            tried(names, code, |names, act| {
+                each(names, "were not done", "golinks-scim", act)
+            })
         };
         let refused = "2 of 3 were not done".to_owned();
         assert_eq!(
@@ -137,9 +185,24 @@ mod tests {
             (3, status::REFUSED, refused)
         );
         for code in [status::UNAVAILABLE, status::IO] {
-            assert_eq!(tried(&names, code), (1, code, "a".to_owned()));
+            let left = "a: x (2 more were not tried)".to_owned();
+            assert_eq!(tried(&names, code), (1, code, left));
         }
-        let one = (1, status::REFUSED, "a".to_owned());
+        let one = (1, status::REFUSED, "x".to_owned());
         assert_eq!(tried(&names[..1], status::REFUSED), one);
+    }
+
+    #[test]
+    fn what_takes_effect_while_the_disk_fails_is_done_for_every_name() {
+        let names = ["a", "b", "c"].map(str::to_owned);
+        let tried = |code| {
+            tried(&names, code, |names, act| {
+                each_despite_the_disk(names, "were not done", "golinks-scim", act)
+            })
+        };
+        for code in [status::REFUSED, status::IO] {
+            assert_eq!(tried(code), (3, code, "2 of 3 were not done".to_owned()));
+        }
+        assert_eq!(tried(status::UNAVAILABLE).0, 1);
     }
 }

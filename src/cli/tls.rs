@@ -37,7 +37,8 @@ pub(super) fn source(config: &config::Serve, machine: &str, host: &str) -> Sourc
 pub(super) fn examine(config: &config::Serve) -> Result<(), Failure> {
     let host = config.base_url.as_ref().map_or("", |url| url.host());
     let source = source(config, "", host);
-    certificate::examine(&source, SystemClock.now()).map_err(|error| failure(&error))?;
+    certificate::examine(&source, SystemClock.now())
+        .map_err(|error| failure(&error, config.tls_files.is_none()))?;
     let Some((chain, key)) = &config.tls_files else {
         return Ok(());
     };
@@ -88,8 +89,10 @@ fn may_read(path: &Path, user: u32, group: u32) -> bool {
         && real.ancestors().skip(1).all(|above| may(above, 1))
 }
 
-/// The failure for an error, with its exit status and what to do.
-pub(super) fn failure(error: &Error) -> Failure {
+/// The failure for an error, with its exit status and what to do. `are_ours` says that the files are
+/// those of the data directory: others may have the same names.
+pub(super) fn failure(error: &Error, are_ours: bool) -> Failure {
+    let is_own = |is: fn(&Path) -> bool, path: &Path| are_ours && is(path);
     let code = match error {
         Error::Io(_, error) if error.kind() == io::ErrorKind::PermissionDenied => {
             status::PERMISSION
@@ -111,20 +114,23 @@ pub(super) fn failure(error: &Error) -> Failure {
              root; {program} check, run as root, names the right owner"
                 .to_owned()
         }
-        Error::Io(path, _) | Error::Bad(path, _) if certificate::is_of_authority(path) => format!(
-            "restore ca.pem and ca.key from a backup; if there is none, move away only these two, \
+        Error::Io(path, _) | Error::Bad(path, _) if is_own(certificate::is_of_authority, path) => {
+            format!(
+                "restore ca.pem and ca.key from a backup; if there is none, move away only these two, \
              and give the new {} to every client",
-            quoted(&path.with_file_name("ca.pem"))
-        ),
-        // Elsewhere that name may be one of the customer's.
+                quoted(&path.with_file_name("ca.pem"))
+            )
+        }
         Error::Io(path, io)
-            if certificate::is_of_leaf(path) && io.kind() == io::ErrorKind::IsADirectory =>
+            if is_own(certificate::is_of_leaf, path)
+                && io.kind() == io::ErrorKind::IsADirectory =>
         {
             format!("move away {}: the next start makes another", quoted(path))
         }
         // Whatever the directory should hold is looked for under this name first.
         Error::Io(path, io)
-            if certificate::is_of_installed(path) && io.kind() == io::ErrorKind::NotADirectory =>
+            if is_own(certificate::is_of_installed, path)
+                && io.kind() == io::ErrorKind::NotADirectory =>
         {
             format!(
                 "move away {}, which must be a directory, and restore it from a copy; if there \
@@ -133,7 +139,8 @@ pub(super) fn failure(error: &Error) -> Failure {
             )
         }
         Error::Io(path, io)
-            if certificate::is_of_installed(path) && io.kind() == io::ErrorKind::IsADirectory =>
+            if is_own(certificate::is_of_installed, path)
+                && io.kind() == io::ErrorKind::IsADirectory =>
         {
             format!(
                 "move away {}, then: {{program}} cert install CHAIN.pem --key KEY.pem",
@@ -141,12 +148,12 @@ pub(super) fn failure(error: &Error) -> Failure {
             )
         }
         // It holds the key too, so nobody is told to remove it.
-        Error::Io(path, _) if certificate::is_of_installed(path) => {
+        Error::Io(path, _) if is_own(certificate::is_of_installed, path) => {
             "bring it back, or what it links to; if it is lost, {program} cert install CHAIN.pem \
              --key KEY.pem, or begin with cert request"
                 .to_owned()
         }
-        Error::Bad(path, _) if certificate::is_of_installed(path) => {
+        Error::Bad(path, _) if is_own(certificate::is_of_installed, path) => {
             "{program} cert install CHAIN.pem; with --key KEY.pem if the key is another".to_owned()
         }
         Error::Bad(..) => "tls_cert wants the full chain as PEM, tls_key its key".to_owned(),
@@ -171,7 +178,7 @@ mod tests {
     fn an_authority_that_may_not_be_read_is_not_given_up() {
         let hint = |kind: io::ErrorKind| {
             let path = certificate::directory(Path::new("/d")).join("ca.key");
-            failure(&Error::Io(path, kind.into()))
+            failure(&Error::Io(path, kind.into()), true)
                 .hint
                 .expect("a hint")
                 .clone()
@@ -180,9 +187,18 @@ mod tests {
         assert!(denied.contains("names the right owner"), "{denied}");
         let gone = hint(io::ErrorKind::NotFound);
         assert!(gone.contains("move away only these two"), "{gone}");
+        // The customer's file may have the name of one of ours.
+        for name in ["ca.pem", "leaf.pem", "installed.pem"] {
+            let path = certificate::directory(Path::new("/d")).join(name);
+            let error = Error::Io(path, io::ErrorKind::IsADirectory.into());
+            let (ours, theirs) = (failure(&error, true).hint, failure(&error, false).hint);
+            let theirs = theirs.unwrap_or_default();
+            assert_eq!(theirs, "tls_cert and tls_key name a chain and its key");
+            assert_ne!(ours.unwrap_or_default(), theirs, "{name}");
+        }
         for passing in [Errno::NOSPC, Errno::FBIG, Errno::MFILE, Errno::STALE] {
             let path = certificate::directory(Path::new("/d")).join("ca.pem");
-            let failure = failure(&Error::Io(path, passing.into()));
+            let failure = failure(&Error::Io(path, passing.into()), true);
             assert_eq!((failure.status, &failure.hint), (status::IO, &None));
         }
     }

@@ -23,11 +23,6 @@ use crate::limits;
 
 pub(super) const READ_BYTES: usize = 16 * 1024;
 const LOOK_AGAIN_BYTES: usize = 1024;
-/// A connection that seemed idle was ended between a request's head and its body.
-const ENDED: Fault = Fault::new(
-    503,
-    "the connection had to end before the body arrived: send the request again",
-);
 const TIMED_OUT: Fault = Fault::new(408, "the request did not arrive in time");
 
 pub(super) struct Connection<'a> {
@@ -207,11 +202,8 @@ impl<'a> Connection<'a> {
                 return self.write(answer, head, true, deadline);
             }
             Err(BodyError::Gone) => {
-                let api = &self.shared.api;
-                let answer = self.slot.is_ending().then(|| {
-                    let revoked = api.refuse_revoked(&admission);
-                    revoked.unwrap_or_else(|| api.refuse_body(&admission, &ENDED))
-                });
+                let is_ending = self.slot.is_ending();
+                let answer = is_ending.then(|| self.shared.api.refuse_ended(&admission));
                 return match answer.map(|answer| self.send_last(&answer)) {
                     Some(Ok(())) => {
                         linger::drain_after_shutdown(&mut self.socket, &self.shared.closing);

@@ -149,22 +149,18 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
-    use std::sync::Barrier;
 
     use super::*;
 
     #[test]
     fn nobody_is_ended_while_threads_can_be_started() {
-        const MANY: usize = 400;
-        let workers = Workers::new(MANY);
-        let (ended, barrier) = (Cell::new(0), Arc::new(Barrier::new(MANY)));
-        for _ in 0..MANY {
-            let barrier = Arc::clone(&barrier);
-            let job = Box::new(move || {
-                barrier.wait();
-            });
-            assert!(workers.submit(job, || ended.set(ended.get() + 1)).is_ok());
+        let (workers, ended) = (Workers::new(1), Cell::new(0));
+        let submit = || workers.submit(Box::new(|| {}), || ended.set(ended.get() + 1));
+        // As if all of these had a thread that has not run yet.
+        for _ in 0..limits::CONNECTIONS_WAITING_MAX {
+            workers.shared.lock().queue.push_back(Box::new(|| {}));
         }
+        assert!(submit().is_ok());
         assert_eq!(ended.get(), 0);
     }
 }

@@ -87,6 +87,11 @@ impl Error {
         }
     }
 
+    /// The same error as another kind.
+    pub(super) fn of_kind(self, kind: ErrorType) -> Self {
+        Self { kind, ..self }
+    }
+
     /// An error in nothing but the size of a request.
     pub(super) fn of_size(kind: ErrorType, detail: impl Into<String>) -> Self {
         Self {

@@ -221,7 +221,7 @@ impl<'a> Parser<'a> {
             None => match AttributePath::parse(name) {
                 Some(path) => Some(path),
                 None => tolerated(name, self.leniency)
-                    .map_err(|error| Error::new(ErrorType::InvalidFilter, error.detail))?,
+                    .map_err(|error| error.of_kind(ErrorType::InvalidFilter))?,
             },
         };
         match path {

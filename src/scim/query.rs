@@ -96,7 +96,7 @@ impl SearchRequest {
         let request = parameters.read(projection, leniency);
         // What is in a body is not in a URI.
         request.map_err(|error| match error.kind {
-            ErrorType::Sensitive => Error::new(ErrorType::InvalidFilter, error.detail),
+            ErrorType::Sensitive => error.of_kind(ErrorType::InvalidFilter),
             _ => error,
         })
     }

@@ -39,7 +39,8 @@ impl Sort {
         let invalid = |detail: String| Error::new(ErrorType::InvalidValue, detail);
         let path = match AttributePath::parse(by.trim()) {
             Some(path) => Some(path),
-            None => tolerated(by.trim(), leniency).map_err(|error| invalid(error.detail))?,
+            None => tolerated(by.trim(), leniency)
+                .map_err(|error| error.of_kind(ErrorType::InvalidValue))?,
         };
         let path = path.ok_or_else(|| {
             invalid(format!(

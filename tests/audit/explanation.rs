@@ -204,6 +204,24 @@ fn the_advice_fits_what_was_refused() {
         let text = shown(&mut talk, method, target, body, number);
         check(&talk.server, &text, status, advice);
     }
+    // What another mode would accept is right for its kind, too.
+    let strict = ["token", "change", "all", "--mode", "strict"];
+    assert_eq!(talk.server.cli(&strict).status, Some(0));
+    let unknown = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": [{"op": "add", "path": "favouriteColour", "value": "x"}]});
+    let filter = "/Users?filter=department%20eq%20%22x%22";
+    for (method, target, body, status) in [
+        ("PATCH", &*jane, Some(&unknown), "400 invalidPath"),
+        ("GET", filter, None, "400 invalidFilter"),
+    ] {
+        let text = shown(&mut talk, method, target, body, 400);
+        check(
+            &talk.server,
+            &text,
+            status,
+            "token change NAME --mode compatible",
+        );
+    }
 }
 
 #[test]

@@ -60,6 +60,8 @@ fn a_base_url_that_leads_nowhere() {
             record,
         ),
         ("a_b.invalid", "underscore", ""),
+        ("a_b.invalid", "does not resolve", ""),
+        ("0a1b2c3d4e5f", "does not resolve", ""),
     ] {
         place.set_base_url(host);
         place.serve();

@@ -133,6 +133,10 @@ fn a_server_whose_disk_is_full_says_so_and_goes_on_by_itself() {
         .cli(&["token", "issue", "reader", "--scope", "metrics"]);
     let reader = format!("Bearer {}", reader.stdout.trim());
     assert_eq!(ready(&talk.server, &reader), 200);
+    let leaked = ["one", "two"].map(|name| {
+        let issued = talk.server.cli(&["token", "issue", name]);
+        format!("Bearer {}", issued.stdout.trim())
+    });
     let compatible = talk.authorization.clone();
     let mut large = body("large");
     let mut made = 0;
@@ -174,6 +178,14 @@ fn a_server_whose_disk_is_full_says_so_and_goes_on_by_itself() {
     assert_eq!(ready(&talk.server, &reader), 503);
     let listed = talk.json("GET", "/Users?count=1", None, 200)["totalResults"].clone();
     assert_eq!(listed, made, "reading goes on");
+    // A leaked token does not wait for space, nor do those that are named after it.
+    let revoked = talk.server.cli(&["token", "revoke", "one", "two"]);
+    assert_eq!(revoked.status, Some(74), "{revoked:?}");
+    for (name, leaked) in ["one", "two"].into_iter().zip(&leaked) {
+        let told = format!("{name}: the server's disk");
+        assert!(revoked.stderr.contains(&told), "{revoked:?}");
+        assert_eq!(ready(&talk.server, leaked), 401, "{name}");
+    }
     limit(&talk.server, None);
     let start = Instant::now();
     while talk.send("POST", "/Users", Some(&body("after"))).status != 201 {

@@ -4,7 +4,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -14,14 +14,14 @@ use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
-use super::without_settings;
+use super::{Running, without_settings};
 
 /// A data directory, and the server that typed commands start on it.
 pub(crate) struct Place {
     pub(crate) folder: TempDir,
     /// Settings in the environment, also of a server that a printed command starts.
     pub(crate) settings: Vec<(&'static str, String)>,
-    pub(crate) running: Option<Child>,
+    pub(crate) running: Option<Running>,
 }
 
 /// One thing that `check` has found.
@@ -113,7 +113,7 @@ impl Place {
         let mut command = self.shell(&format!("{before} && exec {serve}"));
         let log = fs::File::create(self.folder.path().join("log")).expect("created");
         let child = command.stdout(Stdio::null()).stderr(log).spawn();
-        let child = self.running.insert(child.expect("bash"));
+        let child = self.running.insert(Running(child.expect("bash")));
         let deadline = Instant::now() + Duration::from_secs(30);
         let socket = self.folder.path().join("data/admin.sock");
         while std::os::unix::net::UnixStream::connect(&socket).is_err() {

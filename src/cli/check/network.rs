@@ -96,10 +96,15 @@ fn name(
         Ok(addresses) => addresses.collect::<Vec<_>>(),
         Err(error) => {
             let what = format!("{host} does not resolve: {error}");
-            let fix = format!(
-                "make a DNS record (A or AAAA) of {host} that leads to this machine, or \
-                 {SET_BASE_URL}"
-            );
+            // No DNS server has a name of one word, or one of mDNS (RFC 6762 section 3).
+            let parts = host.rsplit_once('.');
+            let has_record = parts.is_some_and(|(_, last)| last != "local");
+            let record = if has_record && !host.contains('_') {
+                format!("make a DNS record (A or AAAA) of {host} that leads to this machine, or ")
+            } else {
+                String::new()
+            };
+            let fix = format!("{record}{SET_BASE_URL}");
             findings.fail(TOPIC, &what, &fix)?;
             return Ok(None);
         }

@@ -4,8 +4,7 @@
 
 mod prerequisites;
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::Value;
 
@@ -85,13 +84,6 @@ pub(super) fn run(
     output::line(fill(text, &place, reach).trim_end())
 }
 
-/// Whether another's chain is installed in a data directory.
-fn is_chain_installed(data_dir: &Path) -> bool {
-    let entries = fs::read_dir(certificate::directory(data_dir));
-    let mut entries = entries.into_iter().flatten().flatten();
-    entries.any(|entry| certificate::is_of_installed(&entry.path()))
-}
-
 fn text(which: Guide) -> (&'static str, Reach) {
     match which {
         Guide::Okta => (include_str!("okta.txt"), Reach::OktaCloud),
@@ -114,7 +106,7 @@ impl Place {
         let is_of_other = if is_served {
             authority.is_null()
         } else {
-            serve.tls_files.is_some() || is_chain_installed(&serve.data_dir)
+            serve.tls_files.is_some() || certificate::is_installed(&serve.data_dir)
         };
         Self {
             program,

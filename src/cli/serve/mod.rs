@@ -289,7 +289,8 @@ fn default_base_url(address: SocketAddr) -> Result<BaseUrl, Failure> {
 fn open_certificate(config: &config::Serve, base_url: &BaseUrl) -> Result<Arc<Cell>, Failure> {
     let source = tls::source(config, &host_name(), base_url.host());
     let now = SystemClock.now();
-    let cell = Cell::open(source, now).map_err(|error| tls::failure(&error))?;
+    let cell = Cell::open(source, now)
+        .map_err(|error| tls::failure(&error, config.tls_files.is_none()))?;
     let summary = cell.summary();
     if let Some(what) = summary.out_of_date(now) {
         let mut fix = cell.fix(now).to_string();

@@ -265,7 +265,7 @@ fn read_operation(
 fn target_of(path: &str, leniency: &mut Leniency) -> Result<Option<Target>, Error> {
     let of_path = |error: Error| match error.kind {
         ErrorType::InvalidFilter => error,
-        _ => Error::new(ErrorType::InvalidPath, error.detail),
+        _ => error.of_kind(ErrorType::InvalidPath),
     };
     let target = Target::parse(path, leniency).map_err(of_path)?;
     if target.is_none() && !Target::is_well_formed(path) {
