@@ -9,7 +9,7 @@ use super::reply::{self, Outcome};
 use super::request::Admission;
 use crate::access::Administrator;
 use crate::clock::Instant;
-use crate::directory::{self, Manner, Obstacle, Past, Then, ToUndo, Undone};
+use crate::directory::{self, Beginning, Manner, Obstacle, Past, Then, ToUndo, Undone};
 use crate::scim::json;
 
 /// `GET /admin/users/{userName or id}/past?at=TIME`: the user as it was then; with
@@ -52,8 +52,8 @@ pub(super) fn past(api: &Api, admission: &Admission, _: &Administrator, _: &[u8]
     }
 }
 
-/// `POST /admin/undo`: undoes the change `change`, or all changes since the time `since`, only
-/// those by `token` if it is there. It goes on after the user with the sequence `after`. `force`
+/// `POST /admin/undo`: undoes the change `change`, or all changes since `since`, a time or the number
+/// of a change, only those by `token` if it is there. It goes on after the user with the sequence `after`. `force`
 /// and `dryRun` are as in [`Manner`].
 pub(super) fn undo(api: &Api, admission: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
     let wanted = json::parse(body)?;
@@ -61,7 +61,10 @@ pub(super) fn undo(api: &Api, admission: &Admission, _: &Administrator, body: &[
     let selection = match wanted["change"].as_u64() {
         Some(sequence) => ToUndo::Change(sequence),
         None => ToUndo::Since {
-            since: moment(wanted["since"].as_str(), "since")?,
+            since: match wanted["since"].as_u64() {
+                Some(sequence) => Beginning::Change(sequence),
+                None => Beginning::Moment(moment(wanted["since"].as_str(), "since")?),
+            },
             token: wanted["token"].as_str().map(str::to_owned),
         },
     };

@@ -40,6 +40,8 @@ struct State {
     raised: Option<Raised>,
     /// The deactivations at the last [`Transition::Raised`].
     told: u64,
+    /// See [`Alarm::take_first_due`].
+    is_first_due: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +49,8 @@ struct Raised {
     since: Instant,
     /// See [`AlarmState::began`]. It stays when the first deactivations are forgotten.
     began: Instant,
+    /// See [`AlarmState::first`]. It stays, too.
+    first: Option<u64>,
 }
 
 /// What the state of the alarm depends on, besides the deactivations.
@@ -74,6 +78,8 @@ pub struct AlarmState {
     /// Shortly before the earliest deactivation, by the clock, since the alarm was raised or in the
     /// hour before that.
     pub began: Instant,
+    /// The change that was the first of them, once the alarm has been looked at.
+    pub first: Option<u64>,
 }
 
 impl AlarmState {
@@ -95,8 +101,10 @@ impl AlarmState {
         let most = most.filter(|(_, count)| count.saturating_mul(2) > self.deactivations);
         let token = most.and_then(|(who, _)| who.strip_prefix("token:")?.split(':').next());
         let by = token.map_or_else(String::new, |id| format!(" --token {id}"));
-        // Not "1h": that would count from the moment it is typed, which may be the next morning.
-        let since = self.began;
+        // Not "1h": that would count from the moment it is typed, which may be the next morning. A
+        // time selects others, too, or not all of them, if the clock was set meanwhile.
+        let (first, began) = (self.first, self.began);
+        let since = first.map_or_else(|| began.to_string(), |first| first.to_string());
         Fix::of(format!(
             "see who: {{program}} user list --inactive; if it was a mistake, stop it in the \
              identity provider, then: {{program}} user undo --since {since}{by} --dry-run"
@@ -133,6 +141,7 @@ impl Alarm {
         for part in earlier.into_parts() {
             state.parts.push_front(part);
         }
+        state.is_first_due = state.raised.is_some();
     }
 
     /// The state of the alarm, with the active users of these readings or of the last look that
@@ -163,12 +172,27 @@ impl Alarm {
         };
         if transition == Some(Transition::Raised) {
             state.told = stands.deactivations;
+            state.is_first_due = true;
         }
         state.raised = stands.raised.map(|since| Raised {
             since,
             began: stands.began,
+            first: stands.first,
         });
         (stands, transition)
+    }
+
+    /// Whether it is to be found out which change was the first. Each time is told once.
+    pub(super) fn take_first_due(&self) -> bool {
+        std::mem::take(&mut ignore_poison(self.state.lock()).is_first_due)
+    }
+
+    /// Notes which change was the first, if an earlier one is not known. Returns that.
+    pub(super) fn note_first(&self, first: Option<u64>) -> Option<u64> {
+        let mut state = ignore_poison(self.state.lock());
+        let raised = state.raised.as_mut()?;
+        raised.first = raised.first.into_iter().chain(first).min();
+        raised.first
     }
 }
 
@@ -204,6 +228,7 @@ impl State {
                 .chain(earliest)
                 .min()
                 .unwrap_or(readings.now),
+            first: self.raised.and_then(|raised| raised.first),
         }
     }
 }

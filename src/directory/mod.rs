@@ -56,7 +56,7 @@ pub use returned_users::ReturnedUsers;
 pub use row_keys::describe;
 pub use scan::ScanCaller;
 pub use trail::{TrailPage, Wanted, Way};
-pub use undo::{Manner, Obstacle, ToUndo, UndoEffect, UndoPage, Undone};
+pub use undo::{Beginning, Manner, Obstacle, ToUndo, UndoEffect, UndoPage, Undone};
 pub use user_id::UserId;
 pub use verification::Report;
 
@@ -267,7 +267,11 @@ impl Directory {
 
     /// The state of the alarm. A transition since the last call is logged.
     pub fn look_at_alarm(&self, thresholds: Thresholds) -> AlarmState {
-        let (state, transition) = self.alarm.look(&self.readings(thresholds));
+        let (mut state, transition) = self.alarm.look(&self.readings(thresholds));
+        if state.raised.is_some() && self.alarm.take_first_due() {
+            let first = self.first_of_deactivations(state.deactivations);
+            state.first = self.alarm.note_first(first);
+        }
         match transition {
             Some(Transition::Raised) => log::warn!("{}; fix: {}", state.words(), state.fix()),
             Some(Transition::Over) => {
@@ -276,6 +280,27 @@ impl Directory {
             None => {}
         }
         state
+    }
+
+    /// The change that was the first of so many deactivations, counted back from the newest; `None`
+    /// if it is not among the newest [`limits::ALARM_ROWS_MAX`] rows.
+    fn first_of_deactivations(&self, count: u64) -> Option<u64> {
+        let snapshot = self.store.snapshot().ok()?;
+        let (mut rows, mut left, mut first) = (0, count, None);
+        let read = snapshot.audits_before(u64::MAX, |sequence, row| {
+            rows += 1;
+            if audit::deactivated_by(row).is_some() {
+                left = left.saturating_sub(1);
+            }
+            if left == 0 {
+                first = Some(sequence);
+            }
+            if left == 0 || rows == limits::ALARM_ROWS_MAX {
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        });
+        read.ok().and(first)
     }
 
     fn readings(&self, thresholds: Thresholds) -> Readings {

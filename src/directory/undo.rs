@@ -34,13 +34,22 @@ use crate::store::{Snapshot, View};
 pub enum ToUndo {
     /// The one at this sequence.
     Change(u64),
-    /// All since a moment, or of these only the changes by the token with this name or id.
+    /// All since then, or of these only the changes by the token with this name or id.
     Since {
-        /// The moment.
-        since: Instant,
+        /// The beginning.
+        since: Beginning,
         /// The token; `None` is any principal.
         token: Option<String>,
     },
+}
+
+/// Where the changes to undo begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beginning {
+    /// At a moment, by the times that the changes have.
+    Moment(Instant),
+    /// With the change at this sequence: their order, whatever the clock said.
+    Change(u64),
 }
 
 /// How changes are undone.
@@ -141,7 +150,7 @@ impl Directory {
             if !manner.is_forced {
                 reaches(&snapshot, selection)?;
             }
-            gather(&snapshot, selection, after)
+            gather(&snapshot, selection, after, self.clock.now())
         })?;
         let context = self.context(caller);
         let mut undone = Vec::new();

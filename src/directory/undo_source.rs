@@ -8,7 +8,8 @@ use super::Error;
 use super::audit::{self, UserEvent};
 use super::reversal::Reversal;
 use super::trail::is_by;
-use super::undo::ToUndo;
+use super::undo::{Beginning, ToUndo};
+use crate::clock::Instant;
 use crate::limits;
 use crate::scim::{self, ErrorType};
 use crate::store::Snapshot;
@@ -27,19 +28,24 @@ pub(super) fn reaches(snapshot: &Snapshot, selection: &ToUndo) -> Result<(), Err
     let ToUndo::Since { since, .. } = selection else {
         return Ok(());
     };
-    let extent = snapshot.audit_extent()?;
-    let oldest = snapshot.audit(extent.first)?;
-    match oldest.as_deref().and_then(audit::time_of) {
-        Some(oldest) if extent.first > 1 && oldest > *since => {
-            let what = format!(
-                "the audit trail's rows before {oldest} were removed: give that time or a later \
-                 one; --force undoes what is left of the changes, and overwrites what others have \
-                 changed since"
-            );
-            Err(scim::Error::new(ErrorType::InvalidValue, what).into())
+    let first = snapshot.audit_extent()?.first;
+    let oldest = snapshot.audit(first)?;
+    let oldest = oldest.as_deref().and_then(audit::time_of);
+    let before = match (since, oldest) {
+        _ if first <= 1 => return Ok(()),
+        (Beginning::Moment(since), Some(oldest)) if oldest > *since => {
+            format!("{oldest} were removed: give that time or a later one")
         }
-        _ => Ok(()),
-    }
+        (Beginning::Change(since), _) if first > *since => {
+            format!("change {first} were removed: give that change or a later one")
+        }
+        _ => return Ok(()),
+    };
+    let what = format!(
+        "the audit trail's rows before {before}; --force undoes what is left of the changes, and \
+         overwrites what others have changed since"
+    );
+    Err(scim::Error::new(ErrorType::InvalidValue, what).into())
 }
 
 /// Gathers the reversals of users after the sequence `after`.
@@ -47,15 +53,25 @@ pub(super) fn gather(
     snapshot: &Snapshot,
     selection: &ToUndo,
     after: Option<u32>,
+    now: Instant,
 ) -> Result<Gathered, Error> {
+    let mut times = Times::default();
     let first = match selection {
         ToUndo::Change(sequence) => {
             let row = snapshot.audit(*sequence)?.ok_or(Error::NotFound)?;
             UserEvent::read(&row).ok_or(Error::NotFound)?;
             *sequence
         }
-        ToUndo::Since { since, .. } => {
-            let Some(first) = first_since(snapshot, &since.to_string())? else {
+        ToUndo::Since {
+            since: Beginning::Change(sequence),
+            ..
+        } => *sequence,
+        ToUndo::Since {
+            since: Beginning::Moment(since),
+            ..
+        } => {
+            times = Times::read(snapshot, *since, now)?;
+            let Some(first) = first_since(snapshot, &times)? else {
                 return Ok(Gathered::default());
             };
             first
@@ -63,10 +79,7 @@ pub(super) fn gather(
     };
     let mut gathering = Gathering {
         selection,
-        since: match selection {
-            ToUndo::Since { since, .. } => since.to_string(),
-            ToUndo::Change(_) => String::new(),
-        },
+        times,
         after,
         before: None,
         reversals: BTreeMap::new(),
@@ -86,11 +99,45 @@ pub(super) fn gather(
     })
 }
 
-/// The first row that was not written before a time.
-fn first_since(snapshot: &Snapshot, since: &str) -> Result<Option<u64>, Error> {
+/// Which rows were written before a moment. By default none.
+#[derive(Default)]
+struct Times {
+    since: String,
+    now: String,
+    /// The last row of a user with a time before the moment. Whatever stands before it and has a
+    /// time that is yet to come was written before the moment too, when the clock was ahead.
+    last_before: u64,
+}
+
+impl Times {
+    fn read(snapshot: &Snapshot, since: Instant, now: Instant) -> Result<Self, Error> {
+        let mut times = Self {
+            since: since.to_string(),
+            now: now.to_string(),
+            last_before: 0,
+        };
+        snapshot.audits_before(u64::MAX, |sequence, text| {
+            if audit::user_of(text).is_none() || !times.is_before(sequence, text) {
+                return ControlFlow::Continue(());
+            }
+            times.last_before = sequence;
+            ControlFlow::Break(())
+        })?;
+        Ok(times)
+    }
+
+    /// Whether a row was written before the moment.
+    fn is_before(&self, sequence: u64, row: &str) -> bool {
+        let is_ahead = |time: &str| sequence < self.last_before && time > &*self.now;
+        audit::time_text(row).is_none_or(|time| time < &*self.since || is_ahead(time))
+    }
+}
+
+/// The first row that was not written before a moment.
+fn first_since(snapshot: &Snapshot, times: &Times) -> Result<Option<u64>, Error> {
     let mut first = None;
     snapshot.audits_from(1, |sequence, text| {
-        if is_before(text, since) {
+        if times.is_before(sequence, text) {
             return ControlFlow::Continue(());
         }
         first = Some(sequence);
@@ -99,15 +146,10 @@ fn first_since(snapshot: &Snapshot, since: &str) -> Result<Option<u64>, Error> {
     Ok(first)
 }
 
-/// Whether a row was written before a time.
-fn is_before(row: &str, since: &str) -> bool {
-    audit::time_text(row).is_none_or(|time| time < since)
-}
-
 /// Collects the users with changes to undo, those with the lowest sequences.
 struct Gathering<'a> {
     selection: &'a ToUndo,
-    since: String,
+    times: Times,
     after: Option<u32>,
     /// Users from this sequence on did not fit.
     before: Option<u32>,
@@ -126,7 +168,7 @@ impl Gathering<'_> {
         {
             return;
         }
-        let is_early = is_before(text, &self.since);
+        let is_early = self.times.is_before(sequence, text);
         let is_known = self.reversals.contains_key(&user);
         // Most rows are about other users, and need not be parsed.
         let is_other = matches!(self.selection, ToUndo::Change(wanted) if *wanted != sequence);
@@ -179,19 +221,18 @@ mod tests {
 
     use super::super::user_id::UserId;
     use super::*;
-    use crate::clock::Instant;
 
     /// Otherwise only its later changes would be undone, and the next slice begins behind it.
     #[test]
     fn a_user_whose_changes_do_not_fit_is_left_to_the_next_slice_with_all_of_them() {
         let now = Instant::from_millis(0);
         let selection = ToUndo::Since {
-            since: now,
+            since: Beginning::Moment(now),
             token: None,
         };
         let mut gathering = Gathering {
             selection: &selection,
-            since: now.to_string(),
+            times: Times::default(),
             after: None,
             before: None,
             reversals: BTreeMap::new(),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use golinks_scim::access::Administrator;
 use golinks_scim::api::{Admission, Api, Refusal, StartError};
 use golinks_scim::clock::Instant as Moment;
-use golinks_scim::directory::{Error, Manner, ToUndo};
+use golinks_scim::directory::{Beginning, Error, Manner, ToUndo};
 use golinks_scim::http1::{Body, Head};
 use golinks_scim::limits;
 use golinks_scim::scim::User;
@@ -193,7 +193,7 @@ fn what_was_undone_before_the_disk_failed_is_told() {
         created.expect("created");
     }
     let selection = ToUndo::Since {
-        since: Moment::from_millis(0),
+        since: Beginning::Moment(Moment::from_millis(0)),
         token: None,
     };
     let manner = Manner {

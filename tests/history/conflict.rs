@@ -2,7 +2,7 @@
 //! and random histories, undone by force.
 
 use golinks_scim::directory::{
-    Directory, Manner, Obstacle, Past, Then, Thresholds, ToUndo, Undone,
+    Beginning, Directory, Manner, Obstacle, Past, Then, Thresholds, ToUndo, Undone,
 };
 use golinks_scim::scim::schema::ENTERPRISE_URN;
 use serde_json::{Value, json};
@@ -53,7 +53,7 @@ fn taking_back_gives_what_the_first_change_found() {
         assert_past(&kept, &mut random);
         let wanted: Vec<_> = ids.iter().map(|id| kept.wanted(id, since, "a")).collect();
         let selection = ToUndo::Since {
-            since,
+            since: Beginning::Moment(since),
             token: Some("a".to_owned()),
         };
         let undone = undo(&kept.directory, &selection, true);
@@ -109,7 +109,7 @@ fn the_extension_is_undone_attribute_by_attribute() {
     kept.change(&id, &path("organization"), &json!("wrong"), "a");
     kept.change(&id, &path("costCenter"), &json!("2"), "b");
     let selection = ToUndo::Since {
-        since,
+        since: Beginning::Moment(since),
         token: Some("a".to_owned()),
     };
     let undone = undo(&kept.directory, &selection, false);
@@ -132,7 +132,10 @@ fn who_is_deactivated_by_an_undo_is_counted() {
     let mut kept = Kept::new();
     let since = kept.now();
     kept.create("jane", "a");
-    let everything = ToUndo::Since { since, token: None };
+    let everything = ToUndo::Since {
+        since: Beginning::Moment(since),
+        token: None,
+    };
     let thresholds = Thresholds {
         deactivations: 50,
         percent: 20,
@@ -173,7 +176,14 @@ fn the_undo_of_a_creation_goes_back_to_what_others_have_said_of_the_status() {
             kept.change(&id, "active", &json!(status == "on"), who);
         }
         let token = Some("a".to_owned());
-        let undone = undo(&kept.directory, &ToUndo::Since { since, token }, false);
+        let undone = undo(
+            &kept.directory,
+            &ToUndo::Since {
+                since: Beginning::Moment(since),
+                token,
+            },
+            false,
+        );
         let record = record_of(&kept.directory, &id).expect("there");
         match (&undone[0].outcome, wanted) {
             (Ok(_), Ok(())) => assert_eq!(record.user().active(), Some(false), "{steps}"),
@@ -196,12 +206,12 @@ fn an_undo_of_others_changes_too_counts_as_somebody_elses_change() {
     kept.change(&id, "title", &json!("yours"), "b");
     kept.change(&id, "title", &json!("mine again"), "a");
     let both = ToUndo::Since {
-        since: later,
+        since: Beginning::Moment(later),
         token: None,
     };
     undo(&kept.directory, &both, false);
     let mine = ToUndo::Since {
-        since,
+        since: Beginning::Moment(since),
         token: Some("a".to_owned()),
     };
     let undone = undo(&kept.directory, &mine, false);
@@ -220,7 +230,7 @@ fn what_somebody_else_has_changed_since_is_left_alone() {
     kept.change(&id, "nickName", &json!("mine"), "a");
     kept.change(&id, "title", &json!("yours"), "b");
     let selection = ToUndo::Since {
-        since,
+        since: Beginning::Moment(since),
         token: Some("a".to_owned()),
     };
     let undone = undo(&kept.directory, &selection, false);
@@ -242,7 +252,10 @@ fn what_somebody_else_has_changed_since_is_left_alone() {
     let record = record_of(&kept.directory, &id).expect("there");
     assert_eq!(record.user().attributes()["nickName"], "mine");
     // An undo of everybody's changes includes that one.
-    let everything = ToUndo::Since { since, token: None };
+    let everything = ToUndo::Since {
+        since: Beginning::Moment(since),
+        token: None,
+    };
     let undone = undo(&kept.directory, &everything, false);
     assert!(undone.iter().all(|it| it.outcome.is_ok()), "{undone:?}");
     let record = record_of(&kept.directory, &id).expect("there");
@@ -295,7 +308,7 @@ fn a_change_that_was_itself_taken_back_does_not_count() {
                 match step.split_once(' ').expect("two words") {
                     (how @ ("undo" | "force"), what) => {
                         let all_of = |token: &str| ToUndo::Since {
-                            since,
+                            since: Beginning::Moment(since),
                             token: Some(token.to_owned()),
                         };
                         let what = what.parse().map_or_else(|_| all_of(what), ToUndo::Change);
@@ -306,7 +319,14 @@ fn a_change_that_was_itself_taken_back_does_not_count() {
                 }
             }
             let token = Some("a".to_owned());
-            let undone = undo(&kept.directory, &ToUndo::Since { since, token }, false);
+            let undone = undo(
+                &kept.directory,
+                &ToUndo::Since {
+                    since: Beginning::Moment(since),
+                    token,
+                },
+                false,
+            );
             let record = record_of(&kept.directory, &id).expect("there");
             let now = &record.user().attributes()[attribute];
             match (&undone[0].outcome, wanted) {
@@ -351,7 +371,10 @@ fn names_are_given_back_in_whatever_order_they_went() {
             }
         }
         let token = Some("a".to_owned());
-        let selection = ToUndo::Since { since, token };
+        let selection = ToUndo::Since {
+            since: Beginning::Moment(since),
+            token,
+        };
         for is_rehearsed in [true, false] {
             let manner = Manner {
                 is_forced: false,

@@ -113,3 +113,37 @@ fn deactivations_before_very_many_other_rows_are_counted_behind_the_start() {
     let since = format!("user undo --since {}", first.plus_seconds(-60));
     assert!(warned[0].contains(&since), "{warned:?}");
 }
+
+/// By a time, it would take everybody for created since then whose row is from a clock ahead, and
+/// miss what was done while the clock was behind.
+#[test]
+fn its_undo_begins_with_the_first_of_them_whatever_the_clock_said() {
+    let here = Here::open();
+    here.move_to(10 * DAY);
+    let ids = users(&here, 60);
+    for (number, id) in ids[..55].iter().enumerate() {
+        here.move_to(if (20..23).contains(&number) {
+            -10 * DAY
+        } else {
+            2 * HOUR
+        });
+        deactivate(&here, id);
+    }
+    assert_eq!(here.logs().len(), 1);
+    let warned = here.warned("deactivations");
+    let since = warned[0].split("user undo --since ").nth(1);
+    let since = since.and_then(|it| it.split(' ').next()?.parse::<u64>().ok());
+    let undo = json!({"since": since.expect("a change"), "dryRun": true});
+    let undone = here.json("POST", "/admin/undo", &undo);
+    let users = undone["users"].as_array().expect("users");
+    let changed: Vec<_> = users.iter().map(|user| text(&user["user"])).collect();
+    assert_eq!(changed, ids[..55], "{undone}");
+
+    // A time selects what has a later one, but not what was made before with one yet to come.
+    let since = here.clock.start.plus_seconds(90 * 60).to_string();
+    let undo = json!({"since": since, "dryRun": true});
+    let undone = here.json("POST", "/admin/undo", &undo);
+    let users = undone["users"].as_array().expect("users");
+    let are_created = users.iter().any(|user| user["isCreation"] == true);
+    assert_eq!((users.len(), are_created), (52, false), "{undone}");
+}

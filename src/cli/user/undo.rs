@@ -96,7 +96,10 @@ fn first_body(typed: &Undo) -> Result<Value, Failure> {
         body["change"] = json!(change);
     }
     if let Some(since) = &typed.since {
-        body["since"] = json!(moment(since, SystemClock.now())?.to_string());
+        body["since"] = match since.parse::<u64>() {
+            Ok(change) => json!(change),
+            Err(_) => json!(moment(since, SystemClock.now())?.to_string()),
+        };
         body["token"] = json!(typed.token);
     }
     Ok(body)
@@ -125,7 +128,10 @@ fn not_listed(failure: Failure, typed: &Undo, counts: &Counts, body: &Value) -> 
 /// Adds to a failure midway how to continue. The time is absolute, since one counted from now would
 /// be a different one by then.
 fn to_go_on(failure: Failure, body: &Value, is_rehearsal: bool) -> Failure {
-    let since = text_of(body, "since");
+    let since = match &body["since"] {
+        Value::Number(change) => change.to_string(),
+        _ => text_of(body, "since"),
+    };
     failure.hint(if is_rehearsal {
         "nothing was changed: run it again".to_owned()
     } else {
@@ -165,7 +171,10 @@ impl Counts {
     fn tell_so_far(&self, before: u64, body: &Value) {
         let done = self.done();
         if std::io::stderr().is_terminal() || before / PROGRESS_EVERY < done / PROGRESS_EVERY {
-            let since = text_of(body, "since");
+            let since = match &body["since"] {
+                Value::Number(change) => change.to_string(),
+                _ => text_of(body, "since"),
+            };
             let users = output::counted(done, "user");
             output::say(&format!("{users} so far; to go on later: --since {since}"));
         }
