@@ -149,7 +149,9 @@ fn an_address_that_no_interface_has_is_told() {
 #[test]
 fn a_link_to_what_is_not_there_is_told() {
     let folder = TempDir::new().expect("a folder");
-    let [data, link] = ["data", "link"].map(|name| folder.path().join(name));
+    let [data, link, file] = ["data", "link", "file"].map(|name| folder.path().join(name));
+    let backup = file.to_str().expect("text");
+    fs::write(&file, "").expect("written");
     let store = data.join("users.redb");
     fs::create_dir(&data).expect("made");
     for link in [&store, &link] {
@@ -176,6 +178,18 @@ fn a_link_to_what_is_not_there_is_told() {
             format!("{} is a link to what is not there", store.display()),
         ),
         (&link, &["check"], 1, "No such file".to_owned()),
+        (
+            &data,
+            &["backup", "restore", backup],
+            74,
+            format!("{} is a link to what is not there", store.display()),
+        ),
+        (
+            &link,
+            &["backup", "restore", backup],
+            74,
+            format!("{} is a link to what is not there", link.display()),
+        ),
     ] {
         let output = run_to_its_end(command_on(data_dir).args(arguments));
         let told = format!("{}{}", output.stdout, output.stderr);
@@ -183,6 +197,12 @@ fn a_link_to_what_is_not_there_is_told() {
         assert!(told.contains(&words), "{output:?}");
         assert!(told.contains("mount what the link leads to"), "{output:?}");
     }
+    let restored = cli_on(&file, &["backup", "restore", backup]);
+    check(
+        &restored,
+        74,
+        &format!("{backup} is not a directory\nhint: "),
+    );
 }
 
 /// A kernel accepts names that no URL can have.
