@@ -3,6 +3,7 @@
 //! since is unknown.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use super::token::Token;
 use crate::clock::Instant;
@@ -13,9 +14,10 @@ use crate::store::Summary;
 #[derive(Debug)]
 pub struct RestoreDiff {
     /// Good for longer than before; some were not good at all.
-    pub revived: Vec<Token>,
-    /// Good before and now, with another scope, mode or rate, or from other networks.
-    pub changed: Vec<Token>,
+    pub revived: Vec<Rc<Token>>,
+    /// Good before and now, with another scope, mode or rate, or from other networks. One that is
+    /// also good for longer is in both lists.
+    pub changed: Vec<Rc<Token>>,
     /// Good before, but not now.
     pub lost: Vec<Token>,
 }
@@ -27,12 +29,16 @@ impl RestoreDiff {
         let (mut revived, mut changed) = (Vec::new(), Vec::new());
         for (digest, token) in live_in(restored, now) {
             match lost.remove(&digest) {
-                Some(before) if !ends_later(&token, &before) => {
+                Some(before) => {
+                    let token = Rc::new(token);
+                    if ends_later(&token, &before) {
+                        revived.push(Rc::clone(&token));
+                    }
                     if !token.has_terms_of(&before) {
                         changed.push(token);
                     }
                 }
-                Some(_) | None => revived.push(token),
+                None => revived.push(Rc::new(token)),
             }
         }
         Self {

@@ -238,6 +238,7 @@ fn a_restore_is_told_of_and_takes_no_number_and_no_token_for_another() {
     talk.server.token("leaked");
     talk.server.token("rotated");
     talk.server.token("wide");
+    talk.server.token("both");
     let folder = TempDir::new().expect("a folder");
     let file = folder.path().join("copy.redb");
     let file = file.to_str().expect("text");
@@ -254,9 +255,13 @@ fn a_restore_is_told_of_and_takes_no_number_and_no_token_for_another() {
         token.expect(name)["id"].as_str().expect("text").to_owned()
     };
     let (leaked, later) = (id_of("leaked"), id_of("later"));
-    let wide = id_of("wide");
-    let narrowed = ["token", "change", "wide", "--allow-from", "203.0.113.7"];
-    assert_eq!(talk.server.cli(&narrowed).status, Some(0));
+    let (wide, both) = (id_of("wide"), id_of("both"));
+    for name in ["wide", "both"] {
+        let narrowed = ["token", "change", name, "--allow-from", "203.0.113.7"];
+        assert_eq!(talk.server.cli(&narrowed).status, Some(0));
+    }
+    let rotated = talk.server.cli(&["token", "rotate", "both"]);
+    assert_eq!(rotated.status, Some(0), "{rotated:?}");
     // After this the old one ends soon, but not after the restore.
     let old = id_of("rotated");
     let rotated = talk.server.cli(&["token", "rotate", "rotated"]);
@@ -279,6 +284,8 @@ fn a_restore_is_told_of_and_takes_no_number_and_no_token_for_another() {
         ),
         format!("golinks-scim --data-dir {data_dir} token revoke {old}\n"),
         format!("golinks-scim --data-dir {data_dir} token revoke {leaked}\n"),
+        format!("token both ({both}) is now valid for longer than before the restore: if it was "),
+        format!("token both ({both}) has the rights it had at the time of the backup: "),
         format!("token wide ({wide}) has the rights it had at the time of the backup: "),
         format!("token later ({later}) was valid, but no longer exists: issue a new one\n"),
     ] {
@@ -288,7 +295,7 @@ fn a_restore_is_told_of_and_takes_no_number_and_no_token_for_another() {
         .stderr
         .lines()
         .filter(|line| line.contains("token "));
-    assert_eq!(about.count(), 5, "{restored:?}");
+    assert_eq!(about.count(), 8, "{restored:?}");
     let store = directory.path().join("data/users.redb");
     let now = std::fs::metadata(&store).expect("there").len();
     // The restore adds some pages, whatever the size of the store.
