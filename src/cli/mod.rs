@@ -246,6 +246,7 @@ fn without_the_rest(
             | Command::User(_)
             | Command::Audit(_)
             | Command::Cert(_)
+            | Command::Backup(args::Backup::Create { .. } | args::Backup::Verify { .. })
             | Command::Guide { .. }
     );
     if problem.blame == Blame::Flag || !is_content {

@@ -44,12 +44,15 @@ fn a_configuration_that_cannot_be_used_keeps_nobody_from_the_server() {
     place.set("GOLINKS_SCIM_CONFIG", path.display().to_string());
     let findings = place.check();
     let of = |topic: &str| findings.iter().filter(|it| it.topic == topic).count();
+    let backup = place.folder.path().join("copy.redb").display().to_string();
     assert!(of("Okta app") > 0 && of("store") == 1, "{findings:#?}");
     for line in [
         "token revoke okta",
         "user list",
         "guide okta",
         "audit verify",
+        &format!("backup create {backup}"),
+        &format!("backup verify {backup}"),
     ] {
         let output = place.shell(&format!("golinks-scim {line}")).output();
         let output = output.expect("bash");
@@ -61,6 +64,7 @@ fn a_configuration_that_cannot_be_used_keeps_nobody_from_the_server() {
     for (line, status) in [
         ("serve", 78),
         ("config show", 78),
+        (&format!("backup restore {backup}"), 78),
         ("user list --limit x", 64),
     ] {
         let output = place.shell(&format!("golinks-scim {line}")).output();
