@@ -307,6 +307,10 @@ fn it_works_without_a_server_too() {
     let change = newest_change(&talk, "jane");
     let directory = talk.server.stop_and_keep();
     let cli = |typed: &[&str]| cli_in(&directory, typed);
+    let future = cli(&["user", "undo", "--since", "9999-12-31"]);
+    assert_eq!(future.status, Some(64), "{future:?}");
+    let told = "--since 9999-12-31 is in the future";
+    assert!(future.stderr.contains(told), "{future:?}");
     assert_eq!(cli(&["user", "undo", &change]).status, Some(0));
     let shown = cli(&["user", "show", "jane", "-o", "jsonl"]);
     assert_eq!(rows(&shown)[0]["title"], Value::Null, "{shown:?}");

@@ -96,13 +96,26 @@ fn first_body(typed: &Undo) -> Result<Value, Failure> {
         body["change"] = json!(change);
     }
     if let Some(since) = &typed.since {
-        body["since"] = match since.parse::<u64>() {
-            Ok(change) => json!(change),
-            Err(_) => json!(moment(since, SystemClock.now())?.to_string()),
-        };
+        body["since"] = beginning(since)?;
         body["token"] = json!(typed.token);
     }
     Ok(body)
+}
+
+/// Where the changes to undo begin: the number of a change, or a moment.
+fn beginning(since: &str) -> Result<Value, Failure> {
+    if let Ok(change) = since.parse::<u64>() {
+        return Ok(json!(change));
+    }
+    let now = SystemClock.now();
+    let moment = moment(since, now)?;
+    if moment > now {
+        let what = format!("--since {since} is in the future: nothing has changed since then");
+        let hint = "name the moment from which on changes are to be undone, or the number of the \
+                    first change";
+        return Err(Failure::new(status::USAGE, what).hint(hint));
+    }
+    Ok(json!(moment.to_string()))
 }
 
 /// The failure to list users; `body` is the request for the next ones.
