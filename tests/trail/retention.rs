@@ -225,6 +225,12 @@ fn whoever_asks_for_more_than_is_kept_is_told_where_the_trail_begins() {
         assert_eq!(told.status, Some(1), "{told:?}");
         assert!(told.stderr.contains(words), "{told:?}");
     }
+    for (who, is_cut) in [(&*first, true), ("user99", false)] {
+        let told = cli_in(&folder, &["user", "history", who]);
+        assert_eq!(told.status, Some(0), "{told:?}");
+        let is_told = told.stderr.contains("older changes may have been removed");
+        assert_eq!(is_told, is_cut, "{told:?}");
+    }
     // Its deletion is left, and tells what it was.
     let before = deletion.to_string();
     let show = ["user", "show", &first, "--before", &before, "-o", "jsonl"];

@@ -35,7 +35,9 @@ pub(super) fn run(
         };
         // A row without `changes` is a refused request, which changed nothing.
         rows.retain(|row| row["changes"].is_array());
-        if !is_told && page["first"].as_u64() > Some(1) && !rows.is_empty() {
+        // Nothing comes before a user's creation.
+        let begins_midway = rows.first().is_some_and(|row| row["kind"] != "create");
+        if !is_told && page["first"].as_u64() > Some(1) && begins_midway {
             output::say("older changes may have been removed: see `golinks-scim manual audit`");
         }
         is_told |= !rows.is_empty();
