@@ -72,7 +72,10 @@ fn parse(path: &Path, text: &str) -> Result<Vec<(Key, Given)>, Error> {
         };
         let text = plain(value).ok_or_else(|| {
             Error::new(
-                format!("{origin}: {} must be a text or a number", name.get_ref()),
+                format!(
+                    "{origin}: {} must be a text or a whole number",
+                    name.get_ref()
+                ),
                 "golinks-scim config default shows how",
             )
         })?;
@@ -181,7 +184,7 @@ mod tests {
             ),
             (
                 "listen = [1]",
-                "/c.toml:1: listen must be a text or a number (golinks-scim config default shows how)",
+                "/c.toml:1: listen must be a text or a whole number (golinks-scim config default shows how)",
             ),
             (
                 "tls_cert = \"chain.pem\"",
