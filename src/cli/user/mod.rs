@@ -31,6 +31,7 @@ use crate::limits;
 use crate::local::Client;
 use crate::scim::message::PATCH_URN;
 use crate::scim::schema::{self, USER_URN};
+use crate::scim::{Filter, Leniency};
 
 const USERS: &str = "/scim/v2/Users";
 
@@ -179,12 +180,20 @@ fn combined_filter(filter: Option<&str>, active: bool, inactive: bool) -> Option
         (_, true) => Some("not (active eq true)"),
         _ => None,
     };
-    match (filter, status) {
+    // A blank filter is none for the server, too.
+    match (filter.filter(|text| !text.trim().is_empty()), status) {
         (None, None) => None,
         // Left as typed, so that a position in an error is one in the typed text.
         (Some(only), None) | (None, Some(only)) => Some(only.to_owned()),
+        // The same goes for one that is refused in any case.
+        (Some(filter), Some(_)) if !is_filter(filter) => Some(filter.to_owned()),
         (Some(filter), Some(status)) => Some(format!("({filter}) and {status}")),
     }
+}
+
+/// Whether the server accepts this filter.
+fn is_filter(text: &str) -> bool {
+    Filter::parse(text, &mut Leniency::compatible()).is_ok()
 }
 
 fn show(client: &mut Client, typed: &Show) -> Result<(), Failure> {
@@ -404,11 +413,13 @@ mod tests {
         check(Some("id pr"), false, false, Some("id pr"));
         check(None, false, true, Some("not (active eq true)"));
         check(
-            Some("a or b"),
+            Some("title pr or id pr"),
             true,
             false,
-            Some("(a or b) and active eq true"),
+            Some("(title pr or id pr) and active eq true"),
         );
+        check(Some("title xx"), true, false, Some("title xx"));
+        check(Some(" "), true, false, Some("active eq true"));
         assert_eq!(parameters(None, None), "");
         assert_eq!(
             parameters(Some("ü&"), Some("id pr")),
