@@ -198,7 +198,14 @@ fn usual_data_dir(sources: &Sources) -> Result<Given, Error> {
             origin: Origin::Default,
         })
     };
+    // systemd joins several with colons.
+    let first = |mut given: Given| {
+        let end = given.text.find(':').unwrap_or(given.text.len());
+        given.text.truncate(end);
+        (end > 0).then_some(given)
+    };
     variable("STATE_DIRECTORY", "")
+        .and_then(first)
         .or_else(of_root)
         .or_else(|| variable("XDG_STATE_HOME", &format!("/{NAME}")))
         .or_else(|| variable("HOME", &format!("/.local/state/{NAME}")))

@@ -72,6 +72,18 @@ fn what_cannot_be_used_is_told_with_its_origin() {
     );
 }
 
+#[test]
+fn of_several_state_directories_the_first_is_taken() {
+    let of = |text: &str| {
+        let variables = [("STATE_DIRECTORY", text), ("HOME", "/h:x")];
+        let loaded = Configuration::load(&sources("", &variables, &[])).expect("good");
+        loaded.serve.data_dir
+    };
+    assert_eq!(of("/a:/b"), Path::new("/a"));
+    let is_root = rustix::process::geteuid().is_root();
+    assert!(is_root || of("") == Path::new("/h:x/.local/state/golinks-scim"));
+}
+
 /// A setting that is in the table but parsed nowhere would be accepted with any value.
 #[test]
 fn each_setting_is_understood() {
