@@ -23,7 +23,11 @@ pub(super) fn print_default() -> Result<(), Failure> {
 }
 
 /// Runs the command on a usable configuration: loading has already refused any other.
-pub(super) fn run(configuration: &Configuration, command: &Config) -> Result<(), Failure> {
+pub(super) fn run(
+    configuration: &Configuration,
+    command: &Config,
+    program: &str,
+) -> Result<(), Failure> {
     match command {
         Config::Show { output } => {
             let rows: Vec<Value> = SETTINGS
@@ -34,7 +38,7 @@ pub(super) fn run(configuration: &Configuration, command: &Config) -> Result<(),
             listing.page(&rows)?;
             listing.end()
         }
-        Config::Check => check(configuration),
+        Config::Check => check(configuration, program),
         Config::Default => print_default(),
     }
 }
@@ -60,15 +64,40 @@ fn row(configuration: &Configuration, key: crate::config::Key) -> Value {
 }
 
 /// Checks what loading does not: whether the certificate can be served.
-fn check(configuration: &Configuration) -> Result<(), Failure> {
+fn check(configuration: &Configuration, program: &str) -> Result<(), Failure> {
     tls::examine(&configuration.serve)?;
     if let Some(file) = &configuration.file {
         return output::line(&format!("{} can be used", file.display()));
     }
+    let is_root = rustix::process::geteuid().is_root();
+    output::line(&format!(
+        "there is no configuration file, and none is needed; to begin one:\n  {}",
+        beginning(is_root && !program.starts_with("sudo "))
+    ))
+}
+
+/// The command that makes a configuration file to start from, in a shell of root or another user.
+/// A redirection is the shell's own work, so that `sudo` needs a shell too.
+fn beginning(is_roots: bool) -> String {
     let file = default_file().display();
     let folder = files::directory_of(default_file()).display();
-    output::line(&format!(
-        "there is no configuration file, and none is needed; to begin one:\n  \
-         mkdir -p {folder} && golinks-scim config default > {file}"
-    ))
+    let command = format!("mkdir -p {folder} && golinks-scim config default > {file}");
+    if is_roots {
+        command
+    } else {
+        format!("sudo sh -c '{command}'")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_not_in_a_shell_of_root_needs_sudo_for_the_redirection_too() {
+        assert!(beginning(true).starts_with("mkdir "));
+        let with_sudo = beginning(false);
+        assert!(with_sudo.starts_with("sudo sh -c 'mkdir "), "{with_sudo}");
+        assert!(with_sudo.ends_with("config.toml'"), "{with_sudo}");
+    }
 }

@@ -177,7 +177,7 @@ fn configured(args: Args, program: &str) -> Result<(), Failure> {
         Command::Guide { which: Some(which) } => {
             guide::run(&configuration, program.to_owned(), which)
         }
-        Command::Config(command) => config::run(&configuration, &command),
+        Command::Config(command) => config::run(&configuration, &command, program),
         Command::Check(_)
         | Command::Guide { which: None }
         | Command::Manual { .. }
