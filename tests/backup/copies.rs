@@ -178,6 +178,29 @@ fn a_damaged_backup_is_told_and_not_put_back() {
     server.stop();
 }
 
+/// A large copy takes minutes, and each leaves a row in the audit trail.
+#[test]
+fn no_copy_is_made_for_a_name_that_no_file_can_have() {
+    let server = Server::start();
+    let folder = TempDir::new().expect("a folder");
+    for (name, status, told) in [
+        (
+            "new/".to_owned(),
+            64,
+            "new/: what ends with / is no name of",
+        ),
+        ("l".repeat(256), 74, "too long"),
+    ] {
+        let file = folder.path().join(name).display().to_string();
+        let refused = server.cli(&["backup", "create", &file]);
+        assert_eq!(refused.status, Some(status), "{refused:?}");
+        assert!(refused.stderr.contains(told), "{refused:?}");
+    }
+    let rows = server.cli(&["audit", "list", "-o", "jsonl"]).stdout;
+    assert!(!rows.contains("backup.create"), "{rows}");
+    server.stop();
+}
+
 /// On Linux the name of a file may contain any bytes.
 #[test]
 fn the_name_of_a_backup_need_not_be_text() {

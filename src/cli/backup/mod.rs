@@ -5,6 +5,7 @@ mod restore;
 use std::fs::{self, File};
 use std::io::{self, IsTerminal as _, Read as _};
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -67,8 +68,14 @@ fn refuse_dash(file: &Path) -> Result<(), Failure> {
 fn create(data_dir: &Path, file: &Path) -> Result<(), Failure> {
     let file = std::path::absolute(file).map_err(|error| not_moved(file, &error))?;
     // Check before the work whatever would refuse the file at its end.
-    if fs::symlink_metadata(&file).is_ok() {
-        return Err(not_moved(&file, &io::ErrorKind::AlreadyExists.into()));
+    match fs::symlink_metadata(&file) {
+        Ok(_) => return Err(not_moved(&file, &io::ErrorKind::AlreadyExists.into())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(not_moved(&file, &error)),
+    }
+    if file.as_os_str().as_bytes().ends_with(b"/") {
+        let what = format!("{}: what ends with / is no name of a file", file.display());
+        return Err(Failure::new(status::USAGE, what).hint("name a file in that directory"));
     }
     let directory = files::need_room(&file, 0).and_then(|()| files::Directory::of(&file));
     let directory = directory.map_err(|error| not_moved(&file, &error))?;
