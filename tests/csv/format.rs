@@ -161,6 +161,25 @@ fn encodings_quotes_and_headers() {
     );
 }
 
+/// Advice for a table would make a file that is then refused as JSON.
+#[test]
+fn lines_of_json_stay_json_in_another_encoding() {
+    let desk = Desk::new();
+    for (name, content, advice) in [
+        (
+            "latin.jsonl",
+            &b"{\"title\":\"\xe9\"}\n"[..],
+            "WINDOWS-1252",
+        ),
+        ("wide.jsonl", b"\xff\xfe{\0", "UTF-16"),
+    ] {
+        let path = desk.write(name, content);
+        let path = path.display();
+        let advice = format!("hint: iconv -f {advice} -t UTF-8 {path} > utf8.jsonl\n");
+        check(&desk.import(name, &[]), 65, &[&advice]);
+    }
+}
+
 #[test]
 fn a_header_and_line_ends_as_spreadsheets_write_them() {
     let desk = Desk::new();

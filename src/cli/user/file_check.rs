@@ -56,7 +56,7 @@ impl FileCheck {
             line += 1;
             if line == 1 {
                 check.has_bom = text.starts_with(BOM);
-                check_first(path, &text)?;
+                check_first(path, &text, is_json)?;
                 if check.has_bom {
                     text.drain(..BOM.len());
                 }
@@ -65,7 +65,7 @@ impl FileCheck {
                 check_format(path, line, &text, is_json)?;
             }
             if std::str::from_utf8(&text).is_err() && text.len() <= bound {
-                return Err(not_utf8(path, line));
+                return Err(not_utf8(path, line, is_json));
             }
             bytes += text.len();
             if bytes > bound {
@@ -187,7 +187,7 @@ pub(super) fn is_filler(text: &[u8]) -> bool {
         .all(|byte| byte.is_ascii_whitespace() || is_mark(byte))
 }
 
-fn check_first(path: &Path, text: &[u8]) -> Result<(), Failure> {
+fn check_first(path: &Path, text: &[u8], is_json: bool) -> Result<(), Failure> {
     let is_wide = text.starts_with(b"\xff\xfe")
         || text.starts_with(b"\xfe\xff")
         || text.iter().take(4).any(|byte| *byte == 0);
@@ -196,11 +196,7 @@ fn check_first(path: &Path, text: &[u8]) -> Result<(), Failure> {
     }
     let what = "the text is UTF-16, not UTF-8";
     let what = format!("{}:1: {what}", path.display());
-    let hint = format!(
-        "in Excel save it as `CSV UTF-8`, or: iconv -f UTF-16 -t UTF-8 {} > utf8.csv",
-        super::super::quoted(path)
-    );
-    Err(Failure::new(status::DATA, what).hint(hint))
+    Err(Failure::new(status::DATA, what).hint(converting(path, "UTF-16", is_json)))
 }
 
 /// Refuses JSON in a file whose name says CSV, a JSON array, and a `sep=` line.
@@ -226,13 +222,19 @@ fn is_for_excel(line: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"sep=") && delimiter.len() <= 1
 }
 
-fn not_utf8(path: &Path, line: u64) -> Failure {
+fn not_utf8(path: &Path, line: u64, is_json: bool) -> Failure {
     let what = format!("{}:{line}: the text is not UTF-8", path.display());
-    let hint = format!(
-        "in Excel save it as `CSV UTF-8`, or: iconv -f WINDOWS-1252 -t UTF-8 {} > utf8.csv",
-        super::super::quoted(path)
-    );
-    Failure::new(status::DATA, what).hint(hint)
+    Failure::new(status::DATA, what).hint(converting(path, "WINDOWS-1252", is_json))
+}
+
+/// How to convert a file from another encoding.
+fn converting(path: &Path, from: &str, is_json: bool) -> String {
+    let command = format!("iconv -f {from} -t UTF-8 {}", super::super::quoted(path));
+    let mut hint = format!("{command} > utf8.jsonl");
+    if !is_json {
+        hint = format!("in Excel save it as `CSV UTF-8`, or: {command} > utf8.csv");
+    }
+    hint
 }
 
 fn too_long(path: &Path, line: u64, is_json: bool) -> Failure {
