@@ -313,6 +313,10 @@ mod tests {
             ),
             ("login,Status,Job-Title", "userName,active,title"),
             (
+                "userPrincipalName,accountEnabled,telephoneNumber",
+                "userName,active,phoneNumbers[type eq \"work\"].value",
+            ),
+            (
                 "id,meta.version,schemas,Rejected because,emails",
                 "id,nothing,nothing,nothing,emails",
             ),
