@@ -50,13 +50,13 @@ pub(super) fn import(api: &Api, admission: &Admission, _: &Administrator, body: 
 
 /// `POST /admin/users/compare`: how the directory would change if the rows were imported. Users in
 /// rows that say nothing about status count as active, except users whom an export shows without a
-/// status.
+/// status. If the status was left out of the request, no row is a claim about it.
 pub(super) fn compare(api: &Api, admission: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
     let mut request = Request::read(body)?;
     let rows = std::mem::take(&mut request.rows);
     let active = rows
         .iter()
-        .map(|row| !row.tells_status() && !row.creates_unknown());
+        .map(|row| !request.ignores_status && !row.tells_status() && !row.creates_unknown());
     let active: Vec<bool> = active.collect();
     let done = api
         .directory
@@ -117,6 +117,8 @@ fn refused_user(row: &mut Map<String, Value>, record: &Record, why: &str) {
 struct Request {
     empty: Empty,
     is_rehearsal: bool,
+    /// Whether the rows had a status that the owner of the file ignores.
+    ignores_status: bool,
     rows: Vec<Row>,
     /// For each row of the request its line, and the refusal if it cannot be read.
     lines: Vec<(Value, Option<String>)>,
@@ -146,6 +148,7 @@ impl Request {
         let mut request = Self {
             empty,
             is_rehearsal: body.get("dryRun") == Some(&Value::Bool(true)),
+            ignores_status: body.get("ignoresStatus") == Some(&Value::Bool(true)),
             rows: Vec::with_capacity(rows.len()),
             lines: Vec::with_capacity(rows.len()),
         };

@@ -194,6 +194,11 @@ pub fn is_reason(name: &str) -> bool {
     names::folded(name) == names::folded(REASON)
 }
 
+/// Whether a column of this name holds `active`.
+pub fn is_status(name: &str) -> bool {
+    target(name).is_ok_and(|target| row::is_active(&target))
+}
+
 fn wrong(detail: String) -> Error {
     Error::new(ErrorType::InvalidValue, detail)
 }

@@ -218,3 +218,29 @@ fn the_commands_of_a_comparison_can_be_typed_as_they_stand() {
     let words: Vec<&str> = printed.1.split(' ').collect();
     check(&typed(&words), 0, &["1 created"]);
 }
+
+/// A column that is left out is no missing one: a file that says who has left reactivates nobody.
+#[test]
+fn an_ignored_status_is_no_claim() {
+    let desk = Desk::new();
+    desk.write("here.csv", "userName,Status\nstays@x,yes\nleft@x,no\n");
+    check(&desk.import("here.csv", &[]), 0, &["2 created"]);
+    let lines = "{\"userName\":\"stays@x\"}\n{\"userName\":\"left@x\",\"active\":false}\n";
+    desk.write("lines.jsonl", lines);
+    desk.write(
+        "okta.csv",
+        "login,Status\nstays@x,ACTIVE\nleft@x,DEPROVISIONED\n",
+    );
+    let same = "the directory matches the file";
+    for (name, column) in [
+        ("here.csv", "status"),
+        ("okta.csv", " STATUS"),
+        ("lines.jsonl", "active"),
+    ] {
+        check(&desk.diff(name, &["--ignore", column]), 0, &[same]);
+    }
+    // Other columns can be ignored, and then the users in the file still count as active.
+    desk.write("plain.csv", "userName,Badge\nstays@x,1\nleft@x,2\n");
+    let told = desk.diff("plain.csv", &["--ignore", "Badge"]);
+    check(&told, 1, &["1 difference", "user reactivate 0"]);
+}

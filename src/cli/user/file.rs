@@ -101,7 +101,8 @@ impl UserFile {
 
     /// The body of a request with these rows.
     pub(super) fn request(&self, empty: &str, rows: &[Value]) -> Value {
-        let mut request = json!({"empty": empty, "rows": rows});
+        let ignores_status = self.ignored.iter().any(|name| columns::is_status(name));
+        let mut request = json!({"empty": empty, "rows": rows, "ignoresStatus": ignores_status});
         if let RowFormat::Csv { header, .. } = &self.format {
             request["columns"] = json!(kept_header(header, &self.ignored));
         }
