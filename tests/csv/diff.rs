@@ -244,3 +244,25 @@ fn an_ignored_status_is_no_claim() {
     let told = desk.diff("plain.csv", &["--ignore", "Badge"]);
     check(&told, 1, &["1 difference", "user reactivate 0"]);
 }
+
+/// An export that went wrong is no list of nobody.
+#[test]
+fn a_file_without_rows_deactivates_nobody() {
+    let desk = Desk::new();
+    desk.write("here.csv", "userName\na@x\n");
+    check(&desk.import("here.csv", &[]), 0, &["1 created"]);
+    for (name, content) in [
+        ("none.csv", "userName,Status\n\n,\n"),
+        ("spaces.csv", "userName,Status\n\u{a0},\n"),
+        ("none.jsonl", "\n"),
+    ] {
+        desk.write(name, content);
+        let told = desk.diff(name, &[]);
+        check(
+            &told,
+            65,
+            &[name, ": there are no rows: nothing to compare with"],
+        );
+        assert!(!told.stderr.contains("user deactivate"), "{told:?}");
+    }
+}

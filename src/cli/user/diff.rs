@@ -51,11 +51,13 @@ pub(super) fn run(
             ..Statuses::default()
         },
     };
+    let mut has_rows = false;
     loop {
         let lines = user_file.batch()?;
         if lines.is_empty() {
             break;
         }
+        has_rows = true;
         let rows = lines.iter().filter_map(|line| line.content.clone().ok());
         let rows: Vec<Value> = rows.collect();
         let request = user_file.request(&typed.empty, &rows);
@@ -73,6 +75,12 @@ pub(super) fn run(
             }
         }
         diff.show(&found)?;
+    }
+    if !has_rows {
+        // Then everybody would have to go.
+        let file = typed.file.display();
+        let what = format!("{file}: there are no rows: nothing to compare with");
+        return Err(Failure::new(status::DATA, what));
     }
     each_page(client, "&attributes=userName,active", usize::MAX, |users| {
         let found = diff.only_here(users)?;
