@@ -140,6 +140,11 @@ impl Columns {
         self.targets.iter().any(row::is_active)
     }
 
+    /// Whether the email stands for a userName that has no column.
+    pub fn is_named_by_email(&self) -> bool {
+        self.is_named_by_email
+    }
+
     /// The lists that the columns concern, each once.
     fn lists(&self) -> Vec<&'static str> {
         let mut lists = Vec::new();

@@ -266,3 +266,35 @@ fn a_file_without_rows_deactivates_nobody() {
         assert!(!told.stderr.contains("user deactivate"), "{told:?}");
     }
 }
+
+/// Where userNames are no emails, a list by email names nobody. Advice to follow it would create
+/// everybody a second time, and lock the real accounts out.
+#[test]
+fn users_with_another_name_than_their_email_are_no_leavers() {
+    let desk = Desk::new();
+    desk.write(
+        "here.csv",
+        "userName,Email,Status\njane,Jane@x,yes\njoe,joe@x,no\nboss@x,boss@x,yes\nleft@x,,yes\n",
+    );
+    check(&desk.import("here.csv", &[]), 0, &["4 created"]);
+    desk.write("hr.csv", "Email\njane@X\njoe@x\nboss@x\n");
+    let told = desk.diff("hr.csv", &[]);
+    let words = "2 users with another userName than the email";
+    check(&told, 1, &["4 differences", words, "userName or id"]);
+    assert!(!told.stderr.contains("user import"), "{told:?}");
+    assert_eq!(type_printed(&told), [Some(0)], "{told:?}");
+    for (who, is_active) in [("jane", true), ("boss@x", true), ("left@x", false)] {
+        assert_eq!(desk.user(who)["active"], is_active, "{who}");
+    }
+    // A file with userNames means what it says.
+    desk.write("names.csv", "userName,Email\njane,jane@x\nother@x,boss@x\n");
+    let told = desk.diff("names.csv", &[]);
+    check(&told, 1, &["user import", "user deactivate 0"]);
+    // Somebody who gave up an email that another user is named by now stands in nobody's way.
+    desk.write("old.csv", "userName,Email,Status\nboss,boss@x,no\n");
+    check(&desk.import("old.csv", &[]), 0, &["1 created"]);
+    desk.write("hr.csv", "Email\nboss@x\nnew@x\n");
+    let told = desk.diff("hr.csv", &[]);
+    check(&told, 1, &["user import", "user deactivate 0"]);
+    assert!(!told.stderr.contains("another userName"), "{told:?}");
+}

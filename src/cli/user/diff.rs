@@ -2,12 +2,13 @@
 //! make the directory match the file. Since these delete nobody, an inactive user missing from the
 //! file is no difference.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use roaring::RoaringBitmap;
 use serde_json::{Value, json};
 
-use super::super::output::{self, Column, Listing, column, text_of};
+use super::super::output::{self, Column, Listing, column, elements, text_of};
 use super::super::{Failure, ask, quoted, status};
 use super::args::{self, ExportFormat};
 use super::each_page;
@@ -39,6 +40,8 @@ pub(super) fn run(
     let mut diff = Diff {
         listing: Listing::new(typed.output.output, COLUMNS),
         seen: RoaringBitmap::new(),
+        emails: HashMap::new(),
+        named_otherwise: 0,
         count: 0,
         needs_import: false,
         refused: 0,
@@ -69,6 +72,10 @@ pub(super) fn run(
                 Ok(_) => {
                     let row = Value::Object(answered.next().unwrap_or_default());
                     user_file.note_outcome(line, &row);
+                    if user_file.is_named_by_email() {
+                        let email = user_file.by_name(&line.who);
+                        diff.emails.insert(email, row["outcome"] == "absent");
+                    }
                     diff.compare(&row, &line.who, &mut found)?;
                 }
                 Err(why) => found.push(diff.refuse(&json!(line.number), &line.who, why)),
@@ -82,8 +89,9 @@ pub(super) fn run(
         let what = format!("{file}: there are no rows: nothing to compare with");
         return Err(Failure::new(status::DATA, what));
     }
-    each_page(client, "&attributes=userName,active", usize::MAX, |users| {
-        let found = diff.only_here(users)?;
+    let query = "&attributes=userName,active,emails";
+    each_page(client, query, usize::MAX, |users| {
+        let found = diff.only_here(users, &user_file)?;
         diff.show(&found)
     })?;
     diff.end(typed, program)
@@ -97,6 +105,10 @@ struct Diff {
     listing: Listing,
     /// The users that rows are about, by sequence number.
     seen: RoaringBitmap,
+    /// The hashes of the emails by which rows name users, with whether no userName is the email.
+    emails: HashMap<u64, bool>,
+    /// Users that rows seem to be about, but by an email that is not the userName.
+    named_otherwise: u64,
     count: u64,
     needs_import: bool,
     /// Rows that could not be read or applied.
@@ -257,21 +269,36 @@ impl Diff {
     }
 
     /// The users of a page that no row was about.
-    fn only_here(&mut self, users: &[Value]) -> Result<Vec<Value>, Failure> {
+    fn only_here(&mut self, users: &[Value], user_file: &UserFile) -> Result<Vec<Value>, Failure> {
         let mut found = Vec::new();
         for user in users {
             let id = user["id"].as_str().and_then(UserId::parse);
             let is_seen = id.is_none_or(|id| self.seen.contains(id.sequence()));
-            if !is_seen && is_active(user) {
+            if is_seen {
+                continue;
+            }
+            let is_named_otherwise = self.is_named_otherwise(user, user_file);
+            self.named_otherwise += u64::from(is_named_otherwise);
+            if is_active(user) {
                 let name = text_of(user, "userName");
                 // A refused row may have been about this user.
-                if self.refused == 0 {
+                if self.refused == 0 && !is_named_otherwise {
                     self.statuses.note(false, &text_of(user, "id"))?;
                 }
                 found.push(difference(&Value::Null, &name, "not there"));
             }
         }
         Ok(found)
+    }
+
+    /// Whether a row has an email of a user whom it does not name. An inactive user may have left
+    /// the email to another one, whom the row names.
+    fn is_named_otherwise(&self, user: &Value, user_file: &UserFile) -> bool {
+        elements(&user["emails"]).iter().any(|email| {
+            let email = user_file.by_name(&text_of(email, "value"));
+            let is_absent = self.emails.get(&email);
+            is_absent.is_some_and(|is_absent| *is_absent || is_active(user))
+        })
     }
 
     fn show(&mut self, found: &[Value]) -> Result<(), Failure> {
@@ -282,11 +309,19 @@ impl Diff {
         self.listing.page(found)
     }
 
-    fn end(self, typed: &args::Diff, program: &str) -> Result<(), Failure> {
+    fn end(mut self, typed: &args::Diff, program: &str) -> Result<(), Failure> {
         self.listing.end()?;
         if self.count == 0 {
             output::say("the directory matches the file");
             return self.statuses.say(typed, program);
+        }
+        if self.named_otherwise > 0 {
+            self.needs_import = false;
+            output::say(&format!(
+                "{} with another userName than the email by which the file names them: add a \
+                 column userName or id before you import it or deactivate them",
+                output::counted(self.named_otherwise, "user")
+            ));
         }
         if self.needs_import || !self.statuses.is_empty() {
             output::say(if self.refused == 0 {

@@ -211,11 +211,16 @@ impl UserFile {
         }
     }
 
+    /// Whether the rows name users by email.
+    pub(super) fn is_named_by_email(&self) -> bool {
+        matches!(&self.format, RowFormat::Csv { columns, .. } if columns.is_named_by_email())
+    }
+
     fn by_id(&self, id: &str) -> u64 {
         self.hasher.hash_one(("id", id))
     }
 
-    fn by_name(&self, name: &str) -> u64 {
+    pub(super) fn by_name(&self, name: &str) -> u64 {
         self.hasher.hash_one(("userName", fold(name)))
     }
 
