@@ -383,8 +383,10 @@ impl Api {
 
     fn break_off(&self, admission: &Admission, problem: Problem) -> Answer {
         let (route, method) = (admission.route().path, admission.method());
-        self.metrics.answered(route, method, problem.status);
+        let real = problem.status;
         let problem = admission.told(problem);
+        self.metrics
+            .answered_in_place_of(real, route, method, problem.status);
         if let Some(principal) = admission.principal() {
             let refused = Refused::admitted(admission, &[]);
             self.note_refusal(principal, &refused, &problem);

@@ -107,7 +107,8 @@ impl<'a> Connection<'a> {
         let now = Monotonic::now();
         self.slot.set_idle(now);
         if self.is_last(now) && self.is_between() {
-            return self.linger();
+            // What has arrived meanwhile is still read and answered.
+            self.slot.end_reading();
         }
         let (next, began) = self.next_request(now);
         self.slot.set_reading(began);

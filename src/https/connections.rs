@@ -77,6 +77,16 @@ impl Connections {
         self.lock().evict_stranger();
     }
 
+    /// Ends another connection than this new one, to get its thread back.
+    pub(super) fn make_room_for(&self, newcomer: &Slot) {
+        let mut slots = self.lock();
+        let entered = slots.by_number.remove(&newcomer.number);
+        let _ = slots.evict_stranger() || slots.evict_longest_idle(Monotonic::now());
+        slots
+            .by_number
+            .extend(entered.map(|slot| (slot.number, slot)));
+    }
+
     /// Ends every connection that has nothing to do. A request that has arrived meanwhile is still
     /// read and answered: if its socket were cut, it would be carried out and its answer lost.
     pub(super) fn end_idle(&self) {
@@ -96,7 +106,11 @@ impl Connections {
                 && !state.is_at_work()
                 && !is_good(token)
             {
-                slot.end_reading();
+                if state.is_writing() {
+                    slot.end_after_answer();
+                } else {
+                    slot.end_reading();
+                }
             }
         }
     }

@@ -188,7 +188,7 @@ fn welcome(
             drop(leaving);
         })
     };
-    let end_one = || shared.connections.evict_stranger();
+    let end_one = || shared.connections.make_room_for(&slot);
     workers.submit(job, end_one).map_err(|why| {
         shared.connections.leave(&slot);
         format!("a connection was refused: {why}")

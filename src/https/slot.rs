@@ -47,6 +47,11 @@ impl State {
         matches!(self.doing, Doing::AtWork)
     }
 
+    /// Whether an answer is being sent, or its client is given time to read it.
+    pub(super) fn is_writing(&self) -> bool {
+        matches!(self.doing, Doing::Writing(_))
+    }
+
     pub(super) fn idle_since(&self) -> Option<Monotonic> {
         match self.doing {
             Doing::Idle(since) => Some(since),
@@ -168,6 +173,12 @@ impl Slot {
     /// Makes the worker's next read or write fail. The connection may be gone already.
     fn end(&self) {
         let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
+    /// Ends the connection once its answer is sent. What the client still sends is taken until
+    /// then: a reset would meet the answer.
+    pub(super) fn end_after_answer(&self) {
+        self.ending.store(true, Ordering::SeqCst);
     }
 
     /// Wakes a worker that waits for a request. A request that has arrived already is still read

@@ -109,7 +109,7 @@ impl Server {
         self.socket.closing.store(true, Ordering::SeqCst);
         wake_workers(&self.socket.servers().newest);
         if self.ended.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
-            log::warn!("a command at the local socket did not read its answer in time");
+            log::warn!("a request at the local socket was not finished in time");
             let _ = fs::remove_file(&self.socket.path);
             return;
         }

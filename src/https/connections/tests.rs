@@ -236,9 +236,39 @@ fn whose_token_is_no_longer_good_is_ended_unless_it_is_at_work() {
     other.set_token(&good);
     awaited.set_reading(Monotonic::now());
     assert!(busy.begin_work());
+    let (server, _e) = pair(&listener);
+    let told = connections.enter(Arc::clone(&server), peer).expect("room");
+    told.set_token(&revoked);
+    told.set_writing(Monotonic::now());
     connections.end_tokens(|token| token.id != revoked.id);
-    let ended = [&idle, &awaited, &busy, &other].map(|slot| slot.is_ending());
-    assert_eq!(ended, [true, true, false, false]);
+    let ended = [&idle, &awaited, &told, &busy, &other].map(|slot| slot.is_ending());
+    assert_eq!(ended, [true, true, true, false, false]);
+    // What its client still sends with a refused request is taken: a reset would meet the answer.
+    server.set_nonblocking(true).expect("set");
+    let nothing_yet = server.peek(&mut [0]).expect_err("it has not ended");
+    assert_eq!(nothing_yet.kind(), std::io::ErrorKind::WouldBlock);
+}
+
+/// Where the system refuses a thread, only the one of another connection helps.
+#[test]
+fn a_newcomer_without_a_thread_pushes_out_another_and_not_itself() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let connections = Connections::new(limits::CONNECTIONS_MAX);
+    let enter = || {
+        let (server, client) = pair(&listener);
+        let here = "192.0.2.1".parse().expect("an address");
+        (connections.enter(server, here).expect("room"), client)
+    };
+    let (known, _known) = enter();
+    known.set_token(&token("idp"));
+    known.set_idle(Monotonic::now());
+    let (newcomer, mut waits) = enter();
+    connections.make_room_for(&newcomer);
+    assert!(known.is_ending() && is_open(&mut waits));
+    // It is still entered, so that it can make room for the next.
+    let (next, mut after) = enter();
+    connections.make_room_for(&next);
+    assert!(!is_open(&mut waits) && is_open(&mut after));
 }
 
 #[test]
