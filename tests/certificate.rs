@@ -233,6 +233,9 @@ fn what_is_not_of_its_kind_is_to_be_moved_away() {
             let asked = cli_in(&kept, &["cert", "install", chain, "--key", key]);
             let told = format!("hint: move away {}", path.display());
             assert!(asked.stderr.contains(&told), "{asked:?}");
+            // What was typed is somebody else's.
+            let asked = cli_in(&kept, &["cert", "install", "/etc", "--key", key]);
+            assert!(!asked.stderr.contains("move away"), "{asked:?}");
         }
         let refused = cli_in(&kept, &["serve", "--listen", "127.0.0.1:0"]);
         assert_eq!(refused.status, Some(78), "{refused:?}");

@@ -78,8 +78,9 @@ pub(super) fn undo(api: &Api, admission: &Admission, _: &Administrator, body: &[
     let page = api
         .directory
         .undo(&selection, manner, after, &admission.caller());
-    let page = page.map_err(|error| match (error, &selection) {
-        (directory::Error::NotFound, ToUndo::Change(sequence)) => no_change(*sequence),
+    let named = wanted["change"].as_u64().or(wanted["since"].as_u64());
+    let page = page.map_err(|error| match (error, named) {
+        (directory::Error::NotFound, Some(sequence)) => no_change(sequence),
         (error, _) => error.into(),
     })?;
     let users = page.undone.into_iter();

@@ -117,7 +117,7 @@ impl Cell {
     }
 
     /// [`Self::reload`] if the customer's files have changed since they were last read, or could
-    /// not be read then. `None` also for what [`Self::last_load_error`] said already.
+    /// not be read then. `None` also for the reason that the last reading has found already.
     pub fn reload_if_changed(&self, now: Instant) -> Option<Result<Summary, Error>> {
         let mut seen = self.seen();
         let stamps = self.source.stamps();

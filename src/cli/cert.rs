@@ -45,7 +45,7 @@ pub(super) fn run(config: &config::Serve, command: Cert, program: &str) -> Resul
             let names = Names::exactly(&names);
             let directory = certificate::directory(data_dir);
             let request = certificate::request(&directory, &names);
-            let request = request.map_err(|error| failure(&error))?;
+            let request = request.map_err(|error| failure(&error, &directory))?;
             // A request can be made before the first start.
             let installation = installation(data_dir).unwrap_or_default();
             if let Some(url) = base_url(&installation, config)
@@ -107,8 +107,8 @@ fn install(config: &config::Serve, chain: &Path, key: Option<&Path>) -> Result<(
     let base_url = base_url(&installation(data_dir)?, config);
     let host = base_url.as_ref().map(BaseUrl::host);
     let now = SystemClock.now();
-    let installed =
-        certificate::install(&directory, chain, key, host, now).map_err(|error| failure(&error))?;
+    let installed = certificate::install(&directory, chain, key, host, now)
+        .map_err(|error| failure(&error, &directory))?;
     output::say(&format!(
         "installed: for {}, until {}",
         installed.names.join(", "),
@@ -237,7 +237,7 @@ fn show_served(certificate: &Value) -> Result<(), Failure> {
     Ok(())
 }
 
-fn failure(error: &certificate::Error) -> Failure {
+fn failure(error: &certificate::Error, directory: &Path) -> Failure {
     let code = match error {
         certificate::Error::Io(_, error) if error.kind() == ErrorKind::PermissionDenied => {
             status::PERMISSION
@@ -255,7 +255,9 @@ fn failure(error: &certificate::Error) -> Failure {
             failure.hint(fix_no_names(host))
         }
         certificate::Error::Elsewhere { host, .. } => failure.hint(fix_names(host)),
-        certificate::Error::Io(path, io) if is_of_another_kind(io) => {
+        certificate::Error::Io(path, io)
+            if path.starts_with(directory) && is_of_another_kind(io) =>
+        {
             let path = match io.kind() {
                 ErrorKind::NotADirectory if !path.is_file() => files::directory_of(path),
                 _ => path,

@@ -21,8 +21,8 @@ pub(super) fn each(
     go_through(names, what, program, &[status::REFUSED], act)
 }
 
-/// [`each`], which also goes on after a server has answered that its disk fails: for what takes
-/// effect all the same.
+/// [`each`], which also goes on after a failure of the server's disk: for what takes effect all the
+/// same. Without a server any more, the rest fails at once.
 pub(super) fn each_despite_the_disk(
     names: &[String],
     what: &str,
@@ -70,7 +70,12 @@ fn go_through(
     if failed == 0 {
         return Ok(());
     }
-    let what = format!("{failed} of {} {what}", names.len());
+    let doubt = if code == status::IO {
+        ", or that is not on disk yet"
+    } else {
+        ""
+    };
+    let what = format!("{failed} of {} {what}{doubt}", names.len());
     Err(Failure::new(code, what))
 }
 
@@ -200,8 +205,12 @@ mod tests {
                 each_despite_the_disk(names, "were not done", "golinks-scim", act)
             })
         };
-        for code in [status::REFUSED, status::IO] {
-            assert_eq!(tried(code), (3, code, "2 of 3 were not done".to_owned()));
+        for (code, doubt) in [
+            (status::REFUSED, ""),
+            (status::IO, ", or that is not on disk yet"),
+        ] {
+            let told = format!("2 of 3 were not done{doubt}");
+            assert_eq!(tried(code), (3, code, told));
         }
         assert_eq!(tried(status::UNAVAILABLE).0, 1);
     }

@@ -76,7 +76,7 @@ pub(super) fn run(client: &mut Client, command: Token, program: &str) -> Result<
         Token::Revoke { names, output } => {
             let mut report = Report::new(output.output);
             // The server refuses a token from then on, even if it cannot write that down.
-            let what = "tokens were not revoked, or that is not on disk yet";
+            let what = "tokens were not revoked";
             let outcome = each_despite_the_disk(&names, what, program, |name| {
                 revoke(client, name, names.len() > 1, &mut report)
             });

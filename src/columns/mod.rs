@@ -199,9 +199,12 @@ pub fn is_reason(name: &str) -> bool {
     names::folded(name) == names::folded(REASON)
 }
 
-/// Whether a column of this name holds `active`.
+/// Whether a column of this name holds `active`, or seems to, such as `Employment status`.
 pub fn is_status(name: &str) -> bool {
-    target(name).is_ok_and(|target| row::is_active(&target))
+    match target(name) {
+        Ok(target) => row::is_active(&target),
+        Err(_) => names::folded(name).contains("status"),
+    }
 }
 
 fn wrong(detail: String) -> Error {

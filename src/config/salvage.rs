@@ -7,7 +7,7 @@ use toml::de::DeTable;
 
 use super::file;
 use super::origin::{Given, Origin};
-use super::settings::{self, Key};
+use super::settings::Key;
 
 /// What a file says of the data directory.
 pub(super) enum Salvaged {
@@ -34,11 +34,11 @@ pub(super) fn data_dir(path: &Path) -> Salvaged {
     let found = entries.find(|(key, _)| key.get_ref() == name);
     let Some((key, value)) = found else {
         // This setting's name is easily taken for that of the data directory.
-        let is_no_switch = table.get_ref().iter().any(|(key, value)| {
-            key.get_ref() == Key::Directory.setting().name
-                && file::plain(value).is_none_or(|text| settings::switch(&text).is_err())
-        });
-        return if others.contains("dir") || is_no_switch {
+        let directory = Key::Directory.setting().name;
+        let is_path = words
+            .lines()
+            .any(|line| line.trim_start().starts_with(directory) && line.contains('/'));
+        return if others.contains("dir") || is_path {
             Salvaged::Ambiguous
         } else {
             Salvaged::Absent

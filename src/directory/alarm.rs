@@ -103,11 +103,13 @@ impl AlarmState {
         let by = token.map_or_else(String::new, |id| format!(" --token {id}"));
         // Not "1h": that would count from the moment it is typed, which may be the next morning. A
         // time selects others, too, or not all of them, if the clock was set meanwhile.
-        let (first, began) = (self.first, self.began);
-        let since = first.map_or_else(|| began.to_string(), |first| first.to_string());
+        let since = match (self.first, self.began) {
+            (Some(first), _) => format!("--from {first}"),
+            (None, began) => format!("--since {began}"),
+        };
         Fix::of(format!(
             "see who: {{program}} user list --inactive; if it was a mistake, stop it in the \
-             identity provider, then: {{program}} user undo --since {since}{by} --dry-run"
+             identity provider, then: {{program}} user undo {since}{by} --dry-run"
         ))
     }
 }

@@ -269,7 +269,7 @@ impl Directory {
     pub fn look_at_alarm(&self, thresholds: Thresholds) -> AlarmState {
         let (mut state, transition) = self.alarm.look(&self.readings(thresholds));
         if state.raised.is_some() && self.alarm.take_first_due() {
-            let first = self.first_of_deactivations(state.deactivations);
+            let first = self.first_of_deactivations(&state);
             state.first = self.alarm.note_first(first);
         }
         match transition {
@@ -282,25 +282,36 @@ impl Directory {
         state
     }
 
-    /// The change that was the first of so many deactivations, counted back from the newest; `None`
-    /// if it is not among the newest [`limits::ALARM_ROWS_MAX`] rows.
-    fn first_of_deactivations(&self, count: u64) -> Option<u64> {
-        let snapshot = self.store.snapshot().ok()?;
-        let (mut rows, mut left, mut first) = (0, count, None);
-        let read = snapshot.audits_before(u64::MAX, |sequence, row| {
-            rows += 1;
-            if audit::deactivated_by(row).is_some() {
-                left = left.saturating_sub(1);
-            }
-            if left == 0 {
-                first = Some(sequence);
-            }
-            if left == 0 || rows == limits::ALARM_ROWS_MAX {
-                return ControlFlow::Break(());
-            }
-            ControlFlow::Continue(())
-        });
-        read.ok().and(first)
+    /// The change that was the first of the deactivations, counted back from the newest; `None` if
+    /// it is not among the newest [`limits::ALARM_ROWS_MAX`] rows. Some may have been written that
+    /// are not counted yet, so those before it that are not older by the clock belong to it, too.
+    fn first_of_deactivations(&self, state: &AlarmState) -> Option<u64> {
+        let (began, now) = (state.began, self.clock.now());
+        let (mut rows, mut left, mut first) = (0, state.deactivations, None);
+        let read = self
+            .store
+            .snapshot()
+            .ok()?
+            .audits_before(u64::MAX, |sequence, row| {
+                rows += 1;
+                let is_of_it = left > 0
+                    || audit::time_of(row).is_some_and(|time| (began..=now).contains(&time));
+                match audit::deactivated_by(row) {
+                    Some(_) if is_of_it => {
+                        left = left.saturating_sub(1);
+                        first = Some(sequence);
+                    }
+                    Some(_) => return ControlFlow::Break(()),
+                    None => {}
+                }
+                if rows < limits::ALARM_ROWS_MAX {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
+            });
+        read.ok()?;
+        first.filter(|_| left == 0)
     }
 
     fn readings(&self, thresholds: Thresholds) -> Readings {

@@ -137,7 +137,7 @@ pub struct UndoPage {
 
 impl Directory {
     /// Undoes changes of a slice of the users after the sequence `after`. [`Error::NotFound`] if
-    /// the one change that was named is not a change of a user.
+    /// the one change that was named is not a change of a user, or is none yet.
     pub fn undo(
         &self,
         selection: &ToUndo,

@@ -65,7 +65,12 @@ pub(super) fn gather(
         ToUndo::Since {
             since: Beginning::Change(sequence),
             ..
-        } => *sequence,
+        } => {
+            if *sequence >= snapshot.audit_extent()?.next {
+                return Err(Error::NotFound);
+            }
+            *sequence
+        }
         ToUndo::Since {
             since: Beginning::Moment(since),
             ..

@@ -252,9 +252,10 @@ fn very_many_deactivations() {
     );
     let fix = fix.as_str().expect("text");
     assert_eq!(fix.matches(&program).count(), 2, "{fix}");
-    let since = fix.split(" user undo --since ").nth(1);
-    let since = since.and_then(|it| it.strip_suffix(" --dry-run"));
-    let words = ["user", "undo", "--since", since.expect("a moment")];
+    let beginning = fix.split(" user undo ").nth(1);
+    let beginning = beginning.and_then(|it| it.strip_suffix(" --dry-run"));
+    let words = beginning.expect("a command").split(' ');
+    let words: Vec<&str> = ["user", "undo"].into_iter().chain(words).collect();
     let undone = server.cli(&words);
     assert_eq!(undone.status, Some(0), "{undone:?}");
 }

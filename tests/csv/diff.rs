@@ -239,6 +239,13 @@ fn an_ignored_status_is_no_claim() {
     ] {
         check(&desk.diff(name, &["--ignore", column]), 0, &[same]);
     }
+    // So is one that seems to be a status.
+    desk.write(
+        "odd.csv",
+        "userName,Employment status\nstays@x,in\nleft@x,out\n",
+    );
+    let ignored = desk.diff("odd.csv", &["--ignore", "Employment status"]);
+    check(&ignored, 0, &[same]);
     // Other columns can be ignored, and then the users in the file still count as active.
     desk.write("plain.csv", "userName,Badge\nstays@x,1\nleft@x,2\n");
     let told = desk.diff("plain.csv", &["--ignore", "Badge"]);
@@ -297,4 +304,13 @@ fn users_with_another_name_than_their_email_are_no_leavers() {
     let told = desk.diff("hr.csv", &[]);
     check(&told, 1, &["user import", "user deactivate 0"]);
     assert!(!told.stderr.contains("another userName"), "{told:?}");
+    // Nor does a second account with the same email, which stays.
+    desk.write("second.csv", "userName,Email\nadmin-boss,boss@x\n");
+    check(&desk.import("second.csv", &[]), 0, &["1 created"]);
+    desk.write("hr.csv", "Email,Title\nboss@x,CEO\njane,\nleft@x,\n");
+    let told = desk.diff("hr.csv", &[]);
+    check(&told, 1, &["admin-boss", "user import "]);
+    for words in ["another userName", "user deactivate"] {
+        assert!(!told.stderr.contains(words), "{words}: {told:?}");
+    }
 }

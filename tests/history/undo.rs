@@ -199,12 +199,19 @@ fn one_change_is_taken_back_unless_another_came_after_it() {
     assert!(gone.stdout.contains("was deleted since"), "{gone:?}");
 
     // The first is a change, but not of a user; the second does not exist.
-    for number in ["1", "99999"] {
-        let none = undo(&talk, &[number]);
+    for named in [&["1"][..], &["99999"], &["--from", "99999"]] {
+        let none = undo(&talk, named);
         assert_eq!(none.status, Some(1), "{none:?}");
         assert!(none.stderr.contains("there is no change"), "{none:?}");
     }
-    for bad in [&["--since", "tomorrow"][..], &[], &["1", "--token", "x"]] {
+    for bad in [
+        &["--since", "tomorrow"][..],
+        &["--since", "30"],
+        &["--from", "2", "--since", "1h"],
+        &["1", "--from", "2"],
+        &[],
+        &["1", "--token", "x"],
+    ] {
         assert_eq!(undo(&talk, bad).status, Some(64), "{bad:?}");
     }
 }

@@ -131,7 +131,7 @@ fn its_undo_begins_with_the_first_of_them_whatever_the_clock_said() {
     }
     assert_eq!(here.logs().len(), 1);
     let warned = here.warned("deactivations");
-    let since = warned[0].split("user undo --since ").nth(1);
+    let since = warned[0].split("user undo --from ").nth(1);
     let since = since.and_then(|it| it.split(' ').next()?.parse::<u64>().ok());
     let undo = json!({"since": since.expect("a change"), "dryRun": true});
     let undone = here.json("POST", "/admin/undo", &undo);

@@ -80,14 +80,14 @@ fn very_many_deactivations_are_done_and_told_of() {
     let by = log.split("60 by token:").nth(1).expect("the alarm");
     let id = by.split(':').next().expect("an id");
     // A change instead of `1h`, since the line may be read the next morning.
-    let since = log.split("golinks-scim user undo --since ").nth(1);
+    let since = log.split("golinks-scim user undo --from ").nth(1);
     let (since, rest) = since.and_then(|it| it.split_once(' ')).expect("a command");
     assert!(since.parse::<u64>().is_ok(), "{since}");
     assert!(
         rest.starts_with(&format!("--token {id} --dry-run")),
         "{log}"
     );
-    let undo = ["user", "undo", "--since", since, "--token", id, "--dry-run"];
+    let undo = ["user", "undo", "--from", since, "--token", id, "--dry-run"];
     let told = talk.server.cli(&undo);
     // Two of them are deletions, which are done again in another way.
     assert_eq!(told.status, Some(1), "{told:?}");

@@ -77,7 +77,8 @@ pub(super) fn run(config: &config::Serve, file: &Path, program: &str) -> Result<
 /// Makes the data directory: on a new machine there is nothing yet. One that is away, such as on a
 /// disk that is not mounted, is not replaced by a new one.
 fn make_data_dir(data_dir: &Path, store: &Path) -> Result<(), Failure> {
-    if let Some(link) = [data_dir, store].into_iter().find(|it| files::is_away(it)) {
+    let mut places = data_dir.ancestors().chain([store]);
+    if let Some(link) = places.find(|it| files::is_away(it)) {
         return Err(from_local(local::Error::Away(link.to_owned())));
     }
     files::make_directory(data_dir).map_err(|error| match error.kind() {

@@ -176,17 +176,21 @@ Attributes get the values that they had before. To undo a creation, the user is 
 deletion is not undone, but the user can be created again: golinks-scim manual history. An \
 attribute that another change has changed since is refused, and its user is left alone.";
 
-const UNDO_USAGE: &str = "golinks-scim user undo [OPTIONS] <CHANGE | --since <TIME|CHANGE>>";
+const UNDO_USAGE: &str =
+    "golinks-scim user undo [OPTIONS] <CHANGE | --since <TIME> | --from <CHANGE>>";
 
 #[derive(ClapArgs)]
 pub(in crate::cli) struct Undo {
     /// The number of the change in `user history` or `audit list`
-    #[arg(required_unless_present = "since", conflicts_with = "since", value_parser = change)]
+    #[arg(required_unless_present_any = ["since", "from"], value_parser = change)]
+    #[arg(conflicts_with_all = ["since", "from"])]
     pub(super) change: Option<u64>,
-    /// All changes since then: 2026-11-25T08:30:00Z, 2026-11-25, or how long ago, such as 2h; or all
-    /// from the change of this number on
-    #[arg(long, value_name = "TIME|CHANGE")]
+    /// All changes since then: 2026-11-25T08:30:00Z, 2026-11-25, or how long ago, such as 2h
+    #[arg(long, value_name = "TIME")]
     pub(super) since: Option<String>,
+    /// All changes from the one of this number on
+    #[arg(long, value_name = "CHANGE", value_parser = change, conflicts_with = "since")]
+    pub(super) from: Option<u64>,
     /// Only changes by this token: its name or id
     #[arg(long, value_name = "NAME", conflicts_with = "change", value_parser = given)]
     pub(super) token: Option<String>,

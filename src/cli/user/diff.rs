@@ -89,7 +89,11 @@ pub(super) fn run(
         let what = format!("{file}: there are no rows: nothing to compare with");
         return Err(Failure::new(status::DATA, what));
     }
-    let query = "&attributes=userName,active,emails";
+    let query = if user_file.is_named_by_email() {
+        "&attributes=userName,active,emails"
+    } else {
+        "&attributes=userName,active"
+    };
     each_page(client, query, usize::MAX, |users| {
         let found = diff.only_here(users, &user_file)?;
         diff.show(&found)
@@ -277,12 +281,12 @@ impl Diff {
             if is_seen {
                 continue;
             }
-            let is_named_otherwise = self.is_named_otherwise(user, user_file);
-            self.named_otherwise += u64::from(is_named_otherwise);
+            let by_email = self.is_named_by_email_alone(user, user_file);
+            self.named_otherwise += u64::from(by_email == Some(true));
             if is_active(user) {
                 let name = text_of(user, "userName");
                 // A refused row may have been about this user.
-                if self.refused == 0 && !is_named_otherwise {
+                if self.refused == 0 && by_email.is_none() {
                     self.statuses.note(false, &text_of(user, "id"))?;
                 }
                 found.push(difference(&Value::Null, &name, "not there"));
@@ -291,14 +295,15 @@ impl Diff {
         Ok(found)
     }
 
-    /// Whether a row has an email of a user whom it does not name. An inactive user may have left
-    /// the email to another one, whom the row names.
-    fn is_named_otherwise(&self, user: &Value, user_file: &UserFile) -> bool {
-        elements(&user["emails"]).iter().any(|email| {
+    /// Whether a row that has an email of this user has found nobody; `None` if there is no such row.
+    /// Where it has found somebody, the email is shared, as by a second account.
+    fn is_named_by_email_alone(&self, user: &Value, user_file: &UserFile) -> Option<bool> {
+        let emails = elements(&user["emails"]).iter();
+        let rows = emails.filter_map(|email| {
             let email = user_file.by_name(&text_of(email, "value"));
-            let is_absent = self.emails.get(&email);
-            is_absent.is_some_and(|is_absent| *is_absent || is_active(user))
-        })
+            self.emails.get(&email).copied()
+        });
+        rows.max()
     }
 
     fn show(&mut self, found: &[Value]) -> Result<(), Failure> {

@@ -38,8 +38,8 @@ struct Counts {
 pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<(), Failure> {
     let mut body = first_body(typed)?;
     let format = typed.output.output;
-    // As a table, a real run with --since lists only the refused users; otherwise all are listed.
-    let is_brief = typed.since.is_some() && !typed.dry_run && format == Format::Table;
+    // As a table, a real run about many changes lists only the refused users; otherwise all are listed.
+    let is_brief = typed.change.is_none() && !typed.dry_run && format == Format::Table;
     let mut listing = Listing::new(format, COLUMNS);
     let mut counts = Counts::default();
     loop {
@@ -97,25 +97,34 @@ fn first_body(typed: &Undo) -> Result<Value, Failure> {
     }
     if let Some(since) = &typed.since {
         body["since"] = beginning(since)?;
-        body["token"] = json!(typed.token);
     }
+    if let Some(change) = typed.from {
+        body["since"] = json!(change);
+    }
+    body["token"] = json!(typed.token);
     Ok(body)
 }
 
-/// Where the changes to undo begin: the number of a change, or a moment.
+/// The moment at which the changes to undo begin.
 fn beginning(since: &str) -> Result<Value, Failure> {
-    if let Ok(change) = since.parse::<u64>() {
-        return Ok(json!(change));
-    }
     let now = SystemClock.now();
     let moment = moment(since, now)?;
     if moment > now {
         let what = format!("--since {since} is in the future: nothing has changed since then");
-        let hint = "name the moment from which on changes are to be undone, or the number of the \
-                    first change";
+        let hint = "name the moment from which on changes are to be undone, or with --from the first \
+                    change";
         return Err(Failure::new(status::USAGE, what).hint(hint));
     }
     Ok(json!(moment.to_string()))
+}
+
+/// The option that continues a request. A time is absolute in it, since one counted from now would
+/// be a different one by then.
+fn continuing(body: &Value) -> String {
+    match &body["since"] {
+        Value::Number(change) => format!("--from {change}"),
+        _ => format!("--since {}", text_of(body, "since")),
+    }
 }
 
 /// The failure to list users; `body` is the request for the next ones.
@@ -138,17 +147,13 @@ fn not_listed(failure: Failure, typed: &Undo, counts: &Counts, body: &Value) -> 
     }
 }
 
-/// Adds to a failure midway how to continue. The time is absolute, since one counted from now would
-/// be a different one by then.
+/// Adds to a failure midway how to continue.
 fn to_go_on(failure: Failure, body: &Value, is_rehearsal: bool) -> Failure {
-    let since = match &body["since"] {
-        Value::Number(change) => change.to_string(),
-        _ => text_of(body, "since"),
-    };
     failure.hint(if is_rehearsal {
         "nothing was changed: run it again".to_owned()
     } else {
-        format!("run it again with --since {since}: users already changed back are left alone")
+        let since = continuing(body);
+        format!("run it again with {since}: users already changed back are left alone")
     })
 }
 
@@ -179,17 +184,13 @@ impl Counts {
         self.done() == 0
     }
 
-    /// Reports progress after a slice, with the `--since` that continues if somebody ends the
-    /// command. It is absolute, since a time counted from now would be a different one by then.
+    /// Reports progress after a slice, with the option that continues if somebody ends the command.
     fn tell_so_far(&self, before: u64, body: &Value) {
         let done = self.done();
         if std::io::stderr().is_terminal() || before / PROGRESS_EVERY < done / PROGRESS_EVERY {
-            let since = match &body["since"] {
-                Value::Number(change) => change.to_string(),
-                _ => text_of(body, "since"),
-            };
+            let since = continuing(body);
             let users = output::counted(done, "user");
-            output::say(&format!("{users} so far; to go on later: --since {since}"));
+            output::say(&format!("{users} so far; to go on later: {since}"));
         }
     }
 
@@ -213,7 +214,7 @@ impl Counts {
     /// Says that users created since then are deactivated too, which may surprise somebody who
     /// undoes deactivations.
     fn tell_of_created(&self, typed: &Undo) {
-        if self.created == 0 || typed.since.is_none() {
+        if self.created == 0 || typed.change.is_some() {
             return;
         }
         let (were, are) = match (self.created, typed.dry_run) {
