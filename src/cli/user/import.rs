@@ -223,9 +223,11 @@ impl<'a> Import<'a> {
             self.created, self.updated, self.unchanged, self.refused
         ));
         if self.created + self.updated > 0 && !self.typed.dry_run {
+            // The clock may have been set back meanwhile.
+            let begun = self.begun.min(SystemClock.now());
             output::say(&format!(
-                "to undo it, and whatever else was changed since: {} user undo --since {}",
-                self.program, self.begun
+                "to undo it, and whatever else was changed since: {} user undo --since {begun}",
+                self.program
             ));
         }
     }

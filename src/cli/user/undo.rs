@@ -38,7 +38,8 @@ struct Counts {
 pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<(), Failure> {
     let mut body = first_body(typed)?;
     let format = typed.output.output;
-    // As a table, a real run about many changes lists only the refused users; otherwise all are listed.
+    // As a table, a real run about many changes lists only the refused users; otherwise all are
+    // listed.
     let is_brief = typed.change.is_none() && !typed.dry_run && format == Format::Table;
     let mut listing = Listing::new(format, COLUMNS);
     let mut counts = Counts::default();
