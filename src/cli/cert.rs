@@ -256,7 +256,7 @@ fn failure(error: &certificate::Error, directory: &Path) -> Failure {
         }
         certificate::Error::Elsewhere { host, .. } => failure.hint(fix_names(host)),
         certificate::Error::Io(path, io)
-            if path.starts_with(directory) && is_of_another_kind(io) =>
+            if path.starts_with(directory) && is_of_another_kind(io, path == directory) =>
         {
             let path = match io.kind() {
                 ErrorKind::NotADirectory if !path.is_file() => files::directory_of(path),
@@ -269,11 +269,11 @@ fn failure(error: &certificate::Error, directory: &Path) -> Failure {
 }
 
 /// Whether there is a directory in the place of a file, or a file in that of a directory.
-fn is_of_another_kind(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::IsADirectory | ErrorKind::NotADirectory
-    )
+fn is_of_another_kind(error: &io::Error, is_the_directory: bool) -> bool {
+    match error.kind() {
+        ErrorKind::IsADirectory => !is_the_directory,
+        kind => kind == ErrorKind::NotADirectory,
+    }
 }
 
 #[cfg(test)]

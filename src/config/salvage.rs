@@ -37,7 +37,12 @@ pub(super) fn data_dir(path: &Path) -> Salvaged {
         let directory = Key::Directory.setting().name;
         let is_path = words
             .lines()
-            .any(|line| line.trim_start().starts_with(directory) && line.contains('/'));
+            .filter(|line| line.trim_start().starts_with(directory))
+            .any(|line| {
+                line.split('#')
+                    .next()
+                    .is_some_and(|line| line.contains('/'))
+            });
         return if others.contains("dir") || is_path {
             Salvaged::Ambiguous
         } else {

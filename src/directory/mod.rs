@@ -286,7 +286,10 @@ impl Directory {
     /// it is not among the newest [`limits::ALARM_ROWS_MAX`] rows. Some may have been written that
     /// are not counted yet, so those before it that are not older by the clock belong to it, too.
     fn first_of_deactivations(&self, state: &AlarmState) -> Option<u64> {
-        let (began, now) = (state.began, self.clock.now());
+        let now = self.clock.now();
+        // A clock that was behind for one of them must not bring in those of other days.
+        let window = deactivations::WINDOW.as_secs().cast_signed() + deactivations::MARGIN_SECONDS;
+        let began = state.began.max(now.plus_seconds(-window));
         let (mut rows, mut left, mut first) = (0, state.deactivations, None);
         let read = self
             .store

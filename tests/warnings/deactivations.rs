@@ -120,7 +120,11 @@ fn deactivations_before_very_many_other_rows_are_counted_behind_the_start() {
 fn its_undo_begins_with_the_first_of_them_whatever_the_clock_said() {
     let here = Here::open();
     here.move_to(10 * DAY);
-    let ids = users(&here, 60);
+    let ids = users(&here, 61);
+    here.move_to(-DAY);
+    deactivate(&here, &ids[60]);
+    here.move_to(2 * HOUR);
+    let here = here.start_again();
     for (number, id) in ids[..55].iter().enumerate() {
         here.move_to(if (20..23).contains(&number) {
             -10 * DAY

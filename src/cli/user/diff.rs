@@ -42,6 +42,7 @@ pub(super) fn run(
         seen: RoaringBitmap::new(),
         emails: HashMap::new(),
         named_otherwise: 0,
+        sharing: 0,
         count: 0,
         needs_import: false,
         refused: 0,
@@ -113,6 +114,8 @@ struct Diff {
     emails: HashMap<u64, bool>,
     /// Users that rows seem to be about, but by an email that is not the userName.
     named_otherwise: u64,
+    /// Active users whom no row names, and who have the email of somebody whom a row does name.
+    sharing: u64,
     count: u64,
     needs_import: bool,
     /// Rows that could not be read or applied.
@@ -283,6 +286,7 @@ impl Diff {
             }
             let by_email = self.is_named_by_email_alone(user, user_file);
             self.named_otherwise += u64::from(by_email == Some(true));
+            self.sharing += u64::from(by_email == Some(false) && is_active(user));
             if is_active(user) {
                 let name = text_of(user, "userName");
                 // A refused row may have been about this user.
@@ -326,6 +330,13 @@ impl Diff {
                 "{} with another userName than the email by which the file names them: add a \
                  column userName or id before you import it or deactivate them",
                 output::counted(self.named_otherwise, "user")
+            ));
+        }
+        if self.sharing > 0 {
+            output::say(&format!(
+                "{} with the email of somebody else in the file: deactivate them yourself if they \
+                 have left",
+                output::counted(self.sharing, "user")
             ));
         }
         if self.needs_import || !self.statuses.is_empty() {

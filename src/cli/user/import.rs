@@ -52,6 +52,8 @@ pub(super) fn run(
             .collect();
         let mut request = user_file.request(&typed.empty, &rows);
         request["dryRun"] = json!(typed.dry_run);
+        // The clock may have been set back meanwhile.
+        import.begun = import.begun.min(SystemClock.now());
         let mut answer = ask(client, "POST", "/admin/users/import", Some(&request))
             .map_err(|failure| import.broken_off(failure))?;
         let mut answered = rows_of(&mut answer);
@@ -223,11 +225,9 @@ impl<'a> Import<'a> {
             self.created, self.updated, self.unchanged, self.refused
         ));
         if self.created + self.updated > 0 && !self.typed.dry_run {
-            // The clock may have been set back meanwhile.
-            let begun = self.begun.min(SystemClock.now());
             output::say(&format!(
-                "to undo it, and whatever else was changed since: {} user undo --since {begun}",
-                self.program
+                "to undo it, and whatever else was changed since: {} user undo --since {}",
+                self.program, self.begun
             ));
         }
     }

@@ -118,7 +118,7 @@ fn the_data_directory_is_found_in_spite_of_other_mistakes() {
         ("rate_limt = 1\ndirectory = \"off\"", &[], &[], Some("/s")),
         ("rate_limt = 1\ndirectory = on", &[], &[], Some("/s")),
         ("directory = \"yes\"", &[], &[], Some("/s")),
-        ("directory = enabled", &[], &[], Some("/s")),
+        ("directory = enabled # a/b", &[], &[], Some("/s")),
         ("data_dir = \"/d\"\n\"", &[], flag, Some("/f")),
         ("\"", variable, &[], Some("/v")),
         ("data_dir = \"/d\"", rate, &[], Some("/d")),
