@@ -72,7 +72,7 @@ impl Connections {
         }
     }
 
-    /// Ends a connection without a token, to get its descriptor or its thread back.
+    /// Ends a connection without a token, to get its descriptor back.
     pub(super) fn evict_stranger(&self) {
         self.lock().evict_stranger();
     }

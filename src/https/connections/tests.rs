@@ -32,6 +32,16 @@ fn pair(listener: &TcpListener) -> (Arc<TcpStream>, TcpStream) {
     (Arc::new(server), client)
 }
 
+/// A new connection where there is room, all from the same address.
+fn enter_from_one_place(
+    connections: &Connections,
+    listener: &TcpListener,
+) -> (Arc<Slot>, TcpStream) {
+    let (server, client) = pair(listener);
+    let here = "192.0.2.1".parse().expect("an address");
+    (connections.enter(server, here).expect("room"), client)
+}
+
 fn is_open(client: &mut TcpStream) -> bool {
     client.set_nonblocking(true).expect("set");
     !matches!(client.read(&mut [0]), Ok(0))
@@ -121,11 +131,7 @@ fn when_all_places_are_taken_strangers_go_first_and_then_the_longest_idle() {
 fn nothing_is_begun_for_a_stranger_who_was_cut_and_nobody_is_cut_who_has_begun() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
     let connections = Connections::new(limits::CONNECTIONS_MAX);
-    let enter = || {
-        let (server, client) = pair(&listener);
-        let here = "192.0.2.1".parse().expect("an address");
-        (connections.enter(server, here).expect("room"), client)
-    };
+    let enter = || enter_from_one_place(&connections, &listener);
     let (late, _late) = enter();
     connections.evict_stranger();
     // Its request had arrived, with a token.
@@ -254,11 +260,7 @@ fn whose_token_is_no_longer_good_is_ended_unless_it_is_at_work() {
 fn a_newcomer_without_a_thread_pushes_out_another_and_not_itself() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
     let connections = Connections::new(limits::CONNECTIONS_MAX);
-    let enter = || {
-        let (server, client) = pair(&listener);
-        let here = "192.0.2.1".parse().expect("an address");
-        (connections.enter(server, here).expect("room"), client)
-    };
+    let enter = || enter_from_one_place(&connections, &listener);
     let (known, _known) = enter();
     known.set_token(&token("idp"));
     known.set_idle(Monotonic::now());
