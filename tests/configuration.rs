@@ -1,10 +1,12 @@
 //! Configuration and service manager: file, environment and flags, what SIGHUP changes in a
 //! running server, and what a service manager hears and hands over.
 
+use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -278,11 +280,23 @@ struct Manager {
 }
 
 fn listening(path: &Path) -> UnixDatagram {
-    let socket = UnixDatagram::bind(path).expect("bound");
+    listening_at(&SocketAddr::from_pathname(path).expect("a path"))
+}
+
+fn listening_at(address: &SocketAddr) -> UnixDatagram {
+    let socket = UnixDatagram::bind_addr(address).expect("bound");
     socket
         .set_read_timeout(Some(Duration::from_secs(30)))
         .expect("set");
     socket
+}
+
+fn supervised(socket: &OsStr, variables: &[(&str, &str)]) -> Server {
+    Server::start_by(&[], |mut command, _| {
+        command.env("NOTIFY_SOCKET", socket);
+        command.envs(variables.iter().copied());
+        command
+    })
 }
 
 impl Manager {
@@ -290,11 +304,7 @@ impl Manager {
         let folder = tempfile::TempDir::new().expect("a folder");
         let path = folder.path().join("notify");
         let socket = listening(&path);
-        let server = Server::start_by(&[], |mut command, _| {
-            command.env("NOTIFY_SOCKET", &path);
-            command.envs(variables.iter().copied());
-            command
-        });
+        let server = supervised(path.as_os_str(), variables);
         let manager = Self { socket, folder };
         (manager, server)
     }
@@ -330,6 +340,16 @@ fn a_service_manager_hears_of_every_turn() {
     assert!(manager.hears().contains("READY=1"));
     server.stop();
     assert!(manager.hears().contains("STOPPING=1"));
+}
+
+#[test]
+fn a_service_manager_may_have_a_socket_without_a_file() {
+    let name = format!("golinks-scim-test-{}", std::process::id());
+    let socket = listening_at(&SocketAddr::from_abstract_name(&name).expect("a name"));
+    let _server = supervised(format!("@{name}").as_ref(), &[]);
+    let mut message = [0; 512];
+    let length = socket.recv(&mut message).expect("something is told");
+    assert!(message[..length].starts_with(b"READY=1"));
 }
 
 #[test]

@@ -76,14 +76,25 @@ fn somebody_is_found_opened_and_seen_to_change() {
     browser.wait(&settled(Some("42 people")));
     assert_eq!(browser.text("document.title"), "Team Directory");
 
+    // Somebody of whom no status is known is with the inactive.
+    let removal = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": [{"op": "remove", "path": "active"}],
+    });
+    let target = format!("/Users/{id}");
+    visit.talk.json("PATCH", &target, Some(&removal), 200);
+    browser.click("input[value=inactive]");
+    browser.wait(
+        "document.querySelector('.row .email')?.textContent === 'jane.doe@example.com' && \
+         document.querySelector('.row .status').textContent === 'Inactive'",
+    );
+
     // The person who is open is deleted.
     visit.open(&format!("/directory/#/person/{id}"));
     visit.sign_in();
     browser.wait("document.querySelector('#panel h2').textContent === 'Jane Doe'");
     visit.assert_clean();
-    visit
-        .talk
-        .json("DELETE", &format!("/Users/{id}"), None, 204);
+    visit.talk.json("DELETE", &target, None, 204);
     browser.wait("document.querySelector('#panel h2').textContent === 'There is no such person'");
     browser.log("browser"); // the browser itself tells of the 404
     browser.click("#sign-out");

@@ -161,11 +161,14 @@ fn tokens_ended(ended: &[Arc<Token>], all: &[Arc<Token>]) -> Vec<Warning> {
         return vec![many_tokens_ended(ended)];
     }
     let warning = |token: &Arc<Token>| {
-        // The newest token of the name is the model for the next: a rotation may have cut this
-        // one's life short. A lasting one comes first: a token for a single run is not what is
-        // missing.
+        // The newest token of the name is the model for the next. A lasting one comes first: a
+        // token for a single run is not what is missing. One that was revoked
+        // may have been a mistake.
         let same = all.iter().filter(|other| other.name == token.name);
-        let newest = same.max_by_key(|other| (other.is_lasting(), other.created));
+        let newest = same.max_by_key(|other| {
+            let is_kept = other.revoked.is_none();
+            (is_kept, other.is_lasting(), other.created)
+        });
         let newest = newest.unwrap_or(token);
         token_ended(token, newest)
     };

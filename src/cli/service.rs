@@ -6,10 +6,12 @@
 //! `LISTEN_FDS` nothing here has any effect.
 
 use std::env;
+use std::ffi::OsStr;
 use std::io;
 use std::net::TcpListener;
-use std::os::unix::net::UnixDatagram;
-use std::path::Path;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::Mutex;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{self, Scope};
@@ -62,18 +64,18 @@ pub(super) fn stopping() {
 static MANAGER: Mutex<Option<UnixDatagram>> = Mutex::new(None);
 
 fn tell(state: &[NotifyState<'_>]) {
-    let Some(path) = env::var_os("NOTIFY_SOCKET") else {
+    let Some(name) = env::var_os("NOTIFY_SOCKET") else {
         return;
     };
     let lines: Vec<String> = state.iter().map(ToString::to_string).collect();
     let message = lines.join("\n");
     let mut manager = ignore_poison(MANAGER.lock());
-    if let Err(error) = send(&mut manager, Path::new(&path), message.as_bytes()) {
+    if let Err(error) = send(&mut manager, &name, message.as_bytes()) {
         log::warn!("the service manager cannot be notified: {error}");
     }
 }
 
-fn send(manager: &mut Option<UnixDatagram>, path: &Path, message: &[u8]) -> io::Result<()> {
+fn send(manager: &mut Option<UnixDatagram>, name: &OsStr, message: &[u8]) -> io::Result<()> {
     if let Some(open) = manager
         && open.send(message).is_ok()
     {
@@ -81,10 +83,18 @@ fn send(manager: &mut Option<UnixDatagram>, path: &Path, message: &[u8]) -> io::
     }
     // No socket is open yet, or the manager has bound its own anew.
     let new = UnixDatagram::unbound()?;
-    new.connect(path)?;
+    new.connect_addr(&address(name)?)?;
     new.send(message)?;
     *manager = Some(new);
     Ok(())
+}
+
+/// A path; behind `@` a name in the abstract namespace, as `sd_notify(3)` has it.
+fn address(name: &OsStr) -> io::Result<SocketAddr> {
+    match name.as_bytes().strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name),
+        None => SocketAddr::from_pathname(name),
+    }
 }
 
 /// Tells the service manager twice per watchdog interval that the server is alive, until this is

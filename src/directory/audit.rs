@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::ops::Range;
 
+use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -186,12 +187,15 @@ pub(super) fn subject_named(row: &str, name: &str) -> Option<UserId> {
     (fold(&stored) == name).then_some(user)
 }
 
+/// The user whom a row is about, if the user had this folded userName before it or after it.
+pub(super) fn had_name(row: &str, name: &str) -> Option<UserId> {
+    subject_named(row, name).or_else(|| renamed_from(row, name))
+}
+
 /// The user whom a row renamed from this folded userName to another.
 pub(super) fn renamed_from(row: &str, name: &str) -> Option<UserId> {
     // Most rows are about something else, and need not be parsed.
-    if !row.contains(RENAMED) {
-        return None;
-    }
+    memmem::find(row.as_bytes(), RENAMED.as_bytes())?;
     let event = UserEvent::read(row)?;
     let mut changes = event.changes.iter();
     let renamed = changes.find(|it| it.attribute == "userName")?;

@@ -124,8 +124,7 @@ impl Bearers {
             }
             let time = audit::time_text(text).unwrap_or_default();
             if is_later(sequence, time) {
-                let had_it = bearer.or_else(|| audit::renamed_from(text, name));
-                bearers.after = had_it.or(bearers.after);
+                bearers.after = audit::had_name(text, name).or(bearers.after);
                 return ControlFlow::Continue(());
             }
             bearers.before = bearer;
@@ -147,22 +146,36 @@ fn at(snapshot: &Snapshot, extent: &Extent, id: UserId, then: Then) -> Result<Pa
         (Some(record), Then::At(moment)) if record.last_modified() <= moment => {
             Ok(Past::Was(Box::new(record)))
         }
-        (Some(record), Then::At(moment)) if record.created_at() > moment => Ok(Past::Absent),
         (record, _) => way_back(snapshot, extent, id, record, then),
     }
 }
 
-/// The answer if the rows that would tell were removed.
+/// The answer if the rows that would tell were removed: all that are kept are later. The oldest
+/// alone does not say so, since its clock may have been ahead.
 fn forgotten(snapshot: &Snapshot, extent: &Extent, then: Then) -> Result<Option<Past>, Error> {
     if extent.first == 1 {
         return Ok(None);
     }
-    let oldest = time_of(snapshot, extent.first)?;
     let is_forgotten = match then {
-        Then::At(moment) => oldest.is_some_and(|oldest| oldest > moment),
+        Then::At(_) => !has_row_until(snapshot, extent, then)?,
         Then::Before(change) => extent.first > change,
     };
+    let oldest = time_of(snapshot, extent.first)?;
     Ok(is_forgotten.then_some(Past::Forgotten(oldest)))
+}
+
+fn has_row_until(snapshot: &Snapshot, extent: &Extent, then: Then) -> Result<bool, Error> {
+    let mut has = false;
+    let is_later = then.is_passed();
+    snapshot.audits_from(extent.first, |sequence, text| {
+        has = !is_later(sequence, audit::time_text(text).unwrap_or_default());
+        if has {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    })?;
+    Ok(has)
 }
 
 /// When a row was written, if it is kept.
@@ -277,7 +290,13 @@ impl WayBack {
     ) -> Result<Past, Error> {
         let is_known = self.reached.is_some() || self.was_created_later;
         if !is_known && let Some(forgotten) = forgotten(snapshot, extent, then)? {
-            return Ok(forgotten);
+            let is_too_early = matches!((self.created, then),
+                (Some(created), Then::At(moment)) if created > moment);
+            return Ok(if is_too_early {
+                Past::Absent
+            } else {
+                forgotten
+            });
         }
         let Some(attributes) = self.attributes else {
             return Ok(Past::Absent);

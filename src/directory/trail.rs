@@ -124,7 +124,7 @@ impl Test<'_> {
         let named = self
             .name
             .as_ref()
-            .and_then(|name| audit::subject_named(text, name));
+            .and_then(|name| audit::had_name(text, name));
         let other = named.filter(|user| !wanted.contains(user));
         let Some((user, time)) = other.zip(self.time_within(text)) else {
             return;
@@ -273,7 +273,7 @@ fn known_as(snapshot: &Snapshot, who: &str) -> Result<Vec<UserId>, Error> {
     }
     let mut users = Vec::new();
     snapshot.audits_from(1, |_, text| {
-        if let Some(user) = audit::subject_named(text, &name)
+        if let Some(user) = audit::had_name(text, &name)
             && !users.contains(&user)
         {
             users.push(user);

@@ -147,10 +147,11 @@ impl Directory {
     ) -> Result<UndoPage, Error> {
         let began = Monotonic::now();
         let gathered = self.read(|snapshot| {
+            let now = self.clock.now();
             if !manner.is_forced {
-                reaches(&snapshot, selection)?;
+                reaches(&snapshot, selection, now)?;
             }
-            gather(&snapshot, selection, after, self.clock.now())
+            gather(&snapshot, selection, after, now)
         })?;
         let context = self.context(caller);
         let mut undone = Vec::new();

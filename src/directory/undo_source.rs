@@ -24,16 +24,18 @@ pub(super) struct Gathered {
 }
 
 /// Refuses a selection that begins before the trail, because some of the changes would be missed.
-pub(super) fn reaches(snapshot: &Snapshot, selection: &ToUndo) -> Result<(), Error> {
+pub(super) fn reaches(snapshot: &Snapshot, selection: &ToUndo, now: Instant) -> Result<(), Error> {
     let ToUndo::Since { since, .. } = selection else {
         return Ok(());
     };
     let first = snapshot.audit_extent()?.first;
-    let oldest = snapshot.audit(first)?;
-    let oldest = oldest.as_deref().and_then(audit::time_of);
-    let before = match (since, oldest) {
+    let row = snapshot.audit(first)?;
+    let oldest = row.as_deref().and_then(audit::time_of);
+    let before = match (since, row.as_deref().zip(oldest)) {
         _ if first <= 1 => return Ok(()),
-        (Beginning::Moment(since), Some(oldest)) if oldest > *since => {
+        (Beginning::Moment(since), Some((row, oldest)))
+            if oldest > *since && !Times::read(snapshot, *since, now)?.is_before(first, row) =>
+        {
             format!("{oldest} were removed: give that time or a later one")
         }
         (Beginning::Change(since), _) if first > *since => {

@@ -1,6 +1,6 @@
 //! What a user was at a moment or before a change, who had its name then, and who changed it.
 
-use golinks_scim::directory::{Keep, Past, Then};
+use golinks_scim::directory::{Keep, Past, Then, UserId, Wanted, Way};
 use golinks_scim::limits;
 use serde_json::{Value, json};
 
@@ -354,4 +354,35 @@ fn an_administrator_is_recorded_under_any_login_name() {
         let by = rows(&told).pop().expect("a row");
         assert!(text(&by, "principal").starts_with(wanted), "{by}");
     }
+}
+
+/// The rows with the old name were removed, but not the one of its change.
+#[test]
+fn a_name_is_known_from_the_row_that_took_it_away() {
+    let mut kept = Kept::new();
+    let id = kept.create("bob", "a");
+    kept.change(&id, "userName", &json!("Robert"), "a");
+    let renamed = UserId::parse(&id).expect("an id");
+    let keep = Keep {
+        days: None,
+        bytes: Some(450),
+    };
+    let removed = kept.directory.trim(keep, std::time::Instant::now());
+    assert_eq!(removed.expect("done"), 1);
+    let known = |who: &str| kept.directory.known_as(who).expect("read");
+    assert_eq!(known("Bob"), [renamed]);
+    assert_eq!(known("bo"), []);
+    // For whoever has the name now, the other is a namesake.
+    let next = kept.create("bob", "a");
+    let wanted = Wanted {
+        users: Some(kept.directory.known_as("bob").expect("read")),
+        name: Some("bob".to_owned()),
+        ..Wanted::default()
+    };
+    let found = kept.directory.trail(&wanted, Way::From(1), 10);
+    let found = found.expect("read");
+    assert_eq!(found.rows.len(), 1, "{found:?}");
+    assert_eq!(found.rows[0]["user"], *next);
+    let namesakes = found.namesakes.iter().map(|(user, _)| *user);
+    assert_eq!(namesakes.collect::<Vec<_>>(), [renamed]);
 }

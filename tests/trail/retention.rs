@@ -203,7 +203,7 @@ fn whoever_asks_for_more_than_is_kept_is_told_where_the_trail_begins() {
         bytes: Some(extent().bytes / 2),
     };
     assert!(directory.trim(keep, Monotonic::now()).expect("done") > 50);
-    let kept = extent().rows;
+    let (kept, oldest) = (extent().rows, extent().first);
     let first = directory.known_as("user00").expect("read")[0].to_string();
     let unconditional = Preconditions::default();
     let deleted = directory.delete(&first, unconditional, &caller());
@@ -231,6 +231,10 @@ fn whoever_asks_for_more_than_is_kept_is_told_where_the_trail_begins() {
         let is_told = told.stderr.contains("older changes may have been removed");
         assert_eq!(is_told, is_cut, "{told:?}");
     }
+    let told = cli_in(&folder, &["user", "history", "user01"]);
+    assert_eq!(told.status, Some(1), "{told:?}");
+    let words = format!("rows before {oldest} were removed: older backups have them");
+    assert!(told.stderr.contains(&words), "{told:?}");
     // Its deletion is left, and tells what it was.
     let before = deletion.to_string();
     let show = ["user", "show", &first, "--before", &before, "-o", "jsonl"];

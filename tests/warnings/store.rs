@@ -104,9 +104,21 @@ fn a_page_that_breaks_off_is_not_taken_for_a_whole_one() {
 #[test]
 fn it_is_told_that_the_store_cannot_be_read() {
     let here = Here::open();
-    users(&here, 2);
+    let ids = users(&here, 2);
     let status = here.status();
     assert_eq!(status["users"], json!({"active": 2, "inactive": 0}));
+    let target = format!("/scim/v2/Users/{}", ids[0]);
+    here.json(
+        "PATCH",
+        &target,
+        &json!({
+            "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+            "Operations": [{"op": "remove", "path": "active"}],
+        }),
+    );
+    // Somebody without a status may not use the account.
+    let status = here.status();
+    assert_eq!(status["users"], json!({"active": 1, "inactive": 1}));
     assert_eq!(status["ready"], true, "{status}");
     assert!(status["descriptors"]["used"].as_u64() > Some(3), "{status}");
     assert!(status["disk"]["kind"].is_string(), "{status}");

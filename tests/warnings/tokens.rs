@@ -285,6 +285,25 @@ fn a_token_for_a_single_run_is_no_model_for_the_next_lasting_one() {
     assert!(told.len() == 1 && told[0].contains(words), "{told:?}");
 }
 
+/// It may have been issued by mistake, or with too many rights. Only a clock that was ahead makes it
+/// the newest.
+#[test]
+fn a_token_that_was_taken_back_is_no_model_for_the_next() {
+    let here = Here::open();
+    here.move_to(100 * DAY);
+    let mistake = json!({"name": "okta", "scope": "full", "rateLimit": 9});
+    here.json("POST", "/admin/tokens", &mistake);
+    here.json("DELETE", "/admin/tokens/okta", &Value::Null);
+    here.move_to(0);
+    let ends = here.clock.start.plus_days(10).to_string();
+    let old = json!({"name": "okta", "expires": ends});
+    here.json("POST", "/admin/tokens", &old);
+    here.move_to(11 * DAY);
+    let told = here.warned("tokens");
+    let words = "golinks-scim token issue okta --expires 10d; if nobody";
+    assert!(told.len() == 1 && told[0].contains(words), "{told:?}");
+}
+
 #[test]
 fn many_tokens_that_have_ended_are_told_of_in_one_line() {
     let here = Here::open();

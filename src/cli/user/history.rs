@@ -22,12 +22,13 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     let mut listing = (format != Format::Table).then(|| Listing::new(format, COLUMNS));
     let (mut is_told, mut previous_holders) = (false, PreviousHolders::default());
-    let mut first = Some(1);
+    let (mut first, mut oldest) = (Some(1), 1);
     while let Some(from) = first {
         let user = encode(who);
         let target = format!("/admin/audit?user={user}&first={from}&count={ROWS}");
         let mut page = ask_or_hint(client, "GET", &target, None, 404, SEARCH)?;
         first = page["next"].as_u64();
+        oldest = page["first"].as_u64().unwrap_or(oldest);
         previous_holders.note(&page);
         let mut rows = match page["rows"].take() {
             Value::Array(rows) => rows,
@@ -37,7 +38,7 @@ pub(super) fn run(
         rows.retain(|row| row["changes"].is_array());
         // Nothing comes before a user's creation.
         let begins_midway = rows.first().is_some_and(|row| row["kind"] != "create");
-        if !is_told && page["first"].as_u64() > Some(1) && begins_midway {
+        if !is_told && oldest > 1 && begins_midway {
             output::say("older changes may have been removed: see `golinks-scim manual audit`");
         }
         is_told |= !rows.is_empty();
@@ -53,8 +54,15 @@ pub(super) fn run(
     if is_told {
         return Ok(());
     }
-    let what = format!("the audit trail has no rows about a user {who}");
-    Err(Failure::new(status::REFUSED, what).hint(SEARCH))
+    let what = format!("the audit trail has no changes of a user {who}");
+    let failure = Failure::new(status::REFUSED, what);
+    Err(if oldest > 1 {
+        failure.hint(format!(
+            "the rows before {oldest} were removed: older backups have them"
+        ))
+    } else {
+        failure.hint(SEARCH)
+    })
 }
 
 /// Prints one change: a line about it, then a line for each attribute.

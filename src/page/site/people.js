@@ -232,7 +232,9 @@ export class People {
       sortOrder: isDescending ? "descending" : "ascending",
     });
     if (text) parameters.set("search", text);
-    if (status !== "all") parameters.set("filter", `active eq ${status === "active"}`);
+    const active = "active eq true";
+    if (status === "active") parameters.set("filter", active);
+    if (status === "inactive") parameters.set("filter", `not (${active})`);
     return `/Users?${parameters}&${SHOWN}`;
   }
 }

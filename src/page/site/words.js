@@ -29,9 +29,9 @@ export function emailOf(user) {
   return chosen?.value ?? (user.userName.includes("@") ? user.userName : "");
 }
 
-/** Of whom nothing is said may be used. */
+/** Of whom nothing is said counts as inactive, as for the commands. */
 export function isActive(user) {
-  return user.active !== false;
+  return user.active === true;
 }
 
 /** One or two characters, whatever the script. */

@@ -1,0 +1,108 @@
+//! The past of users with times of a clock that was ahead, and has been set right since.
+
+use std::sync::atomic::Ordering;
+use std::time::Instant as Monotonic;
+
+use golinks_scim::clock::Instant;
+use golinks_scim::directory::{Beginning, Keep, Manner, Past, Then, ToUndo};
+use golinks_scim::limits;
+use serde_json::json;
+
+use super::{Kept, caller};
+
+const DAY: i64 = 24 * 60 * 60 * 1000;
+
+fn advance(kept: &Kept, days: i64) {
+    kept.clock.0.fetch_add(days * DAY, Ordering::SeqCst);
+}
+
+fn title_at(kept: &Kept, who: &str, then: Instant) -> String {
+    match kept.directory.at(who, Then::At(then)).expect("read") {
+        Past::Was(was) => was.user().attributes()["title"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned(),
+        other => panic!("{who}: {other:?}"),
+    }
+}
+
+#[test]
+fn a_user_is_there_from_its_first_change_under_the_right_clock_on() {
+    let mut kept = Kept::new();
+    let before = kept.now();
+    advance(&kept, 1000);
+    let id = kept.create("bob", "a");
+    advance(&kept, -1000);
+    kept.change(&id, "title", &json!("Cook"), "a");
+    let then = kept.now();
+    kept.change(&id, "title", &json!("Chef"), "a");
+    for who in [&*id, "bob"] {
+        assert_eq!(title_at(&kept, who, then), "Cook");
+        let absent = kept.directory.at(who, Then::At(before)).expect("read");
+        assert!(matches!(absent, Past::Absent), "{absent:?}");
+    }
+    kept.delete(&id);
+    for who in [&*id, "bob"] {
+        assert_eq!(title_at(&kept, who, then), "Cook");
+    }
+}
+
+/// A trail whose oldest row is of a later time than most others; and the time before those.
+fn with_the_oldest_row_ahead() -> (Kept, String, Instant) {
+    let mut kept = Kept::new();
+    kept.create("old", "a");
+    advance(&kept, 100);
+    let since = kept.now();
+    advance(&kept, 1000);
+    let id = kept.create("bob", "a");
+    advance(&kept, -1000);
+    kept.change(&id, "title", &json!("Cook"), "a");
+    let keep = Keep {
+        days: Some(limits::AUDIT_KEEP_DAYS_MIN),
+        bytes: None,
+    };
+    let now = Monotonic::now();
+    let removed = [now, now + limits::AUDIT_TRIM_FIRST_PAUSE]
+        .map(|at| kept.directory.trim(keep, at).expect("done"));
+    assert_eq!(removed, [0, 1]);
+    (kept, id, since)
+}
+
+#[test]
+fn a_trail_whose_oldest_row_is_ahead_reaches_back_to_the_others() {
+    let (mut kept, id, since) = with_the_oldest_row_ahead();
+    let then = kept.now();
+    kept.change(&id, "title", &json!("Chef"), "a");
+    assert_eq!(title_at(&kept, &id, then), "Cook");
+    let at = |who: &str, then| kept.directory.at(who, Then::At(then)).expect("read");
+    assert!(matches!(at("nobody", then), Past::Absent));
+    assert!(matches!(at("nobody", since), Past::Forgotten(Some(_))));
+    // It was created later, whatever else is unknown.
+    assert!(matches!(at(&id, since), Past::Absent));
+}
+
+#[test]
+fn an_undo_may_begin_behind_a_row_that_is_ahead() {
+    let (mut kept, id, early) = with_the_oldest_row_ahead();
+    let since = kept.now();
+    kept.change(&id, "title", &json!("Chef"), "a");
+    let manner = Manner {
+        is_forced: false,
+        is_rehearsed: false,
+    };
+    let undo = |since| {
+        let selection = ToUndo::Since {
+            since: Beginning::Moment(since),
+            token: None,
+        };
+        kept.directory.undo(&selection, manner, None, &caller("c"))
+    };
+    let refused = undo(early).expect_err("rows of that time were removed");
+    assert!(
+        format!("{refused:?}").contains("were removed"),
+        "{refused:?}"
+    );
+    let undone = undo(since).expect("done").undone;
+    assert_eq!(undone.len(), 1, "{undone:?}");
+    assert_eq!(title_at(&kept, &id, kept.now()), "Cook");
+}
