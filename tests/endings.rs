@@ -3,14 +3,17 @@
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use golinks_scim::secret;
 use serde_json::Value;
+use socket2::SockRef;
 
-use crate::support::wire::{Door, Tls, assert_closed, read};
+use crate::slow::populate;
+use crate::support::wire::{Door, PATIENCE, Tls, assert_closed, read};
 use crate::support::{Server, body, cli_in, number, send};
 
 const CLIENTS: usize = 16;
@@ -124,6 +127,42 @@ fn the_last_answer_of_a_connection_says_so() {
     let found = (answer.status, answer.header("connection"));
     assert_eq!(found, (201, Some("close")));
     assert_closed(&mut tls, "the last answer");
+    door.server.await_end_and_keep();
+}
+
+/// A client may send its next request while it takes the answer to the one before.
+#[test]
+fn a_request_that_has_arrived_before_the_end_is_answered() {
+    const USERS: usize = 200;
+    const BYTES: usize = 50_000;
+    let door = Door::open();
+    let authorization = format!("Bearer {}", door.token);
+    populate(&mut door.server.client(), &authorization, USERS, BYTES);
+    let socket = TcpStream::connect(door.server.address()).expect("accepted");
+    // With small buffers the server cannot send it all before the client reads it.
+    SockRef::from(&socket)
+        .set_recv_buffer_size(64 * 1024)
+        .expect("a size");
+    socket.set_read_timeout(Some(PATIENCE)).expect("set");
+    let mut tls = door.handshake(socket).expect("a handshake");
+    let page = format!("GET /scim/v2/Users?count={USERS} HTTP/1.1\r\nHOST\r\n\r\n");
+    tls.write_all(&door.with_token(&page)).expect("taken");
+    let mut answers = vec![0; 1000];
+    tls.read_exact(&mut answers).expect("it begins");
+    tls.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .expect("taken");
+    rustix::process::kill_process(door.server.pid(), rustix::process::Signal::TERM)
+        .expect("it runs");
+    door.server.log_with("stopping");
+    tls.read_to_end(&mut answers).expect("the end is told");
+    assert!(answers.len() > USERS * BYTES);
+    let answers = String::from_utf8_lossy(&answers).to_lowercase();
+    let found = answers.split("http/1.1 ").skip(1).map(|answer| {
+        let is_last = answer.contains("connection: close\r\n");
+        (answer.split(' ').next(), is_last)
+    });
+    let found: Vec<_> = found.collect();
+    assert_eq!(found, [(Some("200"), false), (Some("200"), true)]);
     door.server.await_end_and_keep();
 }
 
