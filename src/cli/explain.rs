@@ -80,17 +80,30 @@ fn tell_explanation(found: &Value, program: &str) -> Result<(), Failure> {
     if !refusal.is_null() {
         explain_refusal(&request, refusal, program)?;
     }
-    if changes.is_empty() {
-        return Ok(());
+    if !changes.is_empty() {
+        let outcome = if refusal.is_null() {
+            "succeeded, and changed"
+        } else {
+            "changed"
+        };
+        output::line(&format!("request {request} {outcome}:"))?;
+        let mut listing = Listing::new(Format::Table, COLUMNS);
+        listing.page(changes)?;
+        listing.end()?;
     }
-    output::line(&format!("request {request} succeeded, and changed:"))?;
-    let mut listing = Listing::new(Format::Table, COLUMNS);
-    listing.page(changes)?;
-    listing.end()?;
-    if found["areMore"] == true {
+    let are_more = [
+        (refusal.get("operation").is_some(), "earlier refusals"),
+        (found["areMore"] == true, "older changes"),
+    ];
+    let are_more: Vec<&str> = are_more
+        .into_iter()
+        .filter_map(|(may_be, what)| may_be.then_some(what))
+        .collect();
+    if !are_more.is_empty() {
         output::say(&format!(
-            "there may be older changes of this request; all of them: {program} audit list -o jsonl \
-             | grep {request}"
+            "there may be {} of this request; all of them: {program} audit list -o jsonl \
+             | grep {request}",
+            are_more.join(" and ")
         ));
     }
     Ok(())

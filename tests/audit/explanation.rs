@@ -30,11 +30,14 @@ fn a_bulk_request_that_was_partly_done_is_explained_by_both() {
             "asked    DELETE /scim/v2/Bulk",
             "answer   404",
             "nothing: the user is already deleted, as requested",
+            &format!("\nrequest {request} changed:"),
             "u29",
             "u10",
         ] {
             assert!(told.stdout.contains(words), "{words}: {told:?}");
         }
+        let more = "there may be earlier refusals and older changes of this request";
+        assert!(told.stderr.contains(more), "{told:?}");
         let (_, command) = told.stderr.split_once("all of them: ").expect("older ones");
         let (listing, wanted) = command.trim().split_once(" | grep ").expect("a pipe");
         let (_, arguments) = listing.split_once(" audit ").expect("a command");

@@ -159,7 +159,8 @@ fn make_data_dir(data_dir: &Path) -> Result<(), Failure> {
             let hint = match error.kind() {
                 _ if files::is_away(data_dir) => MOUNT,
                 io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
-                    "it is neither a directory nor a link to one: name another with --data-dir"
+                    "it, or a part of its path, is neither a directory nor a link to one: name \
+                     another with --data-dir"
                 }
                 _ => "name another data directory with --data-dir",
             };
