@@ -198,7 +198,12 @@ impl Okta {
 }
 
 fn token(typed: &Typed) -> Result<Secret, String> {
-    let text = match (&typed.token, &typed.token_file) {
+    // An empty variable counts as not set.
+    let given = typed
+        .token
+        .as_ref()
+        .filter(|token| !token.trim().is_empty());
+    let text = match (given, &typed.token_file) {
         (_, Some(path)) => {
             let text = std::fs::read_to_string(path);
             text.map_err(|error| format!("{}: {error}", path.display()))?

@@ -291,3 +291,54 @@ fn what_is_refused_once_does_not_end_the_looking_for_changes() {
     browser.wait(&settled(Some("42 people")));
     visit.assert_clean();
 }
+
+/// The words of a server that cannot answer have another request's id each time.
+#[test]
+#[ignore = "needs chromium and chromedriver"]
+fn whoever_listens_is_told_once_of_what_goes_on_failing() {
+    let visit = Visit::begin(start(10), 1280, 800);
+    visit.sign_in();
+    let browser = &visit.browser;
+    browser.wait(&settled(Some("10 people")));
+    browser.value(MEDDLE);
+    let refusal = json!(refusal("busy: try again in N s (request 00000000000000aN)"));
+    browser.value(&format!(
+        "window.asked = 0, window.told = 0,
+        new MutationObserver(() => told += 1).observe(
+            document.querySelector('#notice span'), {{childList: true, subtree: true}}),
+        meddle = () => Promise.resolve(new Response({refusal}.replaceAll('N', ++asked),
+            {{status: 503}})), 1"
+    ));
+    browser.wait("asked >= 3");
+    browser.wait("document.getElementById('notice').textContent.includes('Trying again in')");
+    assert_eq!(browser.value("told"), 1);
+    visit.assert_own_host();
+}
+
+/// It was counted for the list that stood there.
+#[test]
+#[ignore = "needs chromium and chromedriver"]
+fn a_count_that_comes_late_brings_no_earlier_list_back() {
+    let mut visit = Visit::begin(start(40), 1280, 800);
+    visit.sign_in();
+    let browser = &visit.browser;
+    browser.click("#search");
+    browser.keys(&["rosa"]);
+    browser.wait("/^[12] of 40/.test(document.getElementById('totals').textContent)");
+    browser.value(MEDDLE);
+    browser.value(
+        "window.isEverybody = false, meddle = (path, options, go) => {
+            if (path.includes('search=')) return go();
+            if (!path.includes('count=0')) return isEverybody = true, new Promise(() => {});
+            return new Promise((done) => { window.release = () => done(go()); });
+        }, 1",
+    );
+    add(&mut visit.talk, &person("one@example.com", "One", "More"));
+    browser.wait("window.release");
+    browser.keys(&[key::ESCAPE]);
+    browser.wait("isEverybody");
+    let before = browser.text_of("#totals");
+    browser.value("release(), new Promise((done) => setTimeout(done, 500))");
+    assert_eq!(browser.text_of("#totals"), before);
+    visit.assert_clean();
+}

@@ -57,6 +57,26 @@ fn who_may_not_use_a_data_directory_is_told_who_may() {
     check(&told, 77, &[access]);
 }
 
+/// A volume of Kubernetes with an `fsGroup`.
+#[test]
+fn a_directory_of_roots_is_used_by_a_group_and_not_closed_to_it() {
+    if !is_root() {
+        return;
+    }
+    let folder = TempDir::new().expect("a directory for the test");
+    let data = folder.path().join("data");
+    fs::create_dir(&data).expect("made");
+    chown(&data, Some(0), Some(USER)).expect("root may do that");
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o2775)).expect("set");
+    let server = start(folder);
+    assert!(!server.log().contains("chmod 700"), "{}", server.log());
+    let folder = data.parent().expect("of the test");
+    let found = typed_by(USER, folder, &data, &["check"]).stdout;
+    let wanted = "the server's user and group alone can use what is in";
+    assert!(found.contains(wanted), "{found}");
+    assert!(!found.contains("chmod 700"), "{found}");
+}
+
 #[test]
 fn who_may_not_make_a_data_directory_or_take_a_port_is_told_what_to_do() {
     if !is_root() {

@@ -80,7 +80,12 @@ pub(super) fn data_directory(data_dir: &Path, findings: &mut Findings) -> Result
         }
     };
     let before = findings.count(super::Outcome::Fail);
-    if metadata.mode() & 0o077 != 0 {
+    let maker = maker(data_dir).filter(|_| metadata.uid() == 0);
+    // As a volume of Kubernetes with an `fsGroup` is; the files in it are closed to others.
+    let is_shared =
+        |maker: &Metadata| maker.gid() == metadata.gid() && metadata.mode() & 0o070 == 0o070;
+    let is_of_its_group = maker.as_ref().is_some_and(is_shared);
+    if metadata.mode() & 0o077 != 0 && !is_of_its_group {
         findings.fail(
             DATA_DIRECTORY,
             &format!("users other than its owner can access {shown}"),
@@ -94,9 +99,8 @@ pub(super) fn data_directory(data_dir: &Path, findings: &mut Findings) -> Result
             &format!("chmod 700 {shown}"),
         )?;
     }
-    let maker = maker(data_dir).filter(|_| metadata.uid() == 0);
     let owner = maker.as_ref().unwrap_or(&metadata);
-    if owner.uid() != metadata.uid() {
+    if owner.uid() != metadata.uid() && !is_of_its_group {
         findings.fail(
             DATA_DIRECTORY,
             &format!(
@@ -107,7 +111,12 @@ pub(super) fn data_directory(data_dir: &Path, findings: &mut Findings) -> Result
     }
     kept_files(data_dir, owner, findings)?;
     if findings.count(super::Outcome::Fail) == before {
-        findings.pass(DATA_DIRECTORY, &format!("only its owner can use {shown}"))?;
+        let whom = if is_of_its_group {
+            "the server's user and group alone can use what is in"
+        } else {
+            "only its owner can use"
+        };
+        findings.pass(DATA_DIRECTORY, &format!("{whom} {shown}"))?;
     }
     Ok(true)
 }

@@ -166,8 +166,10 @@ fn make_data_dir(data_dir: &Path) -> Result<(), Failure> {
             };
             Failure::new(code, format!("{}: {error}", data_dir.display())).hint(hint)
         })?;
-    let mode = fs::metadata(data_dir).map_or(0, |metadata| metadata.mode());
-    if mode & 0o077 != 0 {
+    let metadata = fs::metadata(data_dir).ok();
+    // Whoever may use another's directory only by its group must not close it.
+    let ours = metadata.filter(|it| it.uid() == rustix::process::geteuid().as_raw());
+    if ours.is_some_and(|it| it.mode() & 0o077 != 0) {
         let shown = data_dir.display();
         let typed = super::quoted(data_dir);
         log::warn!("users other than its owner can access {shown}: chmod 700 {typed}");

@@ -169,7 +169,9 @@ fn parameters(search: Option<&str>, filter: Option<&str>) -> String {
     let one = |name: &str, value: Option<&str>| {
         value.map_or_else(String::new, |value| format!("&{name}={}", encode(value)))
     };
-    one("search", search) + &one("filter", filter)
+    // Cells of a spreadsheet have a tab between them.
+    let words = search.map(|text| text.replace(char::is_control, " "));
+    one("search", words.as_deref()) + &one("filter", filter)
 }
 
 /// Combines the typed filter and status into one filter. A user without `active` may not use the
@@ -425,6 +427,7 @@ mod tests {
             parameters(Some("ü&"), Some("id pr")),
             "&search=%C3%BC%26&filter=id%20pr"
         );
+        assert_eq!(parameters(Some("a\tb"), None), "&search=a%20b");
     }
 
     #[test]

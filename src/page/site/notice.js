@@ -7,6 +7,7 @@ import { byId } from "./dom.js";
 export class Notice {
   #box = byId("notice");
   #timer = 0;
+  #told = "";
   #leave;
 
   /** `retry` is called by the button, `leave` when it goes away while it has the focus. */
@@ -24,7 +25,9 @@ export class Notice {
       // What is tried may take its time.
       time.textContent = seconds > 0 ? `Trying again in ${seconds} s` : "Trying again…";
     };
-    if (text.textContent !== problem.message) text.textContent = problem.message;
+    const words = lasting(problem.message);
+    if (this.#told !== words) text.textContent = problem.message;
+    this.#told = words;
     this.#box.hidden = false;
     if (until === undefined) {
       time.textContent = "";
@@ -44,4 +47,9 @@ export class Notice {
     this.#box.hidden = true;
     if (hadFocus) this.#leave();
   }
+}
+
+/** What is the same at each attempt: without the request's id, and without seconds. */
+function lasting(message) {
+  return message.replace(/ \(request \w+\)$/, "").replace(/\d+/g, "");
 }

@@ -122,8 +122,10 @@ export class People {
 
   /** Counts everybody, since a list of some does not say how many there are. */
   async #count() {
-    const tag = this.#tag;
+    const [before, tag] = [this.query, this.#tag];
     const { document } = await this.#client.get("/Users?count=0");
+    // What would be shown are the rows of the list before.
+    if (before !== this.query || this.#asking) return;
     this.#counted = tag;
     if (document.totalResults === this.everybody) return;
     this.everybody = document.totalResults;

@@ -50,8 +50,9 @@ export class Person {
   async follow(tag) {
     const id = this.#id;
     if (!id || this.#followed === tag) return;
-    await this.#refresh();
-    if (this.#id === id) this.#followed = tag;
+    const came = await this.#refresh();
+    // Who was closed and opened again meanwhile is asked for by another look.
+    if ((came || isStep(id)) && this.#id === id) this.#followed = tag;
   }
 
   async #refresh() {
@@ -59,8 +60,7 @@ export class Person {
     const asking = new AbortController();
     this.#asking = asking;
     const id = this.#id;
-    // No path names these: a browser takes them for steps in it.
-    if (id === "." || id === "..") {
+    if (isStep(id)) {
       this.#sayNobody();
       return false;
     }
@@ -207,4 +207,9 @@ function attributes(user) {
     parts.push(text);
   }
   return parts;
+}
+
+/** No path names these: a browser takes them for steps in it. */
+function isStep(id) {
+  return id === "." || id === "..";
 }

@@ -47,7 +47,8 @@ export class Tools {
   /** What is asked for. */
   get query() {
     return {
-      text: this.#search.value.trim(),
+      // Cells of a spreadsheet have a tab between them.
+      text: this.#search.value.replace(/\p{Cc}+/gu, " ").trim(),
       status: this.#status.querySelector("input:checked").value,
       by: this.#sort.value,
       isDescending: this.#isDescending,
