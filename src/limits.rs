@@ -161,9 +161,6 @@ pub const ALARM_PRINCIPALS_MAX: usize = 64;
 /// Rows of the audit trail that are searched for deactivations before a start completes; the rest
 /// of the last hour is counted in the background.
 pub const ALARM_ROWS_MAX: usize = 50_000;
-/// Changes before the last hour at which that search ends. More than one, because a clock may have
-/// been behind for a few of the last hour.
-pub const RECALL_OLD_CHANGES_MAX: usize = 1000;
 
 // Queries: pages, search, sorting and turns
 

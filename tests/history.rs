@@ -3,15 +3,15 @@
 //!
 //! - `past`: users as they were, who had a name then, who made a change
 //! - `undo`: `user undo` as it is typed, and what it prints
-//! - `clock_ahead`: the same with times of a clock that was ahead
 //! - `deletion`: undoing where users were deleted
 //! - `conflict`: undoing where others have changed the same users, or have their names
+//! - `wrong_clock`: all this with times of a clock that was ahead or behind
 
-mod clock_ahead;
 mod conflict;
 mod deletion;
 mod past;
 mod undo;
+mod wrong_clock;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -31,10 +31,7 @@ pub(super) fn list(api: &Api, admission: &Admission, _: &Administrator, _: &[u8]
             Some(who) => {
                 let users = api.directory.known_as(who)?;
                 if users.is_empty() {
-                    return Err(Problem::new(
-                        404,
-                        format!("the audit trail has no rows about a user {who}"),
-                    ));
+                    return Err(unknown(api, who));
                 }
                 Some(users)
             }
@@ -58,6 +55,19 @@ pub(super) fn list(api: &Api, admission: &Admission, _: &Administrator, _: &[u8]
             "end": found.extent.next,
         }),
     ))
+}
+
+fn unknown(api: &Api, who: &str) -> Problem {
+    let snapshot = api.store.snapshot().ok();
+    let removed = match snapshot.and_then(|it| it.audit_extent().ok()) {
+        Some(extent) if extent.first > 1 => format!(
+            "; the rows before {} were removed: older backups have them",
+            extent.first
+        ),
+        _ => String::new(),
+    };
+    let what = format!("the audit trail has no rows about a user {who}{removed}");
+    Problem::new(404, what)
 }
 
 /// `POST /admin/audit/verification`: one step of a verification; `run` names the one to continue.

@@ -14,7 +14,7 @@ use super::{Directory, Error, matching};
 use crate::clock::Instant;
 use crate::scim::User;
 use crate::scim::fold::fold;
-use crate::store::{Extent, Snapshot};
+use crate::store::Snapshot;
 
 /// A point of the past.
 #[derive(Clone, Copy, Debug)]
@@ -67,18 +67,51 @@ impl Directory {
             {
                 return Err(Error::NotFound);
             }
+            let reach = Reach::read(&snapshot, extent.first, self.clock.now())?;
             match UserId::parse(who) {
-                Some(id) => at(&snapshot, &extent, id, then),
-                None => named_at(&snapshot, &extent, &fold(who), then),
+                Some(id) => at(&snapshot, &reach, id, then),
+                None => named_at(&snapshot, &reach, &fold(who), then),
             }
         })
     }
 }
 
-fn named_at(snapshot: &Snapshot, extent: &Extent, name: &str, then: Then) -> Result<Past, Error> {
+/// How far back the rows tell that are kept.
+struct Reach {
+    first: u64,
+    /// The time of the oldest row, or of the next one that is not yet to come: a time that is comes
+    /// from a clock that was ahead.
+    oldest: Option<Instant>,
+    now: Instant,
+}
+
+impl Reach {
+    fn read(snapshot: &Snapshot, first: u64, now: Instant) -> Result<Self, Error> {
+        let mut oldest = None;
+        snapshot.audits_from(first, |_, text| {
+            oldest = audit::time_of(text).filter(|time| *time <= now);
+            match oldest {
+                Some(_) => ControlFlow::Break(()),
+                None => ControlFlow::Continue(()),
+            }
+        })?;
+        Ok(Self { first, oldest, now })
+    }
+
+    /// Whether rows that would tell were removed.
+    fn falls_short_of(&self, then: Then) -> bool {
+        let is_before_all = match then {
+            Then::At(moment) => self.oldest.is_none_or(|oldest| oldest > moment),
+            Then::Before(change) => self.first > change,
+        };
+        self.first > 1 && is_before_all
+    }
+}
+
+fn named_at(snapshot: &Snapshot, reach: &Reach, name: &str, then: Then) -> Result<Past, Error> {
     let holder = holder_of(snapshot, name)?;
     if let Some(id) = holder
-        && let Past::Was(record) = at(snapshot, extent, id, then)?
+        && let Past::Was(record) = at(snapshot, reach, id, then)?
     {
         return Ok(Past::Was(record));
     }
@@ -90,14 +123,18 @@ fn named_at(snapshot: &Snapshot, extent: &Extent, name: &str, then: Then) -> Res
         (bearers.deleted, true),
     ] {
         if let Some(id) = id
-            && let Past::Was(record) = at(snapshot, extent, id, then)?
+            && let Past::Was(record) = at(snapshot, reach, id, then)?
             && (is_by_last_name || is_named(&record))
         {
             return Ok(Past::Was(record));
         }
     }
     // Rows that were removed may have told of somebody else.
-    Ok(forgotten(snapshot, extent, then)?.unwrap_or(Past::Absent))
+    Ok(if reach.falls_short_of(then) {
+        Past::Forgotten(reach.oldest)
+    } else {
+        Past::Absent
+    })
 }
 
 /// Who may have had a userName at a point of the past. Names are unique, so the user who had it
@@ -137,7 +174,7 @@ impl Bearers {
     }
 }
 
-fn at(snapshot: &Snapshot, extent: &Extent, id: UserId, then: Then) -> Result<Past, Error> {
+fn at(snapshot: &Snapshot, reach: &Reach, id: UserId, then: Then) -> Result<Past, Error> {
     let record = match snapshot.user(id.sequence())? {
         Some(row) => matching(id, &row)?,
         None => None,
@@ -146,36 +183,8 @@ fn at(snapshot: &Snapshot, extent: &Extent, id: UserId, then: Then) -> Result<Pa
         (Some(record), Then::At(moment)) if record.last_modified() <= moment => {
             Ok(Past::Was(Box::new(record)))
         }
-        (record, _) => way_back(snapshot, extent, id, record, then),
+        (record, _) => way_back(snapshot, reach, id, record, then),
     }
-}
-
-/// The answer if the rows that would tell were removed: all that are kept are later. The oldest
-/// alone does not say so, since its clock may have been ahead.
-fn forgotten(snapshot: &Snapshot, extent: &Extent, then: Then) -> Result<Option<Past>, Error> {
-    if extent.first == 1 {
-        return Ok(None);
-    }
-    let is_forgotten = match then {
-        Then::At(_) => !has_row_until(snapshot, extent, then)?,
-        Then::Before(change) => extent.first > change,
-    };
-    let oldest = time_of(snapshot, extent.first)?;
-    Ok(is_forgotten.then_some(Past::Forgotten(oldest)))
-}
-
-fn has_row_until(snapshot: &Snapshot, extent: &Extent, then: Then) -> Result<bool, Error> {
-    let mut has = false;
-    let is_later = then.is_passed();
-    snapshot.audits_from(extent.first, |sequence, text| {
-        has = !is_later(sequence, audit::time_text(text).unwrap_or_default());
-        if has {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    })?;
-    Ok(has)
 }
 
 /// When a row was written, if it is kept.
@@ -186,7 +195,7 @@ fn time_of(snapshot: &Snapshot, sequence: u64) -> Result<Option<Instant>, Error>
 
 fn way_back(
     snapshot: &Snapshot,
-    extent: &Extent,
+    reach: &Reach,
     id: UserId,
     record: Option<Record>,
     then: Then,
@@ -202,7 +211,7 @@ fn way_back(
             None => ControlFlow::Continue(()),
         }
     })?;
-    way.end(snapshot, extent, id, then)
+    way.end(snapshot, reach, id, then)
 }
 
 /// The way back through a user's changes.
@@ -281,22 +290,30 @@ impl WayBack {
         }
     }
 
+    /// The answer if no row tells, unless the user was then what it is where the rows begin.
+    fn without_rows(&self, reach: &Reach, then: Then) -> Option<Past> {
+        let created_later = match then {
+            Then::At(moment) => self.created.filter(|created| *created > moment),
+            Then::Before(_) => None,
+        };
+        // A creation that is yet to come was noted under a clock that was ahead.
+        if created_later.is_some_and(|created| created <= reach.now || reach.first == 1) {
+            return Some(Past::Absent);
+        }
+        let is_forgotten = created_later.is_some() || reach.falls_short_of(then);
+        is_forgotten.then_some(Past::Forgotten(reach.oldest))
+    }
+
     fn end(
         self,
         snapshot: &Snapshot,
-        extent: &Extent,
+        reach: &Reach,
         id: UserId,
         then: Then,
     ) -> Result<Past, Error> {
         let is_known = self.reached.is_some() || self.was_created_later;
-        if !is_known && let Some(forgotten) = forgotten(snapshot, extent, then)? {
-            let is_too_early = matches!((self.created, then),
-                (Some(created), Then::At(moment)) if created > moment);
-            return Ok(if is_too_early {
-                Past::Absent
-            } else {
-                forgotten
-            });
+        if !is_known && let Some(answer) = self.without_rows(reach, then) {
+            return Ok(answer);
         }
         let Some(attributes) = self.attributes else {
             return Ok(Past::Absent);

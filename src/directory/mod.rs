@@ -335,7 +335,6 @@ impl Directory {
         };
         let (now, at) = (self.clock.now(), Monotonic::now());
         let (mut rows, mut left, mut recalled) = (0, None, Recalled::default());
-        let mut old_changes = 0;
         let read = snapshot.audits_before(end, |sequence, row| {
             rows += 1;
             // A row from the future was written under a wrong clock, or the clock is wrong now.
@@ -348,12 +347,9 @@ impl Directory {
                         recalled.note(&by, age, at, time);
                     }
                 } else if audit::subject_of(row).is_some() {
-                    // Changes are in the order of their times, but for a few under a clock that was
-                    // behind. Refusals are not: they wait to be written with the next change.
-                    old_changes += 1;
-                    if old_changes >= limits::RECALL_OLD_CHANGES_MAX {
-                        return ControlFlow::Break(());
-                    }
+                    // Changes are in the order of their times. Refusals are not, because they wait
+                    // to be written with the next change.
+                    return ControlFlow::Break(());
                 }
             }
             if may_go_on(rows) {

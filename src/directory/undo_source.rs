@@ -36,7 +36,12 @@ pub(super) fn reaches(snapshot: &Snapshot, selection: &ToUndo, now: Instant) -> 
         (Beginning::Moment(since), Some((row, oldest)))
             if oldest > *since && !Times::read(snapshot, *since, now)?.is_before(first, row) =>
         {
-            format!("{oldest} were removed: give that time or a later one")
+            // A time that is yet to come comes from a clock that was ahead.
+            if oldest <= now {
+                format!("{oldest} were removed: give that time or a later one")
+            } else {
+                format!("change {first} were removed: give that change (--from) or a later one")
+            }
         }
         (Beginning::Change(since), _) if first > *since => {
             format!("change {first} were removed: give that change or a later one")

@@ -92,21 +92,6 @@ fn a_refusal_that_waited_hides_no_deactivation() {
     assert_eq!(here.status()["alarm"]["deactivationsLastHour"], 51);
 }
 
-#[test]
-fn a_change_under_a_clock_that_was_behind_hides_no_deactivation() {
-    let here = Here::open();
-    let ids = users(&here, 60);
-    here.move_to(2 * HOUR);
-    for id in &ids[..51] {
-        deactivate(&here, id);
-    }
-    here.move_to(-10 * DAY);
-    deactivate(&here, &ids[51]);
-    here.move_to(2 * HOUR);
-    let here = here.start_again();
-    assert_eq!(here.status()["alarm"]["deactivationsLastHour"], 51);
-}
-
 /// A start does not read that many rows; the server reads on in the background.
 #[test]
 fn deactivations_before_very_many_other_rows_are_counted_behind_the_start() {

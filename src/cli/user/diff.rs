@@ -74,8 +74,7 @@ pub(super) fn run(
                     let row = Value::Object(answered.next().unwrap_or_default());
                     user_file.note_outcome(line, &row);
                     if user_file.is_named_by_email() {
-                        let email = user_file.by_name(&line.who);
-                        diff.emails.insert(email, row["outcome"] == "absent");
+                        diff.note_email(user_file.by_name(&line.who), &row);
                     }
                     diff.compare(&row, &line.who, &mut found)?;
                 }
@@ -268,6 +267,13 @@ impl Diff {
             }
         }
         Ok(())
+    }
+
+    /// Notes whether the row of an email has found nobody. A refused one may have found somebody.
+    fn note_email(&mut self, email: u64, row: &Value) {
+        if row["outcome"] != "refused" {
+            self.emails.insert(email, row["outcome"] == "absent");
+        }
     }
 
     fn refuse(&mut self, line: &Value, who: &str, why: &str) -> Value {

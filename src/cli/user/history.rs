@@ -55,14 +55,12 @@ pub(super) fn run(
         return Ok(());
     }
     let what = format!("the audit trail has no changes of a user {who}");
-    let failure = Failure::new(status::REFUSED, what);
-    Err(if oldest > 1 {
-        failure.hint(format!(
-            "the rows before {oldest} were removed: older backups have them"
-        ))
+    let removed = if oldest > 1 {
+        format!("; the rows before {oldest} were removed: older backups have them")
     } else {
-        failure.hint(SEARCH)
-    })
+        String::new()
+    };
+    Err(Failure::new(status::REFUSED, what).hint(format!("{SEARCH}{removed}")))
 }
 
 /// Prints one change: a line about it, then a line for each attribute.

@@ -52,10 +52,10 @@ pub(super) fn run(
             .collect();
         let mut request = user_file.request(&typed.empty, &rows);
         request["dryRun"] = json!(typed.dry_run);
-        // The clock may have been set back meanwhile.
-        import.begun = import.begun.min(SystemClock.now());
-        let mut answer = ask(client, "POST", "/admin/users/import", Some(&request))
-            .map_err(|failure| import.broken_off(failure))?;
+        import.note_time();
+        let answer = ask(client, "POST", "/admin/users/import", Some(&request));
+        import.note_time();
+        let mut answer = answer.map_err(|failure| import.broken_off(failure))?;
         let mut answered = rows_of(&mut answer);
         let outcomes: Vec<Value> = lines
             .iter()
@@ -216,6 +216,11 @@ impl<'a> Import<'a> {
             "rows already applied change nothing"
         };
         failure.hint(format!("run the same import again{another}: {harmless}"))
+    }
+
+    /// The clock may have been set back meanwhile.
+    fn note_time(&mut self) {
+        self.begun = self.begun.min(SystemClock.now());
     }
 
     fn sum_up(&self) {

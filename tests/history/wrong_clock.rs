@@ -1,4 +1,4 @@
-//! The past of users with times of a clock that was ahead, and has been set right since.
+//! The past of users with times of a clock that was ahead or behind, and has been set right since.
 
 use std::sync::atomic::Ordering;
 use std::time::Instant as Monotonic;
@@ -76,9 +76,63 @@ fn a_trail_whose_oldest_row_is_ahead_reaches_back_to_the_others() {
     assert_eq!(title_at(&kept, &id, then), "Cook");
     let at = |who: &str, then| kept.directory.at(who, Then::At(then)).expect("read");
     assert!(matches!(at("nobody", then), Past::Absent));
-    assert!(matches!(at("nobody", since), Past::Forgotten(Some(_))));
-    // It was created later, whatever else is unknown.
+    // The time of the oldest row is not one to ask for.
+    for who in ["nobody", "bob"] {
+        match at(who, since) {
+            Past::Forgotten(Some(oldest)) => assert!(oldest < then, "{oldest}"),
+            other => panic!("{who}: {other:?}"),
+        }
+    }
+    // The row of its creation is there.
     assert!(matches!(at(&id, since), Past::Absent));
+}
+
+/// A time of creation that is yet to come does not tell when it was.
+#[test]
+fn a_user_whose_rows_were_removed_is_not_told_to_be_younger_than_it_is() {
+    let mut kept = Kept::new();
+    advance(&kept, 1000);
+    let id = kept.create("eve", "a");
+    advance(&kept, -1000);
+    let then = kept.now();
+    kept.change(&id, "title", &json!("Cook"), "a");
+    let keep = Keep {
+        days: None,
+        bytes: Some(450),
+    };
+    let removed = kept.directory.trim(keep, Monotonic::now());
+    assert_eq!(removed.expect("done"), 1);
+    for who in ["eve", &id] {
+        let past = kept.directory.at(who, Then::At(then)).expect("read");
+        assert!(matches!(past, Past::Forgotten(Some(_))), "{who}: {past:?}");
+    }
+}
+
+/// A row with an early time says nothing about what was removed.
+#[test]
+fn a_trail_does_not_reach_back_to_the_time_of_a_row_that_is_behind() {
+    let mut kept = Kept::new();
+    let id = kept.create("bob", "a");
+    advance(&kept, 100);
+    let then = kept.now();
+    kept.change(&id, "title", &json!("Cook"), "a");
+    let newcomer = kept.create("newcomer", "a");
+    let keep = Keep {
+        days: None,
+        bytes: Some(500),
+    };
+    let removed = kept.directory.trim(keep, Monotonic::now()).expect("done");
+    assert!(removed >= 2, "{removed}");
+    kept.change(&id, "title", &json!("Chef"), "a");
+    advance(&kept, -200);
+    kept.create("zed", "a");
+    advance(&kept, 200);
+    let at = |who: &str| kept.directory.at(who, Then::At(then)).expect("read");
+    for who in ["bob", &id, "nobody"] {
+        assert!(matches!(at(who), Past::Forgotten(Some(_))), "{who}");
+    }
+    // Who was created later was not there, whatever else is unknown.
+    assert!(matches!(at(&newcomer), Past::Absent));
 }
 
 #[test]
@@ -98,10 +152,8 @@ fn an_undo_may_begin_behind_a_row_that_is_ahead() {
         kept.directory.undo(&selection, manner, None, &caller("c"))
     };
     let refused = undo(early).expect_err("rows of that time were removed");
-    assert!(
-        format!("{refused:?}").contains("were removed"),
-        "{refused:?}"
-    );
+    let words = "before change 2 were removed";
+    assert!(format!("{refused:?}").contains(words), "{refused:?}");
     let undone = undo(since).expect("done").undone;
     assert_eq!(undone.len(), 1, "{undone:?}");
     assert_eq!(title_at(&kept, &id, kept.now()), "Cook");
