@@ -35,6 +35,7 @@ use crate::limits;
 use crate::scim::json;
 use crate::secret;
 use crate::store::{Backup, Change, Counts, OpenError, remove_abandoned};
+use crate::test_user;
 
 /// `GET /admin/installation`: what guides and checks must know.
 pub(super) fn installation(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
@@ -233,7 +234,9 @@ pub(super) fn issue_temporary_token(
     let scope = parsed(&wanted, "scope")?.unwrap_or(Scope::Read);
     let now = api.clock.now();
     let seconds = limits::TEMPORARY_TOKEN_SECONDS;
-    let (token, text) = api.tokens.issue_temporary("check", scope, seconds, now);
+    let (token, text) = api
+        .tokens
+        .issue_temporary(test_user::TOKEN, scope, seconds, now);
     log::info!(
         "{} a token of scope {scope} is valid for {seconds} s: token:{}:{}",
         admission.caller().principal,

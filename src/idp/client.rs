@@ -298,7 +298,13 @@ impl Connection {
         let mut tls = ClientConnection::new(Arc::clone(config), name.clone()).map_err(refused)?;
         let mut socket = DeadlineSocket { socket, deadline };
         while tls.is_handshaking() {
-            tls.complete_io(&mut socket).map_err(Error::Handshake)?;
+            tls.complete_io(&mut socket).map_err(|error| {
+                if Monotonic::now() >= deadline {
+                    Error::TimedOut(limits::CLIENT_CONNECT_DURATION_MAX)
+                } else {
+                    Error::Handshake(error)
+                }
+            })?;
         }
         Ok(Self { tls, socket })
     }

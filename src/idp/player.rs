@@ -277,8 +277,8 @@ impl Player<'_> {
         for (variable, path) in &step.saves {
             match super::check::value_at(json, path) {
                 Some(Value::String(text)) => self.variables.set(variable, text.clone()),
+                None | Some(Value::Null) => self.variables.unset(variable),
                 Some(value) => self.variables.set(variable, value.to_string()),
-                None => self.variables.unset(variable),
             }
         }
     }

@@ -154,6 +154,7 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
                 "a_server_of_another_version_is_to_be_restarted",
             ),
             ("fn silent", "a_server_that_hangs"),
+            ("is strict", "tokens_that_are_strict_alone"),
             ("{address}: {error}", "a_port_that_another_has"),
             ("\"descriptors\", &what", "too_few_descriptors"),
             ("\"readiness\"", "a_disk_that_is_full"),
@@ -239,7 +240,11 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
                 "too many wrong tokens",
                 "an_address_that_has_shown_too_many_wrong_tokens",
             ),
-            ("&fix_of(step, ", "a_proxy_that_answers_by_itself"),
+            (
+                "\"SPEC 10\"",
+                "nothing_is_forgiven_but_the_first_user_and_slow_groups",
+            ),
+            ("fix_of(step, ", "a_proxy_that_answers_by_itself"),
             (
                 "does not arrive at this server",
                 "a_proxy_that_lets_nothing_through",

@@ -282,7 +282,7 @@ fn somebody_who_is_silent() {
     let port = silent.local_addr().expect("bound").port();
     place.set("GOLINKS_SCIM_BASE_URL", format!("https://localhost:{port}"));
     place.serve();
-    let fix = place.fails("certificate", "no TLS connection");
+    let fix = place.fails("certificate", "no answer within");
     assert!(fix.contains("any proxy in front of the server"), "{fix}");
 }
 

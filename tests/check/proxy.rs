@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, KeyPair};
 
+use super::like::{LEFT as LEFT_BEHIND, leave};
 use crate::support::front::Front;
 use crate::support::place::{Finding, Place, chain_for};
 
@@ -150,7 +151,7 @@ const LEFT: &str = "left over from the requests, now deleted: ";
 #[test]
 fn a_proxy_that_lets_no_deletion_through() {
     let mut place = Place::sound();
-    place.run("golinks-scim user add left.golinks-scim-check@invalid --given L --family O");
+    leave(&place, [LEFT_BEHIND]);
     place.set_base_url("localhost");
     let url = format!("https://localhost:{}", place.port());
     let mut leftovers = vec!["left.golinks-scim-check@invalid of an earlier run is deleted"];

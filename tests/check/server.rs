@@ -193,6 +193,22 @@ fn too_few_descriptors() {
     place.is_well();
 }
 
+#[test]
+fn tokens_that_are_strict_alone() {
+    let place = Place::sound();
+    place.run("golinks-scim token change okta --mode strict");
+    let fix = place.finds("warn", "tokens", "okta is strict").fix;
+    place.run(&fix);
+    place.is_well();
+    // A client of one's own may have such a token beside the provider's.
+    place.run("golinks-scim token issue own --mode strict");
+    let findings = place.check();
+    assert!(
+        !findings.iter().any(|it| it.what.contains("is strict")),
+        "{findings:#?}"
+    );
+}
+
 /// While another token is valid, `check` has nothing else to report.
 #[test]
 fn a_token_that_has_ended() {

@@ -4,7 +4,7 @@
 //!
 //! Their userName ends in [`SUFFIX`], but any client that may write can give any user such a name,
 //! and a deletion cannot be undone. So only users are deleted that, according to the audit trail,
-//! were created under it.
+//! were created under it with a token of a run.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::cli::{answered, quoted};
 use crate::http1::target::encode;
 use crate::limits;
 use crate::local::Client;
-use crate::test_user::{SUFFIX, is_test_user};
+use crate::test_user::{SUFFIX, TOKEN, is_test_user};
 
 /// Rows of a user's history in one request.
 const ROWS: usize = 50;
@@ -57,7 +57,10 @@ pub(super) fn warn(client: &mut Client, findings: &mut Findings) -> Result<(), H
     let Some(name) = left else {
         return Ok(());
     };
-    let what = format!("an earlier run was interrupted and has left users behind, such as {name}");
+    let what = format!(
+        "an earlier run was interrupted and has left users behind, such as {name}; or one is under \
+         way"
+    );
     let fix = findings.command("check --write");
     findings.warn("users made", &what, &fix)
 }
@@ -115,7 +118,7 @@ fn delete(client: &mut Client) -> Result<(Vec<String>, Vec<String>), Halt> {
     Ok((gone, others))
 }
 
-/// Whether the user was created under such a name. Reads the trail from its end, since leftovers
+/// Whether a run created the user under such a name. Reads the trail from its end, since leftovers
 /// are usually recent.
 fn is_created_so(client: &mut Client, id: &str) -> Result<bool, Halt> {
     let user = encode(id);
@@ -130,7 +133,11 @@ fn is_created_so(client: &mut Client, id: &str) -> Result<bool, Halt> {
         let page = answered(&response).map_err(|failure| Halt::UnexpectedAnswer(failure.what))?;
         let mut rows = elements(&page["rows"]).iter();
         if let Some(row) = rows.find(|row| row["kind"] == "create") {
-            return Ok(is_test_user(&text_of(row, "userName")));
+            let by = text_of(row, "principal");
+            let mut by = by.splitn(3, ':');
+            // A real person who was renamed may be created again from an export.
+            let is_by_run = by.next() == Some("token") && by.nth(1) == Some(TOKEN);
+            return Ok(is_by_run && is_test_user(&text_of(row, "userName")));
         }
         end = page["next"].as_u64();
     }

@@ -245,17 +245,22 @@ fn beyond_configuration(
         return findings.not_run("the rest", "neither a server nor the store can be reached");
     };
     let server = client.server();
-    let found = ask_all(wanted, &mut client, findings);
+    let found = ask_all(data_dir, wanted, &mut client, findings);
     client.close();
     match found {
-        Err(Halt::Timeout(what)) => server::silent(server, &what, findings)?,
+        Err(Halt::Timeout(what)) => server::silent(server, &what, data_dir, findings)?,
         Err(Halt::UnexpectedAnswer(what)) => server::odd(&what, findings)?,
         other => return other,
     }
     findings.not_run("the rest", "the server does not answer as expected")
 }
 
-fn ask_all(wanted: &Wanted<'_>, client: &mut Client, findings: &mut Findings) -> Result<(), Halt> {
+fn ask_all(
+    data_dir: &Path,
+    wanted: &Wanted<'_>,
+    client: &mut Client,
+    findings: &mut Findings,
+) -> Result<(), Halt> {
     let installation = ask(client, "GET", "/admin/installation", None)?;
     let state = ask(client, "GET", "/admin/status", None)?;
     server::version(client.server(), &installation, findings)?;
@@ -266,7 +271,7 @@ fn ask_all(wanted: &Wanted<'_>, client: &mut Client, findings: &mut Findings) ->
         findings,
     )?;
     machine::disk(&state, findings)?;
-    server::descriptors(&state, findings)?;
+    server::descriptors(&state, data_dir, findings)?;
     server::readiness(&state, findings)?;
     server::store(client, findings)?;
     server::tokens(client, findings)?;

@@ -141,12 +141,13 @@ pub(super) fn version(
 pub(super) fn silent(
     server: Option<Peer>,
     what: &str,
+    data_dir: &Path,
     findings: &mut Findings,
 ) -> Result<(), Halt> {
     let fix = match server.and_then(|it| it.0) {
         // A server that hangs does not react to a milder signal.
         Some(pid) if !is_service(findings) => {
-            format!("kill -KILL {pid} && {}", findings.command("serve"))
+            format!("kill -KILL {pid} && {}", start(data_dir, findings))
         }
         _ => restart(findings).to_owned(),
     };
@@ -222,7 +223,11 @@ fn another_address(address: SocketAddr, kind: ErrorKind) -> SocketAddr {
     }
 }
 
-pub(super) fn descriptors(state: &Value, findings: &mut Findings) -> Result<(), Halt> {
+pub(super) fn descriptors(
+    state: &Value,
+    data_dir: &Path,
+    findings: &mut Findings,
+) -> Result<(), Halt> {
     let Some(limit) = number(state, "/descriptors/limit") else {
         return findings.not_run("descriptors", "no server is running");
     };
@@ -234,7 +239,7 @@ pub(super) fn descriptors(state: &Value, findings: &mut Findings) -> Result<(), 
         "systemctl edit golinks-scim: LimitNOFILE=65536; then systemctl restart golinks-scim"
             .to_owned()
     } else {
-        format!("ulimit -n {needed} && {}", findings.command("serve"))
+        format!("ulimit -n {needed} && {}", start(data_dir, findings))
     };
     findings.fail("descriptors", &what, &fix)
 }
@@ -294,6 +299,15 @@ pub(super) fn tokens(client: &mut Client, findings: &mut Findings) -> Result<(),
         };
         let fix = findings.command("token issue okta");
         return findings.fail(TOPIC, &what, &fix);
+    }
+    if live.iter().all(|token| token["mode"] == "strict") {
+        let name = text_of(live[0], "name");
+        let what = format!(
+            "{name} is strict: what identity providers send beyond the RFCs is refused, such as \
+             Okta's deactivations"
+        );
+        let fix = findings.command(&format!("token change {name} --mode compatible"));
+        findings.warn(TOPIC, &what, &fix)?;
     }
     let now = SystemClock.now();
     for token in live {

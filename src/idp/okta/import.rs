@@ -114,7 +114,7 @@ fn page_of(
     if number("startIndex") != Some(start_index) {
         return Err(fault("startIndex is not the one that was asked for"));
     }
-    let due = count.min((total + 1).saturating_sub(start_index));
+    let due = count.min(total.saturating_add(1).saturating_sub(start_index));
     if resources.len() != due {
         return Err(fault("it holds not as many users as it should"));
     }

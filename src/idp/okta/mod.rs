@@ -33,7 +33,7 @@ pub use aiw::{aiw_walk, deactivated_then_imported};
 pub use beta::beta;
 pub use import::{Import, ImportError, Listed, import};
 pub use oin::oin_walk;
-pub use spec::{lacks, spec};
+pub use spec::{is_of_first_user, lacks, spec};
 
 /// Creates one complete user, which SPEC step 1 needs.
 pub fn seed(person: &Person) -> Suite {
