@@ -45,7 +45,7 @@ pub struct Summary {
     pub names: Vec<String>,
     /// When the leaf begins.
     pub not_before: Instant,
-    /// When the leaf ends.
+    /// When the leaf ends; or before it, unless it is public, an authority above it in the chain.
     pub not_after: Instant,
     /// SHA-256 of the leaf, `AA:BB:…`.
     pub fingerprint: String,
@@ -73,9 +73,10 @@ impl Summary {
     }
 }
 
-/// What to do with a customer's leaf outside of its dates.
+/// What to do with a customer's chain that clients refuse: outside of its dates, or without the
+/// leaf's issuer.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum OutOfDate {
+enum Doubtful {
     Served,
     Refused,
 }
@@ -102,7 +103,7 @@ impl Cell {
     pub fn open(source: Source, now: Instant) -> Result<Arc<Self>, Error> {
         // Before reading, as in a reload: a change while the files are read is seen the next time.
         let stamps = source.stamps();
-        let current = load(&source.found(), OutOfDate::Served, now)?;
+        let current = load(&source.found(), Doubtful::Served, now)?;
         Ok(Arc::new(Self {
             seen: Mutex::new(stamps),
             source,
@@ -143,7 +144,7 @@ impl Cell {
         now: Instant,
     ) -> Result<Summary, Error> {
         let found = self.found_again();
-        let loaded = found.and_then(|found| load(&found, OutOfDate::Refused, now));
+        let loaded = found.and_then(|found| load(&found, Doubtful::Refused, now));
         if !matches!(&loaded, Err(error) if error.is_transient()) {
             *seen = stamps;
         }
@@ -216,7 +217,7 @@ impl Cell {
             );
             return Err(Error::Bad(authority.path.clone(), what));
         }
-        let loaded = load(&found, OutOfDate::Refused, now)?;
+        let loaded = load(&found, Doubtful::Refused, now)?;
         Ok(Some(self.serve(loaded)))
     }
 
@@ -286,10 +287,10 @@ impl fmt::Debug for Cell {
     }
 }
 
-fn load(found: &SourceState<'_>, out_of_date: OutOfDate, now: Instant) -> Result<Current, Error> {
+fn load(found: &SourceState<'_>, doubtful: Doubtful, now: Instant) -> Result<Current, Error> {
     match found {
-        SourceState::Given { chain, key, host } => from_files([chain, key], host, out_of_date, now),
-        SourceState::Installed { path, host } => from_files([path, path], host, out_of_date, now),
+        SourceState::Given { chain, key, host } => from_files([chain, key], host, doubtful, now),
+        SourceState::Installed { path, host } => from_files([path, path], host, doubtful, now),
         SourceState::Private { directory, names } | SourceState::Nothing { directory, names } => {
             private(directory, names, now)
         }
@@ -313,7 +314,7 @@ pub fn examine(source: &Source, now: Instant) -> Result<(), Error> {
             }
         }
         found @ (SourceState::Given { .. } | SourceState::Installed { .. }) => {
-            load(&found, OutOfDate::Refused, now).map(drop)
+            load(&found, Doubtful::Refused, now).map(drop)
         }
     }
 }
@@ -362,16 +363,27 @@ fn private(directory: &Path, names: &Names, now: Instant) -> Result<Current, Err
 fn from_files(
     [chain, key]: [&Path; 2],
     host: &str,
-    out_of_date: OutOfDate,
+    doubtful: Doubtful,
     now: Instant,
 ) -> Result<Current, Error> {
     let loaded = Chain::load(chain, key)?;
-    if out_of_date == OutOfDate::Refused {
-        loaded
-            .check_validity(now)
+    let mut warnings = Vec::new();
+    match (loaded.check_way_up(), doubtful) {
+        (Err(what), Doubtful::Refused) => return Err(Error::Bad(chain.to_owned(), what)),
+        (Err(what), Doubtful::Served) => warnings.push(format!("{}: {what}", chain.display())),
+        (Ok(()), _) => {}
+    }
+    let ends = loaded.ends(now);
+    if doubtful == Doubtful::Refused {
+        chain::check_dates(loaded.not_before, ends, now)
             .map_err(|what| Error::Bad(chain.to_owned(), what))?;
     }
-    let mut warnings = Vec::new();
+    if ends < loaded.not_after {
+        warnings.push(format!(
+            "{}: an authority in it ends at {ends}, before the leaf: clients will refuse the chain",
+            chain.display()
+        ));
+    }
     if !loaded.covers(host) {
         warnings.push(format!(
             "the certificate is not for {host}, the host of the base URL: clients will refuse it"
@@ -395,11 +407,10 @@ fn current(
     Current {
         summary: Summary {
             chain: chain.links(),
-            // Outside of its dates: whether it was public, or will be when the clock is right.
-            is_public: chain.is_public(now.max(chain.not_before).min(chain.not_after)),
+            is_public: chain.is_public_within(now),
+            not_after: chain.ends(now),
             names: chain.names,
             not_before: chain.not_before,
-            not_after: chain.not_after,
             fingerprint: chain.fingerprint,
             authority,
             warnings,

@@ -121,6 +121,49 @@ impl Chain {
         Ok(())
     }
 
+    /// Whether the leaf's issuer is behind it, if anything is. Clients do not have it, unless it is a
+    /// root.
+    pub(super) fn check_way_up(&self) -> Result<(), String> {
+        let way = self.way_up();
+        let is_known = way.len() > 1 || way.iter().all(|leaf| leaf.self_issued);
+        if is_known || self.key.cert.len() == 1 {
+            return Ok(());
+        }
+        Err(
+            "its first certificate is followed by others, but not by its issuer: clients want the \
+             full chain, the leaf first"
+                .to_owned(),
+        )
+    }
+
+    /// When clients begin to refuse it: with the end of the leaf or, unless it is public, of one of
+    /// the authorities above it. A public chain may end with an old root that nobody needs any
+    /// more.
+    pub(super) fn ends(&self, now: Instant) -> Instant {
+        let way = self.way_up().into_iter().map(|facts| facts.not_after);
+        let first = way.min().unwrap_or(self.not_after);
+        if first < self.not_after && !self.is_public_within(now) {
+            first
+        } else {
+            self.not_after
+        }
+    }
+
+    /// The leaf and, by their names, the issuers above it that are here.
+    fn way_up(&self) -> Vec<Facts> {
+        let known = self.key.cert.iter().map(Facts::of);
+        let mut known: Vec<Facts> = known.filter_map(Result::ok).collect();
+        let mut way = Vec::new();
+        let mut next = Some(0).filter(|_| !known.is_empty());
+        while let Some(at) = next {
+            let facts = known.remove(at);
+            let is_issuer = |it: &Facts| !facts.self_issued && it.subject == facts.issuer;
+            next = known.iter().position(is_issuer);
+            way.push(facts);
+        }
+        way
+    }
+
     /// Whether the leaf is valid now.
     pub(super) fn check_validity(&self, now: Instant) -> Result<(), String> {
         check_dates(self.not_before, self.not_after, now)
@@ -148,6 +191,12 @@ impl Chain {
         let between = self.key.cert.get(1..).unwrap_or_default();
         self.verify(&self.first_name(), between, Ok(public_roots()), now)
             .is_ok()
+    }
+
+    /// [`Self::is_public`] at the moment within its dates that is nearest to now: whether it was
+    /// public, or will be when the clock is right.
+    pub(super) fn is_public_within(&self, now: Instant) -> bool {
+        self.is_public(now.max(self.not_before).min(self.not_after))
     }
 
     /// Its certificates for people to read, the leaf first.

@@ -58,6 +58,7 @@ pub(super) fn run(config: &config::Serve, command: Cert, program: &str) -> Resul
                 ));
                 output::hint(&filled(&fix_names(host), program));
             }
+            output::say(&format!("its key is kept in {}", directory.display()));
             output::say(&format!(
                 "give this to the certificate authority; then: {program} cert install CHAIN.pem"
             ));

@@ -1,7 +1,8 @@
 //! The certificate that `serve` starts with: where it comes from, whether it can be used, and what
 //! to do if not. `serve`, `config check` and `check` share this code, so that none of them accepts
-//! what another refuses. The exception is a certificate that has expired or is not yet valid: a
-//! starting server serves it, but the other commands and a running server refuse it.
+//! what another refuses. The exception is a chain that clients refuse for its dates, or because the
+//! leaf's issuer is not in it: a starting server serves it, but the other commands and a running
+//! server refuse it.
 
 use std::fs;
 use std::io;

@@ -198,6 +198,8 @@ fn usual_data_dir(sources: &Sources) -> Result<Given, Error> {
             origin: Origin::Default,
         })
     };
+    // The XDG specification has relative ones ignored: each working directory had its own store.
+    let is_absolute = |given: &Given| given.text.starts_with('/');
     // systemd joins several with colons.
     let first = |mut given: Given| {
         let end = given.text.find(':').unwrap_or(given.text.len());
@@ -207,8 +209,8 @@ fn usual_data_dir(sources: &Sources) -> Result<Given, Error> {
     variable("STATE_DIRECTORY", "")
         .and_then(first)
         .or_else(of_root)
-        .or_else(|| variable("XDG_STATE_HOME", &format!("/{NAME}")))
-        .or_else(|| variable("HOME", &format!("/.local/state/{NAME}")))
+        .or_else(|| variable("XDG_STATE_HOME", &format!("/{NAME}")).filter(is_absolute))
+        .or_else(|| variable("HOME", &format!("/.local/state/{NAME}")).filter(is_absolute))
         .ok_or_else(|| Error::new("there is no data directory", "name one with --data-dir"))
 }
 

@@ -68,6 +68,8 @@ fn a_backup_is_restored_where_nothing_was() {
     assert!(!restored.stderr.contains("is kept as"), "{restored:?}");
     let told = "tls/ is not part of a backup and is missing here: the next start makes a new CA\n";
     assert!(restored.stderr.contains(told), "{restored:?}");
+    let place = format!("restored into {}", new.path().join("data").display());
+    assert!(restored.stderr.contains(&place), "{restored:?}");
     let shown = cli_in(&new, &["cert", "show"]);
     assert_eq!(
         (shown.status, &*shown.stdout, &*shown.stderr),

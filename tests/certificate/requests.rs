@@ -184,6 +184,9 @@ fn a_request_becomes_a_certificate_that_is_served() {
             .starts_with("-----BEGIN CERTIFICATE REQUEST-----"),
         "{request:?}"
     );
+    let place = server.data_dir().join("tls");
+    let place = format!("its key is kept in {}", place.display());
+    assert!(request.stderr.contains(&place), "{request:?}");
     let signed = |request: &str| signed_by(&customer, request);
     // From another authority of the same name.
     let forged = signed_by(&Customer::new(), &request.stdout);

@@ -1,6 +1,7 @@
 //! What the cell takes, refuses and keeps while certificates change under it.
 
 mod changed_files;
+mod way_up;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

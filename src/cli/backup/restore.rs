@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use rustix::fs::{Access, access};
 use serde_json::{Map, json};
 
 use super::super::{Failure, from_local, login_name, output, status, unusable};
@@ -20,8 +21,10 @@ use crate::{files, limits, secret};
 
 pub(super) fn run(config: &config::Serve, file: &Path, program: &str) -> Result<(), Failure> {
     let data_dir = &config.data_dir;
-    // Nothing is made for a file that is not there.
-    fs::metadata(file).map_err(|error| unusable(file, &error))?;
+    // Nothing is made for a file that is not there, or may not be read.
+    fs::metadata(file)
+        .and_then(|_| Ok(access(file, Access::READ_OK)?))
+        .map_err(|error| unusable(file, &error))?;
     let path = config::store_path(data_dir);
     make_data_dir(data_dir, &path)?;
     let kept_as = kept_as(&path);
@@ -52,6 +55,8 @@ pub(super) fn run(config: &config::Serve, file: &Path, program: &str) -> Result<
             kept_as.display()
         ));
     }
+    // Without sudo it is another one than the service's.
+    output::say(&format!("restored into {}", data_dir.display()));
     output::say(
         "changes made since the backup are not in the directory now: let the identity provider \
          push again; users deleted since then are back",

@@ -21,10 +21,15 @@ use crate::store::OpenError;
 /// The command that starts the server on this machine: as a service, otherwise as the owner of its
 /// files.
 pub(super) fn start(data_dir: &Path, findings: &Findings) -> String {
-    if is_service(findings) {
-        return "systemctl start golinks-scim".to_owned();
+    if !is_service(findings) {
+        return by_hand(data_dir, "serve", findings);
     }
-    by_hand(data_dir, "serve", findings)
+    if rustix::process::geteuid().is_root() {
+        "systemctl start golinks-scim".to_owned()
+    } else {
+        // The service may be running: what was looked at is the directory of somebody else.
+        format!("sudo {}", findings.command("check"))
+    }
 }
 
 /// The command that starts the server with these words as the owner of its files.

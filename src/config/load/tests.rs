@@ -84,6 +84,24 @@ fn of_several_state_directories_the_first_is_taken() {
     assert!(is_root || of("") == Path::new("/h:x/.local/state/golinks-scim"));
 }
 
+/// Each working directory would have its own.
+#[test]
+fn a_relative_state_directory_is_none() {
+    let of = |state: &str| {
+        let variables = [
+            ("STATE_DIRECTORY", ""),
+            ("XDG_STATE_HOME", state),
+            ("HOME", "/h"),
+        ];
+        let loaded = Configuration::load(&sources("", &variables, &[])).expect("good");
+        loaded.serve.data_dir
+    };
+    if !rustix::process::geteuid().is_root() {
+        assert_eq!(of("/s"), Path::new("/s/golinks-scim"));
+        assert_eq!(of("s"), Path::new("/h/.local/state/golinks-scim"));
+    }
+}
+
 /// A setting that is in the table but parsed nowhere would be accepted with any value.
 #[test]
 fn each_setting_is_understood() {
