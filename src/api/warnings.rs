@@ -313,22 +313,23 @@ fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
             steps: vec![(authority.fingerprint, step(days, AUTHORITY_WARNING_DAYS)?)],
         });
     }
-    let days = now.days_until(summary.not_after);
+    let ends = summary.authority_ends.unwrap_or(summary.not_after);
+    let days = now.days_until(ends);
     // The certificate is still good in its last second.
     let life = summary
         .not_before
         .days_until(summary.not_after.plus_seconds(1));
+    let what = match summary.authority_ends {
+        Some(_) => "an authority in the certificate's chain",
+        None => "the certificate",
+    };
     // It is usually renewed with a third of its life left: until then nothing is late.
     let steps = CERTIFICATE_WARNING_DAYS
         .into_iter()
         .filter(|step| 3 * step < life);
     Some(Warning {
         kind: "certificate",
-        what: format!(
-            "the certificate ends at {}, {}",
-            summary.not_after,
-            now.words_until(summary.not_after)
-        ),
+        what: format!("{what} ends at {ends}, {}", now.words_until(ends)),
         fix: cell.fix(now),
         steps: vec![(summary.fingerprint, step(days, steps)?)],
     })

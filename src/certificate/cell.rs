@@ -45,8 +45,11 @@ pub struct Summary {
     pub names: Vec<String>,
     /// When the leaf begins.
     pub not_before: Instant,
-    /// When the leaf ends; or before it, unless it is public, an authority above it in the chain.
+    /// When the leaf ends.
     pub not_after: Instant,
+    /// When the first authority above it ends that ends before it. Clients may have another of its
+    /// name, so that nothing is refused for that.
+    pub authority_ends: Option<Instant>,
     /// SHA-256 of the leaf, `AA:BB:…`.
     pub fingerprint: String,
     /// The private authority, if it issued the leaf.
@@ -373,14 +376,15 @@ fn from_files(
         (Err(what), Doubtful::Served) => warnings.push(format!("{}: {what}", chain.display())),
         (Ok(()), _) => {}
     }
-    let ends = loaded.ends(now);
     if doubtful == Doubtful::Refused {
-        chain::check_dates(loaded.not_before, ends, now)
+        loaded
+            .check_validity(now)
             .map_err(|what| Error::Bad(chain.to_owned(), what))?;
     }
-    if ends < loaded.not_after {
+    if let Some(ends) = loaded.authority_ends(now) {
         warnings.push(format!(
-            "{}: an authority in it ends at {ends}, before the leaf: clients will refuse the chain",
+            "{}: an authority in it ends at {ends}, before the leaf: clients that need it will \
+             refuse the chain then",
             chain.display()
         ));
     }
@@ -408,9 +412,10 @@ fn current(
         summary: Summary {
             chain: chain.links(),
             is_public: chain.is_public_within(now),
-            not_after: chain.ends(now),
+            authority_ends: chain.authority_ends(now),
             names: chain.names,
             not_before: chain.not_before,
+            not_after: chain.not_after,
             fingerprint: chain.fingerprint,
             authority,
             warnings,

@@ -20,6 +20,7 @@ use x509_parser::time::ASN1Time;
 use super::error_text::{words_of, words_of_pem};
 use super::{Error, file_format, files};
 use crate::clock::Instant;
+use crate::scim::fold::fold;
 use crate::secret;
 
 /// A chain, its key, and what the leaf says.
@@ -124,9 +125,13 @@ impl Chain {
     /// Whether the leaf's issuer is behind it, if anything is. Clients do not have it, unless it is a
     /// root.
     pub(super) fn check_way_up(&self) -> Result<(), String> {
-        let way = self.way_up();
-        let is_known = way.len() > 1 || way.iter().all(|leaf| leaf.self_issued);
-        if is_known || self.key.cert.len() == 1 {
+        let links = self.links();
+        let [leaf, others @ ..] = links.as_slice() else {
+            return Ok(());
+        };
+        let others: Vec<&Link> = others.iter().filter(|it| it.der != leaf.der).collect();
+        let is_known = others.iter().any(|it| it.has_issued(leaf));
+        if others.is_empty() || is_known || leaf.has_issued(leaf) {
             return Ok(());
         }
         Err(
@@ -136,32 +141,26 @@ impl Chain {
         )
     }
 
-    /// When clients begin to refuse it: with the end of the leaf or, unless it is public, of one of
-    /// the authorities above it. A public chain may end with an old root that nobody needs any
-    /// more.
-    pub(super) fn ends(&self, now: Instant) -> Instant {
-        let way = self.way_up().into_iter().map(|facts| facts.not_after);
-        let first = way.min().unwrap_or(self.not_after);
-        if first < self.not_after && !self.is_public_within(now) {
-            first
-        } else {
-            self.not_after
+    /// When the first authority ends that leads from the leaf to a root and ends before the leaf,
+    /// unless the chain is public: such a one may end with what nobody needs any more. Of those of
+    /// one name the last counts; of roots, none: many clients do not ask when these end.
+    pub(super) fn authority_ends(&self, now: Instant) -> Option<Instant> {
+        let mut known = self.links();
+        let mut below = (!known.is_empty()).then(|| known.remove(0))?;
+        let mut first = self.not_after;
+        // Ends, since each turn removes one.
+        while !below.has_issued(&below) {
+            let issuers = known.iter().enumerate();
+            let issuers = issuers.filter(|(_, it)| it.has_issued(&below));
+            let Some((at, _)) = issuers.max_by_key(|(_, it)| it.not_after) else {
+                break;
+            };
+            below = known.remove(at);
+            if !below.has_issued(&below) {
+                first = first.min(below.not_after);
+            }
         }
-    }
-
-    /// The leaf and, by their names, the issuers above it that are here.
-    fn way_up(&self) -> Vec<Facts> {
-        let known = self.key.cert.iter().map(Facts::of);
-        let mut known: Vec<Facts> = known.filter_map(Result::ok).collect();
-        let mut way = Vec::new();
-        let mut next = Some(0).filter(|_| !known.is_empty());
-        while let Some(at) = next {
-            let facts = known.remove(at);
-            let is_issuer = |it: &Facts| !facts.self_issued && it.subject == facts.issuer;
-            next = known.iter().position(is_issuer);
-            way.push(facts);
-        }
-        way
+        (first < self.not_after && !self.is_public_within(now)).then_some(first)
     }
 
     /// Whether the leaf is valid now.
@@ -334,6 +333,14 @@ pub struct Link {
     pub not_after: Instant,
     /// The whole certificate.
     pub der: Vec<u8>,
+}
+
+impl Link {
+    /// Whether this is the issuer, by its name. Upper and lower case and the kind of text count as
+    /// the same (RFC 5280 section 7.1).
+    fn has_issued(&self, other: &Self) -> bool {
+        fold(&self.subject) == fold(&other.issuer)
+    }
 }
 
 /// The first certificate of a PEM file.

@@ -89,7 +89,9 @@ impl Reach {
     fn read(snapshot: &Snapshot, first: u64, now: Instant) -> Result<Self, Error> {
         let mut oldest = None;
         snapshot.audits_from(first, |_, text| {
-            oldest = audit::time_of(text).filter(|time| *time <= now);
+            // A refusal waits to be written, and so is older than its place.
+            let is_refusal = text.contains("\"kind\":\"refuse");
+            oldest = audit::time_of(text).filter(|time| *time <= now && !is_refusal);
             match oldest {
                 Some(_) => ControlFlow::Break(()),
                 None => ControlFlow::Continue(()),

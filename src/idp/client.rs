@@ -11,14 +11,13 @@ use std::time::{Duration, Instant as Monotonic};
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{
     CertificateError, ClientConfig, ClientConnection, ConfigBuilder, RootCertStore, WantsVerifier,
 };
 
 use super::Exchange;
 use crate::certificate;
-use crate::clock::Instant;
 use crate::config;
 use crate::http1::client::{Request, Response, ResponseError, read_response};
 use crate::limits;
@@ -177,19 +176,6 @@ pub enum Error {
 }
 
 impl Error {
-    /// What a client says that looks at the dates of its trusted authorities, too.
-    pub fn of_ended_certificate(end: Instant, now: Instant) -> Self {
-        let time = |at: Instant| {
-            let seconds = u64::try_from(at.seconds()).unwrap_or_default();
-            UnixTime::since_unix_epoch(Duration::from_secs(seconds))
-        };
-        let ended = CertificateError::ExpiredContext {
-            time: time(now),
-            not_after: time(end),
-        };
-        Self::Handshake(io::Error::other(rustls::Error::InvalidCertificate(ended)))
-    }
-
     /// Whether the only known fault of the certificate is that no trusted authority issued it.
     pub fn is_of_unknown_authority(&self) -> bool {
         let Self::Handshake(error) = self else {

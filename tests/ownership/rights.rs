@@ -75,6 +75,14 @@ fn a_directory_of_roots_is_used_by_a_group_and_not_closed_to_it() {
     let wanted = "the server's user and group alone can use what is in";
     assert!(found.contains(wanted), "{found}");
     assert!(!found.contains("chmod 700"), "{found}");
+    // Nobody else may put other files there.
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o2777)).expect("set");
+    let found = typed_by(USER, folder, &data, &["check"]).stdout;
+    assert!(found.contains("fix: chmod o-rwx "), "{found}");
+    assert!(
+        found.contains("users other than its owner can access"),
+        "{found}"
+    );
 }
 
 #[test]

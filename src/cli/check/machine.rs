@@ -83,13 +83,17 @@ pub(super) fn data_directory(data_dir: &Path, findings: &mut Findings) -> Result
     let maker = maker(data_dir).filter(|_| metadata.uid() == 0);
     // As a volume of Kubernetes with an `fsGroup` is; the files in it are closed to others.
     let is_shared =
-        |maker: &Metadata| maker.gid() == metadata.gid() && metadata.mode() & 0o070 == 0o070;
+        |maker: &Metadata| maker.gid() == metadata.gid() && metadata.mode() & 0o072 == 0o070;
     let is_of_its_group = maker.as_ref().is_some_and(is_shared);
     if metadata.mode() & 0o077 != 0 && !is_of_its_group {
         findings.fail(
             DATA_DIRECTORY,
             &format!("users other than its owner can access {shown}"),
-            &format!("chmod 700 {shown}"),
+            // The server may use a directory of root's by its group.
+            &format!(
+                "chmod {} {shown}",
+                if maker.is_some() { "o-rwx" } else { "700" }
+            ),
         )?;
     }
     if metadata.mode() & 0o700 != 0o700 {

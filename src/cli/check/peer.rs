@@ -10,7 +10,7 @@ use super::network::lead;
 use super::{ExtraAuthorities, Findings, Halt};
 use crate::certificate::{end_of, issuer_of};
 use crate::cli::output::text_of;
-use crate::clock::{Clock, Instant, SystemClock};
+use crate::clock::{Clock, SystemClock};
 use crate::config::BaseUrl;
 use crate::idp::client::{Client, Error};
 use crate::idp::peer_probe::{PeerAnswer, probe};
@@ -44,7 +44,7 @@ pub(super) fn certificate(
     match accepting(installation, url, extra) {
         Ok((mut client, by)) => {
             client.set_patience(limits::CHECKED_SERVER_SILENCE_MAX);
-            accepted(&by, installation, leaf, findings)?;
+            accepted(&by, leaf, is_ours, findings)?;
             Ok(Some((client, by == AcceptedBy::Clouds)))
         }
         Err(error) if is_ours => {
@@ -119,9 +119,7 @@ fn accepting(
         Err(Error::Handshake(_)) => {}
         Err(error) => return Err(error),
     }
-    let trusting = shaken(who_trusts_its_top(installation, url));
-    let trusting = trusting.and_then(|client| not_ended(installation).map(|()| client));
-    match (trusting, extra) {
+    match (shaken(who_trusts_its_top(installation, url)), extra) {
         (Ok(client), _) => {
             let issuer = top(installation).map(|top| text_of(top, "issuer"));
             Ok((client, AcceptedBy::Trust(issuer.unwrap_or_default())))
@@ -135,37 +133,15 @@ fn accepting(
     }
 }
 
-/// That the last certificate of the served chain has not ended: where it is trusted, it is not asked
-/// for that.
-fn not_ended(installation: &Value) -> Result<(), Error> {
-    let now = SystemClock.now();
-    match end_of_top(installation) {
-        Some(end) if end <= now => Err(Error::of_ended_certificate(end, now)),
-        _ => Ok(()),
-    }
-}
-
-fn end_of_top(installation: &Value) -> Option<Instant> {
-    Instant::parse(top(installation)?["notAfter"].as_str()?)
-}
-
 /// Reports who accepts the certificate, and for how long.
 fn accepted(
     by: &AcceptedBy,
-    installation: &Value,
     leaf: &[u8],
+    is_ours: bool,
     findings: &mut Findings,
 ) -> Result<(), Halt> {
-    let is_ours = is_served(installation, leaf);
-    let above = match by {
-        AcceptedBy::Trust(_) => end_of_top(installation),
-        AcceptedBy::Clouds | AcceptedBy::Extra(_) => None,
-    };
     let end = match end_of(leaf) {
-        Ok(end) => {
-            let end = above.map_or(end, |above| end.min(above));
-            format!("it ends {}", SystemClock.now().words_until(end))
-        }
+        Ok(end) => format!("it ends {}", SystemClock.now().words_until(end)),
         Err(why) => format!("its end date cannot be read: {why}"),
     };
     // Right after a renewal, a certificate other than the one reported can be ours.

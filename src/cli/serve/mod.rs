@@ -166,13 +166,20 @@ fn make_data_dir(data_dir: &Path) -> Result<(), Failure> {
             };
             Failure::new(code, format!("{}: {error}", data_dir.display())).hint(hint)
         })?;
-    let metadata = fs::metadata(data_dir).ok();
-    // Whoever may use another's directory only by its group must not close it.
-    let ours = metadata.filter(|it| it.uid() == rustix::process::geteuid().as_raw());
-    if ours.is_some_and(|it| it.mode() & 0o077 != 0) {
+    let Ok(metadata) = fs::metadata(data_dir) else {
+        return Ok(());
+    };
+    // Whoever may use another's directory only by its group must not close it to that.
+    let is_ours = metadata.uid() == rustix::process::geteuid().as_raw();
+    let (open, fix) = if is_ours {
+        (0o077, "700")
+    } else {
+        (0o002, "o-w")
+    };
+    if metadata.mode() & open != 0 {
         let shown = data_dir.display();
         let typed = super::quoted(data_dir);
-        log::warn!("users other than its owner can access {shown}: chmod 700 {typed}");
+        log::warn!("users other than its owner can access {shown}: chmod {fix} {typed}");
     }
     Ok(())
 }

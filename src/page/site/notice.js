@@ -45,11 +45,12 @@ export class Notice {
     clearInterval(this.#timer);
     const hadFocus = this.#box.contains(document.activeElement);
     this.#box.hidden = true;
+    this.#told = "";
     if (hadFocus) this.#leave();
   }
 }
 
 /** What is the same at each attempt: without the request's id, and without seconds. */
 function lasting(message) {
-  return message.replace(/ \(request \w+\)$/, "").replace(/\d+/g, "");
+  return message.replace(/ \(request \w+\)$/, "").replace(/\bin \d+ s\b/, "");
 }

@@ -74,25 +74,52 @@ fn a_chain_that_lost_its_intermediate_replaces_no_good_one() {
 }
 
 #[test]
-fn a_chain_ends_with_its_first_authority() {
+fn an_authority_that_ends_before_the_leaf_is_told_of_and_nothing_refused() {
     let [leaf, between, root] = issued(20);
-    let days = |summary: &Summary| now().days_until(summary.not_after);
     for chain in [&[&leaf, &between][..], &[&leaf, &between, &root]] {
         let (folder, cell) = served(chain);
         let summary = cell.summary();
-        assert!((19..=20).contains(&days(&summary)), "{summary:?}");
+        let days = summary.authority_ends.map(|ends| now().days_until(ends));
+        assert!(
+            days.is_some_and(|days| (19..=20).contains(&days)),
+            "{days:?}"
+        );
         assert!(
             summary.warnings[0].contains("before the leaf"),
             "{summary:?}"
         );
+        // Clients may have its successor.
         let later = now().plus_days(21);
-        assert!(summary.out_of_date(later).is_some());
-        // It is no longer taken.
-        assert!(cell.reload(later).is_err());
+        assert_eq!(summary.out_of_date(later), None);
+        cell.reload(later).expect("served");
         let [renewed, above, _] = issued(90);
         put(&folder, &[&renewed, &above]);
         let summary = cell.reload(now()).expect("good");
-        assert!((89..=90).contains(&days(&summary)), "{summary:?}");
-        assert_eq!(summary.warnings, [""; 0]);
+        assert_eq!((summary.authority_ends, summary.warnings.len()), (None, 0));
+    }
+}
+
+/// Of an old authority and its successor of the same name clients take the one that is good, and an
+/// old root is not asked for its end.
+#[test]
+fn what_nobody_needs_any_more_is_no_fault() {
+    let key = || KeyPair::generate().expect("a key");
+    let root = CertifiedIssuer::self_signed(parameters("root", 5), key()).expect("a root");
+    let signed = |name, days| CertifiedIssuer::signed_by(parameters(name, days), key(), &root);
+    let [old, new] = [10, 900].map(|days| signed("between", days).expect("an authority"));
+    let leaf = CertifiedIssuer::signed_by(parameters("leaf", 90), key(), &new).expect("a leaf");
+    let direct = signed("leaf", 90).expect("a leaf");
+    for chain in [
+        &[&leaf, &old, &new][..],
+        &[&leaf, &new, &old, &root],
+        &[&direct, &root],
+        &[&direct, &direct],
+    ] {
+        let (_folder, cell) = served(chain);
+        let summary = cell.reload(now()).expect("good");
+        assert_eq!(
+            (summary.authority_ends, &*summary.warnings),
+            (None, &[][..])
+        );
     }
 }
