@@ -411,8 +411,8 @@ fn network_or_everywhere(text: &str) -> Result<String, String> {
 }
 
 pub(super) fn change(text: &str) -> Result<u64, String> {
-    let number = text.parse();
-    number.map_err(|_| "write the number that `user history WHO` has for it".to_owned())
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| "write the number that `user history WHO` has for it".to_owned())
 }
 
 /// A name that a certificate may have: of a host, of all in a domain, or an address.

@@ -73,7 +73,7 @@ pub(super) fn gather(
             since: Beginning::Change(sequence),
             ..
         } => {
-            if *sequence >= snapshot.audit_extent()?.next {
+            if *sequence == 0 || *sequence >= snapshot.audit_extent()?.next {
                 return Err(Error::NotFound);
             }
             *sequence

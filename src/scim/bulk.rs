@@ -194,6 +194,12 @@ impl Operation {
         };
         let (method, path) = (text("method"), text("path"));
         let (bulk_id, version) = (text("bulkId"), text("version"));
+        // Without its version a change would overwrite what its sender has not seen.
+        let is_malformed = |name: &&str| {
+            let value = member(&item, name);
+            value.is_some_and(|value| !value.is_null() && !value.is_string())
+        };
+        let malformed = ["bulkId", "version"].into_iter().find(is_malformed);
         // Only a POST needs a `bulkId`; an empty one counts as none.
         let bulk_id = bulk_id.filter(|id| !id.is_empty());
         let data = take_member(&mut item, "data");
@@ -206,6 +212,9 @@ impl Operation {
         let who = target.as_ref().ok().cloned().flatten();
         let who = who.filter(|_| is_about_one);
         let action = target.and_then(|who| {
+            if let Some(name) = malformed {
+                return Err(syntax(format!("{name} must be a string")).into());
+            }
             let method = method.as_deref().unwrap_or_default();
             Ok(action(method, who, bulk_id.as_deref(), data)?)
         });
@@ -271,7 +280,8 @@ fn target(path: &str) -> Result<Option<Who>, NoAction> {
             Some(id) => Who::BulkId(id.to_owned()),
             None => Who::Id(segment.to_owned()),
         });
-    if segments.next().is_some() {
+    // A query would become part of an id that nobody has.
+    if segments.next().is_some() || path.contains(['?', '#']) {
         return Err(syntax("path must be /Users or /Users/ID").into());
     }
     Ok(who)
@@ -382,6 +392,11 @@ mod tests {
             json!({"method": "POST", "path": "/Users", "bulkId": "a"}),
             json!({"method": "PUT", "path": "/Users", "data": {}}),
             json!({"method": "PUT", "path": "/Users/1/2", "data": {}}),
+            json!({"method": "DELETE", "path": "/Users/1?x=1"}),
+            json!({"method": "DELETE", "path": "/Users/1#x"}),
+            json!({"method": "PUT", "path": "/Users/1", "version": 5, "data": {}}),
+            json!({"method": "DELETE", "path": "/Users/1", "version": ["W/\"1\""]}),
+            json!({"method": "POST", "path": "/Users", "bulkId": 1, "data": {}}),
             json!({"method": "POST", "path": "/groups", "bulkId": "a", "data": {}}),
         ] {
             let bulk = bulk(&json!([item]));

@@ -123,7 +123,7 @@ fn check_before(talk: &Talk, id: &str, told: &[Value], shown: &[Value]) {
     }
     for (change, status, words) in [
         (&*told[0]["sequence"].to_string(), 1, "there was no user"),
-        ("0", 1, "there is no change 0 of a user"),
+        ("0", 64, "write the number"),
         ("99999", 1, "there is no change 99999 of a user"),
         ("x", 64, "write the number"),
     ] {

@@ -208,6 +208,9 @@ fn one_change_is_taken_back_unless_another_came_after_it() {
         &["--since", "tomorrow"][..],
         &["--since", "30"],
         &["--from", "2", "--since", "1h"],
+        // Numbers count from 1.
+        &["--from", "0"],
+        &["0"],
         &["1", "--from", "2"],
         &[],
         &["1", "--token", "x"],
