@@ -162,8 +162,8 @@ fn tokens_ended(ended: &[Arc<Token>], all: &[Arc<Token>]) -> Vec<Warning> {
     }
     let warning = |token: &Arc<Token>| {
         // The newest token of the name is the model for the next. A lasting one comes first: a
-        // token for a single run is not what is missing. One that was revoked
-        // may have been a mistake.
+        // token for a single run is not what is missing. One that was revoked may have been a
+        // mistake.
         let same = all.iter().filter(|other| other.name == token.name);
         let newest = same.max_by_key(|other| {
             let is_kept = other.revoked.is_none();

@@ -20,7 +20,6 @@ use x509_parser::time::ASN1Time;
 use super::error_text::{words_of, words_of_pem};
 use super::{Error, file_format, files};
 use crate::clock::Instant;
-use crate::scim::fold::fold;
 use crate::secret;
 
 /// A chain, its key, and what the leaf says.
@@ -339,7 +338,7 @@ impl Link {
     /// Whether this is the issuer, by its name. Upper and lower case and the kind of text count as
     /// the same (RFC 5280 section 7.1).
     fn has_issued(&self, other: &Self) -> bool {
-        fold(&self.subject) == fold(&other.issuer)
+        self.subject.to_lowercase() == other.issuer.to_lowercase()
     }
 }
 

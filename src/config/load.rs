@@ -184,34 +184,46 @@ fn file_of(sources: &Sources) -> Option<PathBuf> {
 
 /// The data directory if none is set: systemd's, else where the system expects it.
 fn usual_data_dir(sources: &Sources) -> Result<Given, Error> {
-    let variable = |name: &str, below: &str| {
-        let value = sources.environment.get(&OsString::from(name))?;
-        let text = value.to_str().filter(|text| !text.is_empty())?;
-        Some(Given {
-            text: format!("{text}{below}"),
-            origin: Origin::Variable(name.to_owned()),
-        })
-    };
     let of_root = || {
         rustix::process::geteuid().is_root().then(|| Given {
             text: format!("/var/lib/{NAME}"),
             origin: Origin::Default,
         })
     };
-    // The XDG specification has relative ones ignored: each working directory had its own store.
-    let is_absolute = |given: &Given| given.text.starts_with('/');
     // systemd joins several with colons.
     let first = |mut given: Given| {
         let end = given.text.find(':').unwrap_or(given.text.len());
         given.text.truncate(end);
         (end > 0).then_some(given)
     };
-    variable("STATE_DIRECTORY", "")
+    below(sources, "STATE_DIRECTORY", "")
         .and_then(first)
         .or_else(of_root)
-        .or_else(|| variable("XDG_STATE_HOME", &format!("/{NAME}")).filter(is_absolute))
-        .or_else(|| variable("HOME", &format!("/.local/state/{NAME}")).filter(is_absolute))
+        .or_else(|| users_data_dir(sources))
         .ok_or_else(|| Error::new("there is no data directory", "name one with --data-dir"))
+}
+
+/// The data directory of an ordinary user. A relative one is ignored, as the XDG specification has
+/// it: each working directory would have its own store.
+fn users_data_dir(sources: &Sources) -> Option<Given> {
+    let is_absolute = |given: &Given| given.text.starts_with('/');
+    [
+        ("XDG_STATE_HOME", format!("/{NAME}")),
+        ("HOME", format!("/.local/state/{NAME}")),
+    ]
+    .iter()
+    .filter_map(|(name, rest)| below(sources, name, rest))
+    .find(is_absolute)
+}
+
+/// A place below the one that a variable names, if it is set.
+fn below(sources: &Sources, name: &str, rest: &str) -> Option<Given> {
+    let value = sources.environment.get(&OsString::from(name))?;
+    let text = value.to_str().filter(|text| !text.is_empty())?;
+    Some(Given {
+        text: format!("{text}{rest}"),
+        origin: Origin::Variable(name.to_owned()),
+    })
 }
 
 fn understood(given: &BTreeMap<Key, Given>) -> Result<Serve, Error> {

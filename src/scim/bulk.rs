@@ -396,7 +396,7 @@ mod tests {
             json!({"method": "DELETE", "path": "/Users/1#x"}),
             json!({"method": "PUT", "path": "/Users/1", "version": 5, "data": {}}),
             json!({"method": "DELETE", "path": "/Users/1", "version": ["W/\"1\""]}),
-            json!({"method": "POST", "path": "/Users", "bulkId": 1, "data": {}}),
+            json!({"method": "DELETE", "path": "/Users/1", "bulkId": 1}),
             json!({"method": "POST", "path": "/groups", "bulkId": "a", "data": {}}),
         ] {
             let bulk = bulk(&json!([item]));
