@@ -48,8 +48,8 @@ pub(super) fn import(api: &Api, admission: &Admission, _: &Administrator, body: 
     }))
 }
 
-/// `POST /admin/users/compare`: how the directory would change if the rows were imported. Users in
-/// rows that say nothing about status count as active, except users whom an export shows without a
+/// `POST /admin/users/compare`: how the directory would change if the rows were imported. An absent
+/// user's emails are told, since somebody here may have them under another name. Users in rows that say nothing about status count as active, except users whom an export shows without a
 /// status. If the status was left out of the request, no row is a claim about it.
 pub(super) fn compare(api: &Api, admission: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
     let mut request = Request::read(body)?;
@@ -71,8 +71,11 @@ pub(super) fn compare(api: &Api, admission: &Admission, _: &Administrator, body:
         |(done, counts_as_active), row| {
             let (record, mut found) = match done {
                 Imported::Created(record) => {
+                    let user = record.user();
                     row.insert("outcome".to_owned(), json!("absent"));
-                    row.insert("userName".to_owned(), json!(record.user().user_name()));
+                    row.insert("userName".to_owned(), json!(user.user_name()));
+                    let emails = user.emails().collect::<Vec<_>>();
+                    row.insert("emails".to_owned(), json!(emails));
                     return;
                 }
                 Imported::Unchanged(record) => (record, Vec::new()),

@@ -286,17 +286,20 @@ fn users_with_another_name_than_their_email_are_no_leavers() {
     check(&desk.import("here.csv", &[]), 0, &["4 created"]);
     desk.write("hr.csv", "Email\njane@X\njoe@x\nboss@x\n");
     let told = desk.diff("hr.csv", &[]);
-    let words = "2 users with another userName than the email";
-    check(&told, 1, &["4 differences", words, "userName or id"]);
+    let words = [
+        "5 differences",
+        "2 users with another userName than",
+        "give those lines their userName or id",
+        "to apply the rest:",
+    ];
+    check(&told, 1, &words);
     assert!(!told.stderr.contains("user import"), "{told:?}");
+    let line = "joe       not there, but this line has the email";
+    check(&told, 1, &[&format!("3     {line}")]);
     assert_eq!(type_printed(&told), [Some(0)], "{told:?}");
     for (who, is_active) in [("jane", true), ("boss@x", true), ("left@x", false)] {
         assert_eq!(desk.user(who)["active"], is_active, "{who}");
     }
-    // A file with userNames means what it says.
-    desk.write("names.csv", "userName,Email\njane,jane@x\nother@x,boss@x\n");
-    let told = desk.diff("names.csv", &[]);
-    check(&told, 1, &["user import", "user deactivate 0"]);
     // Somebody who gave up an email that another user is named by now stands in nobody's way.
     desk.write("old.csv", "userName,Email,Status\nboss,boss@x,no\n");
     check(&desk.import("old.csv", &[]), 0, &["1 created"]);
@@ -314,4 +317,116 @@ fn users_with_another_name_than_their_email_are_no_leavers() {
     for words in ["another userName", "user deactivate"] {
         assert!(!told.stderr.contains(words), "{words}: {told:?}");
     }
+}
+
+/// A list by name finds nobody whose name here is another one. To follow it would create them a
+/// second time, and lock their accounts out.
+#[test]
+fn users_with_another_name_than_the_file_gives_them_are_no_leavers() {
+    let desk = Desk::new();
+    desk.write(
+        "here.csv",
+        "userName,Email\njane@x,jane@x\njoe,joe@x\nadmin-joe,joe@x\nceo@x,\n",
+    );
+    check(&desk.import("here.csv", &[]), 0, &["4 created"]);
+    let lists = "\"[{\"\"value\"\":\"\"jane@x\"\"}]\"";
+    for (name, content) in [
+        (
+            "columns.csv",
+            "userName,Email\njdoe,JANE@x\njoe,joe@x\nadmin-joe,\nboss,ceo@x\n".to_owned(),
+        ),
+        (
+            "lists.csv",
+            format!("userName,emails\njdoe,{lists}\njoe,\nadmin-joe,\nceo@x,\n"),
+        ),
+        (
+            "lines.jsonl",
+            "{\"userName\":\"jdoe\",\"emails\":[{\"value\":\"jane@x\"}]}\n\
+             {\"userName\":\"joe\"}\n{\"userName\":\"admin-joe\"}\n{\"userName\":\"ceo@x\"}\n"
+                .to_owned(),
+        ),
+        (
+            "emails.csv",
+            "userName\njane@x\njoe@x\nadmin-joe\nceo@x\n".to_owned(),
+        ),
+    ] {
+        desk.write(name, content);
+        let told = desk.diff(name, &[]);
+        check(&told, 1, &["with another userName than the file has"]);
+        for words in ["user import", "user deactivate"] {
+            assert!(!told.stderr.contains(words), "{words}: {told:?}");
+        }
+    }
+    // But who is not in such a file is none of it, whoever has the email.
+    desk.write(
+        "left.csv",
+        "userName,Email\njane@x,jane@x\njoe,joe@x\nceo@x,\nnew,new@x\n",
+    );
+    let told = desk.diff("left.csv", &[]);
+    check(
+        &told,
+        1,
+        &["2 differences", "user import", "user deactivate 0"],
+    );
+    assert!(
+        type_printed(&told).iter().all(|it| *it == Some(0)),
+        "{told:?}"
+    );
+    assert_eq!(desk.user("admin-joe")["active"], false);
+    check(&desk.diff("left.csv", &[]), 0, &["the directory matches"]);
+}
+
+/// What an import rejected is a part of a list, and no list of all who stay.
+#[test]
+fn a_file_of_rejected_rows_says_nothing_of_other_users() {
+    let desk = Desk::new();
+    desk.write("here.csv", "userName,Title\na@x,\nb@x,\n");
+    check(&desk.import("here.csv", &[]), 0, &["2 created"]);
+    for (name, content) in [
+        ("list.csv", "userName,Status\na@x,active\nb@x,perhaps\n"),
+        (
+            "list.jsonl",
+            "{\"userName\":\"a@x\"}\n{\"userName\":\"b@x\",\"active\":\"perhaps\"}\n",
+        ),
+    ] {
+        let path = desk.write(name, content);
+        check(&desk.import(name, &[]), 1, &["1 rejected"]);
+        let rejects = name.replace("list", "list.rejects");
+        let fixed = fs::read_to_string(desk.path(&rejects)).expect("rejected rows");
+        let fixed = fixed.replace("b@x,perhaps", "b@x,active");
+        let fixed = fixed.replace(":\"perhaps\"", ":true");
+        fs::write(path.with_file_name(&rejects), fixed).expect("written");
+        let told = desk.diff(&rejects, &[]);
+        let words = "it says nothing of other users";
+        check(&told, 0, &[words, "the directory matches the file"]);
+    }
+}
+
+/// A verdict that nobody can read is none, and a file that was to be written is missed.
+#[test]
+fn a_file_of_statuses_that_was_not_written_is_told_of() {
+    let desk = Desk::new();
+    desk.write("here.csv", "userName\na@x\nb@x\n");
+    check(&desk.import("here.csv", &[]), 0, &["2 created"]);
+    let list = desk.write("list.csv", "userName\na@x\n");
+    let statuses = desk.path("statuses.csv");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = command_on(&desk.server.data_dir());
+    command
+        .args(["user", "diff"])
+        .arg(list)
+        .arg("--statuses")
+        .arg(&statuses);
+    let told: Output = command
+        .stdout(writer)
+        .output()
+        .expect("the binary runs")
+        .into();
+    check(
+        &told,
+        74,
+        &["standard output was closed", "statuses.csv is not written"],
+    );
+    assert!(!statuses.exists(), "{told:?}");
 }

@@ -24,7 +24,7 @@ fn a_file_goes_in_and_comes_out_and_changes_nothing() {
         0,
         &[
             "2 created, 0 updated, 0 unchanged, 0 rejected",
-            "user undo --since 2",
+            "user undo --from ",
         ],
     );
     let jane = desk.user("jane@x.example");

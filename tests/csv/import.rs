@@ -154,7 +154,7 @@ fn an_import_that_breaks_off_tells_what_it_did_and_how_to_go_on() {
     let told = unread(&desk, &[file, "-o", "jsonl", "--rejects", named]);
     for words in [
         "1 created",
-        "user undo --since",
+        "user undo --from",
         "after 1 row: standard output was closed",
         "the same import again: rows",
     ] {

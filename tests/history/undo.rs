@@ -276,7 +276,7 @@ fn a_whole_import_is_taken_back() {
     let path = path.to_str().expect("text");
     let imported = talk.server.cli(&["user", "import", path]);
     assert_eq!(imported.status, Some(0), "{imported:?}");
-    assert!(imported.stderr.contains("undo --since"), "{imported:?}");
+    assert!(imported.stderr.contains("undo --from"), "{imported:?}");
     let took = begun.elapsed();
     let begun = std::time::Instant::now();
     let undone = talk.server.cli(&["user", "undo", "--since", &since]);

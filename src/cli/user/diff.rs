@@ -2,26 +2,21 @@
 //! make the directory match the file. Since these delete nobody, an inactive user missing from the
 //! file is no difference.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use roaring::RoaringBitmap;
 use serde_json::{Value, json};
 
-use super::super::output::{self, Column, Listing, column, elements, text_of};
+use super::super::output::{self, Column, Listing, column, text_of};
 use super::super::{Failure, ask, quoted, status};
-use super::args::{self, ExportFormat};
+use super::args;
+use super::claims::{Claims, Standing};
 use super::each_page;
-use super::export::{Target, by_name, record};
-use super::file::{UserFile, beside, rows_of};
-use super::input::has_place_beside;
+use super::file::{UserFile, rows_of};
 use super::is_active;
+use super::statuses::{Statuses, operand};
 use crate::directory::UserId;
-use crate::limits;
 use crate::local::Client;
-
-/// Users in one printed command.
-const IDS_PER_COMMAND: usize = 50;
 
 const COLUMNS: &[Column] = &[
     column("LINE", |row| text_of(row, "line")),
@@ -34,71 +29,33 @@ const COLUMNS: &[Column] = &[
 pub(super) fn run(
     client: &mut Client,
     typed: &args::Diff,
-    mut user_file: UserFile,
+    user_file: UserFile,
     program: &str,
 ) -> Result<(), Failure> {
     let mut diff = Diff {
         listing: Listing::new(typed.output.output, COLUMNS),
         seen: RoaringBitmap::new(),
-        emails: HashMap::new(),
-        named_otherwise: 0,
-        sharing: 0,
+        claims: Claims::default(),
+        is_part: false,
+        others: Others::default(),
         count: 0,
         needs_import: false,
         refused: 0,
-        statuses: Statuses {
-            file: typed
-                .statuses
-                .as_deref()
-                .map(StatusFile::open)
-                .transpose()?,
-            ..Statuses::default()
-        },
+        statuses: Statuses::new(typed.statuses.as_deref())?,
     };
-    let mut has_rows = false;
-    loop {
-        let lines = user_file.batch()?;
-        if lines.is_empty() {
-            break;
-        }
-        has_rows = true;
-        let rows = lines.iter().filter_map(|line| line.content.clone().ok());
-        let rows: Vec<Value> = rows.collect();
-        let request = user_file.request(&typed.empty, &rows);
-        let mut answer = ask(client, "POST", "/admin/users/compare", Some(&request))?;
-        let mut answered = rows_of(&mut answer);
-        let mut found = Vec::new();
-        for line in &lines {
-            match &line.content {
-                Ok(_) => {
-                    let row = Value::Object(answered.next().unwrap_or_default());
-                    user_file.note_outcome(line, &row);
-                    if user_file.is_named_by_email() {
-                        diff.note_email(user_file.by_name(&line.who), &row);
-                    }
-                    diff.compare(&row, &line.who, &mut found)?;
-                }
-                Err(why) => found.push(diff.refuse(&json!(line.number), &line.who, why)),
+    let compared = diff.compare_all(client, typed, user_file);
+    compared
+        .and_then(|()| diff.end(typed, program))
+        .map_err(|failure| match &typed.statuses {
+            Some(file) if failure.is_reader_gone() => {
+                let what = format!(
+                    "standard output was closed: {} is not written",
+                    file.display()
+                );
+                Failure::new(status::IO, what)
             }
-        }
-        diff.show(&found)?;
-    }
-    if !has_rows {
-        // Then everybody would have to go.
-        let file = typed.file.display();
-        let what = format!("{file}: there are no rows: nothing to compare with");
-        return Err(Failure::new(status::DATA, what));
-    }
-    let query = if user_file.is_named_by_email() {
-        "&attributes=userName,active,emails"
-    } else {
-        "&attributes=userName,active"
-    };
-    each_page(client, query, usize::MAX, |users| {
-        let found = diff.only_here(users, &user_file)?;
-        diff.show(&found)
-    })?;
-    diff.end(typed, program)
+            _ => failure,
+        })
 }
 
 fn difference(line: &Value, who: &str, what: &str) -> Value {
@@ -109,12 +66,10 @@ struct Diff {
     listing: Listing,
     /// The users that rows are about, by sequence number.
     seen: RoaringBitmap,
-    /// The hashes of the emails by which rows name users, with whether no userName is the email.
-    emails: HashMap<u64, bool>,
-    /// Users that rows seem to be about, but by an email that is not the userName.
-    named_otherwise: u64,
-    /// Active users whom no row names, and who have the email of somebody whom a row does name.
-    sharing: u64,
+    claims: Claims,
+    /// Whether the file has only the rows that an import rejected, and so lacks most users.
+    is_part: bool,
+    others: Others,
     count: u64,
     needs_import: bool,
     /// Rows that could not be read or applied.
@@ -122,117 +77,117 @@ struct Diff {
     statuses: Statuses,
 }
 
-/// The users to deactivate and to reactivate, by id: by then a name may be another user's, and it
-/// may be unfit for a shell.
+/// Users here whom no row has found, and for whom no command is printed.
 #[derive(Default)]
-struct Statuses {
-    /// Takes all of them, if a file was typed.
-    file: Option<StatusFile>,
-    deactivate: Vec<String>,
-    reactivate: Vec<String>,
-    /// How many did not fit into commands.
-    more: u64,
+struct Others {
+    /// Those that a row seems to be about, but with another userName.
+    named_otherwise: u64,
+    /// Active ones with the email of somebody whom a row has found.
+    sharing: u64,
+    /// Those who came, or were renamed, while the file was compared.
+    meanwhile: u64,
 }
 
-impl Statuses {
-    fn note(&mut self, is_active: bool, id: &str) -> Result<(), Failure> {
-        if let Some(file) = &mut self.file {
-            return file.add(is_active, id);
-        }
-        let ids = if is_active {
-            &mut self.reactivate
-        } else {
-            &mut self.deactivate
-        };
-        if ids.len() < limits::DIFF_COMMANDS_USERS_MAX {
-            ids.push(id.to_owned());
-        } else {
-            self.more += 1;
-        }
-        Ok(())
+impl Others {
+    fn any(&self) -> bool {
+        self.named_otherwise + self.sharing + self.meanwhile > 0
     }
 
-    fn is_empty(&self) -> bool {
-        self.file.as_ref().is_none_or(|file| file.count == 0)
-            && self.deactivate.is_empty()
-            && self.reactivate.is_empty()
-    }
-
-    /// Prints how to deactivate and reactivate them: by commands, or for many of them by a file,
-    /// which is much faster.
-    fn say(self, typed: &args::Diff, program: &str) -> Result<(), Failure> {
-        if let Some(file) = self.file {
-            return file.end(program);
-        }
-        if self.more > 0 {
-            let place = if has_place_beside(&typed.file) {
-                &typed.file
-            } else {
-                Path::new("users")
-            };
-            let file = beside(place, ".statuses", Some(".csv"))?;
-            let (words, file) = (import_words(typed), quoted(&operand(&file)));
-            output::say(&format!("  {program} user diff {words} --statuses {file}"));
-            output::say(&format!("  {program} user import {file}"));
-            return Ok(());
-        }
-        for (word, ids) in [
-            ("deactivate", &self.deactivate),
-            ("reactivate", &self.reactivate),
-        ] {
-            for some in ids.chunks(IDS_PER_COMMAND) {
-                output::say(&format!("  {program} user {word} {}", some.join(" ")));
+    /// Says why there is no command for them.
+    fn tell(&self) {
+        let tell = |count: u64, what: &str| {
+            if count > 0 {
+                output::say(&format!("{} {what}", output::counted(count, "user")));
             }
-        }
-        Ok(())
-    }
-}
-
-/// A file for an import, with the id of each user and the status to set.
-struct StatusFile {
-    path: PathBuf,
-    target: Target,
-    count: u64,
-}
-
-impl StatusFile {
-    fn open(path: &Path) -> Result<Self, Failure> {
-        let is_csv = by_name(path).is_ok_and(|format| format == ExportFormat::Csv);
-        if path == Path::new("-") || !is_csv {
-            let what = format!("{}: statuses are written as CSV", path.display());
-            let hint = "end its name with .csv, so that it can be imported";
-            return Err(Failure::new(status::USAGE, what).hint(hint));
-        }
-        let mut target = Target::open(Some(path))?;
-        target.write(&record(&["id", "Status"])?)?;
-        Ok(Self {
-            path: path.to_owned(),
-            target,
-            count: 0,
-        })
-    }
-
-    fn add(&mut self, is_active: bool, id: &str) -> Result<(), Failure> {
-        self.count += 1;
-        let status = if is_active { "active" } else { "inactive" };
-        self.target.write(&record(&[id, status])?)
-    }
-
-    /// Completes the file and prints how to import it; without users there is none.
-    fn end(self, program: &str) -> Result<(), Failure> {
-        let file = quoted(&operand(&self.path));
-        if self.count == 0 {
-            let what = "nobody is to be deactivated or reactivated";
-            output::say(&format!("{what}: {file} is not written"));
-            return Ok(());
-        }
-        self.target.end()?;
-        output::say(&format!("  {program} user import {file}"));
-        Ok(())
+        };
+        tell(
+            self.named_otherwise,
+            "with another userName than the file has for their email: give those lines their \
+             userName or id, then compare again (to import the file as it is would create them a \
+             second time)",
+        );
+        tell(
+            self.sharing,
+            "with the email of somebody else in the file: deactivate them yourself if they have \
+             left",
+        );
+        tell(
+            self.meanwhile,
+            "came or changed their userName meanwhile: compare again",
+        );
     }
 }
 
 impl Diff {
+    fn compare_all(
+        &mut self,
+        client: &mut Client,
+        typed: &args::Diff,
+        mut user_file: UserFile,
+    ) -> Result<(), Failure> {
+        self.rows(client, typed, &mut user_file)?;
+        let query = "&attributes=userName,active,emails";
+        each_page(client, query, usize::MAX, |users| {
+            let found = self.only_here(users, &user_file)?;
+            self.show(&found)
+        })
+    }
+
+    /// Compares each row with its user.
+    fn rows(
+        &mut self,
+        client: &mut Client,
+        typed: &args::Diff,
+        user_file: &mut UserFile,
+    ) -> Result<(), Failure> {
+        let mut has_rows = false;
+        loop {
+            let lines = user_file.batch()?;
+            if lines.is_empty() {
+                break;
+            }
+            has_rows = true;
+            let rows = lines.iter().filter_map(|line| line.content.clone().ok());
+            let rows: Vec<Value> = rows.collect();
+            let request = user_file.request(&typed.empty, &rows);
+            let mut answer = ask(client, "POST", "/admin/users/compare", Some(&request))?;
+            let mut answered = rows_of(&mut answer);
+            let mut found = Vec::new();
+            for line in &lines {
+                self.is_part |= line.was_rejected;
+                match &line.content {
+                    Ok(_) => {
+                        let row = Value::Object(answered.next().unwrap_or_default());
+                        user_file.note_outcome(line, &row);
+                        self.claim(&row, &line.who, user_file);
+                        self.compare(&row, &line.who, &mut found)?;
+                    }
+                    Err(why) => found.push(self.refuse(&json!(line.number), &line.who, why)),
+                }
+            }
+            self.show(&found)?;
+        }
+        if has_rows {
+            return Ok(());
+        }
+        // Then everybody would have to go.
+        let file = typed.file.display();
+        let what = format!("{file}: there are no rows: nothing to compare with");
+        Err(Failure::new(status::DATA, what))
+    }
+
+    /// Notes what the row says of users whom it has not found. A refused one may be about anybody.
+    fn claim(&mut self, row: &Value, who: &str, user_file: &UserFile) {
+        match row["outcome"].as_str() {
+            Some("absent") => self.claims.note_absent(row, |text| user_file.by_name(text)),
+            // A file with userNames means what it says about who is in it.
+            Some("same" | "differs") if user_file.is_named_by_email() => {
+                self.claims.note_found(user_file.by_name(who));
+            }
+            _ => {}
+        }
+    }
+
     fn compare(&mut self, row: &Value, who: &str, found: &mut Vec<Value>) -> Result<(), Failure> {
         if let Some(id) = row["id"].as_str().and_then(UserId::parse) {
             self.seen.insert(id.sequence());
@@ -269,13 +224,6 @@ impl Diff {
         Ok(())
     }
 
-    /// Notes whether the row of an email has found nobody. A refused one may have found somebody.
-    fn note_email(&mut self, email: u64, row: &Value) {
-        if row["outcome"] != "refused" {
-            self.emails.insert(email, row["outcome"] == "absent");
-        }
-    }
-
     fn refuse(&mut self, line: &Value, who: &str, why: &str) -> Value {
         self.refused += 1;
         difference(line, who, &format!("refused: {why}"))
@@ -286,34 +234,30 @@ impl Diff {
         let mut found = Vec::new();
         for user in users {
             let id = user["id"].as_str().and_then(UserId::parse);
-            let is_seen = id.is_none_or(|id| self.seen.contains(id.sequence()));
-            if is_seen {
+            if id.is_none_or(|id| self.seen.contains(id.sequence())) {
                 continue;
             }
-            let by_email = self.is_named_by_email_alone(user, user_file);
-            self.named_otherwise += u64::from(by_email == Some(true));
-            self.sharing += u64::from(by_email == Some(false) && is_active(user));
-            if is_active(user) {
-                let name = text_of(user, "userName");
-                // A refused row may have been about this user.
-                if self.refused == 0 && by_email.is_none() {
-                    self.statuses.note(false, &text_of(user, "id"))?;
+            let name = text_of(user, "userName");
+            match self.claims.standing(user, |text| user_file.by_name(text)) {
+                Standing::Meanwhile => self.others.meanwhile += 1,
+                Standing::Otherwise(line) => {
+                    self.others.named_otherwise += 1;
+                    let what = "not there, but this line has the email";
+                    found.push(difference(&json!(line), &name, what));
                 }
-                found.push(difference(&Value::Null, &name, "not there"));
+                Standing::Sharing | Standing::Missing if self.is_part || !is_active(user) => {}
+                standing => {
+                    // A refused row may have been about this user, and so about nobody else.
+                    match standing {
+                        _ if self.refused > 0 => {}
+                        Standing::Sharing => self.others.sharing += 1,
+                        _ => self.statuses.note(false, &text_of(user, "id"))?,
+                    }
+                    found.push(difference(&Value::Null, &name, "not there"));
+                }
             }
         }
         Ok(found)
-    }
-
-    /// Whether a row that has an email of this user has found nobody; `None` if there is no such row.
-    /// Where it has found somebody, the email is shared, as by a second account.
-    fn is_named_by_email_alone(&self, user: &Value, user_file: &UserFile) -> Option<bool> {
-        let emails = elements(&user["emails"]).iter();
-        let rows = emails.filter_map(|email| {
-            let email = user_file.by_name(&text_of(email, "value"));
-            self.emails.get(&email).copied()
-        });
-        rows.max()
     }
 
     fn show(&mut self, found: &[Value]) -> Result<(), Failure> {
@@ -326,36 +270,31 @@ impl Diff {
 
     fn end(mut self, typed: &args::Diff, program: &str) -> Result<(), Failure> {
         self.listing.end()?;
+        let words = import_words(typed);
+        if self.is_part {
+            output::say(
+                "the file has the rows that an import rejected: it says nothing of other users",
+            );
+        }
         if self.count == 0 {
             output::say("the directory matches the file");
-            return self.statuses.say(typed, program);
+            return self.statuses.say(typed, &words, program);
         }
-        if self.named_otherwise > 0 {
-            self.needs_import = false;
-            output::say(&format!(
-                "{} with another userName than the email by which the file names them: add a \
-                 column userName or id before you import it or deactivate them",
-                output::counted(self.named_otherwise, "user")
-            ));
-        }
-        if self.sharing > 0 {
-            output::say(&format!(
-                "{} with the email of somebody else in the file: deactivate them yourself if they \
-                 have left",
-                output::counted(self.sharing, "user")
-            ));
-        }
+        self.others.tell();
+        self.needs_import &= self.others.named_otherwise == 0;
         if self.needs_import || !self.statuses.is_empty() {
-            output::say(if self.refused == 0 {
-                "to make the directory match the file:"
-            } else {
+            output::say(if self.refused > 0 {
                 "to apply the rows that were not refused:"
+            } else if self.others.any() {
+                "to apply the rest:"
+            } else {
+                "to make the directory match the file:"
             });
         }
         if self.needs_import {
-            output::say(&format!("  {program} user import {}", import_words(typed)));
+            output::say(&format!("  {program} user import {words}"));
         }
-        self.statuses.say(typed, program)?;
+        self.statuses.say(typed, &words, program)?;
         if self.refused > 0 {
             output::say(
                 "fix what was refused, then compare again: until then, do not deactivate users \
@@ -364,15 +303,6 @@ impl Diff {
         }
         let what = output::counted(self.count, "difference");
         Err(Failure::new(status::REFUSED, what))
-    }
-}
-
-/// The path, written so that it cannot be taken for an option.
-fn operand(path: &Path) -> PathBuf {
-    if path.to_string_lossy().starts_with('-') {
-        Path::new(".").join(path)
-    } else {
-        path.to_owned()
     }
 }
 

@@ -68,6 +68,8 @@ pub(super) struct Line {
     pub(super) content: Result<Value, String>,
     /// The userName, else the id, else empty.
     pub(super) who: String,
+    /// Whether an earlier import wrote its reason beside it, as in a file of rejected rows.
+    pub(super) was_rejected: bool,
     /// The hash of the id, else of the userName. Beside an id the userName may be a new one.
     about: Option<u64>,
 }
@@ -159,6 +161,7 @@ impl UserFile {
             cells,
             content: Ok(Value::Null),
             who: String::new(),
+            was_rejected: false,
             about: None,
         };
         line.content = self.read(&mut line);
@@ -172,6 +175,7 @@ impl UserFile {
             RowFormat::Csv {
                 columns, reason_at, ..
             } => {
+                line.was_rejected = reason_at.is_some();
                 let row = Row::from_cells(columns, &line.cells).map_err(|error| error.detail)?;
                 let reason = reason_at.and_then(|at| line.cells.get(at)).cloned();
                 let content = json!({"line": line.number, "cells": line.cells});
@@ -181,6 +185,7 @@ impl UserFile {
                 let parse = |line: &str| json::parse_line(line).map_err(|error| error.detail);
                 let mut value = parse(&line.cells[0])?;
                 if let Some(text) = kept_whole(&value) {
+                    line.was_rejected = true;
                     line.cells[0] = text;
                     value = parse(&line.cells[0])?;
                 }
@@ -188,6 +193,7 @@ impl UserFile {
                     return Err("the line is no JSON object".to_owned());
                 };
                 let reason = user.iter().find(|(name, _)| columns::is_reason(name));
+                line.was_rejected |= reason.is_some();
                 let reason = reason.and_then(|(_, text)| text.as_str().map(str::to_owned));
                 user.retain(|name, _| !is_among(&self.ignored, name));
                 let row = Row::from_resource(user.clone()).map_err(|error| error.detail)?;

@@ -11,7 +11,6 @@ use super::super::{Failure, ask, status};
 use super::args;
 use super::file::{Line, UserFile, rows_of};
 use super::rejects::Rejects;
-use crate::clock::{Clock, Instant, SystemClock};
 use crate::columns;
 use crate::local::Client;
 
@@ -40,6 +39,10 @@ pub(super) fn run(
     program: &str,
 ) -> Result<(), Failure> {
     let mut import = Import::new(typed, &user_file, program)?;
+    if !typed.dry_run {
+        let end = ask(client, "GET", "/admin/audit?count=1", None)?;
+        import.first_change = end["end"].as_u64();
+    }
     loop {
         let batch = user_file.batch();
         let lines = batch.map_err(|failure| import.broken_off(failure))?;
@@ -52,9 +55,7 @@ pub(super) fn run(
             .collect();
         let mut request = user_file.request(&typed.empty, &rows);
         request["dryRun"] = json!(typed.dry_run);
-        import.note_time();
         let answer = ask(client, "POST", "/admin/users/import", Some(&request));
-        import.note_time();
         let mut answer = answer.map_err(|failure| import.broken_off(failure))?;
         let mut answered = rows_of(&mut answer);
         let outcomes: Vec<Value> = lines
@@ -94,7 +95,8 @@ fn outcome(
 struct Import<'a> {
     typed: &'a args::Import,
     program: &'a str,
-    begun: Instant,
+    /// The number of its first change, unless somebody else changes something before.
+    first_change: Option<u64>,
     listing: Option<Listing>,
     bar: ProgressBar,
     total: u64,
@@ -127,7 +129,7 @@ impl<'a> Import<'a> {
             rejects: Rejects::new(typed, user_file)?,
             typed,
             program,
-            begun: SystemClock.now(),
+            first_change: None,
             bar,
             total: user_file.rows,
             created: 0,
@@ -218,21 +220,18 @@ impl<'a> Import<'a> {
         failure.hint(format!("run the same import again{another}: {harmless}"))
     }
 
-    /// The clock may have been set back meanwhile.
-    fn note_time(&mut self) {
-        self.begun = self.begun.min(SystemClock.now());
-    }
-
     fn sum_up(&self) {
         let would = if self.typed.dry_run { "would be " } else { "" };
         output::say(&format!(
             "{} {would}created, {} {would}updated, {} {would}unchanged, {} {would}rejected",
             self.created, self.updated, self.unchanged, self.refused
         ));
-        if self.created + self.updated > 0 && !self.typed.dry_run {
+        if let Some(change) = self.first_change
+            && self.created + self.updated > 0
+        {
             output::say(&format!(
-                "to undo it, and whatever else was changed since: {} user undo --since {}",
-                self.program, self.begun
+                "to undo it, and whatever else was changed since: {} user undo --from {change}",
+                self.program
             ));
         }
     }

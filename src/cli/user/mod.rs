@@ -2,6 +2,7 @@
 //! none touches the store.
 
 mod args;
+mod claims;
 mod delete;
 mod diff;
 mod export;
@@ -12,6 +13,7 @@ mod import;
 mod input;
 mod line_numbers;
 mod rejects;
+mod statuses;
 mod undo;
 
 use std::path::Path;

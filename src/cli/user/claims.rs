@@ -1,0 +1,118 @@
+//! For `user diff`: what the rows say about users whom none of them has found.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::Value;
+
+use super::super::output::{elements, text_of};
+
+/// The userNames and emails in the rows, as hashes.
+#[derive(Default)]
+pub(super) struct Claims {
+    /// The userNames of rows that have found nobody.
+    absent: HashSet<u64>,
+    /// The userNames and emails of rows that have found nobody, with the line of the first.
+    lines: HashMap<u64, u64>,
+    /// The emails by which rows have found somebody.
+    found: HashSet<u64>,
+}
+
+/// What a user is whom no row has found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Came, or was renamed, after the row with this userName had been compared.
+    Meanwhile,
+    /// Has an email or userName of the row on this line, which has found nobody: most likely its
+    /// person.
+    Otherwise(u64),
+    /// Has the email of somebody whom a row has found, as a second account has.
+    Sharing,
+    /// Is not in the file.
+    Missing,
+}
+
+impl Claims {
+    /// Notes a row that has found nobody, as the server tells it.
+    pub(super) fn note_absent(&mut self, row: &Value, hash: impl Fn(&str) -> u64) {
+        let name = hash(&text_of(row, "userName"));
+        self.absent.insert(name);
+        let emails = elements(&row["emails"]).iter();
+        let emails = emails.filter_map(Value::as_str).map(hash);
+        let line = row["line"].as_u64().unwrap_or_default();
+        for text in emails.chain([name]) {
+            self.lines.entry(text).or_insert(line);
+        }
+    }
+
+    /// Notes the email by which a row has found its user.
+    pub(super) fn note_found(&mut self, email: u64) {
+        self.found.insert(email);
+    }
+
+    pub(super) fn standing(&self, user: &Value, hash: impl Fn(&str) -> u64) -> Standing {
+        let name = hash(&text_of(user, "userName"));
+        if self.absent.contains(&name) {
+            return Standing::Meanwhile;
+        }
+        let emails = elements(&user["emails"]).iter();
+        let mut texts: Vec<u64> = emails.map(|email| hash(&text_of(email, "value"))).collect();
+        texts.push(name);
+        if let Some(line) = texts.iter().find_map(|text| self.lines.get(text)) {
+            Standing::Otherwise(*line)
+        } else if texts.iter().any(|text| self.found.contains(text)) {
+            Standing::Sharing
+        } else {
+            Standing::Missing
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn hash(text: &str) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// An identity provider creates users while the file is compared. To deactivate them would lock
+    /// out who has just come.
+    #[test]
+    fn a_user_of_a_row_who_came_after_it_is_no_leaver() {
+        let mut claims = Claims::default();
+        let new = json!({"line": 2, "userName": "new", "emails": ["new@x"]});
+        claims.note_absent(&new, hash);
+        claims.note_absent(&json!({"line": 3, "userName": "later@x"}), hash);
+        claims.note_found(hash("old@x"));
+        for (name, email, wanted) in [
+            ("new", "new@x", Standing::Meanwhile),
+            ("jnew", "new@x", Standing::Otherwise(2)),
+            ("new@x", "", Standing::Otherwise(2)),
+            ("later", "later@x", Standing::Otherwise(3)),
+            ("admin-old", "old@x", Standing::Sharing),
+            ("left@x", "left@x", Standing::Missing),
+        ] {
+            let user = json!({"userName": name, "emails": [{"value": email}]});
+            assert_eq!(claims.standing(&user, hash), wanted, "{name}");
+        }
+    }
+
+    /// One of them may be the user's, although another has found somebody.
+    #[test]
+    fn of_rows_with_one_email_the_one_that_found_nobody_counts() {
+        let mut claims = Claims::default();
+        claims.note_found(hash("a@x"));
+        for line in [2, 3] {
+            let row = json!({"line": line, "userName": format!("{line}"), "emails": ["a@x"]});
+            claims.note_absent(&row, hash);
+        }
+        let user = json!({"userName": "a", "emails": [{"value": "a@x"}]});
+        assert_eq!(claims.standing(&user, hash), Standing::Otherwise(2));
+    }
+}

@@ -1,0 +1,141 @@
+//! For `user diff`: whom to deactivate and reactivate, as commands or as a file for an import.
+
+use std::path::{Path, PathBuf};
+
+use super::super::output;
+use super::super::{Failure, quoted, status};
+use super::args::{self, ExportFormat};
+use super::export::{Target, by_name, record};
+use super::file::beside;
+use super::input::has_place_beside;
+use crate::limits;
+
+/// Users in one printed command.
+const IDS_PER_COMMAND: usize = 50;
+
+/// The users to deactivate and to reactivate, by id: by then a name may be another user's, and it
+/// may be unfit for a shell.
+#[derive(Default)]
+pub(super) struct Statuses {
+    /// Takes all of them, if a file was typed.
+    file: Option<StatusFile>,
+    deactivate: Vec<String>,
+    reactivate: Vec<String>,
+    /// How many did not fit into commands.
+    more: u64,
+}
+
+impl Statuses {
+    /// No users yet, and `file` for all of them, if one was typed.
+    pub(super) fn new(file: Option<&Path>) -> Result<Self, Failure> {
+        Ok(Self {
+            file: file.map(StatusFile::open).transpose()?,
+            ..Self::default()
+        })
+    }
+
+    pub(super) fn note(&mut self, is_active: bool, id: &str) -> Result<(), Failure> {
+        if let Some(file) = &mut self.file {
+            return file.add(is_active, id);
+        }
+        let ids = if is_active {
+            &mut self.reactivate
+        } else {
+            &mut self.deactivate
+        };
+        if ids.len() < limits::DIFF_COMMANDS_USERS_MAX {
+            ids.push(id.to_owned());
+        } else {
+            self.more += 1;
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.file.as_ref().is_none_or(|file| file.count == 0)
+            && self.deactivate.is_empty()
+            && self.reactivate.is_empty()
+    }
+
+    /// Prints how to deactivate and reactivate them: by commands, or for many of them by a file,
+    /// which is much faster.
+    pub(super) fn say(self, typed: &args::Diff, words: &str, program: &str) -> Result<(), Failure> {
+        if let Some(file) = self.file {
+            return file.end(program);
+        }
+        if self.more > 0 {
+            let place = if has_place_beside(&typed.file) {
+                &typed.file
+            } else {
+                Path::new("users")
+            };
+            let file = beside(place, ".statuses", Some(".csv"))?;
+            let file = quoted(&operand(&file));
+            output::say(&format!("  {program} user diff {words} --statuses {file}"));
+            output::say(&format!("  {program} user import {file}"));
+            return Ok(());
+        }
+        for (word, ids) in [
+            ("deactivate", &self.deactivate),
+            ("reactivate", &self.reactivate),
+        ] {
+            for some in ids.chunks(IDS_PER_COMMAND) {
+                output::say(&format!("  {program} user {word} {}", some.join(" ")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A file for an import, with the id of each user and the status to set.
+struct StatusFile {
+    path: PathBuf,
+    target: Target,
+    count: u64,
+}
+
+impl StatusFile {
+    fn open(path: &Path) -> Result<Self, Failure> {
+        let is_csv = by_name(path).is_ok_and(|format| format == ExportFormat::Csv);
+        if path == Path::new("-") || !is_csv {
+            let what = format!("{}: statuses are written as CSV", path.display());
+            let hint = "end its name with .csv, so that it can be imported";
+            return Err(Failure::new(status::USAGE, what).hint(hint));
+        }
+        let mut target = Target::open(Some(path))?;
+        target.write(&record(&["id", "Status"])?)?;
+        Ok(Self {
+            path: path.to_owned(),
+            target,
+            count: 0,
+        })
+    }
+
+    fn add(&mut self, is_active: bool, id: &str) -> Result<(), Failure> {
+        self.count += 1;
+        let status = if is_active { "active" } else { "inactive" };
+        self.target.write(&record(&[id, status])?)
+    }
+
+    /// Completes the file and prints how to import it; without users there is none.
+    fn end(self, program: &str) -> Result<(), Failure> {
+        let file = quoted(&operand(&self.path));
+        if self.count == 0 {
+            let what = "nobody is to be deactivated or reactivated";
+            output::say(&format!("{what}: {file} is not written"));
+            return Ok(());
+        }
+        self.target.end()?;
+        output::say(&format!("  {program} user import {file}"));
+        Ok(())
+    }
+}
+
+/// The path, written so that it cannot be taken for an option.
+pub(super) fn operand(path: &Path) -> PathBuf {
+    if path.to_string_lossy().starts_with('-') {
+        Path::new(".").join(path)
+    } else {
+        path.to_owned()
+    }
+}
