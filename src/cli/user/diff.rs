@@ -104,7 +104,7 @@ impl Others {
             self.named_otherwise,
             "with another userName than the file has for their email: give those lines their \
              userName or id, then compare again (to import the file as it is would create them a \
-             second time)",
+             second time, unless they are other people)",
         );
         tell(
             self.sharing,
