@@ -151,6 +151,10 @@ fn advice(row: &Value) -> &'static str {
             "have the provider send it as the RFC has it; if it cannot: `golinks-scim token change \
              NAME --mode compatible`"
         }
+        (400, Some(_)) if cause == Cause::NoUserName.as_str() => {
+            "give the person a userName in the provider, or map userName there to what everybody \
+             has, usually the email: no user is without one"
+        }
         (400, Some("invalidValue")) if is_query(row) => {
             "the text names the parameter: correct it in the client that sends it"
         }

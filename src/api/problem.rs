@@ -308,6 +308,7 @@ impl From<scim::Error> for Problem {
             scim::Why::Content => None,
             scim::Why::Size => Some(Cause::Size),
             scim::Why::Strictness => Some(Cause::Strictness),
+            scim::Why::NoUserName => Some(Cause::NoUserName),
         };
         problem
     }

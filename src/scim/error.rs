@@ -75,6 +75,8 @@ pub enum Why {
     Size,
     /// What it says, for a token of mode strict; others of this server's tokens may say it.
     Strictness,
+    /// That the user would have no userName.
+    NoUserName,
 }
 
 impl Error {
