@@ -112,13 +112,7 @@ impl Operation {
             Value::Null | Value::Bool(_) | Value::Number(_) => 0,
         };
         if size.saturating_mul(copies) > limits::USER_BYTES_MAX {
-            return Err(Error::new(
-                ErrorType::InvalidValue,
-                format!(
-                    "the user would be larger than {} KiB",
-                    limits::USER_BYTES_MAX / 1024
-                ),
-            ));
+            return Err(Error::of_user_size());
         }
         Ok(())
     }
