@@ -274,7 +274,7 @@ impl<'a> Parser<'a> {
             Tolerance::UnquotedText,
             &format!(
                 "a text in a filter must stand in double quotes (position {})",
-                start + 1
+                self.position(start)
             ),
         )?;
         let inner = word.strip_prefix('\'').and_then(|it| it.strip_suffix('\''));
@@ -315,8 +315,13 @@ impl<'a> Parser<'a> {
         &rest[..length]
     }
 
+    /// The position of a byte, in characters counted from 1.
+    fn position(&self, at: usize) -> usize {
+        self.text[..at].chars().count() + 1
+    }
+
     fn error(&self, what: &str) -> Error {
-        let position = self.text[..self.at].chars().count() + 1;
+        let position = self.position(self.at);
         Error::new(
             ErrorType::InvalidFilter,
             format!("the filter cannot be read at position {position}: {what}"),
@@ -461,7 +466,9 @@ mod tests {
         // Side by side, groups are no deeper than one of them.
         let wide = vec!["(id pr)"; limits::FILTER_DEPTH_MAX + 1].join(" or ");
         assert!(parse(&wide, &mut Leniency::compatible()).is_ok());
-        assert!(parse("userName eq bob", &mut Leniency::strict()).is_err());
+        let strict = parse("title eq \"é\" or title eq bob", &mut Leniency::strict());
+        let detail = strict.expect_err("no quotes").detail;
+        assert!(detail.contains("(position 26)"), "{detail}");
         let secret = parse("id pr and password eq \"x\"", &mut Leniency::compatible());
         assert_eq!(secret.expect_err("secret").kind, ErrorType::Sensitive);
     }
