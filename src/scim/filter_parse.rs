@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::error::{Error, ErrorType, quoted};
-use super::filter::{CompValue, CompareOp, Filter};
+use super::filter::{CompValue, CompareOp, Filter, boolean};
 use super::path::{AttributePath, tolerated};
 use super::schema::{Attribute, Kind, Returned};
 use super::tolerance::{Leniency, Tolerance};
@@ -194,20 +194,18 @@ impl<'a> Parser<'a> {
         if !equality && (has_no_order || *value == CompValue::Null) {
             return Err(self.error("booleans, binary values and null allow only eq and ne"));
         }
-        if compared.kind == Kind::DateTime {
-            if matches!(op, CompareOp::Co | CompareOp::Sw | CompareOp::Ew) {
-                return Err(
-                    self.error("co, sw and ew cannot compare a dateTime: use eq ne gt ge lt le")
-                );
-            }
-            let is_date = match value {
-                CompValue::Text(text) => crate::clock::DateTime::parse(text.as_str()).is_some(),
-                CompValue::Null => true,
-                CompValue::Boolean(_) | CompValue::Number(_) => false,
-            };
-            if !is_date {
-                return Err(self.error("a dateTime such as 2026-01-31T00:00:00Z was expected"));
-            }
+        let is_date = compared.kind == Kind::DateTime;
+        if is_date && matches!(op, CompareOp::Co | CompareOp::Sw | CompareOp::Ew) {
+            return Err(
+                self.error("co, sw and ew cannot compare a dateTime: use eq ne gt ge lt le")
+            );
+        }
+        if !value.is_comparable_with(compared.kind) {
+            return Err(self.error(if is_date {
+                "a dateTime such as 2026-01-31T00:00:00Z was expected"
+            } else {
+                "true or false was expected"
+            }));
         }
         Ok(())
     }
@@ -261,8 +259,8 @@ impl<'a> Parser<'a> {
             self.at = start;
             return Err(self.error("a value was expected"));
         }
-        if word.eq_ignore_ascii_case("true") || word.eq_ignore_ascii_case("false") {
-            return Ok(CompValue::Boolean(word.eq_ignore_ascii_case("true")));
+        if let Some(value) = boolean(word) {
+            return Ok(CompValue::Boolean(value));
         }
         if word.eq_ignore_ascii_case("null") {
             return Ok(CompValue::Null);
@@ -394,7 +392,8 @@ mod tests {
             "emails[type eq \"work\"].value eq \"bob@work.example\"",
             "active eq true",
             "active eq \"True\"",
-            "not (active eq false)",
+            "not (active eq 'FALSE') and active ne null",
+            "emails[primary eq \"TRUE\" and type eq \"work\"]",
             "name.familyName sw \"śm\"",
             "name[familyName eq \"Śmith\" and givenName eq \"bob\"]",
             "nickName eq null",
@@ -451,6 +450,9 @@ mod tests {
             ("meta.created gt \"soon\"", "position 23"),
             ("meta.created gt 5", "position 18"),
             ("meta.created sw \"2026\"", "position 23"),
+            ("active ne 0", "position 12"),
+            ("active eq \"yes\"", "position 16"),
+            ("emails[primary eq \"\"]", "position 21"),
         ] {
             let error = parse(text, &mut Leniency::compatible()).expect_err(text);
             assert!(error.detail.contains(position), "{text}: {error}");
