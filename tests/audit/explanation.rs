@@ -180,11 +180,13 @@ fn the_advice_fits_what_was_refused() {
     let large = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
         "Operations": [{"op": "add", "value": members}]});
     let of_name = "give the person a userName in the provider";
-    let [emptied, removed, blank, fixed] = [
+    let [emptied, removed, blank, fixed, unmatched, pathless] = [
         json!({"op": "replace", "path": "userName", "value": ""}),
         json!({"op": "remove", "path": "userName"}),
         json!({"op": "replace", "path": "userName", "value": " "}),
         json!({"op": "replace", "path": "meta.created", "value": "x"}),
+        json!({"op": "replace", "path": "emails[value eq \"x\"].type", "value": "work"}),
+        json!({"op": "remove"}),
     ]
     .map(|operation| {
         json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
@@ -201,6 +203,20 @@ fn the_advice_fits_what_was_refused() {
             Some(&fixed),
             "400 mutability",
             "take the attribute that the text names out of the mapping",
+        ),
+        (
+            "PATCH",
+            &*jane,
+            Some(&unmatched),
+            "400 noTarget",
+            "a value that the user does not have",
+        ),
+        (
+            "PATCH",
+            &*jane,
+            Some(&pathless),
+            "400 noTarget",
+            "names in `path` what it removes",
         ),
         (
             "PATCH",
