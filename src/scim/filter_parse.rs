@@ -25,6 +25,9 @@ pub(super) fn parse_value_filter(
     Parser::new(text, Some(parent), leniency)?.whole()
 }
 
+/// Quotes that word processors and messengers put in place of straight ones.
+const TYPOGRAPHIC_QUOTES: [char; 12] = ['“', '”', '„', '‟', '‘', '’', '‚', '‛', '«', '»', '‹', '›'];
+
 struct Parser<'a> {
     text: &'a str,
     at: usize,
@@ -253,6 +256,9 @@ impl<'a> Parser<'a> {
             self.at += length;
             return Ok(CompValue::Text(text.into()));
         }
+        if rest.starts_with(TYPOGRAPHIC_QUOTES) {
+            return Err(self.error("a text must stand in straight quotes, not typographic ones"));
+        }
         let start = self.at;
         let word = self.take_while(|c| !c.is_whitespace() && !"()[]\"".contains(c));
         if word.is_empty() {
@@ -450,6 +456,14 @@ mod tests {
             ("meta.created gt \"soon\"", "position 23"),
             ("meta.created gt 5", "position 18"),
             ("meta.created sw \"2026\"", "position 23"),
+            (
+                "userName eq “bob@x”",
+                "position 13: a text must stand in straight",
+            ),
+            (
+                "emails[type eq „work“]",
+                "position 16: a text must stand in straight",
+            ),
             ("active ne 0", "position 12"),
             ("active eq \"yes\"", "position 16"),
             ("emails[primary eq \"\"]", "position 21"),

@@ -218,6 +218,7 @@ fn section_3_4_2_2_what_is_no_filter_is_an_error_that_says_where() {
         ("active gt true", 15),
         ("active eq \"maybe\"", 18),
         ("active ne 5", 12),
+        ("displayName eq “Ångström”", 16),
         ("name eq \"x\"", 12),
         ("emails[shoe eq 1]", 8),
         ("userName[value eq 1]", 10),
