@@ -36,7 +36,7 @@ use serde_json::Value;
 
 use crate::access::Administrator;
 use crate::config::{BaseUrl, Blame, Configuration, Key, Sources};
-use crate::fix::{filled, quoted};
+use crate::fix::{filled, operand, quoted};
 use crate::limits;
 use crate::local::{self, Client};
 use crate::logging;

@@ -24,7 +24,7 @@ use file::UserFile;
 
 use super::output::{self, Column, Format, Listing, Report, column, elements, minute, text_of};
 use super::time_argument::moment;
-use super::{Failure, SEARCH, ask, ask_or_hint, each, quoted, status};
+use super::{Failure, SEARCH, ask, ask_or_hint, each, operand, status};
 use crate::clock::{Clock, SystemClock};
 use crate::http1::target::encode;
 use crate::limits;
@@ -228,21 +228,11 @@ fn retrieve(client: &mut Client, who: &str) -> Result<Value, Failure> {
             return Ok(user);
         }
     }
-    let history = format!("{{program}} user history {}", typed(who));
+    let history = format!("{{program}} user history {}", operand(who));
     Err(
         Failure::new(status::REFUSED, format!("there is no user {who}"))
             .hint(format!("{SEARCH}; `{history}` works for deleted users too")),
     )
-}
-
-/// Quotes a userName as a command's argument, even if it begins like an option.
-fn typed(name: &str) -> String {
-    let quoted = quoted(Path::new(name));
-    if name.starts_with('-') {
-        format!("-- {quoted}")
-    } else {
-        quoted
-    }
 }
 
 /// The user as it was at a moment or before a change.
@@ -284,7 +274,7 @@ fn create(client: &mut Client, wanted: Add) -> Result<Value, Failure> {
         "emails": [{"value": email, "type": "work", "primary": true}],
         "active": true,
     });
-    let name = typed(email);
+    let name = operand(email);
     let hint = format!(
         "`{{program}} user show {name}` shows who has it, `{{program}} user reactivate {name}` \
          lets them in again"
