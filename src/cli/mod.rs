@@ -43,7 +43,7 @@ use crate::logging;
 use crate::store::OpenError;
 use args::{Args, Command};
 use request::{
-    SEARCH, answered, ask, ask_or_hint, each, each_despite_the_disk, require_token, sent,
+    SEARCH, answered, ask, ask_or_hint, each, each_despite_the_disk, named, require_token, sent,
 };
 
 /// Runs the command that was typed.

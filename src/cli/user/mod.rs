@@ -24,7 +24,7 @@ use file::UserFile;
 
 use super::output::{self, Column, Format, Listing, Report, column, elements, minute, text_of};
 use super::time_argument::moment;
-use super::{Failure, SEARCH, ask, ask_or_hint, each, operand, status};
+use super::{Failure, SEARCH, ask, ask_or_hint, each, named, operand, status};
 use crate::clock::{Clock, SystemClock};
 use crate::http1::target::encode;
 use crate::limits;
@@ -159,8 +159,8 @@ fn each_page(
 
 /// The query parameters for the selected users.
 fn query_of(selected: &Selected) -> String {
-    let filter = selected.filter.as_deref();
-    let filter = combined_filter(filter, selected.active, selected.inactive);
+    let filter = selected.filter.as_deref().map(without_controls);
+    let filter = combined_filter(filter.as_deref(), selected.active, selected.inactive);
     parameters(selected.search.as_deref(), filter.as_deref())
 }
 
@@ -172,6 +172,16 @@ fn parameters(search: Option<&str>, filter: Option<&str>) -> String {
     // Cells of a spreadsheet have a tab between them.
     let words = search.map(|text| text.replace(char::is_control, " "));
     one("search", words.as_deref()) + &one("filter", filter)
+}
+
+/// A filter whose control characters, which no request target may hold, are escaped as in JSON:
+/// that means the same within quotes, and nothing anywhere else.
+fn without_controls(filter: &str) -> String {
+    let escaped = |c: char| match c {
+        c if c.is_control() => format!("\\u{:04x}", u32::from(c)),
+        c => c.to_string(),
+    };
+    filter.chars().map(escaped).collect()
 }
 
 /// Combines the typed filter and status into one filter. A user without `active` may not use the
@@ -237,7 +247,7 @@ fn retrieve(client: &mut Client, who: &str) -> Result<Value, Failure> {
 
 /// The user as it was at a moment or before a change.
 fn past(client: &mut Client, who: &str, point: &str, value: &str) -> Result<Value, Failure> {
-    let (who, value) = (encode(who), encode(value));
+    let (who, value) = (named(who)?, encode(value));
     let target = format!("/admin/users/{who}/past?{point}={value}");
     ask(client, "GET", &target, None)
 }
