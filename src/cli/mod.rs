@@ -175,7 +175,7 @@ fn configured(args: Args, program: &str) -> Result<(), Failure> {
         Command::Audit(command) => audit::run(&data_dir, command, program),
         Command::Backup(command) => backup::run(&configuration.serve, command, program),
         Command::Guide { which: Some(which) } => {
-            guide::run(&configuration, program.to_owned(), which)
+            guide::run(&configuration, &sources, program.to_owned(), which)
         }
         Command::Config(command) => config::run(&configuration, &command, program),
         Command::Check(_)

@@ -5,13 +5,15 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::{USER, as_user, is_root, of_root, start, text};
-use crate::support::{Output, command_on, lines_of, run_to_its_end, wait_until};
+use crate::support::{
+    Output, Running, command_on, lines_of, run_to_its_end, wait_until, without_settings,
+};
 
 /// Neither root nor the server's user.
 const STRANGER: u32 = 65_531;
@@ -126,6 +128,38 @@ fn a_file_beside_which_nothing_can_be_written_is_imported() {
     let beside = ["people.rejects.csv: ", "with --rejects", "1 created"];
     check(&told, 0, &beside);
     server.stop();
+}
+
+/// A guide for the user's own directory would lead to a second server beside the service.
+#[test]
+fn a_guide_beside_a_service_is_for_root() {
+    if !is_root() {
+        return;
+    }
+    let folder = TempDir::new().expect("a directory for the test");
+    let ours = as_user(&Command::new("golinks-scim"), folder.path());
+    let home = text(folder.path());
+    let script = format!(
+        "mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /etc && \
+         mkdir -p /run/systemd/system /etc/systemd/system && \
+         touch /etc/systemd/system/golinks-scim.service || exit 99; export HOME={home}; unset GOLINKS_SCIM_CONFIG; \
+         guide() {{ setpriv --reuid {USER} --clear-groups {} \"$@\" guide okta; }}; \
+         guide; echo $?; guide --data-dir {home}/data",
+        text(Path::new(ours.get_program())),
+    );
+    let output: Output = without_settings(&mut Command::new("unshare"))
+        .args(["--mount", "sh", "-c", &script])
+        .output()
+        .expect("unshare runs")
+        .into();
+    if [Some(1), Some(99)].contains(&output.status) {
+        println!("skipped: nothing can be mounted here: {output:?}");
+        return;
+    }
+    check(&output, 0, &["\nhint: sudo golinks-scim guide okta\n"]);
+    let named = output.stdout.strip_prefix("77\n");
+    let named = named.unwrap_or_else(|| panic!("{output:?}"));
+    assert!(named.contains("No server has run on this"), "{named}");
 }
 
 /// A log shipper that waited for ever would look as if nothing happened any more.
