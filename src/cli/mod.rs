@@ -171,7 +171,7 @@ fn configured(args: Args, program: &str) -> Result<(), Failure> {
                 user::run(client, command, table, program)
             })
         }
-        Command::Cert(command) => cert::run(&configuration.serve, command, program),
+        Command::Cert(command) => cert::run(&configuration, command, program),
         Command::Audit(command) => audit::run(&data_dir, command, program),
         Command::Backup(command) => backup::run(&configuration.serve, command, program),
         Command::Guide { which: Some(which) } => {
