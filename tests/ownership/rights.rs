@@ -172,11 +172,11 @@ fn who_follows_the_trail_and_loses_the_right_to_is_told() {
     let data = server.data_dir();
     let folder = data.parent().expect("of the test");
     let follow = ["audit", "follow", "-o", "jsonl"];
-    let mut follower = as_user(command_on(&data).args(follow), folder)
+    let follower = as_user(command_on(&data).args(follow), folder)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .spawn()
-        .expect("started");
+        .spawn();
+    let mut follower = Running(follower.expect("started"));
     let rows = lines_of(follower.stdout.take().expect("piped"));
     // It shows only rows that are written after it has begun.
     wait_until("a row is shown", || {
@@ -189,6 +189,10 @@ fn who_follows_the_trail_and_loses_the_right_to_is_told() {
     wait_until("it ends", || {
         follower.try_wait().is_ok_and(|ended| ended.is_some())
     });
-    let told = follower.wait_with_output().expect("ours").into();
+    let told = Output {
+        status: follower.wait().expect("ours").code(),
+        stdout: String::new(),
+        stderr: follower.last_words(),
+    };
     check(&told, 77, &["; waiting for the server\n", AS_ROOT]);
 }
