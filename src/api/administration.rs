@@ -39,6 +39,7 @@ use crate::test_user;
 /// `GET /admin/installation`: what guides and checks must know.
 pub(super) fn installation(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
     let served = api.certificate.as_ref().map(|cell| cell.summary());
+    let now = api.clock.now();
     // Without a server: the authority that the last one left in the data directory.
     let private = match &served {
         Some(summary) => summary.authority.clone(),
@@ -60,12 +61,13 @@ pub(super) fn installation(api: &Api, _: &Admission, _: &Administrator, _: &[u8]
                 "names": summary.names,
                 "notAfter": summary.not_after.to_string(),
                 "fingerprint": summary.fingerprint,
-                "isPublic": summary.is_public,
+                "isPublic": summary.public.is_some(),
                 "warnings": summary.warnings,
                 "chain": summary.chain.iter().map(|link| json!({
                     "subject": link.subject,
                     "issuer": link.issuer,
                     "notAfter": link.not_after.to_string(),
+                    "isAccepted": link.accepted.is_some_and(|window| window.holds(now)),
                     "der": STANDARD.encode(&link.der),
                 })).collect::<Vec<_>>(),
             })),

@@ -244,7 +244,8 @@ fn audit_extent(api: &Api) -> Option<(u64, u64)> {
 
 fn certificate_days_left(api: &Api, now: Instant) -> Option<i64> {
     let summary = api.certificate.as_ref()?.summary();
-    Some(now.days_until(summary.not_after))
+    let ends = summary.authority_ends().unwrap_or(summary.not_after);
+    Some(now.days_until(ends))
 }
 
 fn tokens(api: &Api, now: Instant) -> Vec<metrics::TokenGauges> {
