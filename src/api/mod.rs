@@ -11,9 +11,9 @@
 //! Nothing of a body is read before [`Api::admit`] has accepted the head, so a client without a
 //! token cannot make the server hold bytes. A bug in a handler becomes one 500, not a dead worker.
 
-mod administration;
 mod admission;
 mod audit;
+mod backup;
 mod bulk;
 mod cursor;
 mod damage;
@@ -23,6 +23,7 @@ mod health;
 mod history;
 mod ignored_names;
 mod import;
+mod installation;
 mod page;
 mod page_ends;
 mod problem;
@@ -34,8 +35,10 @@ mod request;
 mod request_id;
 mod routes;
 mod stored_settings;
+mod tokens;
 mod tuning;
 mod users;
+mod verification;
 mod warnings;
 
 use std::net::{IpAddr, SocketAddr};
@@ -45,7 +48,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant as Monotonic;
 
-pub use administration::described_backup;
+pub use backup::described_backup;
 pub use reply::Refusal;
 pub use request::Admission;
 pub use routes::{AccessKind, route_table};
