@@ -18,12 +18,14 @@ mod bulk;
 mod cursor;
 mod damage;
 mod discovery;
+mod disk;
 mod explanation;
 mod health;
 mod history;
 mod ignored_names;
 mod import;
 mod installation;
+mod metrics;
 mod page;
 mod page_ends;
 mod problem;
@@ -61,7 +63,7 @@ use crate::directory::{self, Directory};
 use crate::http1::{Answer, Fault};
 use crate::limits;
 use crate::locks::ignore_poison;
-use crate::metrics::{self, Counted, Metrics};
+use crate::metrics::{Counted, Metrics, THROTTLED_TOKEN};
 use crate::scim::{Tolerance, Tolerated};
 use crate::secret;
 use crate::store::{OpenError, ReadError, Store, WriteError};
@@ -414,7 +416,7 @@ impl Api {
     }
 
     fn throttled(&self, seconds: u32) -> Problem {
-        self.metrics.throttled(metrics::THROTTLED_TOKEN);
+        self.metrics.throttled(THROTTLED_TOKEN);
         Problem::too_many_requests(seconds)
     }
 

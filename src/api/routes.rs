@@ -8,8 +8,8 @@ use super::problem::Problem;
 use super::reply::Outcome;
 use super::request::Admission;
 use super::{
-    Api, audit, backup, bulk, discovery, explanation, health, history, import, installation, page,
-    query, tokens, users, verification,
+    Api, audit, backup, bulk, discovery, explanation, health, history, import, installation,
+    metrics, page, query, tokens, users, verification,
 };
 use crate::access::{Administrator, Principal, Scope};
 use crate::http1::target::{path_segments, query_pairs};
@@ -59,7 +59,7 @@ static ROUTES: &[Route] = routes! {
     Get    "/scim/v2/ResourceTypes/{}"       Scim(Read, discovery::resource_type);
     Get    "/scim/v2/Schemas"                Scim(Read, discovery::schemas);
     Get    "/scim/v2/Schemas/{}"             Scim(Read, discovery::schema);
-    Get    "/metrics"                        Scim(Metrics, health::metrics);
+    Get    "/metrics"                        Scim(Metrics, metrics::exposition);
     Get    "/readyz"                         Scim(Metrics, health::readyz);
     Get    "/scim/v2"                        Scim(Read, query::by_parameters);
     Post   "/scim/v2/.search"                Scim(Read, query::by_message);
