@@ -13,8 +13,7 @@ use crate::access::Administrator;
 use crate::columns::{self, Columns, Empty, Row};
 use crate::directory::{Error, Imported, Record};
 use crate::limits;
-use crate::scim::schema;
-use crate::scim::{User, json};
+use crate::scim::{User, differences_of_members, json};
 
 /// `POST /admin/users/import`: the rows of one request go into one commit.
 pub(super) fn import(api: &Api, admission: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
@@ -28,8 +27,8 @@ pub(super) fn import(api: &Api, admission: &Admission, _: &Administrator, body: 
     )?;
     let reason = |error| reason(api, admission, error);
     Ok(request.answer(done, reason, |done, row| match done {
-        Imported::Created(record) => told(row, "created", &record),
-        Imported::Unchanged(record) => told(row, "unchanged", &record),
+        Imported::Created(record) => put_user(row, "created", &record),
+        Imported::Unchanged(record) => put_user(row, "unchanged", &record),
         Imported::Twice(name) => refused(row, &columns::same_user(&name)),
         Imported::Refused(both) => refused_user(row, &both.0, &reason(both.1)),
         Imported::Changed(both) => {
@@ -39,7 +38,7 @@ pub(super) fn import(api: &Api, admission: &Admission, _: &Administrator, body: 
                 .map(|mut one| one["attribute"].take())
                 .collect();
             row.insert("attributes".to_owned(), Value::Array(names));
-            told(row, "updated", &after);
+            put_user(row, "updated", &after);
             let (old, new) = (before.user().user_name(), after.user().user_name());
             if old != new {
                 row.insert("previousUserName".to_owned(), json!(old));
@@ -93,13 +92,13 @@ pub(super) fn compare(api: &Api, admission: &Admission, _: &Administrator, body:
                 found.push(json!({"attribute": "active", "here": here, "there": true}));
             }
             let outcome = if found.is_empty() { "same" } else { "differs" };
-            told(row, outcome, &record);
+            put_user(row, outcome, &record);
             row.insert("differences".to_owned(), Value::Array(found));
         },
     ))
 }
 
-fn told(row: &mut Map<String, Value>, outcome: &str, record: &Record) {
+fn put_user(row: &mut Map<String, Value>, outcome: &str, record: &Record) {
     row.insert("outcome".to_owned(), json!(outcome));
     row.insert("id".to_owned(), json!(record.id().to_string()));
     row.insert("userName".to_owned(), json!(record.user().user_name()));
@@ -113,7 +112,7 @@ fn refused(row: &mut Map<String, Value>, why: &str) {
 /// Also names the user, so that a later row about the same user is recognized.
 fn refused_user(row: &mut Map<String, Value>, record: &Record, why: &str) {
     refused(row, why);
-    told(row, "refused", record);
+    put_user(row, "refused", record);
 }
 
 /// A parsed request: the rows that can be read, and why the others cannot.
@@ -229,40 +228,8 @@ fn reason(api: &Api, admission: &Admission, error: Error) -> String {
 fn differences(here: &User, there: &User) -> Vec<Value> {
     let mut found = Vec::new();
     let (here, there) = (here.attributes(), there.attributes());
-    members("", here, there, &mut found);
+    differences_of_members("", here, there, &mut |path, here, there| {
+        found.push(json!({"attribute": path, "here": here, "there": there}));
+    });
     found
-}
-
-fn members(
-    prefix: &str,
-    here: &Map<String, Value>,
-    there: &Map<String, Value>,
-    found: &mut Vec<Value>,
-) {
-    let nothing = Map::new();
-    let new = there.keys().filter(|name| !here.contains_key(*name));
-    for name in here.keys().chain(new) {
-        let (one, other) = (here.get(name), there.get(name));
-        if one == other {
-            continue;
-        }
-        let object = |value: Option<&Value>| value.is_some_and(Value::is_object);
-        if object(one) || object(other) {
-            let parts = |value| -> Map<String, Value> {
-                let value: Option<&Value> = value;
-                value.and_then(Value::as_object).unwrap_or(&nothing).clone()
-            };
-            let mark = schema::path_mark(name);
-            members(
-                &format!("{prefix}{name}{mark}"),
-                &parts(one),
-                &parts(other),
-                found,
-            );
-            continue;
-        }
-        found.push(json!({
-            "attribute": format!("{prefix}{name}"), "here": one, "there": other,
-        }));
-    }
 }
