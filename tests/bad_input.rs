@@ -109,6 +109,17 @@ fn each_bad_body_has_its_own_error_and_changes_nothing() {
             413,
             "",
         ),
+        (
+            // Each value would fit, but not into each of the elements.
+            "PATCH",
+            &target,
+            patch(&json!([
+                {"op": "add", "path": "emails", "value": [{"value": "a@x"}, {"value": "b@x"}]},
+                {"op": "replace", "path": "emails.display", "value": "x".repeat(40_000)}
+            ])),
+            413,
+            "",
+        ),
         ("POST", "/Users", vec![b' '; 1024 * 1024 + 1], 413, ""),
         (
             "POST",

@@ -151,6 +151,10 @@ fn advice(row: &Value) -> &'static str {
             "have the provider send it as the RFC has it; if it cannot: `golinks-scim token change \
              NAME --mode compatible`"
         }
+        (400, Some(_)) if cause == Cause::NoUserName.as_str() => {
+            "give the person a userName in the provider, or map userName there to what everybody \
+             has, usually the email: no user is without one"
+        }
         (400, Some("invalidValue")) if is_query(row) => {
             "the text names the parameter: correct it in the client that sends it"
         }
@@ -211,8 +215,13 @@ fn of_content(scim_type: &str) -> &'static str {
              none: the text names it; userName is usually the email"
         }
         "mutability" => "take the attribute that the text names out of the mapping",
-        "invalidPath" | "noTarget" => {
+        "invalidPath" => {
             "the target of a mapping is not an attribute here: compare the mapping with the guide"
+        }
+        "noTarget" => {
+            "the request changes a value that the user does not have, or names nothing to remove: \
+             compare the filter in the mapping's target with the values that `golinks-scim user \
+             show USERNAME` prints; a client of your own names in `path` what it removes"
         }
         "invalidFilter" => {
             "choose userName as the provider's unique identifier (matching attribute)"

@@ -297,17 +297,19 @@ impl Problem {
 
 impl From<scim::Error> for Problem {
     fn from(error: scim::Error) -> Self {
-        let status = match error.kind {
+        let (status, scim_type) = match (error.kind, error.why) {
+            (_, scim::Why::UserSize) => (413, None),
             // RFC 7644 section 7.5.2 and its erratum 6893.
-            ErrorType::Sensitive => 403,
-            _ => 400,
+            (ErrorType::Sensitive, _) => (403, Some(error.kind)),
+            _ => (400, Some(error.kind)),
         };
         let mut problem = Self::new(status, error.detail);
-        problem.scim_type = Some(error.kind.as_str());
+        problem.scim_type = scim_type.map(ErrorType::as_str);
         problem.cause = match error.why {
-            scim::Why::Content => None,
+            scim::Why::Content | scim::Why::UserSize => None,
             scim::Why::Size => Some(Cause::Size),
             scim::Why::Strictness => Some(Cause::Strictness),
+            scim::Why::NoUserName => Some(Cause::NoUserName),
         };
         problem
     }
@@ -342,13 +344,6 @@ impl From<directory::Error> for Problem {
             directory::Error::Exhausted => {
                 Self::new(507, "no more users can be created in this store")
             }
-            directory::Error::TooLarge => Self::new(
-                413,
-                format!(
-                    "the user would be larger than {} KiB",
-                    limits::USER_BYTES_MAX / 1024
-                ),
-            ),
             directory::Error::Scim(error) => error.into(),
             directory::Error::Damaged(how) => Self::damaged(
                 Damage::Store(how),

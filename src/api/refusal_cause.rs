@@ -24,6 +24,8 @@ pub(super) enum Cause {
     Size,
     /// The token's mode: another would accept the request.
     Strictness,
+    /// A user who would have no userName.
+    NoUserName,
     /// The disk: whether the change was made is not known.
     Doubt,
     /// Groups, which are not provisioned.
@@ -45,6 +47,7 @@ impl Cause {
             Self::Start => "start",
             Self::Size => "size",
             Self::Strictness => "strictness",
+            Self::NoUserName => "noUserName",
             Self::Doubt => "doubt",
             Self::Groups => "groups",
             Self::Me => "me",

@@ -6,17 +6,16 @@
     reason = "a handler's type is the route table's, also where it cannot fail"
 )]
 
-use std::net::IpAddr;
 use std::str::FromStr;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 
 use super::Api;
 use super::problem::Problem;
 use super::reply::{self, Outcome};
 use super::request::Admission;
-use crate::access::{Administrator, Issue, Mode, Scope, Terms, Token, TokenId, TokenText};
+use crate::access::{self, Administrator, Issue, Mode, Scope, Terms, Token, TokenId, TokenText};
 use crate::clock::Instant;
 use crate::directory;
 use crate::limits;
@@ -229,35 +228,13 @@ fn allow_from(wanted: &Value) -> Result<Vec<IpNet>, Problem> {
             ));
         }
     };
-    let network = |text: &Value| {
-        let text = text.as_str()?;
-        let address = text.parse::<IpAddr>().map(IpNet::from);
-        text.parse().or(address).ok().map(canonical)
-    };
     listed
         .iter()
         .map(|text| {
-            network(text).ok_or_else(|| {
-                let detail =
-                    format!("{text} is not a network: write 203.0.113.0/24 or 2001:db8::/32");
-                Problem::new(400, detail)
-            })
+            let typed = text.as_str().unwrap_or_default();
+            access::network(typed).map_err(|why| Problem::new(400, format!("{text} {why}")))
         })
         .collect()
-}
-
-/// The IPv4 network that one of IPv4-mapped addresses (`::ffff:203.0.113.0/120`, RFC 4291 section
-/// 2.5.5.2) stands for: peers are compared as IPv4.
-fn canonical(network: IpNet) -> IpNet {
-    let mapped = match network {
-        IpNet::V6(six) => six.addr().to_ipv4_mapped(),
-        IpNet::V4(_) => None,
-    };
-    let of_mapped = |address| {
-        let length = network.prefix_len().checked_sub(96)?;
-        Some(IpNet::V4(Ipv4Net::new(address, length).ok()?))
-    };
-    mapped.and_then(of_mapped).unwrap_or(network)
 }
 
 fn with_text(token: &Token, text: &TokenText, now: Instant) -> Value {

@@ -304,7 +304,9 @@ fn load(found: &SourceState<'_>, doubtful: Doubtful, now: Instant) -> Result<Cur
 /// the next start would make a certificate, nothing is wrong; none is made here.
 pub fn examine(source: &Source, now: Instant) -> Result<(), Error> {
     match source.found() {
-        SourceState::Nothing { .. } => Ok(()),
+        SourceState::Nothing { directory, .. } => {
+            PrivateFiles::of(directory).require_room_for_leaf()
+        }
         SourceState::Private { directory, names } => {
             let host_name = names.as_slice().first().map_or("", String::as_str);
             // The authority is there, so none is made.
@@ -313,7 +315,7 @@ pub fn examine(source: &Source, now: Instant) -> Result<(), Error> {
             match Chain::load(&own.leaf, &own.leaf_key) {
                 Err(error @ Error::Exposed { .. }) => Err(error),
                 // A start replaces any other leaf.
-                _ => Ok(()),
+                _ => own.require_room_for_leaf(),
             }
         }
         found @ (SourceState::Given { .. } | SourceState::Installed { .. }) => {

@@ -5,9 +5,8 @@ use serde_json::{Map, Value, json};
 use super::args::{EVERYWHERE, Token, TokenChange, TokenIssue};
 use super::output::{self, Column, Listing, Report, column, elements, minute, text_of};
 use super::time_argument::{end, seconds};
-use super::{Failure, ask, ask_or_hint, each_despite_the_disk, status};
+use super::{Failure, ask, ask_or_hint, each_despite_the_disk, named, status};
 use crate::clock::{Clock, Instant, SystemClock};
-use crate::http1::target::encode;
 use crate::limits;
 use crate::local::Client;
 
@@ -63,7 +62,7 @@ pub(super) fn run(client: &mut Client, command: Token, program: &str) -> Result<
             show(&found, output.output, COLUMNS)
         }
         Token::Show { name, output } => {
-            let target = format!("/admin/tokens/{}", encode(&name));
+            let target = format!("/admin/tokens/{}", named(&name)?);
             let found = ask_or_hint(client, "GET", &target, None, 404, LIST)?;
             show_whole(&found, output.output)
         }
@@ -107,7 +106,7 @@ fn change(client: &mut Client, typed: TokenChange) -> Result<(), Failure> {
     terms.extend(typed.rate_limit.map(|rate| ("rateLimit".to_owned(), rate)));
     let networks = networks(&typed.allow_from)?;
     terms.extend(networks.map(|networks| ("allowFrom".to_owned(), json!(networks))));
-    let target = format!("/admin/tokens/{}", encode(&typed.name));
+    let target = format!("/admin/tokens/{}", named(&typed.name)?);
     let terms = Value::Object(terms);
     let changed = ask_or_hint(client, "PATCH", &target, Some(&terms), 404, LIST)?;
     output::done(show_whole(&changed, typed.output.output))
@@ -120,7 +119,7 @@ fn rotate(
     format: output::Format,
 ) -> Result<(), Failure> {
     output::refuse_dev_null("the token", A_READER)?;
-    let target = format!("/admin/tokens/{}/rotate", encode(name));
+    let target = format!("/admin/tokens/{}/rotate", named(name)?);
     let body = json!({"overlapSeconds": seconds(overlap)?});
     // A mistyped name must not be part of a command to copy.
     let hint = "{program} token list; {program} token issue NAME makes a new one";
@@ -155,7 +154,7 @@ fn revoke(
     is_one_of_several: bool,
     report: &mut Report,
 ) -> Result<(), Failure> {
-    let target = format!("/admin/tokens/{}", encode(name));
+    let target = format!("/admin/tokens/{}", named(name)?);
     let revoked = ask_or_hint(client, "DELETE", &target, None, 404, LIST);
     let whose = if is_one_of_several {
         format!("{}: ", output::printable(name))

@@ -40,6 +40,9 @@ pub struct Configuration {
     pub serve: Serve,
     /// What is odd, but can be used.
     pub warnings: Vec<String>,
+    /// Whether only the data directory is known, since the rest cannot be used: no server starts
+    /// with it.
+    pub is_data_dir_alone: bool,
     given: BTreeMap<Key, Given>,
 }
 
@@ -65,6 +68,7 @@ impl Configuration {
             file,
             serve,
             warnings,
+            is_data_dir_alone: false,
             given,
         })
     }
@@ -100,6 +104,7 @@ impl Configuration {
             file,
             serve: understood(&given).ok()?,
             warnings: Vec::new(),
+            is_data_dir_alone: true,
             given,
         })
     }

@@ -19,7 +19,7 @@ use super::user_id::UserId;
 use super::{Error, Written};
 use crate::clock::Instant;
 use crate::limits;
-use crate::scim::{Tolerated, User};
+use crate::scim::{self, Tolerated, User};
 use crate::store::{Change, Facts, Keys, ReadError, View};
 
 /// The decision on a request.
@@ -159,7 +159,7 @@ impl Draft {
             None => 0,
         };
         if row.len() > limits::USER_BYTES_MAX + status {
-            return Err(Error::TooLarge);
+            return Err(scim::Error::of_user_size().into());
         }
         Ok(Self {
             before: None,

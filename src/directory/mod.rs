@@ -92,8 +92,6 @@ pub enum Error {
     Uniqueness,
     /// The user does not have the version that the request demands.
     PreconditionFailed,
-    /// The user would be larger than [`crate::limits::USER_BYTES_MAX`].
-    TooLarge,
     /// All sequences were used: no user can be created any more.
     Exhausted,
     /// The operation is on an endpoint that answers changes with 501.

@@ -58,7 +58,7 @@ impl ErrorType {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {detail}", kind.as_str())]
 pub struct Error {
-    /// The `scimType`.
+    /// The `scimType`, unless [`Why`] says that there is none.
     pub kind: ErrorType,
     /// For the administrator, who reads it in the identity provider's console.
     pub detail: String,
@@ -73,8 +73,12 @@ pub enum Why {
     Content,
     /// Nothing but its size.
     Size,
+    /// The size of the user after it. RFC 7644 has no `scimType` for that.
+    UserSize,
     /// What it says, for a token of mode strict; others of this server's tokens may say it.
     Strictness,
+    /// That the user would have no userName.
+    NoUserName,
 }
 
 impl Error {
@@ -97,6 +101,16 @@ impl Error {
         Self {
             why: Why::Size,
             ..Self::new(kind, detail)
+        }
+    }
+
+    /// The user would be larger than [`limits::USER_BYTES_MAX`].
+    pub(crate) fn of_user_size() -> Self {
+        let most = limits::USER_BYTES_MAX / 1024;
+        let detail = format!("the user would be larger than {most} KiB");
+        Self {
+            why: Why::UserSize,
+            ..Self::new(ErrorType::InvalidValue, detail)
         }
     }
 }

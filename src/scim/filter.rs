@@ -68,6 +68,26 @@ pub enum CompValue {
     Null,
 }
 
+impl CompValue {
+    /// Whether values of this kind can be compared with it. With another value, `ne` would select
+    /// everybody.
+    pub(super) fn is_comparable_with(&self, kind: Kind) -> bool {
+        match (kind, self) {
+            (_, Self::Null) | (Kind::Boolean, Self::Boolean(_)) => true,
+            (Kind::Boolean, Self::Text(text)) => boolean(&text.text).is_some(),
+            (Kind::DateTime, Self::Text(text)) => DateTime::parse(&text.text).is_some(),
+            (Kind::Boolean | Kind::DateTime, _) => false,
+            _ => true,
+        }
+    }
+}
+
+/// What a word says, in any case, if it is a boolean.
+pub(super) fn boolean(word: &str) -> Option<bool> {
+    let is = |wanted: &str| word.eq_ignore_ascii_case(wanted);
+    (is("true") || is("false")).then(|| is("true"))
+}
+
 /// A text to compare with, and its folded form, which is computed once for all comparisons.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompText {
@@ -199,10 +219,7 @@ fn compare(attribute: &Attribute, op: CompareOp, found: &Value, wanted: &CompVal
     match (found, wanted) {
         (Value::Bool(found), CompValue::Boolean(wanted)) => op == CompareOp::Eq && found == wanted,
         (Value::Bool(found), CompValue::Text(wanted)) => {
-            op == CompareOp::Eq
-                && wanted
-                    .text
-                    .eq_ignore_ascii_case(if *found { "true" } else { "false" })
+            op == CompareOp::Eq && boolean(&wanted.text) == Some(*found)
         }
         (Value::String(found), CompValue::Text(wanted) | CompValue::Number(wanted)) => {
             if attribute.kind == Kind::DateTime {

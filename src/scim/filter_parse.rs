@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::error::{Error, ErrorType, quoted};
-use super::filter::{CompValue, CompareOp, Filter};
+use super::filter::{CompValue, CompareOp, Filter, boolean};
 use super::path::{AttributePath, tolerated};
 use super::schema::{Attribute, Kind, Returned};
 use super::tolerance::{Leniency, Tolerance};
@@ -24,6 +24,9 @@ pub(super) fn parse_value_filter(
 ) -> Result<Filter, Error> {
     Parser::new(text, Some(parent), leniency)?.whole()
 }
+
+/// Quotes that word processors and messengers put in place of straight ones.
+const TYPOGRAPHIC_QUOTES: [char; 12] = ['“', '”', '„', '‟', '‘', '’', '‚', '‛', '«', '»', '‹', '›'];
 
 struct Parser<'a> {
     text: &'a str,
@@ -194,20 +197,18 @@ impl<'a> Parser<'a> {
         if !equality && (has_no_order || *value == CompValue::Null) {
             return Err(self.error("booleans, binary values and null allow only eq and ne"));
         }
-        if compared.kind == Kind::DateTime {
-            if matches!(op, CompareOp::Co | CompareOp::Sw | CompareOp::Ew) {
-                return Err(
-                    self.error("co, sw and ew cannot compare a dateTime: use eq ne gt ge lt le")
-                );
-            }
-            let is_date = match value {
-                CompValue::Text(text) => crate::clock::DateTime::parse(text.as_str()).is_some(),
-                CompValue::Null => true,
-                CompValue::Boolean(_) | CompValue::Number(_) => false,
-            };
-            if !is_date {
-                return Err(self.error("a dateTime such as 2026-01-31T00:00:00Z was expected"));
-            }
+        let is_date = compared.kind == Kind::DateTime;
+        if is_date && matches!(op, CompareOp::Co | CompareOp::Sw | CompareOp::Ew) {
+            return Err(
+                self.error("co, sw and ew cannot compare a dateTime: use eq ne gt ge lt le")
+            );
+        }
+        if !value.is_comparable_with(compared.kind) {
+            return Err(self.error(if is_date {
+                "a dateTime such as 2026-01-31T00:00:00Z was expected"
+            } else {
+                "true or false was expected"
+            }));
         }
         Ok(())
     }
@@ -255,14 +256,17 @@ impl<'a> Parser<'a> {
             self.at += length;
             return Ok(CompValue::Text(text.into()));
         }
+        if rest.starts_with(TYPOGRAPHIC_QUOTES) {
+            return Err(self.error("a text must stand in straight quotes, not typographic ones"));
+        }
         let start = self.at;
         let word = self.take_while(|c| !c.is_whitespace() && !"()[]\"".contains(c));
         if word.is_empty() {
             self.at = start;
             return Err(self.error("a value was expected"));
         }
-        if word.eq_ignore_ascii_case("true") || word.eq_ignore_ascii_case("false") {
-            return Ok(CompValue::Boolean(word.eq_ignore_ascii_case("true")));
+        if let Some(value) = boolean(word) {
+            return Ok(CompValue::Boolean(value));
         }
         if word.eq_ignore_ascii_case("null") {
             return Ok(CompValue::Null);
@@ -274,7 +278,7 @@ impl<'a> Parser<'a> {
             Tolerance::UnquotedText,
             &format!(
                 "a text in a filter must stand in double quotes (position {})",
-                start + 1
+                self.position(start)
             ),
         )?;
         let inner = word.strip_prefix('\'').and_then(|it| it.strip_suffix('\''));
@@ -315,8 +319,13 @@ impl<'a> Parser<'a> {
         &rest[..length]
     }
 
+    /// The position of a byte, in characters counted from 1.
+    fn position(&self, at: usize) -> usize {
+        self.text[..at].chars().count() + 1
+    }
+
     fn error(&self, what: &str) -> Error {
-        let position = self.text[..self.at].chars().count() + 1;
+        let position = self.position(self.at);
         Error::new(
             ErrorType::InvalidFilter,
             format!("the filter cannot be read at position {position}: {what}"),
@@ -389,7 +398,8 @@ mod tests {
             "emails[type eq \"work\"].value eq \"bob@work.example\"",
             "active eq true",
             "active eq \"True\"",
-            "not (active eq false)",
+            "not (active eq 'FALSE') and active ne null",
+            "emails[primary eq \"TRUE\" and type eq \"work\"]",
             "name.familyName sw \"śm\"",
             "name[familyName eq \"Śmith\" and givenName eq \"bob\"]",
             "nickName eq null",
@@ -446,6 +456,17 @@ mod tests {
             ("meta.created gt \"soon\"", "position 23"),
             ("meta.created gt 5", "position 18"),
             ("meta.created sw \"2026\"", "position 23"),
+            (
+                "userName eq “bob@x”",
+                "position 13: a text must stand in straight",
+            ),
+            (
+                "emails[type eq „work“]",
+                "position 16: a text must stand in straight",
+            ),
+            ("active ne 0", "position 12"),
+            ("active eq \"yes\"", "position 16"),
+            ("emails[primary eq \"\"]", "position 21"),
         ] {
             let error = parse(text, &mut Leniency::compatible()).expect_err(text);
             assert!(error.detail.contains(position), "{text}: {error}");
@@ -461,7 +482,9 @@ mod tests {
         // Side by side, groups are no deeper than one of them.
         let wide = vec!["(id pr)"; limits::FILTER_DEPTH_MAX + 1].join(" or ");
         assert!(parse(&wide, &mut Leniency::compatible()).is_ok());
-        assert!(parse("userName eq bob", &mut Leniency::strict()).is_err());
+        let strict = parse("title eq \"é\" or title eq bob", &mut Leniency::strict());
+        let detail = strict.expect_err("no quotes").detail;
+        assert!(detail.contains("(position 26)"), "{detail}");
         let secret = parse("id pr and password eq \"x\"", &mut Leniency::compatible());
         assert_eq!(secret.expect_err("secret").kind, ErrorType::Sensitive);
     }

@@ -9,7 +9,7 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::error::{Error, ErrorType, quoted};
+use super::error::{Error, ErrorType, Why, quoted};
 use super::fold::{is_unseen, lone_joiner};
 use super::patch::{Budget, Patch};
 use super::path::Target;
@@ -174,10 +174,12 @@ impl User {
     /// White space is not a name (RFC 7643 section 4.1.1: non-empty).
     pub(crate) fn require_user_name(&self) -> Result<(), Error> {
         if self.user_name().trim().is_empty() {
-            return Err(Error::new(
-                ErrorType::InvalidValue,
-                "userName is required: map it in the identity provider, usually to the email",
-            ));
+            let detail =
+                "userName is required: map it in the identity provider, usually to the email";
+            return Err(Error {
+                why: Why::NoUserName,
+                ..Error::new(ErrorType::InvalidValue, detail)
+            });
         }
         Ok(())
     }

@@ -112,7 +112,7 @@ fn a_refusal_is_explained_as_okta_shows_it_and_after_a_restart() {
                 400,
             ),
             "400 invalidValue",
-            "mapping",
+            "give the person a userName in the provider",
         ),
     ];
     let reader = talk
@@ -179,8 +179,45 @@ fn the_advice_fits_what_was_refused() {
         .collect();
     let large = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
         "Operations": [{"op": "add", "value": members}]});
+    let of_name = "give the person a userName in the provider";
+    let [emptied, removed, blank, fixed, unmatched, pathless] = [
+        json!({"op": "replace", "path": "userName", "value": ""}),
+        json!({"op": "remove", "path": "userName"}),
+        json!({"op": "replace", "path": "userName", "value": " "}),
+        json!({"op": "replace", "path": "meta.created", "value": "x"}),
+        json!({"op": "replace", "path": "emails[value eq \"x\"].type", "value": "work"}),
+        json!({"op": "remove"}),
+    ]
+    .map(|operation| {
+        json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+            "Operations": [operation]})
+    });
     for (method, target, body, status, advice) in [
         ("PATCH", &*jane, Some(&patch), "400 invalidPath", of_mapping),
+        ("PATCH", &*jane, Some(&emptied), "400 mutability", of_name),
+        ("PATCH", &*jane, Some(&removed), "400 mutability", of_name),
+        ("PATCH", &*jane, Some(&blank), "400 invalidValue", of_name),
+        (
+            "PATCH",
+            &*jane,
+            Some(&fixed),
+            "400 mutability",
+            "take the attribute that the text names out of the mapping",
+        ),
+        (
+            "PATCH",
+            &*jane,
+            Some(&unmatched),
+            "400 noTarget",
+            "a value that the user does not have",
+        ),
+        (
+            "PATCH",
+            &*jane,
+            Some(&pathless),
+            "400 noTarget",
+            "names in `path` what it removes",
+        ),
         (
             "PATCH",
             &*jane,

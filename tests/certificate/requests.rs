@@ -296,6 +296,16 @@ fn a_pair_is_installed_without_a_server_and_only_if_it_can_be_served() {
         assert_eq!(output.status, Some(status), "{output:?}");
         assert!(output.stderr.contains(words), "{words}: {output:?}");
     }
+    let broken = customer.folder.path().join("config.toml");
+    fs::write(&broken, "rate_limt = 7\n").expect("written");
+    let typed = [&broken, &chain, &key].map(|path| path.to_str().expect("text"));
+    let typed = [
+        "--config", typed[0], "cert", "install", typed[1], "--key", typed[2],
+    ];
+    let output = cli_in(&directory, &typed);
+    assert_eq!(output.status, Some(0), "{output:?}");
+    let words = "no server is running, and none starts until the configuration is corrected";
+    assert!(output.stderr.contains(words), "{output:?}");
     // What the next start serves is not the private CA's.
     for (arguments, wanted) in [
         (["cert", "show"], "no server is running"),

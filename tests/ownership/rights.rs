@@ -5,13 +5,15 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::{USER, as_user, is_root, of_root, start, text};
-use crate::support::{Output, command_on, lines_of, run_to_its_end, wait_until};
+use crate::support::{
+    Output, Running, command_on, lines_of, run_to_its_end, wait_until, without_settings,
+};
 
 /// Neither root nor the server's user.
 const STRANGER: u32 = 65_531;
@@ -128,6 +130,38 @@ fn a_file_beside_which_nothing_can_be_written_is_imported() {
     server.stop();
 }
 
+/// A guide for the user's own directory would lead to a second server beside the service.
+#[test]
+fn a_guide_beside_a_service_is_for_root() {
+    if !is_root() {
+        return;
+    }
+    let folder = TempDir::new().expect("a directory for the test");
+    let ours = as_user(&Command::new("golinks-scim"), folder.path());
+    let home = text(folder.path());
+    let script = format!(
+        "mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /etc && \
+         mkdir -p /run/systemd/system /etc/systemd/system && \
+         touch /etc/systemd/system/golinks-scim.service || exit 99; export HOME={home}; unset GOLINKS_SCIM_CONFIG; \
+         guide() {{ setpriv --reuid {USER} --clear-groups {} \"$@\" guide okta; }}; \
+         guide; echo $?; guide --data-dir {home}/data",
+        text(Path::new(ours.get_program())),
+    );
+    let output: Output = without_settings(&mut Command::new("unshare"))
+        .args(["--mount", "sh", "-c", &script])
+        .output()
+        .expect("unshare runs")
+        .into();
+    if [Some(1), Some(99)].contains(&output.status) {
+        println!("skipped: nothing can be mounted here: {output:?}");
+        return;
+    }
+    check(&output, 0, &["\nhint: sudo golinks-scim guide okta\n"]);
+    let named = output.stdout.strip_prefix("77\n");
+    let named = named.unwrap_or_else(|| panic!("{output:?}"));
+    assert!(named.contains("No server has run on this"), "{named}");
+}
+
 /// A log shipper that waited for ever would look as if nothing happened any more.
 #[test]
 fn who_follows_the_trail_and_loses_the_right_to_is_told() {
@@ -138,11 +172,11 @@ fn who_follows_the_trail_and_loses_the_right_to_is_told() {
     let data = server.data_dir();
     let folder = data.parent().expect("of the test");
     let follow = ["audit", "follow", "-o", "jsonl"];
-    let mut follower = as_user(command_on(&data).args(follow), folder)
+    let follower = as_user(command_on(&data).args(follow), folder)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .spawn()
-        .expect("started");
+        .spawn();
+    let mut follower = Running(follower.expect("started"));
     let rows = lines_of(follower.stdout.take().expect("piped"));
     // It shows only rows that are written after it has begun.
     wait_until("a row is shown", || {
@@ -155,6 +189,10 @@ fn who_follows_the_trail_and_loses_the_right_to_is_told() {
     wait_until("it ends", || {
         follower.try_wait().is_ok_and(|ended| ended.is_some())
     });
-    let told = follower.wait_with_output().expect("ours").into();
+    let told = Output {
+        status: follower.wait().expect("ours").code(),
+        stdout: String::new(),
+        stderr: follower.last_words(),
+    };
     check(&told, 77, &["; waiting for the server\n", AS_ROOT]);
 }

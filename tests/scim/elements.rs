@@ -65,17 +65,29 @@ fn a_value_is_added_once() {
     }
 }
 
-/// A value that is named twice in one operation is primary if either occurrence is.
+/// A value that is named twice in one operation is primary if either occurrence is. It is one value
+/// whether the user has other ones or not.
 #[test]
 fn a_value_that_is_added_twice_is_one() {
-    let before = user(&json!({"emails": [{"value": "h", "type": "home", "primary": true}]}));
+    let home = |primary: bool| json!({"value": "h", "type": "home", "primary": primary});
     let work = json!({"value": "w", "type": "work", "primary": true});
-    let operations = json!([{"op": "add", "path": "emails", "value": [work, work]}]);
-    let after = patched(&before, &operations, Leniency::compatible()).expect("a user");
-    assert_eq!(
-        after.attributes()["emails"],
-        json!([{"value": "h", "type": "home", "primary": false}, work])
-    );
+    let add = json!([{"op": "add", "path": "emails", "value": [work, work]}]);
+    let add_to_whole = json!([{"op": "add", "value": {"emails": [work, work]}}]);
+    for (before, after) in [
+        (json!([home(true)]), json!([home(false), work])),
+        (json!([]), json!([work])),
+    ] {
+        let (before, after) = (user(&json!({"emails": before})), json!({"emails": after}));
+        for operations in [&add, &add_to_whole] {
+            let found = patched(&before, operations, Leniency::compatible());
+            assert_eq!(found, Ok(user(&after)), "{operations}");
+        }
+    }
+    let (one, other) = (json!({"value": "a"}), json!({"value": "A", "display": "A"}));
+    let operations =
+        json!([{"op": "add", "path": "emails", "value": [one, {"value": "b"}, other]}]);
+    let after = json!({"emails": [{"value": "a", "display": "A"}, {"value": "b"}]});
+    check_patch(&json!({}), &operations, &after, true);
 }
 
 /// What an identity provider was told is gone must be gone.

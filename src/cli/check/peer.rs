@@ -10,7 +10,7 @@ use super::network::lead;
 use super::{ExtraAuthorities, Findings, Halt};
 use crate::certificate::{end_of, issuer_of};
 use crate::cli::output::text_of;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, Instant, SystemClock};
 use crate::config::BaseUrl;
 use crate::idp::client::{Client, Error};
 use crate::idp::peer_probe::{PeerAnswer, probe};
@@ -96,7 +96,7 @@ fn is_served(installation: &Value, leaf: &[u8]) -> bool {
 #[derive(PartialEq, Eq)]
 enum AcceptedBy {
     Clouds,
-    /// Clients that trust this authority of the served chain.
+    /// Clients that trust the authority of the served chain, in words.
     Trust(String),
     /// Clients that trust the authorities in this file.
     Extra(String),
@@ -121,8 +121,8 @@ fn accepting(
     }
     match (shaken(who_trusts_its_top(installation, url)), extra) {
         (Ok(client), _) => {
-            let issuer = top(installation).map(|top| text_of(top, "issuer"));
-            Ok((client, AcceptedBy::Trust(issuer.unwrap_or_default())))
+            let trusting = top(installation).map(|top| trusting(top, SystemClock.now()));
+            Ok((client, AcceptedBy::Trust(trusting.unwrap_or_default())))
         }
         (Err(Error::Handshake(_) | Error::Authority), Some(extra)) => {
             let client = shaken(Client::new(url.as_str(), &extra.pem))?;
@@ -154,12 +154,23 @@ fn accepted(
         AcceptedBy::Clouds => {
             return findings.pass(TOPIC, &format!("clouds accept it; {end}{whose}"));
         }
-        AcceptedBy::Trust(issuer) => format!("\"{issuer}\""),
+        AcceptedBy::Trust(trusting) => trusting.clone(),
         AcceptedBy::Extra(file) => format!("the CA of {file}"),
     };
     let what = format!("{end}; no cloud accepts it, only clients that trust {trusting}{whose}");
     let fix = "golinks-scim manual certificates";
     findings.warn(TOPIC, &what, fix)
+}
+
+/// Whom a client must trust to accept a chain with this last certificate. That it has ended does
+/// not keep our own client from trusting it, but most others.
+fn trusting(top: &Value, now: Instant) -> String {
+    let [subject, issuer, ends] = ["subject", "issuer", "notAfter"].map(|it| text_of(top, it));
+    if Instant::parse(&ends).is_some_and(|ends| ends <= now) {
+        format!("a newer \"{subject}\" than that of the chain, which ended at {ends}")
+    } else {
+        format!("\"{issuer}\"")
+    }
 }
 
 /// The last certificate of the served chain.
@@ -187,5 +198,27 @@ fn fix(installation: &Value, url: &BaseUrl, findings: &Findings) -> String {
         // A private CA renews its leaf, unless the CA has expired or the clock is wrong.
         None if !installation["authority"].is_null() => findings.command("manual certificates"),
         None => findings.command("cert install CHAIN.pem --key KEY.pem"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn nobody_is_said_to_trust_what_has_ended() {
+        let now = Instant::parse("2026-11-25T08:30:00Z").expect("a time");
+        for (ends, wanted) in [
+            ("2026-11-25T08:30:01.000Z", "\"Root\""),
+            (
+                "2026-11-25T08:30:00.000Z",
+                "a newer \"Sub\" than that of the chain, which ended at 2026-11-25T08:30:00.000Z",
+            ),
+        ] {
+            let top = json!({"subject": "Sub", "issuer": "Root", "notAfter": ends});
+            assert_eq!(trusting(&top, now), wanted);
+        }
     }
 }

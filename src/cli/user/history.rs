@@ -4,8 +4,7 @@ use serde_json::Value;
 
 use super::super::output::{self, Column, Format, Listing, elements, second, text_of};
 use super::super::previous_holders::PreviousHolders;
-use super::super::{Failure, SEARCH, ask_or_hint, status};
-use crate::http1::target::encode;
+use super::super::{Failure, SEARCH, ask_or_hint, named, status};
 use crate::local::Client;
 use crate::scim::differences;
 
@@ -24,7 +23,7 @@ pub(super) fn run(
     let (mut is_told, mut previous_holders) = (false, PreviousHolders::default());
     let (mut first, mut oldest) = (Some(1), 1);
     while let Some(from) = first {
-        let user = encode(who);
+        let user = named(who)?;
         let target = format!("/admin/audit?user={user}&first={from}&count={ROWS}");
         let mut page = ask_or_hint(client, "GET", &target, None, 404, SEARCH)?;
         first = page["next"].as_u64();

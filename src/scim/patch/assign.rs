@@ -59,16 +59,19 @@ pub(super) fn assign(
         return Ok(());
     }
     let new = value::normalise(attribute, new, work.leniency)?;
-    match (new, members.get_mut(attribute.name)) {
-        (Some(Value::Array(added)), Some(Value::Array(values))) if op == Op::Add => {
-            add(values, added, attribute, work)?;
+    match new {
+        // Also to a list that is empty, since a value may be sent twice.
+        Some(Value::Array(added)) if op == Op::Add => {
+            let mut values = take_list(members, attribute.name);
+            add(&mut values, added, attribute, work)?;
+            members.insert(attribute.name.to_owned(), Value::Array(values));
         }
-        (Some(new), _) => {
+        Some(new) => {
             members.insert(attribute.name.to_owned(), new);
         }
         // Adding nothing leaves a list as it is, and nobody's status is cleared.
-        (None, _) if op == Op::Add && (attribute.multi_valued || attribute.name == "active") => {}
-        (None, _) => {
+        None if op == Op::Add && (attribute.multi_valued || attribute.name == "active") => {}
+        None => {
             members.remove(attribute.name);
         }
     }
@@ -194,6 +197,13 @@ pub(super) fn keep_one_primary(elements: &mut [Value], changed: &[usize]) {
         if index != primary && value::is_primary(element) {
             element["primary"] = Value::Bool(false);
         }
+    }
+}
+
+pub(super) fn take_list(members: &mut Object, name: &str) -> Vec<Value> {
+    match members.remove(name) {
+        Some(Value::Array(elements)) => elements,
+        _ => Vec::new(),
     }
 }
 

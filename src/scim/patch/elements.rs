@@ -4,7 +4,9 @@
 
 use serde_json::Value;
 
-use super::assign::{Work, agree_in, assign, assign_parts, comparisons, keep_one_primary};
+use super::assign::{
+    Work, agree_in, assign, assign_parts, comparisons, keep_one_primary, take_list,
+};
 use super::{Op, Operation, is_nothing, text_bytes};
 use crate::limits;
 use crate::scim::error::{Error, ErrorType};
@@ -63,10 +65,7 @@ impl Operation {
         members: &mut Object,
         work: &mut Work<'_>,
     ) -> Result<(), Error> {
-        let mut elements = match members.remove(path.attribute.name) {
-            Some(Value::Array(elements)) => elements,
-            _ => Vec::new(),
-        };
+        let mut elements = take_list(members, path.attribute.name);
         let clauses = filter.map_or(1, Filter::clauses);
         let texts: usize = elements.iter().map(text_bytes).sum();
         let looks = elements.len().max(texts / limits::PATCH_COMPARED_BYTES);
@@ -112,13 +111,7 @@ impl Operation {
             Value::Null | Value::Bool(_) | Value::Number(_) => 0,
         };
         if size.saturating_mul(copies) > limits::USER_BYTES_MAX {
-            return Err(Error::new(
-                ErrorType::InvalidValue,
-                format!(
-                    "the user would be larger than {} KiB",
-                    limits::USER_BYTES_MAX / 1024
-                ),
-            ));
+            return Err(Error::of_user_size());
         }
         Ok(())
     }
