@@ -56,7 +56,7 @@ pub use request::Admission;
 pub use routes::{AccessKind, route_table};
 pub use tuning::Tuning;
 
-use crate::access::{Failures, LoadError, Principal, Rejection, Token, Tokens};
+use crate::access::{Failures, LoadError, Principal, Token, Tokens};
 use crate::certificate;
 use crate::clock::{Instant, SharedClock};
 use crate::directory::{self, Directory};
@@ -73,7 +73,7 @@ use damage::Damages;
 use ignored_names::IgnoredNames;
 use page_ends::PageEnds;
 use problem::Problem;
-use refusal_cause::word_of;
+use refusal_cause::{rejections, word_of};
 use refusals::{Refusals, Refused};
 use reply::Outcome;
 use routes::Access;
@@ -215,11 +215,7 @@ impl Api {
             page_ends: PageEnds::default(),
             metrics: Metrics::new(
                 Tolerance::ALL.into_iter().map(Tolerance::name),
-                Rejection::ALL
-                    .map(Some)
-                    .into_iter()
-                    .chain([None])
-                    .map(word_of),
+                rejections().map(word_of),
                 store.commits(),
             ),
             refusals: Refusals::default(),
