@@ -13,6 +13,7 @@ use crate::access::Administrator;
 use crate::columns::{Columns, Empty, Row, RowOutcome, put_refusal, same_user};
 use crate::directory::{Error, Imported, Record};
 use crate::limits;
+use crate::scim::fold::fold;
 use crate::scim::{User, differences_of_members, json};
 
 /// `POST /admin/users/import`: the rows of one request go into one commit.
@@ -47,9 +48,10 @@ pub(super) fn import(api: &Api, admission: &Admission, _: &Administrator, body: 
     }))
 }
 
-/// `POST /admin/users/compare`: how the directory would change if the rows were imported. An absent
-/// user's emails are told, since somebody here may have them under another name. Users in rows that say nothing about status count as active, except users whom an export shows without a
-/// status. If the status was left out of the request, no row is a claim about it.
+/// `POST /admin/users/compare`: how the directory would change if the rows were imported. Users in
+/// rows that say nothing about status count as active, except users whom an export shows without a
+/// status. If the status was left out of the request, no row is a claim about it. The emails that a
+/// user would get are told, since somebody else here may have them.
 pub(super) fn compare(api: &Api, admission: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
     let mut request = Request::read(body)?;
     let rows = std::mem::take(&mut request.rows);
@@ -73,13 +75,14 @@ pub(super) fn compare(api: &Api, admission: &Admission, _: &Administrator, body:
                     let user = record.user();
                     RowOutcome::Absent.put(row);
                     row.insert("userName".to_owned(), json!(user.user_name()));
-                    let emails = user.emails().collect::<Vec<_>>();
-                    row.insert("emails".to_owned(), json!(emails));
+                    put_emails(row, user, Vec::new());
                     return;
                 }
                 Imported::Unchanged(record) => (record, Vec::new()),
                 Imported::Changed(both) => {
-                    let found = differences(both.0.user(), both.1.user());
+                    let (before, after) = (both.0.user(), both.1.user());
+                    put_emails(row, after, known_as(before).collect());
+                    let found = differences(before, after);
                     (both.0, found)
                 }
                 Imported::Twice(name) => return put_refusal(row, &same_user(&name)),
@@ -106,6 +109,17 @@ fn put_user(row: &mut Map<String, Value>, outcome: RowOutcome, record: &Record) 
     outcome.put(row);
     row.insert("id".to_owned(), json!(record.id().to_string()));
     row.insert("userName".to_owned(), json!(record.user().user_name()));
+}
+
+/// The emails that the user has beside what is `known`.
+fn put_emails(row: &mut Map<String, Value>, user: &User, known: Vec<String>) {
+    let new = user.emails().filter(|email| !known.contains(&fold(email)));
+    row.insert("emails".to_owned(), new.collect());
+}
+
+/// By what people may know the user: userName and emails, folded.
+fn known_as(user: &User) -> impl Iterator<Item = String> {
+    user.emails().chain([user.user_name()]).map(fold)
 }
 
 /// Also names the user, so that a later row about the same user is recognized.
