@@ -1,5 +1,8 @@
 //! Commands and servers of users who may not do what they ask for: the exit status says so to a
-//! script, and the hint says who may. Needs root.
+//! script, and the hint says who may. Needs root. `shared` has data directories of others that the
+//! server may use.
+
+mod shared;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -55,34 +58,6 @@ fn who_may_not_use_a_data_directory_is_told_who_may() {
     let told = typed_by(USER, folder, &data, &SERVE);
     let access = "hint: give the user that runs this read and write access";
     check(&told, 77, &[access]);
-}
-
-/// A volume of Kubernetes with an `fsGroup`.
-#[test]
-fn a_directory_of_roots_is_used_by_a_group_and_not_closed_to_it() {
-    if !is_root() {
-        return;
-    }
-    let folder = TempDir::new().expect("a directory for the test");
-    let data = folder.path().join("data");
-    fs::create_dir(&data).expect("made");
-    chown(&data, Some(0), Some(USER)).expect("root may do that");
-    fs::set_permissions(&data, fs::Permissions::from_mode(0o2775)).expect("set");
-    let server = start(folder);
-    assert!(!server.log().contains("chmod 700"), "{}", server.log());
-    let folder = data.parent().expect("of the test");
-    let found = typed_by(USER, folder, &data, &["check"]).stdout;
-    let wanted = "the server's user and group alone can use what is in";
-    assert!(found.contains(wanted), "{found}");
-    assert!(!found.contains("chmod 700"), "{found}");
-    // Nobody else may put other files there.
-    fs::set_permissions(&data, fs::Permissions::from_mode(0o2777)).expect("set");
-    let found = typed_by(USER, folder, &data, &["check"]).stdout;
-    assert!(found.contains("fix: chmod o-rwx "), "{found}");
-    assert!(
-        found.contains("users other than its owner can access"),
-        "{found}"
-    );
 }
 
 #[test]
