@@ -92,12 +92,13 @@ pub(super) fn data_directory(data_dir: &Path, findings: &mut Findings) -> Result
     }
     kept_files(data_dir, &server, findings)?;
     if findings.count(super::Outcome::Fail) == before {
-        let what = if metadata.mode() & 0o077 == 0 {
-            format!("only its owner can use {shown}")
-        } else if is_empty {
+        let is_shared = metadata.mode() & 0o077 != 0;
+        let what = if is_shared && is_empty {
             format!("there is no store in {shown} yet")
-        } else {
+        } else if is_shared {
             format!("only its owner and its group can write to {shown}")
+        } else {
+            format!("only its owner can use {shown}")
         };
         findings.pass(DATA_DIRECTORY, &what)?;
     }
