@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -81,6 +81,49 @@ fn who_may_not_make_a_data_directory_or_take_a_port_is_told_what_to_do() {
         let told = typed_by(USER, folder, &folder.join("new"), &listen);
         check(&told, 77, &["hint: ports below 1024 need"]);
     }
+}
+
+/// Root has the system's data directory, another user one of the user's own.
+#[test]
+fn who_names_no_data_directory_has_one_by_user() {
+    if !is_root() {
+        return;
+    }
+    let folder = TempDir::new().expect("a folder");
+    let folder = folder.path();
+    let show = |user: u32, variables: &[(&str, &str)]| -> Output {
+        let mut shown = Command::new("golinks-scim");
+        let mut shown = as_user(shown.args(["config", "show", "-o", "jsonl"]), folder);
+        shown.uid(user).gid(user).env_remove("XDG_STATE_HOME");
+        shown.env_remove("HOME").envs(variables.iter().copied());
+        run_to_its_end(&mut shown)
+    };
+    for (user, variables, wanted) in [
+        (
+            USER,
+            [("XDG_STATE_HOME", "s"), ("HOME", "/h")],
+            "\"/h/.local/state/golinks-scim\"",
+        ),
+        (
+            USER,
+            [("XDG_STATE_HOME", "/s"), ("HOME", "/h")],
+            "\"/s/golinks-scim\"",
+        ),
+        (
+            0,
+            [("XDG_STATE_HOME", "/s"), ("HOME", "/h")],
+            "\"/var/lib/golinks-scim\"",
+        ),
+    ] {
+        let shown = show(user, &variables);
+        assert!(shown.stdout.contains(wanted), "{wanted}: {shown:?}");
+    }
+    let told = show(USER, &[("XDG_STATE_HOME", "s")]);
+    let words = [
+        ": XDG_STATE_HOME must be an absolute path",
+        "hint: name one with --data-dir",
+    ];
+    check(&told, 78, &words);
 }
 
 /// What an import did must not be in doubt because of a file that was never needed.
