@@ -15,6 +15,7 @@ mod manual;
 mod output;
 mod previous_holders;
 mod request;
+mod rights;
 mod serve;
 mod service;
 mod time_argument;

@@ -1,5 +1,8 @@
 //! Commands and servers of users who may not do what they ask for: the exit status says so to a
-//! script, and the hint says who may. Needs root.
+//! script, and the hint says who may. Needs root. `shared` has data directories of others that the
+//! server may use.
+
+mod shared;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -59,34 +62,6 @@ fn who_may_not_use_a_data_directory_is_told_who_may() {
     check(&told, 77, &[access]);
 }
 
-/// A volume of Kubernetes with an `fsGroup`.
-#[test]
-fn a_directory_of_roots_is_used_by_a_group_and_not_closed_to_it() {
-    if !is_root() {
-        return;
-    }
-    let folder = TempDir::new().expect("a directory for the test");
-    let data = folder.path().join("data");
-    fs::create_dir(&data).expect("made");
-    chown(&data, Some(0), Some(USER)).expect("root may do that");
-    fs::set_permissions(&data, fs::Permissions::from_mode(0o2775)).expect("set");
-    let server = start(folder);
-    assert!(!server.log().contains("chmod 700"), "{}", server.log());
-    let folder = data.parent().expect("of the test");
-    let found = typed_by(USER, folder, &data, &["check"]).stdout;
-    let wanted = "the server's user and group alone can use what is in";
-    assert!(found.contains(wanted), "{found}");
-    assert!(!found.contains("chmod 700"), "{found}");
-    // Nobody else may put other files there.
-    fs::set_permissions(&data, fs::Permissions::from_mode(0o2777)).expect("set");
-    let found = typed_by(USER, folder, &data, &["check"]).stdout;
-    assert!(found.contains("fix: chmod o-rwx "), "{found}");
-    assert!(
-        found.contains("users other than its owner can access"),
-        "{found}"
-    );
-}
-
 #[test]
 fn who_may_not_make_a_data_directory_or_take_a_port_is_told_what_to_do() {
     if !is_root() {
@@ -108,6 +83,49 @@ fn who_may_not_make_a_data_directory_or_take_a_port_is_told_what_to_do() {
         let told = typed_by(USER, folder, &folder.join("new"), &listen);
         check(&told, 77, &["hint: ports below 1024 need"]);
     }
+}
+
+/// Root has the system's data directory, another user one of the user's own.
+#[test]
+fn who_names_no_data_directory_has_one_by_user() {
+    if !is_root() {
+        return;
+    }
+    let folder = TempDir::new().expect("a folder");
+    let folder = folder.path();
+    let show = |user: u32, variables: &[(&str, &str)]| -> Output {
+        let mut shown = Command::new("golinks-scim");
+        let mut shown = as_user(shown.args(["config", "show", "-o", "jsonl"]), folder);
+        shown.uid(user).gid(user).env_remove("XDG_STATE_HOME");
+        shown.env_remove("HOME").envs(variables.iter().copied());
+        run_to_its_end(&mut shown)
+    };
+    for (user, variables, wanted) in [
+        (
+            USER,
+            [("XDG_STATE_HOME", "s"), ("HOME", "/h")],
+            "\"/h/.local/state/golinks-scim\"",
+        ),
+        (
+            USER,
+            [("XDG_STATE_HOME", "/s"), ("HOME", "/h")],
+            "\"/s/golinks-scim\"",
+        ),
+        (
+            0,
+            [("XDG_STATE_HOME", "/s"), ("HOME", "/h")],
+            "\"/var/lib/golinks-scim\"",
+        ),
+    ] {
+        let shown = show(user, &variables);
+        assert!(shown.stdout.contains(wanted), "{wanted}: {shown:?}");
+    }
+    let told = show(USER, &[("XDG_STATE_HOME", "s")]);
+    let words = [
+        ": XDG_STATE_HOME must be an absolute path",
+        "hint: name one with --data-dir",
+    ];
+    check(&told, 78, &words);
 }
 
 /// What an import did must not be in doubt because of a file that was never needed.
