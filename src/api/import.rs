@@ -75,13 +75,13 @@ pub(super) fn compare(api: &Api, admission: &Admission, _: &Administrator, body:
                     let user = record.user();
                     RowOutcome::Absent.put(row);
                     row.insert("userName".to_owned(), json!(user.user_name()));
-                    put_emails(row, user, Vec::new());
+                    put_emails(row, user, &[]);
                     return;
                 }
                 Imported::Unchanged(record) => (record, Vec::new()),
                 Imported::Changed(both) => {
                     let (before, after) = (both.0.user(), both.1.user());
-                    put_emails(row, after, known_as(before).collect());
+                    put_emails(row, after, &known_as(before).collect::<Vec<_>>());
                     let found = differences(before, after);
                     (both.0, found)
                 }
@@ -112,7 +112,7 @@ fn put_user(row: &mut Map<String, Value>, outcome: RowOutcome, record: &Record) 
 }
 
 /// The emails that the user has beside what is `known`.
-fn put_emails(row: &mut Map<String, Value>, user: &User, known: Vec<String>) {
+fn put_emails(row: &mut Map<String, Value>, user: &User, known: &[String]) {
     let new = user.emails().filter(|email| !known.contains(&fold(email)));
     row.insert("emails".to_owned(), new.collect());
 }
