@@ -204,8 +204,13 @@ impl Operation {
         let mut parts = Object::new();
         if let Some(filter) = filter {
             let is_described = describe(filter, &mut parts);
-            let told = path.sub_attribute.and_then(|sub| parts.get(sub.name));
-            let tells_another = told.is_some_and(|told| *told != self.value);
+            let mut tells_another = false;
+            if let Some(sub) = path.sub_attribute
+                && let Some(told) = parts.get(sub.name)
+            {
+                let new = value::normalise(sub, self.value.clone(), work.leniency)?;
+                tells_another = new.as_ref() != Some(told);
+            }
             if !is_described || parts.contains_key("value") || tells_another {
                 return Err(Error::new(ErrorType::NoTarget, no_match(path)));
             }
