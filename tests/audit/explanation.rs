@@ -180,13 +180,22 @@ fn the_advice_fits_what_was_refused() {
     let large = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
         "Operations": [{"op": "add", "value": members}]});
     let of_name = "give the person a userName in the provider";
-    let [emptied, removed, blank, fixed, unmatched, pathless] = [
+    let [
+        emptied,
+        removed,
+        blank,
+        fixed,
+        unmatched,
+        pathless,
+        misquoted,
+    ] = [
         json!({"op": "replace", "path": "userName", "value": ""}),
         json!({"op": "remove", "path": "userName"}),
         json!({"op": "replace", "path": "userName", "value": " "}),
         json!({"op": "replace", "path": "meta.created", "value": "x"}),
         json!({"op": "replace", "path": "emails[value eq \"x\"].type", "value": "work"}),
         json!({"op": "remove"}),
+        json!({"op": "add", "path": "emails[type eq “work”].value", "value": "x"}),
     ]
     .map(|operation| {
         json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
@@ -224,6 +233,34 @@ fn the_advice_fits_what_was_refused() {
             Some(&large),
             "400 invalidValue",
             "a client of your own sends fewer operations",
+        ),
+        (
+            "PATCH",
+            &*jane,
+            Some(&misquoted),
+            "400 invalidFilter",
+            "in the target of the mapping, or in the client",
+        ),
+        (
+            "GET",
+            "/Users?filter=userName%20eq%20%E2%80%9Cx%E2%80%9D",
+            None,
+            "400 invalidFilter",
+            "correct what the text names in the filter",
+        ),
+        (
+            "GET",
+            "/Users?filter=active%20ne%205",
+            None,
+            "400 invalidFilter",
+            "correct what the text names in the filter",
+        ),
+        (
+            "GET",
+            "/Users?filter=email%20eq%20%22x%22",
+            None,
+            "400 invalidFilter",
+            "choose userName",
         ),
         (
             "GET",
