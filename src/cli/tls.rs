@@ -34,18 +34,18 @@ pub(super) fn source(config: &config::Serve, machine: &str, host: &str) -> Sourc
 }
 
 /// Checks that the next start could use the files that are there, and that clients would accept the
-/// certificate. Makes and changes nothing.
-pub(super) fn examine(config: &config::Serve) -> Result<(), Failure> {
+/// certificate. Returns what only some of them might object to. Makes and changes nothing.
+pub(super) fn examine(config: &config::Serve) -> Result<Vec<String>, Failure> {
     let host = config.base_url.as_ref().map_or("", |url| url.host());
     let source = source(config, "", host);
-    certificate::examine(&source, SystemClock.now())
+    let warnings = certificate::examine(&source, SystemClock.now())
         .map_err(|error| failure(&error, config.tls_files.is_none()))?;
     let Some((chain, key)) = &config.tls_files else {
-        return Ok(());
+        return Ok(warnings);
     };
     // This command often runs as root, who may read everything; the server runs as another user.
     let Ok(server) = fs::metadata(&config.data_dir) else {
-        return Ok(());
+        return Ok(warnings);
     };
     for path in [chain, key] {
         if !may_read(path, server.uid(), server.gid()) {
@@ -64,7 +64,7 @@ pub(super) fn examine(config: &config::Serve) -> Result<(), Failure> {
             return Err(Failure::new(status::CONFIGURATION, what).hint(fix));
         }
     }
-    Ok(())
+    Ok(warnings)
 }
 
 /// Whether a user may read a file, as far as owners and modes tell. The user's other groups are

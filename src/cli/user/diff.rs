@@ -15,6 +15,7 @@ use super::each_page;
 use super::file::{UserFile, rows_of};
 use super::is_active;
 use super::statuses::{Statuses, operand};
+use crate::columns::RowOutcome;
 use crate::directory::UserId;
 use crate::local::Client;
 
@@ -178,10 +179,12 @@ impl Diff {
 
     /// Notes what the row says of users whom it has not found. A refused one may be about anybody.
     fn claim(&mut self, row: &Value, who: &str, user_file: &UserFile) {
-        match row["outcome"].as_str() {
-            Some("absent") => self.claims.note_absent(row, |text| user_file.by_name(text)),
+        match RowOutcome::of(row) {
+            RowOutcome::Absent => {
+                self.claims.note_absent(row, |text| user_file.by_name(text));
+            }
             // A file with userNames means what it says about who is in it.
-            Some("same" | "differs") if user_file.is_named_by_email() => {
+            RowOutcome::Same | RowOutcome::Differs if user_file.is_named_by_email() => {
                 self.claims.note_found(user_file.by_name(who));
             }
             _ => {}
@@ -193,13 +196,13 @@ impl Diff {
             self.seen.insert(id.sequence());
         }
         let name = row["userName"].as_str().unwrap_or(who);
-        match row["outcome"].as_str() {
-            Some("same") => {}
-            Some("absent") => {
+        match RowOutcome::of(row) {
+            RowOutcome::Same => {}
+            RowOutcome::Absent => {
                 self.needs_import = true;
                 found.push(difference(&row["line"], name, "not here"));
             }
-            Some("differs") => {
+            RowOutcome::Differs => {
                 let differences = row["differences"].as_array();
                 for one in differences.map_or(&[][..], Vec::as_slice) {
                     let mut told = difference(&row["line"], name, &text_of(one, "attribute"));

@@ -15,7 +15,7 @@ use super::super::{Failure, quoted, status, unusable};
 use super::file_check::{BOM, FileCheck, is_filler};
 use super::input::Input;
 use super::line_numbers::LineNumbers;
-use crate::columns::{self, Columns, REASON, Row};
+use crate::columns::{self, Columns, REASON, Row, RowOutcome};
 use crate::limits;
 use crate::scim::fold::fold;
 use crate::scim::json;
@@ -239,7 +239,7 @@ impl UserFile {
         self.seen.insert(self.by_id(id));
         let told = ["userName", "previousUserName"].map(|member| outcome[member].as_str());
         // The userName of a refused row may be another user's.
-        let typed = (outcome["outcome"] != "refused").then_some(&*line.who);
+        let typed = (RowOutcome::of(outcome) != RowOutcome::Refused).then_some(&*line.who);
         for name in told.into_iter().flatten().chain(typed) {
             self.seen.insert(self.by_name(name));
         }

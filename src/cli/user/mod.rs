@@ -353,11 +353,7 @@ fn flatten(path: &str, value: &Value, lines: &mut Vec<(String, String)>) {
     match value {
         Value::Object(members) => {
             for (name, value) in members {
-                let path = match path {
-                    "" => name.clone(),
-                    whole => format!("{whole}{}{name}", schema::path_mark(whole)),
-                };
-                flatten(&path, value, lines);
+                flatten(&schema::path_within(path, name), value, lines);
             }
         }
         Value::Array(elements) => {
