@@ -75,12 +75,11 @@ impl CompValue {
         match (kind, self) {
             (_, Self::Null) => Some(Self::Null),
             (Kind::Boolean, Self::Text(text)) => boolean(&text.text).map(Self::Boolean),
-            (Kind::Boolean, Self::Number(_)) => None,
             (Kind::DateTime, Self::Text(text)) => {
                 let is_date_time = DateTime::parse(&text.text).is_some();
                 is_date_time.then_some(Self::Text(text))
             }
-            (Kind::DateTime, _) => None,
+            (Kind::Boolean, Self::Number(_)) | (Kind::DateTime, _) => None,
             (_, value) => Some(value),
         }
     }
