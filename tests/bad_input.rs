@@ -35,6 +35,9 @@ fn each_bad_body_has_its_own_error_and_changes_nothing() {
     let before = listing(&mut talk);
     let version = &before["Resources"][0]["meta"]["version"];
     assert!(version.is_string(), "no versions to compare: {before}");
+    let many: Vec<Value> = (0..900)
+        .map(|index| json!({"value": format!("{index:03}{}", "x".repeat(997))}))
+        .collect();
     let rows: Vec<(&str, &str, Vec<u8>, u16, &str)> = vec![
         (
             "POST",
@@ -106,6 +109,14 @@ fn each_bad_body_has_its_own_error_and_changes_nothing() {
             "PATCH",
             &target,
             patch(&json!([{"op": "add", "path": "title", "value": "x".repeat(70_000)}])),
+            413,
+            "",
+        ),
+        (
+            // Each value would fit, but not all of them.
+            "PATCH",
+            &target,
+            patch(&json!([{"op": "add", "path": "emails", "value": many}])),
             413,
             "",
         ),

@@ -126,7 +126,10 @@ fn of_bad_request(row: &Value, cause: Option<Cause>) -> &'static str {
         (_, "invalidValue") if is_query(row) => {
             "the text names the parameter: correct it in the client that sends it"
         }
-        (_, "invalidFilter") if is_of_method(row, "PATCH") => of_content("invalidPath"),
+        (_, "invalidFilter") if is_of_method(row, "PATCH") => {
+            "correct what the text names: in the target of the mapping, or in the client that \
+             sends it"
+        }
         _ => of_content(scim_type),
     }
 }
@@ -147,7 +150,9 @@ fn of_content(scim_type: &str) -> &'static str {
              show USERNAME` prints; a client of your own names in `path` what it removes"
         }
         "invalidFilter" => {
-            "choose userName as the provider's unique identifier (matching attribute)"
+            "correct what the text names in the filter: in the provider's mapping, or in the client \
+             that sends it; if it names what is not an attribute: choose userName as the provider's \
+             unique identifier (matching attribute)"
         }
         "tooMany" => {
             "filter on an indexed attribute: id, userName, externalId, emails, active, \

@@ -246,8 +246,6 @@ fn narrow_comparison<'a>(
         ))
     } else if is(path, "emails", None) || is(path, "emails", Some("value")) {
         Some(Narrowed::at_most(with_email(snapshot, text)?))
-    } else if is(path, "active", None) {
-        status(text).map(|active| with_status(snapshot, active))
     } else {
         None
     })
@@ -257,16 +255,6 @@ fn with_status(snapshot: &Snapshot, active: bool) -> Narrowed<'_> {
     Narrowed {
         users: Cow::Borrowed(snapshot.users_with_status(active)),
         is_exact: true,
-    }
-}
-
-fn status(text: &str) -> Option<bool> {
-    if text.eq_ignore_ascii_case("true") {
-        Some(true)
-    } else if text.eq_ignore_ascii_case("false") {
-        Some(false)
-    } else {
-        None
     }
 }
 

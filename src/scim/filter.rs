@@ -69,15 +69,18 @@ pub enum CompValue {
 }
 
 impl CompValue {
-    /// Whether values of this kind can be compared with it. With another value, `ne` would select
+    /// The same as a value of this kind, if it can be one. With what cannot, `ne` would select
     /// everybody.
-    pub(super) fn is_comparable_with(&self, kind: Kind) -> bool {
+    pub(super) fn of_kind(self, kind: Kind) -> Option<Self> {
         match (kind, self) {
-            (_, Self::Null) | (Kind::Boolean, Self::Boolean(_)) => true,
-            (Kind::Boolean, Self::Text(text)) => boolean(&text.text).is_some(),
-            (Kind::DateTime, Self::Text(text)) => DateTime::parse(&text.text).is_some(),
-            (Kind::Boolean | Kind::DateTime, _) => false,
-            _ => true,
+            (_, Self::Null) => Some(Self::Null),
+            (Kind::Boolean, Self::Text(text)) => boolean(&text.text).map(Self::Boolean),
+            (Kind::DateTime, Self::Text(text)) => {
+                let is_date_time = DateTime::parse(&text.text).is_some();
+                is_date_time.then_some(Self::Text(text))
+            }
+            (Kind::Boolean, Self::Number(_)) | (Kind::DateTime, _) => None,
+            (_, value) => Some(value),
         }
     }
 }
@@ -218,9 +221,6 @@ fn compare_any(path: &AttributePath, op: CompareOp, value: &CompValue, resource:
 fn compare(attribute: &Attribute, op: CompareOp, found: &Value, wanted: &CompValue) -> bool {
     match (found, wanted) {
         (Value::Bool(found), CompValue::Boolean(wanted)) => op == CompareOp::Eq && found == wanted,
-        (Value::Bool(found), CompValue::Text(wanted)) => {
-            op == CompareOp::Eq && boolean(&wanted.text) == Some(*found)
-        }
         (Value::String(found), CompValue::Text(wanted) | CompValue::Number(wanted)) => {
             if attribute.kind == Kind::DateTime {
                 compare_date_times(op, found, &wanted.text)

@@ -2,10 +2,9 @@
 //! `and` closer than `or`). It bounds length, depth and number of comparisons; an error gives the
 //! position, in characters counted from 1.
 
-use serde_json::Value;
-
 use super::error::{Error, ErrorType, quoted};
-use super::filter::{CompValue, CompareOp, Filter, boolean};
+use super::filter::{CompValue, CompareOp, Filter};
+use super::filter_literal::Literal;
 use super::path::{AttributePath, tolerated};
 use super::schema::{Attribute, Kind, Returned};
 use super::tolerance::{Leniency, Tolerance};
@@ -24,9 +23,6 @@ pub(super) fn parse_value_filter(
 ) -> Result<Filter, Error> {
     Parser::new(text, Some(parent), leniency)?.whole()
 }
-
-/// Quotes that word processors and messengers put in place of straight ones.
-const TYPOGRAPHIC_QUOTES: [char; 12] = ['“', '”', '„', '‟', '‘', '’', '‚', '‛', '«', '»', '‹', '›'];
 
 struct Parser<'a> {
     text: &'a str,
@@ -177,24 +173,23 @@ impl<'a> Parser<'a> {
             self.at = start;
             return Err(self.error("an operator was expected: eq ne co sw ew gt ge lt le pr"));
         };
-        let (op, value) = (*op, self.value()?);
-        self.check_types(&path, op, &value)?;
-        Ok(Filter::Compare(path, op, value))
+        let value = self.value(&path, *op)?;
+        Ok(Filter::Compare(path, *op, value))
     }
 
     fn check_types(
         &self,
         path: &AttributePath,
         op: CompareOp,
-        value: &CompValue,
-    ) -> Result<(), Error> {
+        value: CompValue,
+    ) -> Result<CompValue, Error> {
         let compared = path.compared();
         if compared.kind == Kind::Complex {
             return Err(self.error(&format!("{path} has sub-attributes: name one of them")));
         }
         let equality = matches!(op, CompareOp::Eq | CompareOp::Ne);
         let has_no_order = matches!(compared.kind, Kind::Boolean | Kind::Binary);
-        if !equality && (has_no_order || *value == CompValue::Null) {
+        if !equality && (has_no_order || value == CompValue::Null) {
             return Err(self.error("booleans, binary values and null allow only eq and ne"));
         }
         let is_date = compared.kind == Kind::DateTime;
@@ -203,14 +198,13 @@ impl<'a> Parser<'a> {
                 self.error("co, sw and ew cannot compare a dateTime: use eq ne gt ge lt le")
             );
         }
-        if !value.is_comparable_with(compared.kind) {
-            return Err(self.error(if is_date {
+        value.of_kind(compared.kind).ok_or_else(|| {
+            self.error(if is_date {
                 "a dateTime such as 2026-01-31T00:00:00Z was expected"
             } else {
                 "true or false was expected"
-            }));
-        }
-        Ok(())
+            })
+        })
     }
 
     fn attribute(&mut self) -> Result<AttributePath, Error> {
@@ -244,45 +238,23 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Reads a JSON string, number, boolean or null; a bare word is tolerated.
-    fn value(&mut self) -> Result<CompValue, Error> {
+    /// Reads a value to compare with, as one of the attribute's kind; a bare word is tolerated.
+    fn value(&mut self, path: &AttributePath, op: CompareOp) -> Result<CompValue, Error> {
         self.skip_spaces();
-        let rest = &self.text[self.at..];
-        if rest.starts_with('"') {
-            let length =
-                quoted_length(rest).ok_or_else(|| self.error("the closing quote is missing"))?;
-            let text: String = serde_json::from_str(&rest[..length])
-                .map_err(|_| self.error("the text in quotes is not a JSON string"))?;
-            self.at += length;
-            return Ok(CompValue::Text(text.into()));
-        }
-        if rest.starts_with(TYPOGRAPHIC_QUOTES) {
-            return Err(self.error("a text must stand in straight quotes, not typographic ones"));
-        }
         let start = self.at;
-        let word = self.take_while(|c| !c.is_whitespace() && !"()[]\"".contains(c));
-        if word.is_empty() {
-            self.at = start;
-            return Err(self.error("a value was expected"));
+        // By the RFC a boolean equals no text. But clients that leave out quotes mean a text.
+        let allows_boolean = path.compared().kind == Kind::Boolean || self.leniency.is_strict();
+        let literal =
+            Literal::read(&self.text[start..], allows_boolean).map_err(|what| self.error(what))?;
+        self.at += literal.length;
+        // This comes first, because a value of the wrong type is an error in any mode.
+        let value = self.check_types(path, op, literal.value)?;
+        if literal.is_unquoted {
+            let at = self.position(start);
+            let what = format!("a text in a filter must stand in double quotes (position {at})");
+            self.leniency.allow(Tolerance::UnquotedText, &what)?;
         }
-        if let Some(value) = boolean(word) {
-            return Ok(CompValue::Boolean(value));
-        }
-        if word.eq_ignore_ascii_case("null") {
-            return Ok(CompValue::Null);
-        }
-        if let Ok(Value::Number(_)) = serde_json::from_str(word) {
-            return Ok(CompValue::Number(word.to_owned().into()));
-        }
-        self.leniency.allow(
-            Tolerance::UnquotedText,
-            &format!(
-                "a text in a filter must stand in double quotes (position {})",
-                self.position(start)
-            ),
-        )?;
-        let inner = word.strip_prefix('\'').and_then(|it| it.strip_suffix('\''));
-        Ok(CompValue::Text(inner.unwrap_or(word).to_owned().into()))
+        Ok(value)
     }
 
     fn skip_spaces(&mut self) {
@@ -331,20 +303,6 @@ impl<'a> Parser<'a> {
             format!("the filter cannot be read at position {position}: {what}"),
         )
     }
-}
-
-/// The length in bytes, quotes included, of the JSON string at the start of `text`.
-fn quoted_length(text: &str) -> Option<usize> {
-    let mut escaped = false;
-    for (at, byte) in text.bytes().enumerate().skip(1) {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return Some(at + 1),
-            _ => {}
-        }
-    }
-    None
 }
 
 fn one_or(mut parts: Vec<Filter>, many: fn(Vec<Filter>) -> Filter) -> Filter {
@@ -464,6 +422,26 @@ mod tests {
                 "emails[type eq „work“]",
                 "position 16: a text must stand in straight",
             ),
+            (
+                "userName eq \"bob@x”",
+                "position 13: the straight quote that closes",
+            ),
+            (
+                "userName eq bob@x”",
+                "position 13: a text must stand in straight",
+            ),
+            (
+                "userName eq true”",
+                "position 13: a text must stand in straight",
+            ),
+            (
+                "userName eq ＂bob@x＂",
+                "position 13: a text must stand in straight",
+            ),
+            (
+                "(userName eq ´bob@x`)",
+                "position 14: a text must stand in straight",
+            ),
             ("active ne 0", "position 12"),
             ("active eq \"yes\"", "position 16"),
             ("emails[primary eq \"\"]", "position 21"),
@@ -485,6 +463,16 @@ mod tests {
         let strict = parse("title eq \"é\" or title eq bob", &mut Leniency::strict());
         let detail = strict.expect_err("no quotes").detail;
         assert!(detail.contains("(position 26)"), "{detail}");
+        // What no mode accepts is not blamed on the mode.
+        for text in [
+            "active eq yes",
+            "meta.created gt soon",
+            "meta.created eq no",
+        ] {
+            let errors = [Leniency::strict(), Leniency::compatible()]
+                .map(|mut leniency| parse(text, &mut leniency).expect_err(text));
+            assert_eq!(errors[0], errors[1], "{text}");
+        }
         let secret = parse("id pr and password eq \"x\"", &mut Leniency::compatible());
         assert_eq!(secret.expect_err("secret").kind, ErrorType::Sensitive);
     }

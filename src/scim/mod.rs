@@ -41,6 +41,7 @@ pub mod user;
 mod value;
 pub mod version;
 
+mod filter_literal;
 mod filter_parse;
 mod whole_name;
 

@@ -1,8 +1,9 @@
 //! Departures from the RFCs in what identity providers send, each with a name. In compatible mode a
 //! tolerance is recorded and the request continues; in strict mode it is the request's error. The
-//! modes also differ in two ways that cause no error: strict mode takes a replacement literally,
-//! whether of a whole user (see [`Echo`](super::user::Echo)) or of an element of a list, and keeps
-//! an element that says only what it is used for.
+//! modes also differ in three ways that cause no error: strict mode takes a replacement literally,
+//! whether of a whole user (see [`Echo`](super::user::Echo)) or of an element of a list, keeps an
+//! element that says only what it is used for, and takes `true` in a filter for a boolean, which no
+//! text equals.
 //!
 //! Behind each tolerance stand the suites of `idp` that send it, or that none does: then it is
 //! known from reports, or follows from what people configure.

@@ -264,6 +264,41 @@ fn the_advice_fits_what_was_refused() {
     }
 }
 
+/// The attribute by which a provider looks up users is not always to blame.
+#[test]
+fn whoever_sends_a_bad_filter_is_told_to_correct_it() {
+    let mut talk = Talk::start(&[]);
+    let jane = talk.create("jane");
+    let jane = format!("/Users/{}", jane["id"].as_str().expect("an id"));
+    let patch = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations":
+        [{"op": "add", "path": "emails[type eq “work”].value", "value": "x"}]});
+    let of_filter = "correct what the text names in the filter";
+    for (method, target, body, advice) in [
+        (
+            "PATCH",
+            &*jane,
+            Some(&patch),
+            "correct what the text names: in the target of the mapping",
+        ),
+        (
+            "GET",
+            "/Users?filter=userName%20eq%20%E2%80%9Cx%E2%80%9D",
+            None,
+            of_filter,
+        ),
+        ("GET", "/Users?filter=active%20ne%205", None, of_filter),
+        (
+            "GET",
+            "/Users?filter=email%20eq%20%22x%22",
+            None,
+            "what is not an attribute: choose userName",
+        ),
+    ] {
+        let text = shown(&mut talk, method, target, body, 400);
+        check(&talk.server, &text, "400 invalidFilter", advice);
+    }
+}
+
 #[test]
 fn a_request_that_was_done_is_explained_by_what_it_changed() {
     let mut talk = Talk::start(&[]);

@@ -143,10 +143,6 @@ fn grammar_and_comparisons() -> Vec<Row> {
         // But a value that is only assumed is not present.
         ("emails.primary eq null", vec![c, d]),
         ("photos.primary eq false", vec![]),
-        // No text equals a boolean, whether it is looked up in an index or compared.
-        ("userName eq true", vec![]),
-        ("not (userName eq true)", vec![b, c, d]),
-        ("externalId eq false", vec![]),
         ("name.givenName pr", vec![b]),
         // The order of texts.
         (r#"userName gt "bjensen" and userName lt "dora""#, vec![c]),
@@ -281,5 +277,43 @@ fn section_3_4_2_2_a_number_is_compared_as_it_was_spelled() {
     ] {
         let page = talk.json("GET", &format!("/Users?filter={filter}"), None, 200);
         assert_eq!(names(&page), [wanted], "{filter}");
+    }
+}
+
+/// Some clients leave out the quotes whatever the text is. Strict mode reads a boolean, which no
+/// text equals, whether it is looked up in an index or compared.
+#[test]
+fn section_3_4_2_2_a_boolean_beside_a_text_is_a_text_without_quotes() {
+    let mut talk = Talk::start(&[]);
+    for (name, external_id) in [("true", "False"), ("other", "true")] {
+        let user = json!({"schemas": [CORE], "userName": name, "externalId": external_id,
+            "title": name, "emails": [{"value": name}]});
+        talk.json("POST", "/Users", Some(&user), 201);
+    }
+    let (one, other) = (vec!["true"], vec!["other"]);
+    let rows = [
+        ("userName eq true", one.clone(), false),
+        ("userName eq TRUE", one.clone(), false),
+        ("externalId eq False", one.clone(), false),
+        ("externalId eq false", vec![], false),
+        ("title eq true", one.clone(), false),
+        ("title co true", one.clone(), false),
+        ("title ne true", other.clone(), true),
+        ("emails.value ne true", other.clone(), true),
+        ("emails[value eq true]", one, false),
+        ("id ne false", vec!["true", "other"], true),
+    ];
+    let search = |talk: &mut Talk, filter: &str| {
+        let target = format!("/Users?filter={}", escaped(filter));
+        talk.json("GET", &target, None, 200)
+    };
+    for (filter, wanted, _) in &rows {
+        assert_eq!(names(&search(&mut talk, filter)), *wanted, "{filter}");
+    }
+    let strict = ["token", "change", "all", "--mode", "strict"];
+    assert_eq!(talk.server.cli(&strict).status, Some(0));
+    for (filter, _, is_everybody) in rows {
+        let found = search(&mut talk, filter)["totalResults"].clone();
+        assert_eq!(found, if is_everybody { 2 } else { 0 }, "{filter}");
     }
 }

@@ -403,6 +403,20 @@ fn an_element_is_created_only_from_what_a_filter_says_it_is() {
         {"value": "w", "type": "work", "primary": true}
     ]});
     check_patch(&before, &operations, &after, false);
+    // The part that is set may be the one that the filter names, if both say the same. What they
+    // make says only what it is used for, unless more follows.
+    for (filter, value) in [
+        ("primary eq true", json!(true)),
+        ("primary eq \"True\"", json!(true)),
+        ("primary eq true", json!("True")),
+    ] {
+        let operations = json!([
+            operation("add", &format!("emails[{filter}].primary"), value),
+            operation("add", "emails[primary eq true].value", "w"),
+        ]);
+        let after = json!({"emails": [{"primary": true, "value": "w"}]});
+        check_patch(&json!({}), &operations, &after, false);
+    }
     for path in [
         "emails[value ew \"@old\"].value",
         "emails[type ne \"home\"].value",

@@ -1,6 +1,7 @@
 //! Patches that are refused: for their operations, their paths or their schemas, or because they
 //! ask for too much work.
 
+use golinks_scim::limits;
 use golinks_scim::scim::{Budget, ErrorType, Leniency, Patch};
 use serde_json::{Value, json};
 
@@ -200,10 +201,10 @@ fn patches_that_ask_for_too_much_work() {
             &json!({"op": "remove", "path": "emails[value co \"é\" and type eq \"x\" and display pr]"}),
             900,
         ),
-        many(
-            &json!({"op": "add", "path": "emails", "value": thousand}),
-            3,
-        ),
+        Value::Array(vec![
+            json!({"op": "add", "path": "emails", "value": [{"value": "x".repeat(4_000_000)}]});
+            20
+        ]),
         many(
             &json!({"op": "remove", "path": "emails", "value": thousand[..900]}),
             20,
@@ -217,6 +218,31 @@ fn patches_that_ask_for_too_much_work() {
     ] {
         let found = patched(&before, &operations, Leniency::compatible());
         assert_eq!(found, Err(ErrorType::InvalidValue));
+    }
+}
+
+/// Whatever lists a user of the greatest size may have, one patch can add them, in any script and
+/// also if they are there already.
+#[test]
+fn lists_that_fit_into_a_user_can_be_added() {
+    let list =
+        |count: usize, value: &dyn Fn(usize) -> Value| -> Value { (0..count).map(value).collect() };
+    let small = |index: usize| json!({"value": index.to_string()});
+    for lists in [
+        json!({"entitlements": list(560, &|index| json!({"value": format!("ent-{index:04}"),
+            "display": format!("Администратор бухгалтерии {index:04}"), "type": "app"}))}),
+        json!({"emails": list(600, &|index| json!({
+            "value": format!("{index}{}", "\u{e9}".repeat(30))}))}),
+        json!({"emails": list(1000, &small), "phoneNumbers": list(1000, &small),
+            "photos": list(1000, &small), "roles": list(700, &small)}),
+        // Without a `value`, all in them counts.
+        json!({"addresses": list(1000, &|index| json!({"locality": format!("Orléans {index}")}))}),
+    ] {
+        let after = user(&lists);
+        assert!(after.attributes().len() > 1 && lists.to_string().len() < limits::USER_BYTES_MAX);
+        let operations = json!([{"op": "add", "value": lists}, {"op": "add", "value": lists}]);
+        let found = patched(&user(&json!({})), &operations, Leniency::compatible());
+        assert_eq!(found, Ok(after));
     }
 }
 

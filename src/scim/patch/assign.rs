@@ -1,9 +1,11 @@
 //! Sets attributes as add (RFC 7644 section 3.5.2.1) and replace (section 3.5.2.3) do, and bounds
 //! the work of a patch.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
-use super::{Budget, Op, text_bytes, too_many};
+use super::{Budget, Op, too_many};
 use crate::limits;
 use crate::scim::error::{Error, quoted};
 use crate::scim::schema::Attribute;
@@ -121,20 +123,23 @@ fn add(
     attribute: &Attribute,
     work: &mut Work<'_>,
 ) -> Result<(), Error> {
+    work.spend(values.iter().chain(&added).map(comparisons).sum())?;
+    // Where each value stands: to look through the list for each added one would take too long.
+    let mut places = HashMap::new();
+    for (at, held) in values.iter().enumerate() {
+        places.entry(identity(attribute, held)).or_insert(at);
+    }
     // The added values were read as a list, of which at most one element is primary.
     let mut primary = None;
     for value in added {
-        work.spend(values.len().saturating_mul(comparisons(&value)))?;
-        let held = values
-            .iter()
-            .position(|held| is_same(attribute, held, &value));
-        let at = held.unwrap_or(values.len());
+        let place = places.entry(identity(attribute, &value));
+        let at = *place.or_insert(values.len());
         let is_primary = value::is_primary(&value);
         // A hollow element is dropped in the end, and then none would be primary.
         if is_primary && (primary.is_none() || !value::is_hollow(&value)) {
             primary = Some(at);
         }
-        match (held.map(|at| &mut values[at]), value) {
+        match (values.get_mut(at), value) {
             (Some(Value::Object(held)), Value::Object(parts)) => {
                 // An element that is named twice is primary if either occurrence is.
                 let more = parts.into_iter().filter(|(name, _)| match name.as_str() {
@@ -155,35 +160,51 @@ fn add(
     Ok(())
 }
 
-/// Whether two elements are the same value: a list must not hold the same "type" and "value" twice
-/// (RFC 7643 section 2.4). Elements without a "value", such as addresses, are the same if
-/// everything else in them is.
-fn is_same(attribute: &Attribute, held: &Value, added: &Value) -> bool {
-    if held.get("value").is_none() || added.get("value").is_none() {
-        return value::is_same_but_primary(held, added);
-    }
-    let mut parts = ["value", "type"].into_iter();
-    parts.all(|part| agree_in(part, attribute, held, added))
-}
-
-/// Whether two elements agree in a part. Non-ASCII letters that differ only in case count as
-/// different: folding each pair would cost more than it is worth.
-pub(super) fn agree_in(part: &str, attribute: &Attribute, one: &Value, other: &Value) -> bool {
-    let is_exact = || {
-        let part = attribute.sub_attribute(part);
-        part.is_some_and(|part| part.case_exact)
+/// What makes an element the value that it is: a list must not hold the same "type" and "value" twice
+/// (RFC 7643 section 2.4). Elements without a "value", such as addresses, are the same if all in
+/// them but `primary` is. Non-ASCII letters that differ only in case count as different.
+fn identity(attribute: &Attribute, element: &Value) -> Value {
+    let Some(parts) = element.as_object() else {
+        return element.clone();
     };
-    match (one.get(part), other.get(part)) {
-        (Some(Value::String(one)), Some(Value::String(other))) => {
-            one.eq_ignore_ascii_case(other) && (one == other || !is_exact())
-        }
-        (one, other) => one == other,
+    if !parts.contains_key("value") {
+        let telling = parts.iter().filter(|(name, _)| *name != "primary");
+        return telling
+            .map(|(name, part)| (name.clone(), part.clone()))
+            .collect();
     }
+    let told = ["value", "type"].map(|name| match parts.get(name) {
+        Some(Value::String(text)) if !is_exact(attribute, name) => {
+            Value::String(text.to_ascii_lowercase())
+        }
+        part => part.cloned().unwrap_or_default(),
+    });
+    Value::Array(told.into())
 }
 
-/// The cost of comparing a value with another one.
+/// Whether upper and lower case differ in a part of a value.
+pub(super) fn is_exact(attribute: &Attribute, part: &str) -> bool {
+    let part = attribute.sub_attribute(part);
+    part.is_some_and(|part| part.case_exact)
+}
+
+/// The cost of comparing a value with another one, byte by byte.
 pub(super) fn comparisons(value: &Value) -> usize {
-    1 + text_bytes(value) / limits::PATCH_COMPARED_BYTES
+    1 + text_bytes(value, 1) / limits::PATCH_COMPARED_BYTES
+}
+
+/// The bytes of the texts in a value, which is no deeper than an element of a list. Those of a
+/// non-ASCII text count as `non_ascii_cost` each.
+pub(super) fn text_bytes(value: &Value, non_ascii_cost: usize) -> usize {
+    match value {
+        Value::String(text) if text.is_ascii() => text.len(),
+        Value::String(text) => text.len() * non_ascii_cost,
+        Value::Object(parts) => {
+            let parts = parts.values();
+            parts.map(|part| text_bytes(part, non_ascii_cost)).sum()
+        }
+        _ => 0,
+    }
 }
 
 /// If one of the `changed` elements is primary, makes all others not primary (RFC 7644 section

@@ -5,9 +5,9 @@
 use serde_json::Value;
 
 use super::assign::{
-    Work, agree_in, assign, assign_parts, comparisons, keep_one_primary, take_list,
+    Work, assign, assign_parts, comparisons, is_exact, keep_one_primary, take_list, text_bytes,
 };
-use super::{Op, Operation, is_nothing, text_bytes};
+use super::{Op, Operation, is_nothing};
 use crate::limits;
 use crate::scim::error::{Error, ErrorType};
 use crate::scim::filter::{CompValue, CompareOp, Filter};
@@ -67,7 +67,11 @@ impl Operation {
     ) -> Result<(), Error> {
         let mut elements = take_list(members, path.attribute.name);
         let clauses = filter.map_or(1, Filter::clauses);
-        let texts: usize = elements.iter().map(text_bytes).sum();
+        let texts: usize = elements
+            .iter()
+            // The filter folds them.
+            .map(|element| text_bytes(element, limits::FOLDED_BYTES_COST))
+            .sum();
         let looks = elements.len().max(texts / limits::PATCH_COMPARED_BYTES);
         work.spend(looks.saturating_mul(clauses))?;
         let selected: Vec<usize> = elements
@@ -200,8 +204,13 @@ impl Operation {
         let mut parts = Object::new();
         if let Some(filter) = filter {
             let is_described = describe(filter, &mut parts);
-            let told = path.sub_attribute.and_then(|sub| parts.get(sub.name));
-            let tells_another = told.is_some_and(|told| *told != self.value);
+            let mut tells_another = false;
+            if let Some(sub) = path.sub_attribute
+                && let Some(told) = parts.get(sub.name)
+            {
+                let new = value::normalise(sub, self.value.clone(), work.leniency)?;
+                tells_another = new.as_ref() != Some(told);
+            }
             if !is_described || parts.contains_key("value") || tells_another {
                 return Err(Error::new(ErrorType::NoTarget, no_match(path)));
             }
@@ -327,4 +336,15 @@ fn describes(sample: &Value, attribute: &Attribute, element: &Value, wholly: boo
         part => agree_in(part, attribute, sample, element),
     };
     telling.peek().is_some() && telling.all(agree)
+}
+
+/// Whether two elements agree in a part. Non-ASCII letters that differ only in case count as
+/// different: folding each pair would cost more than it is worth.
+fn agree_in(part: &str, attribute: &Attribute, one: &Value, other: &Value) -> bool {
+    match (one.get(part), other.get(part)) {
+        (Some(Value::String(one)), Some(Value::String(other))) => {
+            one.eq_ignore_ascii_case(other) && (one == other || !is_exact(attribute, part))
+        }
+        (one, other) => one == other,
+    }
 }

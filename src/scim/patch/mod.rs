@@ -61,7 +61,8 @@ impl Budget {
             return Err(Error::of_size(
                 ErrorType::InvalidValue,
                 format!(
-                    "the request needs more than {} comparisons: send fewer operations at once",
+                    "the request needs more than {} comparisons: send fewer operations or values at \
+                     once",
                     limits::PATCH_COMPARISONS_MAX
                 ),
             ));
@@ -461,17 +462,6 @@ fn too_many(most: usize, what: &str) -> Error {
         ErrorType::InvalidValue,
         format!("the patch contains or expands to more than {most} {what}"),
     )
-}
-
-/// The bytes of the texts in a value, which is no deeper than an element of a list. A non-ASCII
-/// text counts several times, since comparing it takes longer.
-fn text_bytes(value: &Value) -> usize {
-    match value {
-        Value::String(text) if text.is_ascii() => text.len(),
-        Value::String(text) => text.len() * limits::FOLDED_BYTES_COST,
-        Value::Object(parts) => parts.values().map(text_bytes).sum(),
-        _ => 0,
-    }
 }
 
 /// The error for an attribute that cannot be changed.

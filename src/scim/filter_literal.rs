@@ -1,0 +1,78 @@
+//! The values that filters compare with (`compValue`, RFC 7644 figure 1), as they are written.
+
+use serde_json::Value;
+
+use super::filter::{CompValue, boolean};
+
+/// Quotes that word processors, messengers and keyboards put in place of straight ones.
+const OTHER_QUOTES: [char; 15] = [
+    '“', '”', '„', '‟', '‘', '’', '‚', '‛', '«', '»', '‹', '›', '＂', '´', '`',
+];
+
+/// A value at the start of a text.
+pub(super) struct Literal {
+    /// What it says.
+    pub(super) value: CompValue,
+    /// The bytes that it takes up.
+    pub(super) length: usize,
+    /// Whether it is a text that does not stand in double quotes.
+    pub(super) is_unquoted: bool,
+}
+
+impl Literal {
+    /// Reads a JSON string, number, boolean or null, or a bare word, which is a text. Unless
+    /// `allows_boolean`, `true` and `false` are such words. An error says what is wrong.
+    pub(super) fn read(text: &str, allows_boolean: bool) -> Result<Self, &'static str> {
+        if text.starts_with('"') {
+            let length =
+                quoted_length(text).ok_or("the straight quote that closes the text is missing")?;
+            let told: String = serde_json::from_str(&text[..length])
+                .map_err(|_| "the text in quotes is not a JSON string")?;
+            return Ok(Self {
+                value: CompValue::Text(told.into()),
+                length,
+                is_unquoted: false,
+            });
+        }
+        let is_end = |c: char| c.is_whitespace() || "()[]\"".contains(c);
+        let word = &text[..text.find(is_end).unwrap_or(text.len())];
+        if word.is_empty() {
+            return Err("a value was expected");
+        }
+        if word.starts_with(OTHER_QUOTES) || word.ends_with(OTHER_QUOTES) {
+            return Err("a text must stand in straight quotes, not typographic ones");
+        }
+        let literal = match boolean(word) {
+            Some(value) if allows_boolean => Some(CompValue::Boolean(value)),
+            _ if word.eq_ignore_ascii_case("null") => Some(CompValue::Null),
+            _ => match serde_json::from_str(word) {
+                Ok(Value::Number(_)) => Some(CompValue::Number(word.to_owned().into())),
+                _ => None,
+            },
+        };
+        let is_unquoted = literal.is_none();
+        let value = literal.unwrap_or_else(|| {
+            let inner = word.strip_prefix('\'').and_then(|it| it.strip_suffix('\''));
+            CompValue::Text(inner.unwrap_or(word).to_owned().into())
+        });
+        Ok(Self {
+            value,
+            length: word.len(),
+            is_unquoted,
+        })
+    }
+}
+
+/// The length in bytes, quotes included, of the JSON string at the start of `text`.
+fn quoted_length(text: &str) -> Option<usize> {
+    let mut escaped = false;
+    for (at, byte) in text.bytes().enumerate().skip(1) {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return Some(at + 1),
+            _ => {}
+        }
+    }
+    None
+}
