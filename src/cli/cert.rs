@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::args::{Cert, Output};
 use super::output::{self, Format, elements, text_of};
-use super::{AS_ROOT, Failure, ask, base_url, quoted, status, with_client};
+use super::{Failure, as_root, ask, base_url, quoted, status, with_client};
 use crate::certificate::{self, Names};
 use crate::clock::{Clock, Instant, SystemClock};
 use crate::config::{self, BaseUrl};
@@ -251,7 +251,7 @@ fn failure(error: &certificate::Error, directory: &Path) -> Failure {
         _ => Failure::new(code, format!("{error} (nothing was changed)")),
     };
     match error {
-        _ if code == status::PERMISSION => failure.hint(AS_ROOT),
+        _ if code == status::PERMISSION => failure.hint(as_root(files::directory_of(directory))),
         certificate::Error::Elsewhere { host, names, .. } if names.is_empty() => {
             failure.hint(fix_no_names(host))
         }

@@ -44,11 +44,15 @@ fn who_may_not_use_a_data_directory_is_told_who_may() {
     let folder = data.parent().expect("of the test");
     open_to_all(folder);
     let list = ["user", "list"];
+    // Root's default is another directory.
+    let as_root = format!("{AS_ROOT}, with --data-dir {}", text(&data));
     let told = typed_by(STRANGER, folder, &data, &list);
-    check(&told, 77, &[AS_ROOT]);
+    check(&told, 77, &[&as_root]);
+    let told = typed_by(STRANGER, folder, &data, &["check"]);
+    assert!(told.stdout.contains(&as_root["hint: ".len()..]), "{told:?}");
     let _directory = server.stop_and_keep();
     let told = typed_by(STRANGER, folder, &data, &["user", "import", "-"]);
-    check(&told, 77, &[text(&data), AS_ROOT]);
+    check(&told, 77, &[&as_root]);
     chown(data.join("users.redb"), Some(0), Some(0)).expect("root may do that");
     let told = typed_by(USER, folder, &data, &list);
     check(&told, 77, &[AS_ROOT]);
