@@ -102,10 +102,24 @@ fn issue(client: &mut Client, typed: &TokenIssue, data_dir: &Path) -> Result<(),
         "name": typed.name, "scope": typed.scope, "mode": typed.mode,
         "expires": expires, "rateLimit": typed.rate_limit, "allowFrom": typed.allow_from,
     });
-    let issued = ask(client, "POST", "/admin/tokens", Some(&body))?;
+    let issued = ask(client, "POST", "/admin/tokens", Some(&body)).map_err(|failure| {
+        if is_live(client, &typed.name) {
+            failure.hint(format!("{{program}} token rotate {}", typed.name))
+        } else {
+            failure
+        }
+    })?;
     output::say("this token is shown once: type it into the identity provider now");
     tell_if_no_server(client, data_dir);
     show_once(&issued, typed.output.output)
+}
+
+/// Whether a live token has this name or id, so that no other can be issued under it.
+pub(super) fn is_live(client: &mut Client, name: &str) -> bool {
+    let target = format!("/admin/tokens/{}", encode(name));
+    let found = ask(client, "GET", &target, None).unwrap_or_default();
+    let mut tokens = elements(&found["tokens"]).iter();
+    tokens.any(|token| token["state"] == "live")
 }
 
 fn change(client: &mut Client, typed: TokenChange) -> Result<(), Failure> {
