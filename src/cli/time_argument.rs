@@ -37,9 +37,10 @@ fn absolute(text: &str) -> Option<Instant> {
         .or_else(|| far().map(DateTime::instant))
 }
 
-/// A length of time such as `2w`, `7d`, `12h`, `30m` or `45s`, in seconds.
+/// A length of time such as `2w`, `7d`, `12h`, `30m` or `45s`, in seconds. None at all needs no unit.
 pub(super) fn seconds(text: &str) -> Result<i64, Failure> {
-    length(text).ok_or_else(|| {
+    let none = || (text == "0").then_some(0);
+    length(text).or_else(none).ok_or_else(|| {
         Failure::new(status::USAGE, format!("{text} is not a length of time")).hint(format!(
             "write 365d, 2w, 12h, 30m or 45s; {}d is the longest",
             limits::TYPED_DAYS_MAX
@@ -74,6 +75,7 @@ mod tests {
             ("2w", 1_209_600),
             ("12h", 43_200),
             ("0s", 0),
+            ("0", 0),
             ("30m", 1_800),
         ] {
             assert_eq!(seconds(text).expect(text), wanted);
