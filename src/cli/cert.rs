@@ -108,8 +108,19 @@ fn install(config: &config::Serve, chain: &Path, key: Option<&Path>) -> Result<(
     let base_url = base_url(&installation(data_dir)?, config);
     let host = base_url.as_ref().map(BaseUrl::host);
     let now = SystemClock.now();
-    let installed = certificate::install(&directory, chain, key, host, now)
-        .map_err(|error| failure(&error, &directory))?;
+    let installed = certificate::install(&directory, chain, key, host, now);
+    let installed = installed.map_err(|error| {
+        let failure = failure(&error, &directory);
+        match &error {
+            // None of the keys kept here fits; nobody has named one.
+            certificate::Error::Bad(path, _) if key.is_none() && path.starts_with(&directory) => {
+                failure.hint(
+                    "if the chain is not for a request made here, name its key: --key KEY.pem",
+                )
+            }
+            _ => failure,
+        }
+    })?;
     output::say(&format!(
         "installed: for {}, until {}",
         installed.names.join(", "),
