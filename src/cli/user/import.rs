@@ -1,6 +1,7 @@
 //! `user import`: applies a file of users batch by batch, each batch in one commit. A row that
 //! cannot be applied is reported, and kept in a file that can itself be fixed and imported.
 
+use std::collections::{HashMap, HashSet};
 use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -64,6 +65,9 @@ pub(super) fn run(
             .collect();
         for (line, outcome) in lines.iter().zip(&outcomes) {
             user_file.note_outcome(line, outcome);
+            import
+                .exchange
+                .note(line, outcome, |name| user_file.by_name(name));
         }
         if let Err(failure) = import.note(&lines, &outcomes) {
             return Err(import.broken_off(failure));
@@ -91,6 +95,43 @@ fn outcome(
     row
 }
 
+/// What the rows want that were refused because somebody else has the userName: by the hash of the
+/// userName that their user has, that of the one that it is to have.
+#[derive(Default)]
+struct Exchange(HashMap<u64, u64>);
+
+impl Exchange {
+    fn note(&mut self, line: &Line, outcome: &Value, hash: impl Fn(&str) -> u64) {
+        let is_taken = text_of(outcome, "reason").starts_with(TAKEN);
+        if is_taken && outcome["id"].is_string() {
+            self.0
+                .insert(hash(&text_of(outcome, "userName")), hash(&line.who));
+        }
+    }
+
+    /// Whether there is a ring: each has what another of them is to have, so importing the rows again
+    /// does not help.
+    fn is_ring(mut self) -> bool {
+        while let Some(mut at) = self.0.keys().next().copied() {
+            let mut walk = HashSet::new();
+            while let Some(next) = self.0.remove(&at) {
+                walk.insert(at);
+                if walk.contains(&next) {
+                    return true;
+                }
+                at = next;
+            }
+        }
+        false
+    }
+}
+
+const EXCHANGE: &str = "users who are to have each other's userName wait for each other: first give \
+                        one of them a userName that nobody has, in an import of its own";
+
+/// How the server's reason to refuse a userName that is taken begins.
+const TAKEN: &str = "another user has this userName";
+
 /// An import under way.
 struct Import<'a> {
     typed: &'a args::Import,
@@ -106,6 +147,7 @@ struct Import<'a> {
     refused: u64,
     /// Whether a row was refused because another one is about the same user.
     has_same_user: bool,
+    exchange: Exchange,
     rejects: Rejects,
 }
 
@@ -137,6 +179,7 @@ impl<'a> Import<'a> {
             unchanged: 0,
             refused: 0,
             has_same_user: false,
+            exchange: Exchange::default(),
         })
     }
 
@@ -265,11 +308,14 @@ impl<'a> Import<'a> {
         } else {
             ""
         };
-        Err(match &self.rejects.path {
-            Some(path) if self.rejects.is_begun() => failure.hint(format!(
-                "they are in {} with the reason: fix them there, and import that file{same_user}",
-                path.display()
+        let exchange = self.exchange.is_ring().then_some(EXCHANGE);
+        Err(match (&self.rejects.path, exchange) {
+            (Some(path), _) if self.rejects.is_begun() => failure.hint(format!(
+                "they are in {} with the reason: fix them there, and import that file{same_user}{}",
+                path.display(),
+                exchange.map_or(String::new(), |advice| format!("; {advice}"))
             )),
+            (_, Some(advice)) => failure.hint(advice),
             _ => failure,
         })
     }
