@@ -380,7 +380,7 @@ mod status {
     pub(super) const IO: u8 = 74;
     pub(super) const PERMISSION: u8 = 77;
     pub(super) const CONFIGURATION: u8 = 78;
-    pub(super) const SECOND_SIGNAL: u8 = 130;
+    pub(super) const INTERRUPTED: u8 = 130;
 }
 
 fn from_local(error: local::Error) -> Failure {

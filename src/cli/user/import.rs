@@ -3,9 +3,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io::IsTerminal;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
+use signal_hook::consts::SIGINT;
+use signal_hook::flag;
 
 use super::super::output::{self, Column, Format, Listing, column, text_of};
 use super::super::{Failure, ask, status};
@@ -44,7 +48,12 @@ pub(super) fn run(
         let end = ask(client, "GET", "/admin/audit?count=1", None)?;
         import.first_change = end["end"].as_u64();
     }
+    let is_interrupted = interruption()?;
     loop {
+        if is_interrupted.load(Ordering::Relaxed) {
+            let failure = Failure::new(status::INTERRUPTED, "interrupted");
+            return Err(import.broken_off(failure));
+        }
         let batch = user_file.batch();
         let lines = batch.map_err(|failure| import.broken_off(failure))?;
         if lines.is_empty() {
@@ -74,6 +83,17 @@ pub(super) fn run(
         }
     }
     import.end()
+}
+
+/// Whether SIGINT (Ctrl-C) has come: what was applied is still reported. A second one ends the process
+/// at once.
+fn interruption() -> Result<Arc<AtomicBool>, Failure> {
+    let is_interrupted = Arc::new(AtomicBool::new(false));
+    let (code, second) = (i32::from(status::INTERRUPTED), Arc::clone(&is_interrupted));
+    flag::register_conditional_shutdown(SIGINT, code, second)
+        .and_then(|_| flag::register(SIGINT, Arc::clone(&is_interrupted)))
+        .map_err(|error| Failure::new(status::IO, error))?;
+    Ok(is_interrupted)
 }
 
 /// The outcome of a line, decided here or by the server.
