@@ -286,8 +286,11 @@ fn peak_kib(pid: u32) -> u64 {
 #[test]
 fn whoever_interrupts_an_import_hears_what_was_applied() {
     let desk = Desk::new();
-    let rows: String = (0..3000).map(|n| format!("u{n}@example.com\n")).collect();
-    let file = desk.write("many.csv", format!("userName\n{rows}"));
+    let mut rows = "userName\n".to_owned();
+    for number in 0..3000 {
+        let _ = writeln!(rows, "u{number}@example.com");
+    }
+    let file = desk.write("many.csv", rows);
     let mut import = command_on(&desk.server.data_dir())
         .args(["user", "import", "-o", "jsonl"])
         .arg(file)

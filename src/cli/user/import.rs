@@ -131,7 +131,7 @@ impl Exchange {
 
     /// Whether there is a ring: each has what another of them is to have, so importing the rows again
     /// does not help.
-    fn is_ring(mut self) -> bool {
+    fn has_ring(mut self) -> bool {
         while let Some(mut at) = self.0.keys().next().copied() {
             let mut walk = HashSet::new();
             while let Some(next) = self.0.remove(&at) {
@@ -328,7 +328,7 @@ impl<'a> Import<'a> {
         } else {
             ""
         };
-        let exchange = self.exchange.is_ring().then_some(EXCHANGE);
+        let exchange = self.exchange.has_ring().then_some(EXCHANGE);
         Err(match (&self.rejects.path, exchange) {
             (Some(path), _) if self.rejects.is_begun() => failure.hint(format!(
                 "they are in {} with the reason: fix them there, and import that file{same_user}{}",
