@@ -46,6 +46,16 @@ pub fn quoted(path: &Path) -> String {
     }
 }
 
+/// A name quoted as an argument, even if it begins like an option.
+pub fn operand(name: &str) -> String {
+    let quoted = quoted(Path::new(name));
+    if name.starts_with('-') {
+        format!("-- {quoted}")
+    } else {
+        quoted
+    }
+}
+
 impl fmt::Display for Fix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&filled(&self.0, "golinks-scim"))

@@ -480,6 +480,9 @@ pub const LOG_PATH_DECODINGS_MAX: usize = 3;
 
 // Certificates
 
+/// Authorities of a chain that are looked at: more than any client follows.
+pub const CHAIN_AUTHORITIES_MAX: usize = 8;
+
 /// Life of the private CA.
 pub const AUTHORITY_DAYS: i64 = 3650;
 /// Life of a leaf certificate of the private CA.

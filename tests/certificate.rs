@@ -215,6 +215,8 @@ fn what_is_not_of_its_kind_is_to_be_moved_away() {
         } else {
             tls.join(name)
         };
+        let text = path.to_str().expect("text");
+        let away = format!("hint: move away {text}");
         let moved = path.with_extension("kept");
         fs::rename(&path, &moved).ok();
         if name.is_empty() {
@@ -222,8 +224,7 @@ fn what_is_not_of_its_kind_is_to_be_moved_away() {
             let asked = cli_in(&kept, &["cert", "request", "--name", "scim.example.com"]);
             let told = format!("{}: not a directory", path.display());
             assert!(asked.stderr.contains(&told), "{asked:?}");
-            let told = format!("hint: move away {}", path.display());
-            assert!(asked.stderr.contains(&told), "{asked:?}");
+            assert!(asked.stderr.contains(&away), "{asked:?}");
         } else {
             fs::create_dir(&path).expect("made");
         }
@@ -231,17 +232,17 @@ fn what_is_not_of_its_kind_is_to_be_moved_away() {
             let (chain, key) = (customer.chain(), customer.key());
             let [chain, key] = [&chain, &key].map(|path| path.to_str().expect("text"));
             let asked = cli_in(&kept, &["cert", "install", chain, "--key", key]);
-            let told = format!("hint: move away {}", path.display());
-            assert!(asked.stderr.contains(&told), "{asked:?}");
+            assert!(asked.stderr.contains(&away), "{asked:?}");
             // What was typed is somebody else's.
             let asked = cli_in(&kept, &["cert", "install", "/etc", "--key", key]);
             assert!(!asked.stderr.contains("move away"), "{asked:?}");
         }
-        let refused = cli_in(&kept, &["serve", "--listen", "127.0.0.1:0"]);
-        assert_eq!(refused.status, Some(78), "{refused:?}");
-        let advice = advice.replace("{}", path.to_str().expect("text"));
-        let told = format!("hint: move away {advice}");
-        assert!(refused.stderr.contains(&told), "{told}: {refused:?}");
+        let told = format!("hint: move away {advice}").replace("{}", text);
+        for command in ["config check", "serve --listen 127.0.0.1:0"] {
+            let refused = cli_in(&kept, &command.split(' ').collect::<Vec<_>>());
+            assert_eq!(refused.status, Some(78), "{refused:?}");
+            assert!(refused.stderr.contains(&told), "{told}: {refused:?}");
+        }
         fs::rename(&path, path.with_extension("odd")).expect("moved");
         if name.is_empty() {
             fs::rename(&moved, &path).expect("restored");

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use serde_json::{Value, json};
 
 use super::Api;
-use super::refusal_cause::{Cause, word_of};
+use super::refusal_cause::Cause;
 use super::reply::{self, Outcome};
 use super::request::Admission;
 use crate::access::{Administrator, Rejection};
@@ -25,7 +25,7 @@ pub(super) fn explanation(
     // If one operation of a bulk request was refused, others may have been done; and a change that
     // was not confirmed in time may have been made.
     let is_all =
-        |row: &Value| row.get("operation").is_none() && row["cause"] != Cause::Doubt.as_str();
+        |row: &Value| row.get("operation").is_none() && Cause::of(row) != Some(Cause::Doubt);
     if let Some(mut row) = refusal.take_if(|row| is_all(row)) {
         row["advice"] = json!(advice(&row));
         return Ok(reply::json(200, &json!({"refusal": row, "changes": []})));
@@ -74,137 +74,60 @@ fn brief(mut row: Value) -> Value {
 
 /// What to do, in the words of the manual's page on errors.
 fn advice(row: &Value) -> &'static str {
-    let scim_type = row["scimType"].as_str();
-    let cause = row["cause"].as_str().unwrap_or_default();
-    match (row["status"].as_u64().unwrap_or_default(), scim_type) {
-        (401, _) => of_token(cause),
-        (403, Some(_)) => "take password out of the filter: it is never compared",
-        (403, None) if cause == Cause::Scope.as_str() => {
-            "if the token should be allowed to, run the command in that text: a token that is issued \
-             anew must be typed into the provider, one that is changed need not; Okta needs no more \
-             than `provision`, Entra and JumpCloud need `full`"
-        }
-        (403, None) => "nothing: no identity provider filters discovery endpoints",
-        (404, _) if cause == Cause::User.as_str() && is_of_method(row, "DELETE") => {
-            "nothing: the user is already deleted, as requested, or was never here: \
-             `golinks-scim audit list --user ID` shows which; perhaps the answer to an earlier try \
-             was lost"
-        }
-        (404, _) if cause == Cause::User.as_str() => {
-            "the user was deleted here, or the provider has an id from another directory: unassign \
-             the person in the provider and assign them again, so that it searches by userName; \
-             `golinks-scim audit list --user ID` shows what happened to the user"
-        }
-        (404, _) => {
-            "compare the base URL with `golinks-scim guide okta`: it ends with /scim/v2, without \
-             /Users; untick Import Groups and Push Groups"
-        }
-        (405 | 415, _) => {
-            "make the proxy forward /scim/v2 unchanged, including methods and headers"
-        }
-        (409, Some("uniqueness")) => {
-            "somebody here has this userName already: `golinks-scim user show USERNAME`; import in \
-             Okta and confirm the match instead of pushing a new user, or change one of the two \
-             names; if the provider itself has made this user just before (`golinks-scim audit \
-             list --user USERNAME`), the answer to its first try was lost and there is nothing to \
-             fix: it will find the user by userName"
-        }
-        (409, _) => "fix the failed operation that this one refers to",
-        (412, _) => {
+    let cause = Cause::of(row);
+    match row["status"].as_u64().unwrap_or_default() {
+        400 => of_bad_request(row, cause),
+        401 => of_token(cause),
+        403 => of_forbidden(row, cause),
+        404 => of_not_found(row, cause),
+        405 | 415 => "make the proxy forward /scim/v2 unchanged, including methods and headers",
+        408 | 414 | 417 | 431 | 505 => UNREADABLE,
+        409 => of_conflict(row),
+        412 => {
             "retrieve the user again: somebody, or an earlier try of this request, has changed it"
         }
-        (413, _) => {
+        413 => {
             "take large attributes out of the mapping, photos above all; send bulk requests of fewer \
              operations"
         }
-        (429 | 503, _) if cause == Cause::Load.as_str() => {
-            "nothing: the provider comes back by itself; if this keeps happening, see who else \
-             sends requests at those times, and send smaller bulk requests"
-        }
-        (429 | 503, _) if cause == Cause::Start.as_str() => {
-            "nothing: the server was still checking the directory after a start, and the provider \
-             comes back by itself"
-        }
-        (429, _) => of_rate(cause),
-        (501, _) if cause == Cause::Groups.as_str() => {
-            "untick Push Groups in the provider: groups are not provisioned"
-        }
-        (503, _) => {
-            "`golinks-scim check` says what is wrong; with a full disk: `golinks-scim manual disk-full`"
-        }
-        (501, _) if cause == Cause::Me.as_str() => "nothing: /Me is for end-user clients",
-        // Bytes that are not a request get no `scimType`.
-        (408 | 414 | 417 | 431 | 501 | 505, _) | (400, None) => {
-            "no identity provider sends this: check the proxy in between, or look for a network \
-             scanner"
-        }
-        (507, _) => "export the users, and import them into a new data directory",
-        (500.., _) => {
+        status @ (429 | 503) => of_later(status, cause),
+        501 => of_not_implemented(cause),
+        507 => "export the users, and import them into a new data directory",
+        500.. => {
             "do what that text says; if it speaks of an error in golinks-scim, report the log lines \
              of this request"
         }
-        (400, Some(_)) if cause == Cause::Size.as_str() => {
-            "take lists of very many values out of the mapping; a client of your own sends fewer \
-             operations, or fewer values, in one request"
-        }
-        (400, Some(_)) if cause == Cause::Strictness.as_str() => {
-            "have the provider send it as the RFC has it; if it cannot: `golinks-scim token change \
-             NAME --mode compatible`"
-        }
-        (400, Some(_)) if cause == Cause::NoUserName.as_str() => {
-            "give the person a userName in the provider, or map userName there to what everybody \
-             has, usually the email: no user is without one"
-        }
-        (400, Some("invalidValue")) if is_query(row) => {
-            "the text names the parameter: correct it in the client that sends it"
-        }
-        (400, Some("invalidFilter")) if is_of_method(row, "PATCH") => of_content("invalidPath"),
-        (400, Some(scim_type)) => of_content(scim_type),
         _ => "compare the provider's mapping with `golinks-scim guide okta`",
     }
 }
 
-/// Whether the refused request, or the refused operation of a bulk request, was of this method.
-fn is_of_method(row: &Value, wanted: &str) -> bool {
-    let method = row.get("operation").unwrap_or(&row["method"]).as_str();
-    method.is_some_and(|method| method.eq_ignore_ascii_case(wanted))
-}
+/// The advice about bytes that are not a request.
+const UNREADABLE: &str = "no identity provider sends this: check the proxy in between, or look for \
+                          a network scanner";
 
-/// Whether the refused request was a query, whose values are parameters.
-fn is_query(row: &Value) -> bool {
-    let is_posted = |route: &str| route.ends_with("/.search");
-    is_of_method(row, "GET") || row["route"].as_str().is_some_and(is_posted)
-}
-
-fn of_token(cause: &str) -> &'static str {
-    let is = |rejection| cause == word_of(rejection);
-    if is(None) {
-        "set Authentication Mode to HTTP Header in the provider and type the token into it"
-    } else if is(Some(Rejection::Expired)) {
-        "type the token that has replaced it into the provider, or if that is lost, one from \
-         `golinks-scim token rotate NAME`; if no token of this name is live: `golinks-scim token \
-         issue NAME`"
-    } else if is(Some(Rejection::Revoked)) {
-        "if the provider is to have access: type the token that has replaced it into it, or if that \
-         is lost, one from `golinks-scim token rotate NAME`; if no token of this name is live: \
-         `golinks-scim token issue NAME`; `golinks-scim audit list` shows who revoked this one"
-    } else if is(Some(Rejection::Address)) {
-        "`golinks-scim token show NAME` lists the addresses that it may be used from; if the \
-         provider's have changed: `golinks-scim token change NAME --allow-from`"
-    } else {
-        "type the whole token into the provider again, without a space or the word Bearer where \
-         it adds that itself; if it is lost: `golinks-scim token rotate NAME`"
-    }
-}
-
-fn of_rate(cause: &str) -> &'static str {
-    if cause == Cause::Failures.as_str() {
-        "stop the failing client at that address; requests with a valid token are still accepted"
-    } else if cause == Cause::Rate.as_str() {
-        "nothing: the provider retries by itself and no user is lost; to allow more at once: \
-         `golinks-scim token change NAME --rate-limit N`"
-    } else {
-        "the provider comes back by itself; `golinks-scim check` says what the disk lacks"
+fn of_bad_request(row: &Value, cause: Option<Cause>) -> &'static str {
+    // Bytes that are not a request get no `scimType`.
+    let Some(scim_type) = row["scimType"].as_str() else {
+        return UNREADABLE;
+    };
+    match (cause, scim_type) {
+        (Some(Cause::Size), _) => {
+            "take lists of very many values out of the mapping; a client of your own sends fewer \
+             operations, or fewer values, in one request"
+        }
+        (Some(Cause::Strictness), _) => {
+            "have the provider send it as the RFC has it; if it cannot: `golinks-scim token change \
+             NAME --mode compatible`"
+        }
+        (Some(Cause::NoUserName), _) => {
+            "give the person a userName in the provider, or map userName there to what everybody \
+             has, usually the email: no user is without one"
+        }
+        (_, "invalidValue") if is_query(row) => {
+            "the text names the parameter: correct it in the client that sends it"
+        }
+        (_, "invalidFilter") if is_of_method(row, "PATCH") => of_content("invalidPath"),
+        _ => of_content(scim_type),
     }
 }
 
@@ -236,6 +159,123 @@ fn of_content(scim_type: &str) -> &'static str {
             "the body is not a SCIM user: check the mapping, and any proxy in between that alters \
              bodies"
         }
+    }
+}
+
+/// Whether the refused request, or the refused operation of a bulk request, was of this method.
+fn is_of_method(row: &Value, wanted: &str) -> bool {
+    let method = row.get("operation").unwrap_or(&row["method"]).as_str();
+    method.is_some_and(|method| method.eq_ignore_ascii_case(wanted))
+}
+
+/// Whether the refused request was a query, whose values are parameters.
+fn is_query(row: &Value) -> bool {
+    let is_posted = |route: &str| route.ends_with("/.search");
+    is_of_method(row, "GET") || row["route"].as_str().is_some_and(is_posted)
+}
+
+fn of_token(cause: Option<Cause>) -> &'static str {
+    match cause {
+        Some(Cause::Credentials(None)) => {
+            "set Authentication Mode to HTTP Header in the provider and type the token into it"
+        }
+        Some(Cause::Credentials(Some(Rejection::Expired))) => {
+            "type the token that has replaced it into the provider, or if that is lost, one from \
+             `golinks-scim token rotate NAME`; if no token of this name is live: `golinks-scim \
+             token issue NAME`"
+        }
+        Some(Cause::Credentials(Some(Rejection::Revoked))) => {
+            "if the provider is to have access: type the token that has replaced it into it, or if \
+             that is lost, one from `golinks-scim token rotate NAME`; if no token of this name is \
+             live: `golinks-scim token issue NAME`; `golinks-scim audit list` shows who revoked \
+             this one"
+        }
+        Some(Cause::Credentials(Some(Rejection::Address))) => {
+            "`golinks-scim token show NAME` lists the addresses that it may be used from; if the \
+             provider's have changed: `golinks-scim token change NAME --allow-from`"
+        }
+        _ => {
+            "type the whole token into the provider again, without a space or the word Bearer \
+             where it adds that itself; if it is lost: `golinks-scim token rotate NAME`"
+        }
+    }
+}
+
+fn of_forbidden(row: &Value, cause: Option<Cause>) -> &'static str {
+    match cause {
+        _ if row["scimType"].is_string() => "take password out of the filter: it is never compared",
+        Some(Cause::Scope) => {
+            "if the token should be allowed to, run the command in that text: a token that is issued \
+             anew must be typed into the provider, one that is changed need not; Okta needs no more \
+             than `provision`, Entra and JumpCloud need `full`"
+        }
+        _ => "nothing: no identity provider filters discovery endpoints",
+    }
+}
+
+fn of_not_found(row: &Value, cause: Option<Cause>) -> &'static str {
+    match cause {
+        Some(Cause::User) if is_of_method(row, "DELETE") => {
+            "nothing: the user is already deleted, as requested, or was never here: \
+             `golinks-scim audit list --user ID` shows which; perhaps the answer to an earlier try \
+             was lost"
+        }
+        Some(Cause::User) => {
+            "the user was deleted here, or the provider has an id from another directory: unassign \
+             the person in the provider and assign them again, so that it searches by userName; \
+             `golinks-scim audit list --user ID` shows what happened to the user"
+        }
+        _ => {
+            "compare the base URL with `golinks-scim guide okta`: it ends with /scim/v2, without \
+             /Users; untick Import Groups and Push Groups"
+        }
+    }
+}
+
+fn of_conflict(row: &Value) -> &'static str {
+    if row["scimType"] == "uniqueness" {
+        "somebody here has this userName already: `golinks-scim user show USERNAME`; import in Okta \
+         and confirm the match instead of pushing a new user, or change one of the two names; if \
+         the provider itself has made this user just before (`golinks-scim audit list --user \
+         USERNAME`), the answer to its first try was lost and there is nothing to fix: it will find \
+         the user by userName"
+    } else {
+        "fix the failed operation that this one refers to"
+    }
+}
+
+/// Of requests that may be accepted later.
+fn of_later(status: u64, cause: Option<Cause>) -> &'static str {
+    match (status, cause) {
+        (_, Some(Cause::Load)) => {
+            "nothing: the provider comes back by itself; if this keeps happening, see who else \
+             sends requests at those times, and send smaller bulk requests"
+        }
+        (_, Some(Cause::Start)) => {
+            "nothing: the server was still checking the directory after a start, and the provider \
+             comes back by itself"
+        }
+        (429, Some(Cause::Failures)) => {
+            "stop the failing client at that address; requests with a valid token are still accepted"
+        }
+        (429, Some(Cause::Rate)) => {
+            "nothing: the provider retries by itself and no user is lost; to allow more at once: \
+             `golinks-scim token change NAME --rate-limit N`"
+        }
+        (429, _) => {
+            "the provider comes back by itself; `golinks-scim check` says what the disk lacks"
+        }
+        _ => {
+            "`golinks-scim check` says what is wrong; with a full disk: `golinks-scim manual disk-full`"
+        }
+    }
+}
+
+fn of_not_implemented(cause: Option<Cause>) -> &'static str {
+    match cause {
+        Some(Cause::Groups) => "untick Push Groups in the provider: groups are not provisioned",
+        Some(Cause::Me) => "nothing: /Me is for end-user clients",
+        _ => UNREADABLE,
     }
 }
 

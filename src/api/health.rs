@@ -1,4 +1,4 @@
-//! The state of the server, for `/readyz`, metrics, the log and `check`. Nothing here may fail or
+//! The state of the server, for `/readyz`, the log and `check`. Nothing here may fail or
 //! wait: it is needed most when something else does.
 
 #![allow(
@@ -6,49 +6,22 @@
     reason = "a handler's type is the route table's, also where it cannot fail"
 )]
 
-use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
 use super::Api;
+use super::disk::{self, Disk};
 use super::problem::Problem;
 use super::reply::{self, Outcome};
 use super::request::Admission;
 use super::warnings::{self, Warning};
 use crate::access::{Administrator, Principal};
 use crate::clock::Instant;
-use crate::config;
-use crate::files;
 use crate::fix::Fix;
-use crate::http1::accept_header;
 use crate::limits;
-use crate::metrics::{self, Format, Process};
+use crate::metrics::Process;
 use crate::store::StorageFault;
-
-/// `GET /metrics`, in the format that the caller reads.
-pub(super) fn metrics(api: &Api, admission: &Admission, _: &Principal, _: &[u8]) -> Outcome {
-    let format = if admission.accepts_openmetrics() {
-        Format::OpenMetrics
-    } else {
-        Format::Classic
-    };
-    let text = api.metrics.text(&state(api), format);
-    let mut answer = reply::text(format.media_type(), text);
-    answer.headers.push(("Vary", "Accept".to_owned()));
-    Ok(answer)
-}
-
-/// Whether an `Accept` names OpenMetrics. `*/*` does not count: clients that read only the older
-/// format send it, too.
-pub(super) fn accepts_openmetrics(accept: Option<&str>) -> bool {
-    accept_header::members(accept.unwrap_or_default()).any(|range| {
-        let is_named = range
-            .name
-            .eq_ignore_ascii_case("application/openmetrics-text");
-        is_named && !range.is_refused
-    })
-}
 
 /// `GET /readyz`: whether the server is fit to serve, and if not, why.
 pub(super) fn readyz(api: &Api, _: &Admission, _: &Principal, _: &[u8]) -> Outcome {
@@ -65,7 +38,7 @@ pub(super) fn status(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> O
     let now = api.clock.now();
     let reasons = reasons(api);
     let alarm = api.directory.alarm(api.tuned.get().alarm);
-    let disk = disk(&api.data_dir);
+    let disk = Disk::of(&api.data_dir);
     // A command without a server has no connections, and its limits and start time do not matter.
     let is_served = api.address.is_some();
     let users = api.directory.counts_by_status();
@@ -96,9 +69,9 @@ pub(super) fn status(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> O
             "disk": disk.map(|disk| json!({
                 "freeBytes": disk.free_bytes,
                 "totalBytes": disk.total_bytes,
-                "kind": kind_of(&api.data_dir),
+                "kind": disk::kind_of(&api.data_dir),
             })),
-            "storeBytes": store_bytes(&api.data_dir),
+            "storeBytes": disk::store_bytes(&api.data_dir),
             "newestChange": newest.map(|row| row["time"].clone()),
             "alarm": {
                 "deactivationsLastHour": alarm.deactivations,
@@ -120,6 +93,10 @@ pub(super) fn status(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> O
 struct Reason {
     what: String,
     fix: Fix,
+}
+
+pub(super) fn is_ready(api: &Api) -> bool {
+    reasons(api).is_empty()
 }
 
 /// All reasons; none when the server is ready.
@@ -151,7 +128,7 @@ fn reasons(api: &Api) -> Vec<Reason> {
             "stop the server; then {program} backup restore FILE",
         );
     }
-    if let Some(disk) = disk(&api.data_dir)
+    if let Some(disk) = Disk::of(&api.data_dir)
         && disk.free_bytes < limits::DISK_FREE_BYTES_MIN
     {
         reasons.push(little_space(&disk));
@@ -171,7 +148,7 @@ fn little_space(disk: &Disk) -> Reason {
     let (left, needed) = (disk.free_bytes >> 20, limits::DISK_FREE_BYTES_MIN >> 20);
     Reason {
         what: format!("the disk has only {left} MiB left, less than {needed}"),
-        fix: Fix::new(MAKE_SPACE),
+        fix: Fix::new("free some space; no restart is needed"),
     }
 }
 
@@ -184,7 +161,7 @@ pub(super) fn unready(api: &Api) -> Vec<Warning> {
         steps: vec![(about.to_owned(), step)],
     };
     let mut warnings = Vec::new();
-    if let Some(disk) = disk(&api.data_dir)
+    if let Some(disk) = Disk::of(&api.data_dir)
         && let Some(step) = step_of_space(disk.free_bytes, api.store.fault())
     {
         warnings.push(warning("disk", little_space(&disk), step));
@@ -217,150 +194,15 @@ fn certificate_out_of_date(api: &Api) -> Option<Reason> {
     })
 }
 
-const MAKE_SPACE: &str = "free some space; no restart is needed";
-
-fn state(api: &Api) -> metrics::State {
-    let now = api.clock.now();
-    let alarm = api.directory.alarm(api.tuned.get().alarm);
-    metrics::State {
-        users: api.directory.counts_by_status(),
-        is_ready: reasons(api).is_empty(),
-        disk_free_bytes: disk(&api.data_dir).map(|disk| disk.free_bytes),
-        store_bytes: store_bytes(&api.data_dir),
-        audit: audit_extent(api),
-        deactivations: alarm.deactivations,
-        is_alarm_raised: alarm.raised.is_some(),
-        certificate_days_left: certificate_days_left(api, now),
-        started_seconds: api.started.seconds(),
-        tokens: tokens(api, now),
-        process: Process::now(),
-    }
-}
-
-fn audit_extent(api: &Api) -> Option<(u64, u64)> {
-    let extent = api.store.snapshot().ok()?.audit_extent().ok()?;
-    Some((extent.rows, extent.bytes))
-}
-
-fn certificate_days_left(api: &Api, now: Instant) -> Option<i64> {
+pub(super) fn certificate_days_left(api: &Api, now: Instant) -> Option<i64> {
     let summary = api.certificate.as_ref()?.summary();
-    Some(now.days_until(summary.not_after))
-}
-
-fn tokens(api: &Api, now: Instant) -> Vec<metrics::TokenGauges> {
-    let live = api.tokens.list(now).into_iter();
-    let live = live.filter(|token| token.is_live(now));
-    // An alert about a token near its end must not clear when the token ends.
-    let told = live.chain(api.tokens.ended(now));
-    told.map(|token| metrics::TokenGauges {
-        id: token.id.to_string(),
-        name: token.name.clone(),
-        days_left: token.expires.map(|expires| now.days_until(expires)),
-        idle_seconds: {
-            let spoke = token.last_used().map_or(token.created, |used| used.at);
-            // If the clock was set back, the last use must not lie in the future.
-            now.seconds().saturating_sub(spoke.seconds()).max(0)
-        },
-    })
-    .collect()
-}
-
-struct Disk {
-    free_bytes: u64,
-    total_bytes: u64,
-}
-
-/// The file system of the data directory, with the space that this process's user may use.
-fn disk(data_dir: &Path) -> Option<Disk> {
-    let found = rustix::fs::statvfs(data_dir).ok()?;
-    Some(Disk {
-        free_bytes: found.f_bavail.saturating_mul(found.f_frsize),
-        total_bytes: found.f_blocks.saturating_mul(found.f_frsize),
-    })
-}
-
-/// The name of the data directory's file system, or its magic number.
-fn kind_of(data_dir: &Path) -> Option<String> {
-    let magic = rustix::fs::statfs(data_dir).ok()?.f_type;
-    // On some machines the field is signed.
-    let magic = u32::try_from(magic & 0xFFFF_FFFF).ok()?;
-    let name = name_of(magic).map(str::to_owned);
-    Some(name.unwrap_or_else(|| format!("{magic:#x}")))
-}
-
-/// The name of the file system with a magic number (`statfs(2)`). All are from `linux/magic.h`,
-/// except that of zfs, which is not there.
-fn name_of(magic: u32) -> Option<&'static str> {
-    let name = match magic {
-        0x0000_EF53 => "ext4",
-        0x5846_5342 => "xfs",
-        0x9123_683E => "btrfs",
-        0x2FC1_2FC1 => "zfs",
-        0xF2F5_2010 => "f2fs",
-        0x0102_1994 => "tmpfs",
-        0x8584_58F6 => "ramfs",
-        0x794C_7630 => "overlay",
-        0x0000_6969 => "nfs",
-        0xFF53_4D42 => "cifs",
-        0xFE53_4D42 => "smb2",
-        0x6573_5546 => "fuse",
-        0x0102_1997 => "9p",
-        0x00C3_6400 => "ceph",
-        _ => return None,
-    };
-    Some(name)
-}
-
-fn store_bytes(data_dir: &Path) -> Option<u64> {
-    let metadata = std::fs::metadata(config::store_path(data_dir)).ok()?;
-    Some(files::bytes_on_disk(&metadata))
+    let ends = summary.authority_ends().unwrap_or(summary.not_after);
+    Some(now.days_until(ends))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn openmetrics_is_for_whoever_names_it() {
-        // As Prometheus 2 and 3 send it.
-        let two = "application/openmetrics-text;version=1.0.0;q=0.5,\
-            application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
-        let three = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
-            application/openmetrics-text;version=0.0.1;q=0.4,\
-            text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,\
-            */*;q=0.1";
-        // As the older Telegraf sends it.
-        let telegraf = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;\
-            encoding=delimited;q=0.7,text/plain;version=0.0.4;q=0.3";
-        for (header, wanted) in [
-            (Some(two), true),
-            (Some(three), true),
-            (Some("Application/OpenMetrics-Text"), true),
-            (
-                Some("text/plain, application/openmetrics-text ; q=0.1"),
-                true,
-            ),
-            (Some("application/openmetrics-text;q=0, */*"), false),
-            (Some("application/openmetrics-texts"), false),
-            (Some(telegraf), false),
-            (Some("text/plain"), false),
-            (Some("*/*"), false),
-            (Some("application/*"), false),
-            (Some(""), false),
-            (None, false),
-        ] {
-            assert_eq!(accepts_openmetrics(header), wanted, "{header:?}");
-        }
-    }
-
-    /// The store's file has a hole: its end is reserved in large steps.
-    #[test]
-    fn holes_of_the_store_take_nothing_of_the_disk() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let store = std::fs::File::create(config::store_path(folder.path())).expect("made");
-        store.set_len(1 << 40).expect("a hole");
-        assert!(store_bytes(folder.path()) < Some(1 << 20));
-    }
 
     #[test]
     fn little_space_is_told_of_where_the_store_does_not() {

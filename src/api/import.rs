@@ -10,11 +10,11 @@ use super::problem::Problem;
 use super::reply::{self, Outcome};
 use super::request::Admission;
 use crate::access::Administrator;
-use crate::columns::{self, Columns, Empty, Row};
+use crate::columns::{Columns, Empty, Row, RowOutcome, put_refusal, same_user};
 use crate::directory::{Error, Imported, Record};
 use crate::limits;
-use crate::scim::schema;
-use crate::scim::{User, json};
+use crate::scim::fold::fold;
+use crate::scim::{User, differences_of_members, json};
 
 /// `POST /admin/users/import`: the rows of one request go into one commit.
 pub(super) fn import(api: &Api, admission: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
@@ -28,10 +28,10 @@ pub(super) fn import(api: &Api, admission: &Admission, _: &Administrator, body: 
     )?;
     let reason = |error| reason(api, admission, error);
     Ok(request.answer(done, reason, |done, row| match done {
-        Imported::Created(record) => told(row, "created", &record),
-        Imported::Unchanged(record) => told(row, "unchanged", &record),
-        Imported::Twice(name) => refused(row, &columns::same_user(&name)),
-        Imported::Refused(both) => refused_user(row, &both.0, &reason(both.1)),
+        Imported::Created(record) => put_user(row, RowOutcome::Created, &record),
+        Imported::Unchanged(record) => put_user(row, RowOutcome::Unchanged, &record),
+        Imported::Twice(name) => put_refusal(row, &same_user(&name)),
+        Imported::Refused(both) => put_refused_user(row, &both.0, &reason(both.1)),
         Imported::Changed(both) => {
             let (before, after) = *both;
             let names: Vec<Value> = differences(before.user(), after.user())
@@ -39,7 +39,7 @@ pub(super) fn import(api: &Api, admission: &Admission, _: &Administrator, body: 
                 .map(|mut one| one["attribute"].take())
                 .collect();
             row.insert("attributes".to_owned(), Value::Array(names));
-            told(row, "updated", &after);
+            put_user(row, RowOutcome::Updated, &after);
             let (old, new) = (before.user().user_name(), after.user().user_name());
             if old != new {
                 row.insert("previousUserName".to_owned(), json!(old));
@@ -48,9 +48,10 @@ pub(super) fn import(api: &Api, admission: &Admission, _: &Administrator, body: 
     }))
 }
 
-/// `POST /admin/users/compare`: how the directory would change if the rows were imported. An absent
-/// user's emails are told, since somebody here may have them under another name. Users in rows that say nothing about status count as active, except users whom an export shows without a
-/// status. If the status was left out of the request, no row is a claim about it.
+/// `POST /admin/users/compare`: how the directory would change if the rows were imported. Users in
+/// rows that say nothing about status count as active, except users whom an export shows without a
+/// status. If the status was left out of the request, no row is a claim about it. The emails that a
+/// user would get are told, since somebody else here may have them.
 pub(super) fn compare(api: &Api, admission: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
     let mut request = Request::read(body)?;
     let rows = std::mem::take(&mut request.rows);
@@ -72,48 +73,59 @@ pub(super) fn compare(api: &Api, admission: &Admission, _: &Administrator, body:
             let (record, mut found) = match done {
                 Imported::Created(record) => {
                     let user = record.user();
-                    row.insert("outcome".to_owned(), json!("absent"));
+                    RowOutcome::Absent.put(row);
                     row.insert("userName".to_owned(), json!(user.user_name()));
-                    let emails = user.emails().collect::<Vec<_>>();
-                    row.insert("emails".to_owned(), json!(emails));
+                    put_emails(row, user, &[]);
                     return;
                 }
                 Imported::Unchanged(record) => (record, Vec::new()),
                 Imported::Changed(both) => {
-                    let found = differences(both.0.user(), both.1.user());
+                    let (before, after) = (both.0.user(), both.1.user());
+                    put_emails(row, after, &known_as(before).collect::<Vec<_>>());
+                    let found = differences(before, after);
                     (both.0, found)
                 }
-                Imported::Twice(name) => return refused(row, &columns::same_user(&name)),
+                Imported::Twice(name) => return put_refusal(row, &same_user(&name)),
                 Imported::Refused(both) => {
-                    return refused_user(row, &both.0, &reason(both.1));
+                    return put_refused_user(row, &both.0, &reason(both.1));
                 }
             };
             let here = record.user().active();
             if counts_as_active && here != Some(true) {
                 found.push(json!({"attribute": "active", "here": here, "there": true}));
             }
-            let outcome = if found.is_empty() { "same" } else { "differs" };
-            told(row, outcome, &record);
+            let outcome = if found.is_empty() {
+                RowOutcome::Same
+            } else {
+                RowOutcome::Differs
+            };
+            put_user(row, outcome, &record);
             row.insert("differences".to_owned(), Value::Array(found));
         },
     ))
 }
 
-fn told(row: &mut Map<String, Value>, outcome: &str, record: &Record) {
-    row.insert("outcome".to_owned(), json!(outcome));
+fn put_user(row: &mut Map<String, Value>, outcome: RowOutcome, record: &Record) {
+    outcome.put(row);
     row.insert("id".to_owned(), json!(record.id().to_string()));
     row.insert("userName".to_owned(), json!(record.user().user_name()));
 }
 
-fn refused(row: &mut Map<String, Value>, why: &str) {
-    row.insert("outcome".to_owned(), json!("refused"));
-    row.insert("reason".to_owned(), json!(why));
+/// The emails that the user has beside what is `known`.
+fn put_emails(row: &mut Map<String, Value>, user: &User, known: &[String]) {
+    let new = user.emails().filter(|email| !known.contains(&fold(email)));
+    row.insert("emails".to_owned(), new.collect());
+}
+
+/// By what people may know the user: userName and emails, folded.
+fn known_as(user: &User) -> impl Iterator<Item = String> {
+    user.emails().chain([user.user_name()]).map(fold)
 }
 
 /// Also names the user, so that a later row about the same user is recognized.
-fn refused_user(row: &mut Map<String, Value>, record: &Record, why: &str) {
-    refused(row, why);
-    told(row, "refused", record);
+fn put_refused_user(row: &mut Map<String, Value>, record: &Record, why: &str) {
+    put_refusal(row, why);
+    put_user(row, RowOutcome::Refused, record);
 }
 
 /// A parsed request: the rows that can be read, and why the others cannot.
@@ -190,7 +202,7 @@ impl Request {
             };
             match outcome {
                 Some(Ok(outcome)) => tell(outcome, &mut row),
-                Some(Err(why)) => refused(&mut row, &why),
+                Some(Err(why)) => put_refusal(&mut row, &why),
                 None => {}
             }
             rows.push(Value::Object(row));
@@ -229,40 +241,8 @@ fn reason(api: &Api, admission: &Admission, error: Error) -> String {
 fn differences(here: &User, there: &User) -> Vec<Value> {
     let mut found = Vec::new();
     let (here, there) = (here.attributes(), there.attributes());
-    members("", here, there, &mut found);
+    differences_of_members("", here, there, &mut |path, here, there| {
+        found.push(json!({"attribute": path, "here": here, "there": there}));
+    });
     found
-}
-
-fn members(
-    prefix: &str,
-    here: &Map<String, Value>,
-    there: &Map<String, Value>,
-    found: &mut Vec<Value>,
-) {
-    let nothing = Map::new();
-    let new = there.keys().filter(|name| !here.contains_key(*name));
-    for name in here.keys().chain(new) {
-        let (one, other) = (here.get(name), there.get(name));
-        if one == other {
-            continue;
-        }
-        let object = |value: Option<&Value>| value.is_some_and(Value::is_object);
-        if object(one) || object(other) {
-            let parts = |value| -> Map<String, Value> {
-                let value: Option<&Value> = value;
-                value.and_then(Value::as_object).unwrap_or(&nothing).clone()
-            };
-            let mark = schema::path_mark(name);
-            members(
-                &format!("{prefix}{name}{mark}"),
-                &parts(one),
-                &parts(other),
-                found,
-            );
-            continue;
-        }
-        found.push(json!({
-            "attribute": format!("{prefix}{name}"), "here": one, "there": other,
-        }));
-    }
 }

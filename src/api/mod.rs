@@ -11,18 +11,21 @@
 //! Nothing of a body is read before [`Api::admit`] has accepted the head, so a client without a
 //! token cannot make the server hold bytes. A bug in a handler becomes one 500, not a dead worker.
 
-mod administration;
 mod admission;
 mod audit;
+mod backup;
 mod bulk;
 mod cursor;
 mod damage;
 mod discovery;
+mod disk;
 mod explanation;
 mod health;
 mod history;
 mod ignored_names;
 mod import;
+mod installation;
+mod metrics;
 mod page;
 mod page_ends;
 mod problem;
@@ -34,8 +37,10 @@ mod request;
 mod request_id;
 mod routes;
 mod stored_settings;
+mod tokens;
 mod tuning;
 mod users;
+mod verification;
 mod warnings;
 
 use std::net::{IpAddr, SocketAddr};
@@ -45,20 +50,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant as Monotonic;
 
-pub use administration::described_backup;
+pub use backup::described_backup;
 pub use reply::Refusal;
 pub use request::Admission;
 pub use routes::{AccessKind, route_table};
 pub use tuning::Tuning;
 
-use crate::access::{Failures, LoadError, Principal, Rejection, Token, Tokens};
+use crate::access::{Failures, LoadError, Principal, Token, Tokens};
 use crate::certificate;
 use crate::clock::{Instant, SharedClock};
 use crate::directory::{self, Directory};
 use crate::http1::{Answer, Fault};
 use crate::limits;
 use crate::locks::ignore_poison;
-use crate::metrics::{self, Counted, Metrics};
+use crate::metrics::{Counted, Metrics, THROTTLED_TOKEN};
 use crate::scim::{Tolerance, Tolerated};
 use crate::secret;
 use crate::store::{OpenError, ReadError, Store, WriteError};
@@ -68,7 +73,7 @@ use damage::Damages;
 use ignored_names::IgnoredNames;
 use page_ends::PageEnds;
 use problem::Problem;
-use refusal_cause::word_of;
+use refusal_cause::{rejections, word_of};
 use refusals::{Refusals, Refused};
 use reply::Outcome;
 use routes::Access;
@@ -210,11 +215,7 @@ impl Api {
             page_ends: PageEnds::default(),
             metrics: Metrics::new(
                 Tolerance::ALL.into_iter().map(Tolerance::name),
-                Rejection::ALL
-                    .map(Some)
-                    .into_iter()
-                    .chain([None])
-                    .map(word_of),
+                rejections().map(word_of),
                 store.commits(),
             ),
             refusals: Refusals::default(),
@@ -411,7 +412,7 @@ impl Api {
     }
 
     fn throttled(&self, seconds: u32) -> Problem {
-        self.metrics.throttled(metrics::THROTTLED_TOKEN);
+        self.metrics.throttled(THROTTLED_TOKEN);
         Problem::too_many_requests(seconds)
     }
 

@@ -1,5 +1,7 @@
 //! The causes of refusals that an answer alone does not tell apart.
 
+use serde_json::Value;
+
 use crate::access::Rejection;
 
 /// The cause of a problem, where status and `scimType` do not distinguish it from problems with
@@ -35,6 +37,22 @@ pub(super) enum Cause {
 }
 
 impl Cause {
+    /// All causes but the credentials.
+    const OTHERS: [Self; 12] = [
+        Self::Scope,
+        Self::User,
+        Self::Rate,
+        Self::Failures,
+        Self::Load,
+        Self::Start,
+        Self::Size,
+        Self::Strictness,
+        Self::NoUserName,
+        Self::Doubt,
+        Self::Groups,
+        Self::Me,
+    ];
+
     /// The cause's name in a row of the audit trail.
     pub(super) fn as_str(self) -> &'static str {
         match self {
@@ -53,6 +71,19 @@ impl Cause {
             Self::Me => "me",
         }
     }
+
+    /// The cause in a row of the audit trail, if it has one that is known.
+    pub(super) fn of(row: &Value) -> Option<Self> {
+        let word = row["cause"].as_str()?;
+        let credentials = rejections().map(Self::Credentials);
+        let mut all = credentials.chain(Self::OTHERS);
+        all.find(|cause| cause.as_str() == word)
+    }
+}
+
+/// All rejections, then that of a request without credentials.
+pub(super) fn rejections() -> impl Iterator<Item = Option<Rejection>> {
+    Rejection::ALL.into_iter().map(Some).chain([None])
 }
 
 /// The name of a rejection, or of missing credentials.

@@ -33,7 +33,7 @@ use crate::http1::{Fault, Head};
 use crate::limits;
 use crate::locks::ignore_poison;
 use crate::metrics;
-use crate::scim::shape;
+use crate::scim::{ErrorType, shape};
 
 /// The refusals that are remembered and counted.
 #[derive(Default)]
@@ -289,7 +289,7 @@ pub(super) fn put_problem(problem: &Problem, put: &mut impl FnMut(&str, Value)) 
     if let Some(cause) = problem.cause {
         put("cause", json!(cause.as_str()));
     }
-    let is_of_filter = problem.scim_type == Some("invalidFilter");
+    let is_of_filter = problem.scim_type == Some(ErrorType::InvalidFilter.as_str());
     let detail = shape::without_values(&problem.detail, is_of_filter);
     put("detail", json!(detail));
     if let Some(reason) = problem.reason {

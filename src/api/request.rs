@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::health;
+use super::metrics;
 use super::problem::Problem;
 use super::reply::Refusal;
 use super::request_id::RequestId;
@@ -48,7 +48,7 @@ impl NewRequest {
         let accepts_gzip = matches!(found.route.access, Access::Open(_))
             && page::accepts_gzip(joined(head, "accept-encoding").as_deref());
         let accepts_openmetrics = matches!(found.route.access, Access::Scim(Scope::Metrics, _))
-            && health::accepts_openmetrics(joined(head, "accept").as_deref());
+            && metrics::accepts_openmetrics(joined(head, "accept").as_deref());
         Admission {
             request_id: self.request_id.clone(),
             peer: self.peer,

@@ -8,8 +8,8 @@ use super::problem::Problem;
 use super::reply::Outcome;
 use super::request::Admission;
 use super::{
-    Api, administration, audit, bulk, discovery, explanation, health, history, import, page, query,
-    users,
+    Api, audit, backup, bulk, discovery, explanation, health, history, import, installation,
+    metrics, page, query, tokens, users, verification,
 };
 use crate::access::{Administrator, Principal, Scope};
 use crate::http1::target::{path_segments, query_pairs};
@@ -59,7 +59,7 @@ static ROUTES: &[Route] = routes! {
     Get    "/scim/v2/ResourceTypes/{}"       Scim(Read, discovery::resource_type);
     Get    "/scim/v2/Schemas"                Scim(Read, discovery::schemas);
     Get    "/scim/v2/Schemas/{}"             Scim(Read, discovery::schema);
-    Get    "/metrics"                        Scim(Metrics, health::metrics);
+    Get    "/metrics"                        Scim(Metrics, metrics::exposition);
     Get    "/readyz"                         Scim(Metrics, health::readyz);
     Get    "/scim/v2"                        Scim(Read, query::by_parameters);
     Post   "/scim/v2/.search"                Scim(Read, query::by_message);
@@ -83,26 +83,26 @@ static ROUTES: &[Route] = routes! {
     Put    "/scim/v2/Me"                     Scim(Read, discovery::no_me);
     Patch  "/scim/v2/Me"                     Scim(Read, discovery::no_me);
     Delete "/scim/v2/Me"                     Scim(Read, discovery::no_me);
-    Get    "/admin/installation"             Administration(administration::installation);
-    Post   "/admin/backup"                   Administration(administration::back_up);
+    Get    "/admin/installation"             Administration(installation::installation);
+    Post   "/admin/backup"                   Administration(backup::back_up);
     Get    "/admin/users/{}/past"            Administration(history::past);
     Post   "/admin/undo"                     Administration(history::undo);
     Post   "/admin/users/import"             Administration(import::import);
     Post   "/admin/users/compare"            Administration(import::compare);
-    Get    "/admin/tokens"                   Administration(administration::list_tokens);
-    Post   "/admin/tokens"                   Administration(administration::issue_token);
-    Get    "/admin/tokens/{}"                Administration(administration::show_token);
-    Patch  "/admin/tokens/{}"                Administration(administration::change_token);
-    Post   "/admin/tokens/{}/rotate"         Administration(administration::rotate_token);
+    Get    "/admin/tokens"                   Administration(tokens::list);
+    Post   "/admin/tokens"                   Administration(tokens::issue);
+    Get    "/admin/tokens/{}"                Administration(tokens::show);
+    Patch  "/admin/tokens/{}"                Administration(tokens::change);
+    Post   "/admin/tokens/{}/rotate"         Administration(tokens::rotate);
     // The command line may talk to a server of an earlier release, so the path keeps its old word.
-    Post   "/admin/passing-tokens"           Administration(administration::issue_temporary_token);
-    Delete "/admin/passing-tokens/{}"        Administration(administration::forget_temporary_token);
+    Post   "/admin/passing-tokens"           Administration(tokens::issue_temporary);
+    Delete "/admin/passing-tokens/{}"        Administration(tokens::forget_temporary);
     Get    "/admin/status"                   Administration(health::status);
     Get    "/admin/audit"                    Administration(audit::list);
     Post   "/admin/audit/verification"       Administration(audit::verify);
     Get    "/admin/explanations/{}"          Administration(explanation::explanation);
-    Post   "/admin/verification"             Administration(administration::verify);
-    Delete "/admin/tokens/{}"                Administration(administration::revoke_token);
+    Post   "/admin/verification"             Administration(verification::verify);
+    Delete "/admin/tokens/{}"                Administration(tokens::revoke);
 };
 
 /// The segments of each route's path, split once.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Api, health};
 use crate::access::{Mode, Scope, Token};
-use crate::certificate::{Cell, NEW_AUTHORITY};
+use crate::certificate::{Cell, NEW_AUTHORITY, Summary};
 use crate::clock::Instant;
 use crate::directory::AlarmState;
 use crate::fix::Fix;
@@ -124,6 +124,7 @@ pub(super) fn all(api: &Api, alarm: &AlarmState, now: Instant) -> Vec<Warning> {
     let mut warnings: Vec<Warning> = tokens.iter().filter_map(warning).collect();
     warnings.extend(tokens_ended(&api.tokens.ended(now), &tokens));
     warnings.extend(certificate_near_its_end(api, now));
+    warnings.extend(authority_near_its_end(api, now));
     warnings.extend(certificate_stays(api));
     warnings.extend(another_base_url(api));
     if let Some(since) = alarm.raised {
@@ -313,26 +314,48 @@ fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
             steps: vec![(authority.fingerprint, step(days, AUTHORITY_WARNING_DAYS)?)],
         });
     }
-    let ends = summary.authority_ends.unwrap_or(summary.not_after);
-    let days = now.days_until(ends);
+    let ends = summary.not_after;
+    Some(Warning {
+        kind: "certificate",
+        what: format!("the certificate ends at {ends}, {}", now.words_until(ends)),
+        fix: cell.fix(now),
+        steps: vec![(
+            summary.fingerprint.clone(),
+            step_of_chain(&summary, ends, now)?,
+        )],
+    })
+}
+
+/// Warns of the end of an authority in a customer's chain, where that is before the leaf's.
+fn authority_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
+    let cell = api.certificate.as_ref()?;
+    let summary = cell.summary();
+    let ends = summary.authority_ends()?;
+    let when = if ends <= now {
+        format!("ended at {ends}: clients that need it refuse the chain")
+    } else {
+        format!("ends at {ends}, {}", now.words_until(ends))
+    };
+    let key = format!("{} authority", summary.fingerprint);
+    Some(Warning {
+        kind: "certificate",
+        what: format!("an authority in the certificate's chain {when}"),
+        fix: cell.fix(now),
+        steps: vec![(key, step_of_chain(&summary, ends, now)?)],
+    })
+}
+
+/// The step of a chain that is good until `ends`. It is usually renewed with a third of its life
+/// left: until then nothing is late.
+fn step_of_chain(summary: &Summary, ends: Instant, now: Instant) -> Option<i64> {
     // The certificate is still good in its last second.
     let life = summary
         .not_before
         .days_until(summary.not_after.plus_seconds(1));
-    let what = match summary.authority_ends {
-        Some(_) => "an authority in the certificate's chain",
-        None => "the certificate",
-    };
-    // It is usually renewed with a third of its life left: until then nothing is late.
     let steps = CERTIFICATE_WARNING_DAYS
         .into_iter()
         .filter(|step| 3 * step < life);
-    Some(Warning {
-        kind: "certificate",
-        what: format!("{what} ends at {ends}, {}", now.words_until(ends)),
-        fix: cell.fix(now),
-        steps: vec![(summary.fingerprint, step(days, steps)?)],
-    })
+    step(now.days_until(ends), steps)
 }
 
 /// Warns that the certificate's files were refused when last read, or are gone. The log has that

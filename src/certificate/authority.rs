@@ -1,6 +1,7 @@
 //! The private authority. It is made at the first start and valid for ten years, so that clients
 //! that trust it once need not care about leaf certificates again.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rcgen::{
@@ -48,6 +49,16 @@ impl PrivateFiles {
     /// seen its certificate.
     pub(super) fn are_there(&self) -> bool {
         is_taken(&self.authority) || is_taken(&self.leaf) && is_taken(&self.authority_key)
+    }
+
+    /// Fails if no leaf can be written because there is a directory in its place, or in its key's.
+    /// A link to one is simply replaced.
+    pub(super) fn require_room_for_leaf(&self) -> Result<(), Error> {
+        let is_directory = |path: &&PathBuf| path.symlink_metadata().is_ok_and(|it| it.is_dir());
+        match [&self.leaf, &self.leaf_key].into_iter().find(is_directory) {
+            Some(path) => Err(Error::Io(path.clone(), io::ErrorKind::IsADirectory.into())),
+            None => Ok(()),
+        }
     }
 }
 

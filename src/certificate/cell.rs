@@ -12,6 +12,7 @@ use rustls::sign::CertifiedKey;
 use super::authority::{self, Authority, AuthoritySummary, PrivateFiles};
 use super::chain::{self, Chain, Link};
 use super::source::{Source, SourceState, Stamp};
+use super::ways::{Objection, Ways, Window};
 use super::{Error, Names, request};
 use crate::clock::Instant;
 use crate::fix::Fix;
@@ -47,22 +48,37 @@ pub struct Summary {
     pub not_before: Instant,
     /// When the leaf ends.
     pub not_after: Instant,
-    /// When the first authority above it ends that ends before it. Clients may have another of its
-    /// name, so that nothing is refused for that.
-    pub authority_ends: Option<Instant>,
     /// SHA-256 of the leaf, `AA:BB:…`.
     pub fingerprint: String,
     /// The private authority, if it issued the leaf.
     pub authority: Option<AuthoritySummary>,
     /// The chain that is sent, the leaf first.
     pub chain: Vec<Link>,
-    /// Whether a public authority issued the leaf.
-    pub is_public: bool,
+    /// When a cloud accepts the chain.
+    pub public: Option<Window>,
+    objections: Vec<Objection>,
     /// What a client might object to, for the administrator.
     pub warnings: Vec<String>,
 }
 
 impl Summary {
+    /// When the last client refuses the chain for the end of an authority in it, if it does so
+    /// before the leaf ends. Clients may have another of its name.
+    pub fn authority_ends(&self) -> Option<Instant> {
+        let last = self.windows().map(Window::until).max()?;
+        (last < self.not_after).then_some(last)
+    }
+
+    /// Whether a client accepts the chain now, as far as its certificates tell.
+    fn is_accepted(&self, now: Instant) -> bool {
+        self.windows().any(|window| window.holds(now))
+    }
+
+    fn windows(&self) -> impl Iterator<Item = Window> {
+        let links = self.chain.iter().filter_map(|link| link.accepted);
+        links.chain(self.public)
+    }
+
     /// Why every client refuses the leaf now; `None` if it is within its dates.
     pub fn out_of_date(&self, now: Instant) -> Option<String> {
         chain::check_dates(self.not_before, self.not_after, now).err()
@@ -74,14 +90,6 @@ impl Summary {
         let authority = self.authority.as_ref();
         authority.is_some_and(|own| now < own.not_before)
     }
-}
-
-/// What to do with a customer's chain that clients refuse: outside of its dates, or without the
-/// leaf's issuer.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Doubtful {
-    Served,
-    Refused,
 }
 
 /// The certificate being served.
@@ -106,7 +114,7 @@ impl Cell {
     pub fn open(source: Source, now: Instant) -> Result<Arc<Self>, Error> {
         // Before reading, as in a reload: a change while the files are read is seen the next time.
         let stamps = source.stamps();
-        let current = load(&source.found(), Doubtful::Served, now)?;
+        let current = load(&source.found(), now)?;
         Ok(Arc::new(Self {
             seen: Mutex::new(stamps),
             source,
@@ -146,8 +154,7 @@ impl Cell {
         stamps: Vec<Option<Stamp>>,
         now: Instant,
     ) -> Result<Summary, Error> {
-        let found = self.found_again();
-        let loaded = found.and_then(|found| load(&found, Doubtful::Refused, now));
+        let loaded = self.load_better(now);
         if !matches!(&loaded, Err(error) if error.is_transient()) {
             *seen = stamps;
         }
@@ -156,6 +163,24 @@ impl Cell {
             current.last_load_error = Some(error.to_string());
         })?;
         Ok(self.serve(loaded))
+    }
+
+    /// What there is to serve now, unless every client refuses it, or refuses it for what nobody
+    /// holds against the one that is served.
+    fn load_better(&self, now: Instant) -> Result<Current, Error> {
+        let found = self.found_again()?;
+        let loaded = load(&found, now)?;
+        let Some(path) = found.chain() else {
+            return Ok(loaded);
+        };
+        let (old, new) = (self.summary(), &loaded.summary);
+        let bad = |what: String| Error::Bad(path.to_owned(), what);
+        new.out_of_date(now).map_or(Ok(()), |why| Err(bad(why)))?;
+        let is_news = |one: &&Objection| !old.objections.iter().any(|other| other.is_like(one));
+        match new.objections.iter().find(is_news) {
+            Some(objection) if old.is_accepted(now) => Err(bad(objection.to_string())),
+            _ => Ok(loaded),
+        }
     }
 
     /// What there is to serve now.
@@ -220,7 +245,7 @@ impl Cell {
             );
             return Err(Error::Bad(authority.path.clone(), what));
         }
-        let loaded = load(&found, Doubtful::Refused, now)?;
+        let loaded = load(&found, now)?;
         Ok(Some(self.serve(loaded)))
     }
 
@@ -290,21 +315,26 @@ impl fmt::Debug for Cell {
     }
 }
 
-fn load(found: &SourceState<'_>, doubtful: Doubtful, now: Instant) -> Result<Current, Error> {
+fn load(found: &SourceState<'_>, now: Instant) -> Result<Current, Error> {
     match found {
-        SourceState::Given { chain, key, host } => from_files([chain, key], host, doubtful, now),
-        SourceState::Installed { path, host } => from_files([path, path], host, doubtful, now),
+        SourceState::Given { chain, key, host } => from_files([chain, key], host, now),
+        SourceState::Installed { path, host } => from_files([path, path], host, now),
         SourceState::Private { directory, names } | SourceState::Nothing { directory, names } => {
             private(directory, names, now)
         }
     }
 }
 
-/// Whether the existing files could be served, and clients would accept the certificate's dates. If
-/// the next start would make a certificate, nothing is wrong; none is made here.
-pub fn examine(source: &Source, now: Instant) -> Result<(), Error> {
-    match source.found() {
-        SourceState::Nothing { .. } => Ok(()),
+/// Whether the existing files could be served, and clients would accept the certificate. What only
+/// some might object to is returned. If the next start would make a certificate, nothing is wrong;
+/// none is made here.
+pub fn examine(source: &Source, now: Instant) -> Result<Vec<String>, Error> {
+    let found = source.found();
+    match &found {
+        SourceState::Nothing { directory, .. } => {
+            PrivateFiles::of(directory).require_room_for_leaf()?;
+            Ok(Vec::new())
+        }
         SourceState::Private { directory, names } => {
             let host_name = names.as_slice().first().map_or("", String::as_str);
             // The authority is there, so none is made.
@@ -313,11 +343,18 @@ pub fn examine(source: &Source, now: Instant) -> Result<(), Error> {
             match Chain::load(&own.leaf, &own.leaf_key) {
                 Err(error @ Error::Exposed { .. }) => Err(error),
                 // A start replaces any other leaf.
-                _ => Ok(()),
+                _ => own.require_room_for_leaf().map(|()| Vec::new()),
             }
         }
-        found @ (SourceState::Given { .. } | SourceState::Installed { .. }) => {
-            load(&found, Doubtful::Refused, now).map(drop)
+        SourceState::Given { .. } | SourceState::Installed { .. } => {
+            let path = found.chain().unwrap_or(Path::new(""));
+            let summary = load(&found, now)?.summary;
+            let refused = summary.objections.iter().find(|it| it.is_of_everybody());
+            let why = summary.out_of_date(now);
+            match why.or_else(|| refused.map(ToString::to_string)) {
+                Some(why) => Err(Error::Bad(path.to_owned(), why)),
+                None => Ok(summary.warnings),
+            }
         }
     }
 }
@@ -337,9 +374,9 @@ fn private(directory: &Path, names: &Names, now: Instant) -> Result<Current, Err
     let own = PrivateFiles::of(directory);
     let (is_usable, names_before) = match Chain::load(&own.leaf, &own.leaf_key) {
         Ok(leaf) => {
-            let is_usable = !is_due(leaf.not_after, authority.not_after(), now)
+            let is_usable = !is_due(leaf.leaf.not_after, authority.not_after(), now)
                 && leaf.is_good_for(names.as_slice(), authority.certificate(), now);
-            (is_usable, leaf.names)
+            (is_usable, leaf.leaf.names)
         }
         // An exposed key is not quietly replaced: somebody may have read it.
         Err(error @ Error::Exposed { .. }) => return Err(error),
@@ -360,64 +397,46 @@ fn private(directory: &Path, names: &Names, now: Instant) -> Result<Current, Err
             gone.join(", ")
         ));
     }
-    Ok(current(leaf, summary, warnings, now))
+    Ok(current(leaf, summary, (Vec::new(), warnings)))
 }
 
-fn from_files(
-    [chain, key]: [&Path; 2],
-    host: &str,
-    doubtful: Doubtful,
-    now: Instant,
-) -> Result<Current, Error> {
+fn from_files([chain, key]: [&Path; 2], host: &str, now: Instant) -> Result<Current, Error> {
     let loaded = Chain::load(chain, key)?;
-    let mut warnings = Vec::new();
-    match (loaded.check_way_up(), doubtful) {
-        (Err(what), Doubtful::Refused) => return Err(Error::Bad(chain.to_owned(), what)),
-        (Err(what), Doubtful::Served) => warnings.push(format!("{}: {what}", chain.display())),
-        (Ok(()), _) => {}
-    }
-    if doubtful == Doubtful::Refused {
-        loaded
-            .check_validity(now)
-            .map_err(|what| Error::Bad(chain.to_owned(), what))?;
-    }
-    if let Some(ends) = loaded.authority_ends(now) {
-        warnings.push(format!(
+    // Before the first start it may not be known.
+    let host = Some(host).filter(|host| !host.is_empty());
+    let objections = Ways::of(&loaded).objections(host, now);
+    let warnings = objections.iter();
+    let warnings = warnings.map(|objection| format!("{}: {objection}", chain.display()));
+    let warnings = warnings.collect();
+    let mut current = current(loaded, None, (objections, warnings));
+    if let Some(ends) = current.summary.authority_ends().filter(|ends| now < *ends) {
+        current.summary.warnings.push(format!(
             "{}: an authority in it ends at {ends}, before the leaf: clients that need it will \
              refuse the chain then",
             chain.display()
         ));
     }
-    if !loaded.covers(host) {
-        warnings.push(format!(
-            "the certificate is not for {host}, the host of the base URL: clients will refuse it"
-        ));
-    }
-    if loaded.is_incomplete {
-        warnings.push(format!(
-            "{} holds one certificate without its issuer: clients want the full chain",
-            chain.display()
-        ));
-    }
-    Ok(current(loaded, None, warnings, now))
+    Ok(current)
 }
 
 fn current(
     chain: Chain,
     authority: Option<AuthoritySummary>,
-    warnings: Vec<String>,
-    now: Instant,
+    (objections, warnings): (Vec<Objection>, Vec<String>),
 ) -> Current {
+    let ways = Ways::of(&chain);
+    let public = ways.public_window();
+    let links = chain.links(ways.windows());
     Current {
         summary: Summary {
-            chain: chain.links(),
-            is_public: chain.is_public_within(now),
-            authority_ends: chain.authority_ends(now),
-            names: chain.names,
-            not_before: chain.not_before,
-            not_after: chain.not_after,
+            chain: links,
+            public,
+            names: chain.leaf.names,
+            not_before: chain.leaf.not_before,
+            not_after: chain.leaf.not_after,
             fingerprint: chain.fingerprint,
             authority,
+            objections,
             warnings,
         },
         key: Arc::new(chain.key),

@@ -18,6 +18,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::time::ASN1Time;
 
 use super::error_text::{words_of, words_of_pem};
+use super::ways::Window;
 use super::{Error, file_format, files};
 use crate::clock::Instant;
 use crate::secret;
@@ -25,12 +26,8 @@ use crate::secret;
 /// A chain, its key, and what the leaf says.
 pub(super) struct Chain {
     pub(super) key: CertifiedKey,
-    pub(super) names: Vec<String>,
-    pub(super) not_before: Instant,
-    pub(super) not_after: Instant,
+    pub(super) leaf: Facts,
     pub(super) fingerprint: String,
-    /// Whether the leaf names an issuer that is not in the file.
-    pub(super) is_incomplete: bool,
 }
 
 impl Chain {
@@ -56,10 +53,9 @@ impl Chain {
                 bad_key(format!("there is no private key in PEM form: {why}"))
             })?,
         };
-        let leaf = &certificates[0];
-        let facts = Facts::of(leaf).map_err(|what| Error::Bad(chain.to_owned(), what))?;
-        let is_incomplete = certificates.len() == 1 && !facts.self_issued;
-        let fingerprint = fingerprint(leaf);
+        let bad = |what: String| Error::Bad(chain.to_owned(), what);
+        let leaf = Facts::of(&certificates[0]).map_err(bad)?;
+        let fingerprint = fingerprint(&certificates[0]);
         if let Some(number) = certificate_of(&private, &certificates)
             && number > 1
         {
@@ -67,7 +63,7 @@ impl Chain {
                 "the key belongs to certificate {number}, not to the first: the order seems to be \
                  reversed; the leaf must come first"
             );
-            return Err(Error::Bad(chain.to_owned(), what));
+            return Err(bad(what));
         }
         let key = CertifiedKey::from_der(certificates, private, &aws_lc_rs::default_provider())
             .map_err(|error| match error {
@@ -76,9 +72,7 @@ impl Chain {
                         .to_owned(),
                 ),
                 // The leaf is read once more here, by the library that serves it.
-                error @ rustls::Error::InvalidCertificate(_) => {
-                    Error::Bad(chain.to_owned(), words_of(&error))
-                }
+                error @ rustls::Error::InvalidCertificate(_) => bad(words_of(&error)),
                 _ => bad_key(
                     "the key cannot be used: it must be RSA with 2048 to 8192 bits (not RSA-PSS), \
                      ECDSA on P-256, P-384 or P-521, or Ed25519"
@@ -87,89 +81,19 @@ impl Chain {
             })?;
         Ok(Self {
             key,
-            names: facts.names,
-            not_before: facts.not_before,
-            not_after: facts.not_after,
+            leaf,
             fingerprint,
-            is_incomplete,
         })
-    }
-
-    /// Whether each certificate but the last is followed by its issuer.
-    pub(super) fn check_order(&self) -> Result<(), String> {
-        if self.is_incomplete {
-            return Err(
-                "it holds one certificate without its issuer: clients want the full chain, \
-                        the leaf first"
-                    .to_owned(),
-            );
-        }
-        let facts: Vec<Facts> = self
-            .key
-            .cert
-            .iter()
-            .map(Facts::of)
-            .collect::<Result<_, _>>()?;
-        for (number, pair) in facts.windows(2).enumerate() {
-            if pair[0].issuer != pair[1].subject {
-                return Err(format!(
-                    "certificate {} is not followed by its issuer: order them from the leaf up",
-                    number + 1
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the leaf's issuer is behind it, if anything is. Clients do not have it, unless it is a
-    /// root.
-    pub(super) fn check_way_up(&self) -> Result<(), String> {
-        let links = self.links();
-        let [leaf, others @ ..] = links.as_slice() else {
-            return Ok(());
-        };
-        let others: Vec<&Link> = others.iter().filter(|it| it.der != leaf.der).collect();
-        let is_known = others.iter().any(|it| it.has_issued(leaf));
-        if others.is_empty() || is_known || leaf.has_issued(leaf) {
-            return Ok(());
-        }
-        Err(
-            "its first certificate is followed by others, but not by its issuer: clients want the \
-             full chain, the leaf first"
-                .to_owned(),
-        )
-    }
-
-    /// When the first authority ends that leads from the leaf to a root and ends before the leaf,
-    /// unless the chain is public: such a one may end with what nobody needs any more. Of those of
-    /// one name the last counts; of roots, none: many clients do not ask when these end.
-    pub(super) fn authority_ends(&self, now: Instant) -> Option<Instant> {
-        let mut known = self.links();
-        let mut below = (!known.is_empty()).then(|| known.remove(0))?;
-        let mut first = self.not_after;
-        // Ends, since each turn removes one.
-        while !below.has_issued(&below) {
-            let issuers = known.iter().enumerate();
-            let issuers = issuers.filter(|(_, it)| it.has_issued(&below));
-            let Some((at, _)) = issuers.max_by_key(|(_, it)| it.not_after) else {
-                break;
-            };
-            below = known.remove(at);
-            if !below.has_issued(&below) {
-                first = first.min(below.not_after);
-            }
-        }
-        (first < self.not_after && !self.is_public_within(now)).then_some(first)
     }
 
     /// Whether the leaf is valid now.
     pub(super) fn check_validity(&self, now: Instant) -> Result<(), String> {
-        check_dates(self.not_before, self.not_after, now)
+        check_dates(self.leaf.not_before, self.leaf.not_after, now)
     }
 
     /// Whether the leaf is for this host, a DNS name or an IP address.
     pub(super) fn covers(&self, host: &str) -> bool {
-        super::covers(&self.names, host)
+        super::covers(&self.leaf.names, host)
     }
 
     /// Whether a client that trusts only `authority` would accept the leaf for each of these names,
@@ -180,93 +104,69 @@ impl Chain {
         authority: &CertificateDer<'static>,
         now: Instant,
     ) -> bool {
-        self.verify(names, &[], only(authority), now).is_ok()
+        let trusting = roots_of(authority).and_then(verifier);
+        trusting.is_ok_and(|client| self.verify(names, &[], &client, now).is_ok())
     }
 
-    /// Whether cloud services would accept it: an authority of Mozilla's list has issued it, and
-    /// all intermediate certificates are there.
-    pub(super) fn is_public(&self, now: Instant) -> bool {
-        let between = self.key.cert.get(1..).unwrap_or_default();
-        self.verify(&self.first_name(), between, Ok(public_roots()), now)
-            .is_ok()
-    }
-
-    /// [`Self::is_public`] at the moment within its dates that is nearest to now: whether it was
-    /// public, or will be when the clock is right.
-    pub(super) fn is_public_within(&self, now: Instant) -> bool {
-        self.is_public(now.max(self.not_before).min(self.not_after))
-    }
-
-    /// Its certificates for people to read, the leaf first.
-    pub(super) fn links(&self) -> Vec<Link> {
-        let links = self.key.cert.iter().map(|certificate| {
+    /// Its certificates for people to read, the leaf first, except any that cannot be read.
+    /// `accepted` has the [`Link::accepted`] of each.
+    pub(super) fn links(&self, accepted: Vec<Option<Window>>) -> Vec<Link> {
+        let links = self.key.cert.iter().zip(accepted);
+        let links = links.map(|(certificate, accepted)| {
             let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
             Some(Link {
                 subject: parsed.subject().to_string(),
                 issuer: parsed.issuer().to_string(),
                 not_after: moment(parsed.validity().not_after),
+                accepted,
                 der: certificate.to_vec(),
             })
         });
         links.flatten().collect()
     }
 
-    /// Whether a client that trusts only the chain's last certificate, or the public authorities,
-    /// would accept the whole chain: signatures, validity, usage.
-    pub(super) fn check_signatures(&self, now: Instant) -> Result<(), String> {
-        let [_, between @ .., last] = self.key.cert.as_slice() else {
-            return Ok(());
-        };
-        self.verify(&self.first_name(), between, only(last), now)
-            // Of what is trusted, neither is asked there.
-            .and_then(|()| match Facts::of(last)? {
-                facts if !facts.is_authority && !facts.self_issued => {
-                    Err("its last certificate is not a CA's".to_owned())
-                }
-                facts => check_dates(facts.not_before, facts.not_after, now).map_err(|why| {
-                    format!(
-                        "of its last certificate: {why}; leave it out, or put the present one \
-                             in its place"
-                    )
-                }),
-            })
-            // A public one may end with an old root that nobody needs any more.
-            .or_else(|why| self.is_public(now).then_some(()).ok_or(why))
-            .map_err(|why| format!("clients would not accept the chain: {why}"))
-    }
-
-    /// A name that a client might ask for; for a wildcard, one that matches it.
-    fn first_name(&self) -> Vec<String> {
-        let names = self.names.iter().take(1);
-        names.map(|name| name.replacen('*', "a", 1)).collect()
+    /// Whether this client accepts the leaf under a name that clients might ask for.
+    pub(super) fn verify_first_name(
+        &self,
+        between: &[CertificateDer<'static>],
+        client: &WebPkiServerVerifier,
+        now: Instant,
+    ) -> Result<(), String> {
+        let names = self.leaf.names.iter().take(1);
+        // For a wildcard, one that matches it.
+        let names: Vec<String> = names.map(|name| name.replacen('*', "a", 1)).collect();
+        self.verify(&names, between, client, now)
     }
 
     fn verify(
         &self,
         names: &[String],
         between: &[CertificateDer<'static>],
-        roots: Result<RootCertStore, String>,
+        client: &WebPkiServerVerifier,
         now: Instant,
     ) -> Result<(), String> {
         let leaf = self.key.cert.first().ok_or("there is no certificate")?;
-        let roots = roots?;
         if names.is_empty() {
             return Err("it names no host".to_owned());
         }
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
-            .build()
-            .map_err(|error| error.to_string())?;
         let seconds = u64::try_from(now.seconds()).unwrap_or(0);
         let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
         for name in names {
             let name = ServerName::try_from(name.as_str()).map_err(|error| error.to_string())?;
-            verifier
+            client
                 .verify_server_cert(leaf, between, &name, &[], now)
                 .map_err(|error| words_of(&error))?;
         }
         Ok(())
     }
+}
+
+/// A client that trusts these roots.
+pub(super) fn verifier(roots: RootCertStore) -> Result<Arc<WebPkiServerVerifier>, String> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+        .build()
+        .map_err(|error| error.to_string())
 }
 
 /// The first of these certificates that the key fits, counted from 1.
@@ -311,7 +211,7 @@ pub fn issuer_of(der: &[u8]) -> Option<String> {
 }
 
 /// The roots of a client that trusts this certificate alone.
-fn only(root: &CertificateDer<'static>) -> Result<RootCertStore, String> {
+pub(super) fn roots_of(root: &CertificateDer<'static>) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     roots.add(root.clone()).map_err(|error| error.to_string())?;
     Ok(roots)
@@ -330,16 +230,10 @@ pub struct Link {
     pub issuer: String,
     /// When it ends.
     pub not_after: Instant,
+    /// When a client accepts the chain that trusts this one's issuer, or this root itself.
+    pub accepted: Option<Window>,
     /// The whole certificate.
     pub der: Vec<u8>,
-}
-
-impl Link {
-    /// Whether this is the issuer, by its name. Upper and lower case and the kind of text count as
-    /// the same (RFC 5280 section 7.1).
-    fn has_issued(&self, other: &Self) -> bool {
-        self.subject.to_lowercase() == other.issuer.to_lowercase()
-    }
 }
 
 /// The first certificate of a PEM file.
@@ -388,6 +282,8 @@ pub(super) struct Facts {
     pub(super) subject: Vec<u8>,
     pub(super) issuer: Vec<u8>,
     pub(super) is_authority: bool,
+    /// The most authorities that may be below this one.
+    pub(super) path_length: Option<u32>,
     /// The `SubjectPublicKeyInfo` in DER.
     pub(super) public_key: Vec<u8>,
 }
@@ -413,6 +309,10 @@ impl Facts {
             subject: parsed.subject().as_raw().to_vec(),
             issuer: parsed.issuer().as_raw().to_vec(),
             is_authority: parsed.is_ca(),
+            path_length: match parsed.basic_constraints() {
+                Ok(Some(constraints)) => constraints.value.path_len_constraint,
+                _ => None,
+            },
             public_key: parsed.public_key().raw.to_vec(),
         })
     }

@@ -10,6 +10,7 @@ pub mod file_format;
 mod files;
 mod request;
 mod source;
+mod ways;
 
 use std::io;
 use std::net::IpAddr;

@@ -14,9 +14,13 @@
 use std::path::{Path, PathBuf};
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::authority::{COMMON_NAME_CHARS_MAX, own_key, san};
-use super::chain::{Chain, certificates};
+use super::chain::{Chain, certificates, without_mark};
+use super::error_text::words_of_pem;
+use super::ways::{Objection, Ways};
 use super::{Error, Names, files};
 use crate::clock::Instant;
 use crate::files::is_taken;
@@ -102,36 +106,28 @@ pub fn install(
     let chain_pem = files::read(chain)?;
     certificates(chain, &chain_pem)?;
     let (loaded, key, key_pem) = with_fitting_key((chain, &chain_pem), candidates)?;
-    loaded.check_order().map_err(bad)?;
+    let ways = Ways::of(&loaded);
+    ways.check_order().map_err(bad)?;
     loaded.check_validity(now).map_err(bad)?;
-    loaded.check_signatures(now).map_err(bad)?;
-    if let Some(host) = host
-        && !loaded.covers(host)
-    {
-        return Err(Error::Elsewhere {
-            chain: chain.to_owned(),
-            names: loaded.names,
-            host: host.to_owned(),
+    if let Some(objection) = ways.objections(host, now).into_iter().next() {
+        return Err(match objection {
+            Objection::Elsewhere(host) => Error::Elsewhere {
+                chain: chain.to_owned(),
+                names: loaded.leaf.names.clone(),
+                host,
+            },
+            objection => bad(objection.to_string()),
         });
     }
-    // Text around the blocks may be in any encoding.
-    let (key_pem, chain_pem) = (
-        String::from_utf8_lossy(&key_pem),
-        String::from_utf8_lossy(&chain_pem),
-    );
-    let key_pem = key_block(&key_pem)
-        .ok_or_else(|| Error::Bad(key.clone(), "there is no private key".to_owned()))?;
-    files::write(
-        &to,
-        &format!("{key_pem}\n{}", certificate_blocks(&chain_pem)),
-    )?;
+    let text = key_text(&key, &key_pem)? + &certificates_text(&loaded.key.cert);
+    files::write(&to, &text)?;
     if key == pending {
         // If it is left, the next request uses it; nothing depends on its removal.
         let _ = std::fs::remove_file(&pending);
     }
     Ok(Installed {
-        names: loaded.names,
-        not_after: loaded.not_after,
+        names: loaded.leaf.names,
+        not_after: loaded.leaf.not_after,
         fingerprint: loaded.fingerprint,
     })
 }
@@ -160,38 +156,33 @@ fn with_fitting_key(
     fitting
 }
 
-/// The private key block of a PEM text, with its first and last line.
-fn key_block(pem: &str) -> Option<&str> {
-    blocks(pem).find(|block| {
-        block
-            .lines()
-            .next()
-            .is_some_and(|line| line.contains("PRIVATE KEY"))
-    })
+/// The private key in a file of this content, as PEM and without what else is there.
+fn key_text(path: &Path, content: &[u8]) -> Result<String, Error> {
+    let key = PrivateKeyDer::from_pem_slice(without_mark(content));
+    let key = key.map_err(|error| Error::Bad(path.to_owned(), words_of_pem(&error)))?;
+    let label = match &key {
+        PrivateKeyDer::Pkcs1(_) => "RSA PRIVATE KEY",
+        PrivateKeyDer::Sec1(_) => "EC PRIVATE KEY",
+        _ => "PRIVATE KEY",
+    };
+    Ok(block(label, key.secret_der()))
 }
 
-/// The certificate blocks of a PEM text and nothing else, not even a key.
-fn certificate_blocks(pem: &str) -> String {
-    let is_certificate = |block: &&str| block.starts_with("-----BEGIN CERTIFICATE-----");
-    blocks(pem)
-        .filter(is_certificate)
-        .flat_map(|block| [block, "\n"])
-        .collect()
+/// The certificates as PEM, each once.
+fn certificates_text(certificates: &[CertificateDer<'_>]) -> String {
+    let mut text = String::new();
+    for (at, certificate) in certificates.iter().enumerate() {
+        if !certificates[..at].contains(certificate) {
+            text += &block("CERTIFICATE", certificate);
+        }
+    }
+    text
 }
 
-/// The blocks of a PEM text (RFC 7468), each without its last line break.
-fn blocks(pem: &str) -> impl Iterator<Item = &str> {
-    let mut rest = pem;
-    std::iter::from_fn(move || {
-        let start = rest.find("-----BEGIN ")?;
-        let last_line = start + rest[start..].find("-----END ")?;
-        let end = rest[last_line..]
-            .find(['\r', '\n'])
-            .map_or(rest.len(), |at| last_line + at);
-        let block = &rest[start..end];
-        rest = &rest[end..];
-        Some(block)
-    })
+/// A block of PEM (RFC 7468).
+fn block(label: &str, der: &[u8]) -> String {
+    let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
+    pem::encode_config(&pem::Pem::new(label, der), config)
 }
 
 #[cfg(test)]
@@ -262,14 +253,16 @@ mod tests {
     }
 
     #[test]
-    fn keys_and_certificates_are_told_apart() {
-        let key = "-----BEGIN EC PRIVATE KEY-----\nAA\n-----END EC PRIVATE KEY-----";
-        let one = "-----BEGIN CERTIFICATE-----\nBB\n-----END CERTIFICATE-----";
-        let other = "-----BEGIN EC PARAMETERS-----\nCC\n-----END EC PARAMETERS-----";
-        let text = format!("said\n{other}\r\n{one}\n{key}\nmore\n{one}");
-        assert_eq!(key_block(&text), Some(key));
-        assert_eq!(certificate_blocks(&text), format!("{one}\n{one}\n"));
-        assert_eq!(key_block(one), None);
-        assert_eq!(key_block("-----BEGIN PRIVATE KEY-----"), None);
+    fn of_a_key_and_its_chain_nothing_else_is_kept() {
+        let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("made");
+        let (key, certificate) = (pair.signing_key.serialize_pem(), pair.cert.pem());
+        let said = "about the -----BEGIN X----- line\n";
+        let content = format!("\u{feff}{said}{certificate}{said}{key}{said}");
+        let text = key_text(Path::new("key.pem"), content.as_bytes()).expect("a key");
+        let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(lines(&text), lines(&key));
+        let der = pair.cert.der().clone();
+        let text = certificates_text(&[der.clone(), der]);
+        assert_eq!(lines(&text), lines(&certificate));
     }
 }

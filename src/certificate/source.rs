@@ -52,6 +52,17 @@ pub(super) enum SourceState<'a> {
     },
 }
 
+impl SourceState<'_> {
+    /// The customer's chain.
+    pub(super) fn chain(&self) -> Option<&Path> {
+        match self {
+            Self::Given { chain, .. } => Some(chain),
+            Self::Installed { path, .. } => Some(path),
+            Self::Private { .. } | Self::Nothing { .. } => None,
+        }
+    }
+}
+
 /// What tells a change of a file.
 #[derive(PartialEq)]
 pub(super) struct Stamp {

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, ArgGroup, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use ipnet::IpNet;
 use serde_json::Value;
 
 use super::output::Format;
 use super::user::User;
+use crate::access;
 use crate::config::BaseUrl;
 use crate::idp::Provider;
 use crate::limits;
@@ -381,10 +381,8 @@ pub(super) fn given(text: &str) -> Result<String, String> {
 
 fn network(text: &str) -> Result<String, String> {
     let text = text.trim();
-    let is_one = text.parse::<IpNet>().is_ok() || text.parse::<IpAddr>().is_ok();
-    is_one
-        .then(|| text.to_owned())
-        .ok_or_else(|| "write a network or an address, such as 203.0.113.0/24".to_owned())
+    access::network(text).map_err(|why| format!("it {why}"))?;
+    Ok(text.to_owned())
 }
 
 fn rate(text: &str) -> Result<u32, String> {

@@ -13,10 +13,10 @@ use super::output::{self, Column, Format, Listing, column, elements, second, tex
 use super::previous_holders::PreviousHolders;
 use super::time_argument::moment;
 use super::{
-    Failure, SEARCH, ask, ask_or_hint, from_local, login_name, require_token, status, with_client,
+    Failure, SEARCH, ask, ask_or_hint, from_local, login_name, named, require_token, status,
+    with_client,
 };
 use crate::clock::{Clock, SystemClock};
-use crate::http1::target::encode;
 use crate::limits;
 use crate::local::Client;
 
@@ -90,7 +90,7 @@ fn list(
     format: Format,
     program: &str,
 ) -> Result<(), Failure> {
-    let parameters = parameters(query);
+    let parameters = parameters(query)?;
     let mut listing = Listing::new(format, COLUMNS);
     let (mut first, mut shown) = (Some(first), 0);
     let mut previous_holders = PreviousHolders::default();
@@ -126,7 +126,7 @@ fn list_newest(
     format: Format,
     program: &str,
 ) -> Result<(), Failure> {
-    let parameters = parameters(query);
+    let parameters = parameters(query)?;
     let (mut before, mut left) = (Some(u64::MAX), most);
     let mut first = u64::MAX;
     while let Some(end) = before
@@ -145,10 +145,10 @@ fn list_newest(
 }
 
 /// The query as parameters to append to a request target.
-fn parameters(query: &[(&str, Option<String>)]) -> String {
+fn parameters(query: &[(&str, Option<String>)]) -> Result<String, Failure> {
     let given = query.iter().filter_map(|(name, value)| {
-        let value = encode(value.as_ref()?);
-        Some(format!("&{name}={value}"))
+        let value = named(value.as_ref()?);
+        Some(value.map(|value| format!("&{name}={value}")))
     });
     given.collect()
 }

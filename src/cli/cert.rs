@@ -13,11 +13,16 @@ use super::output::{self, Format, elements, text_of};
 use super::{Failure, as_root, ask, base_url, quoted, status, with_client};
 use crate::certificate::{self, Names};
 use crate::clock::{Clock, Instant, SystemClock};
-use crate::config::{self, BaseUrl};
+use crate::config::{BaseUrl, Configuration};
 use crate::fix::filled;
 use crate::{files, limits};
 
-pub(super) fn run(config: &config::Serve, command: Cert, program: &str) -> Result<(), Failure> {
+pub(super) fn run(
+    configuration: &Configuration,
+    command: Cert,
+    program: &str,
+) -> Result<(), Failure> {
+    let config = &configuration.serve;
     let data_dir = &config.data_dir;
     match command {
         Cert::Show {
@@ -64,7 +69,7 @@ pub(super) fn run(config: &config::Serve, command: Cert, program: &str) -> Resul
             ));
             output::line(request.trim_end())
         }
-        Cert::Install { chain, key } => install(config, &chain, key.as_deref()),
+        Cert::Install { chain, key } => install(configuration, &chain, key.as_deref()),
     }
 }
 
@@ -102,7 +107,8 @@ fn installation(data_dir: &Path) -> Result<Value, Failure> {
     })
 }
 
-fn install(config: &config::Serve, chain: &Path, key: Option<&Path>) -> Result<(), Failure> {
+fn install(configuration: &Configuration, chain: &Path, key: Option<&Path>) -> Result<(), Failure> {
+    let config = &configuration.serve;
     let data_dir = &config.data_dir;
     let directory = certificate::directory(data_dir);
     let base_url = base_url(&installation(data_dir)?, config);
@@ -131,7 +137,12 @@ fn install(config: &config::Serve, chain: &Path, key: Option<&Path>) -> Result<(
     for _ in 0..looks {
         let served = installation(data_dir)?["certificate"].clone();
         if served.is_null() {
-            if config.tls_files.is_some() {
+            if configuration.is_data_dir_alone {
+                output::say(
+                    "no server is running, and none starts until the configuration is corrected; it \
+                     will then serve this, unless tls_cert is set",
+                );
+            } else if config.tls_files.is_some() {
                 output::say("tls_cert is set: the next start will serve that file, not this");
                 output::hint("unset tls_cert and tls_key to have this one served");
             } else {

@@ -65,7 +65,9 @@ fn row(configuration: &Configuration, key: crate::config::Key) -> Value {
 
 /// Checks what loading does not: whether the certificate can be served.
 fn check(configuration: &Configuration, program: &str) -> Result<(), Failure> {
-    tls::examine(&configuration.serve)?;
+    for warning in tls::examine(&configuration.serve)? {
+        output::say(&format!("warning: {}", output::printable(&warning)));
+    }
     if let Some(file) = &configuration.file {
         return output::line(&format!("{} can be used", file.display()));
     }

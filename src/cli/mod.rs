@@ -15,6 +15,7 @@ mod manual;
 mod output;
 mod previous_holders;
 mod request;
+mod rights;
 mod serve;
 mod service;
 mod time_argument;
@@ -36,14 +37,14 @@ use serde_json::Value;
 
 use crate::access::Administrator;
 use crate::config::{BaseUrl, Blame, Configuration, Key, Sources};
-use crate::fix::{filled, quoted};
+use crate::fix::{filled, operand, quoted};
 use crate::limits;
 use crate::local::{self, Client};
 use crate::logging;
 use crate::store::OpenError;
 use args::{Args, Command};
 use request::{
-    SEARCH, answered, ask, ask_or_hint, each, each_despite_the_disk, require_token, sent,
+    SEARCH, answered, ask, ask_or_hint, each, each_despite_the_disk, named, require_token, sent,
 };
 
 /// Runs the command that was typed.
@@ -171,11 +172,11 @@ fn configured(args: Args, program: &str) -> Result<(), Failure> {
                 user::run(client, command, table, program)
             })
         }
-        Command::Cert(command) => cert::run(&configuration.serve, command, program),
+        Command::Cert(command) => cert::run(&configuration, command, program),
         Command::Audit(command) => audit::run(&data_dir, command, program),
         Command::Backup(command) => backup::run(&configuration.serve, command, program),
         Command::Guide { which: Some(which) } => {
-            guide::run(&configuration, program.to_owned(), which)
+            guide::run(&configuration, &sources, program.to_owned(), which)
         }
         Command::Config(command) => config::run(&configuration, &command, program),
         Command::Check(_)

@@ -83,6 +83,17 @@ fn go_through(
 pub(super) const SEARCH: &str =
     "`{program} user list --search TEXT` finds people by a part of their name";
 
+/// A user's or a token's name or id as a part of a request target. No target may hold a control
+/// character, such as the line break of a name that was read from a file; nor has any new name one.
+pub(super) fn named(who: &str) -> Result<String, Failure> {
+    if who.contains(char::is_control) {
+        let what = format!("{who} has a line break or another control character");
+        let hint = "type the name without, or the id";
+        return Err(Failure::new(status::REFUSED, what).hint(hint));
+    }
+    Ok(encode(who))
+}
+
 /// Asks for JSON; an answer of 400 or more is a failure with the server's own words.
 pub(super) fn ask(
     client: &mut Client,
@@ -124,7 +135,7 @@ pub(super) fn sent(
 
 /// Fails if no token has this name or id: reporting that nothing was done would sound like success.
 pub(super) fn require_token(client: &mut Client, name: &str) -> Result<(), Failure> {
-    let target = format!("/admin/tokens/{}", encode(name));
+    let target = format!("/admin/tokens/{}", named(name)?);
     ask_or_hint(client, "GET", &target, None, 404, token::LIST).map(drop)
 }
 

@@ -12,6 +12,7 @@ use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{self, Scope};
@@ -20,8 +21,34 @@ use listenfd::ListenFd;
 use sd_notify::NotifyState;
 
 use super::{Failure, status};
-
+use crate::config::{Key, Sources};
 use crate::locks::ignore_poison;
+
+/// Whether systemd runs here and knows the server.
+pub(super) fn is_installed() -> bool {
+    let units = [
+        "/etc/systemd/system",
+        "/usr/lib/systemd/system",
+        "/lib/systemd/system",
+    ];
+    let has_unit = |folder: &&str| Path::new(folder).join("golinks-scim.service").exists();
+    Path::new("/run/systemd/system").is_dir() && units.iter().any(has_unit)
+}
+
+/// Whether a data directory or configuration other than the service's was named.
+pub(super) fn is_elsewhere(sources: &Sources) -> bool {
+    let is_set = |name: &str| sources.environment.contains_key(OsStr::new(name));
+    sources.file.is_some()
+        || sources.flags.iter().any(|(key, _)| *key == Key::DataDir)
+        || is_set("GOLINKS_SCIM_CONFIG")
+        || is_set("GOLINKS_SCIM_DATA_DIR")
+}
+
+/// Whether the service is meant, but only root can look at it: the usual data directory of anybody
+/// else is another.
+pub(super) fn is_out_of_sight(sources: &Sources) -> bool {
+    !rustix::process::geteuid().is_root() && !is_elsewhere(sources) && is_installed()
+}
 
 /// The listening socket that the service manager has opened, if any.
 pub(super) fn listener() -> Result<Option<TcpListener>, Failure> {
@@ -128,5 +155,37 @@ impl Watchdog {
             log::error!("the service manager cannot be notified that the server is alive: {error}");
         }
         Some(Self(stop))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn what_is_named_by_any_way_is_elsewhere() {
+        let of = |file: Option<&str>, flag: Option<&str>, variable: Option<&str>| Sources {
+            file: file.map(PathBuf::from),
+            flags: flag
+                .map(|text| (Key::DataDir, text.to_owned()))
+                .into_iter()
+                .collect(),
+            environment: variable
+                .map(|name| (name.into(), "/srv/x".into()))
+                .into_iter()
+                .collect(),
+        };
+        for (sources, wanted) in [
+            (of(None, None, None), false),
+            (of(None, None, Some("HOME")), false),
+            (of(Some("/srv/x.toml"), None, None), true),
+            (of(None, Some("/srv/x"), None), true),
+            (of(None, None, Some("GOLINKS_SCIM_CONFIG")), true),
+            (of(None, None, Some("GOLINKS_SCIM_DATA_DIR")), true),
+        ] {
+            assert_eq!(is_elsewhere(&sources), wanted, "{sources:?}");
+        }
     }
 }

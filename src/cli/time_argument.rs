@@ -40,14 +40,18 @@ fn absolute(text: &str) -> Option<Instant> {
 /// A length of time such as `2w`, `7d`, `12h`, `30m` or `45s`, in seconds. None at all needs no unit.
 pub(super) fn seconds(text: &str) -> Result<i64, Failure> {
     let none = || (text == "0").then_some(0);
-    length(text).or_else(none).ok_or_else(|| {
-        Failure::new(status::USAGE, format!("{text} is not a length of time")).hint(format!(
-            "write 365d, 2w, 12h, 30m or 45s; {}d is the longest",
-            limits::TYPED_DAYS_MAX
-        ))
-    })
+    let what = match length(text).or_else(none) {
+        Some(seconds) if seconds <= limits::TYPED_DAYS_MAX * 86_400 => return Ok(seconds),
+        Some(_) => format!("{text} is too long"),
+        None => format!("{text} is not a length of time"),
+    };
+    Err(Failure::new(status::USAGE, what).hint(format!(
+        "write 365d, 2w, 12h, 30m or 45s; {}d is the longest",
+        limits::TYPED_DAYS_MAX
+    )))
 }
 
+/// Any length of time, in seconds; as many as can be counted if there are more.
 fn length(text: &str) -> Option<i64> {
     let units = [
         ("w", 7 * 86_400),
@@ -58,9 +62,9 @@ fn length(text: &str) -> Option<i64> {
     ];
     units.iter().find_map(|(unit, factor)| {
         let digits = text.strip_suffix(unit)?;
-        let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
-        let number: i64 = digits.parse().ok().filter(|_| is_plain)?;
-        (number <= limits::TYPED_DAYS_MAX * 86_400 / factor).then(|| number * factor)
+        let is_plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let number: i64 = is_plain.then(|| digits.parse().unwrap_or(i64::MAX))?;
+        Some(number.saturating_mul(*factor))
     })
 }
 
@@ -116,6 +120,7 @@ mod tests {
             ("1w", "2026-11-18T08:30:00.000Z"),
             ("7d", "2026-11-18T08:30:00.000Z"),
             ("0s", "2026-11-25T08:30:00.000Z"),
+            ("99999999999999999999w", "0001-01-01T00:00:00.000Z"),
         ] {
             assert_eq!(moment(text, now).expect(text).to_string(), wanted, "{text}");
         }
@@ -125,6 +130,7 @@ mod tests {
             ("9999-12-31T23:59:59Z", "9999-12-30T22:00:00.000Z"),
             ("2027-06-30T12:00:00+02:00", "2027-06-30T10:00:00.000Z"),
             ("2w", "2026-12-09T08:30:00.000Z"),
+            ("99999999999999999999w", "9999-12-30T22:00:00.000Z"),
         ] {
             assert_eq!(end(text, now).expect(text).to_string(), wanted, "{text}");
         }

@@ -34,8 +34,8 @@ pub(super) fn source(config: &config::Serve, machine: &str, host: &str) -> Sourc
 }
 
 /// Checks that the next start could use the files that are there, and that clients would accept the
-/// certificate. Makes and changes nothing.
-pub(super) fn examine(config: &config::Serve) -> Result<(), Failure> {
+/// certificate. Returns what only some of them might object to. Makes and changes nothing.
+pub(super) fn examine(config: &config::Serve) -> Result<Vec<String>, Failure> {
     let host = config.base_url.as_ref().map_or("", |url| url.host());
     let source = source(config, "", host);
     let examined = certificate::examine(&source, SystemClock.now());
@@ -46,7 +46,7 @@ pub(super) fn examine(config: &config::Serve) -> Result<(), Failure> {
     let Ok(server) = fs::metadata(&config.data_dir) else {
         return examined.map_err(|error| failure(&error, false));
     };
-    examined.map_err(|error| match error {
+    let warnings = examined.map_err(|error| match error {
         Error::Exposed { path, .. } => {
             let error = certificate::exposed(&path, server.uid(), server.gid());
             failure(&error, false)
@@ -71,7 +71,7 @@ pub(super) fn examine(config: &config::Serve) -> Result<(), Failure> {
             return Err(Failure::new(status::CONFIGURATION, what).hint(fix));
         }
     }
-    Ok(())
+    Ok(warnings)
 }
 
 /// Whether a user may read a file, as far as owners and modes tell. The user's other groups are

@@ -7,9 +7,10 @@ use serde_json::{Map, Value, json};
 use super::args::{EVERYWHERE, Token, TokenChange, TokenIssue};
 use super::output::{self, Column, Listing, Report, column, elements, minute, text_of};
 use super::time_argument::{end, seconds};
-use super::{Failure, ask, ask_or_hint, each_despite_the_disk, other_data_dir, quoted, status};
+use super::{
+    Failure, ask, ask_or_hint, each_despite_the_disk, named, other_data_dir, quoted, status,
+};
 use crate::clock::{Clock, Instant, SystemClock};
-use crate::http1::target::encode;
 use crate::limits;
 use crate::local::Client;
 
@@ -70,7 +71,7 @@ pub(super) fn run(
             show(&found, output.output, COLUMNS)
         }
         Token::Show { name, output } => {
-            let target = format!("/admin/tokens/{}", encode(&name));
+            let target = format!("/admin/tokens/{}", named(&name)?);
             let found = ask_or_hint(client, "GET", &target, None, 404, LIST)?;
             show_whole(&found, output.output)
         }
@@ -116,8 +117,9 @@ fn issue(client: &mut Client, typed: &TokenIssue, data_dir: &Path) -> Result<(),
 
 /// Whether a live token has this name or id, so that no other can be issued under it.
 pub(super) fn is_live(client: &mut Client, name: &str) -> bool {
-    let target = format!("/admin/tokens/{}", encode(name));
-    let found = ask(client, "GET", &target, None).unwrap_or_default();
+    let target = named(name).map(|name| format!("/admin/tokens/{name}"));
+    let found = target.and_then(|target| ask(client, "GET", &target, None));
+    let found = found.unwrap_or_default();
     let mut tokens = elements(&found["tokens"]).iter();
     tokens.any(|token| token["state"] == "live")
 }
@@ -129,7 +131,7 @@ fn change(client: &mut Client, typed: TokenChange) -> Result<(), Failure> {
     terms.extend(typed.rate_limit.map(|rate| ("rateLimit".to_owned(), rate)));
     let networks = networks(&typed.allow_from)?;
     terms.extend(networks.map(|networks| ("allowFrom".to_owned(), json!(networks))));
-    let target = format!("/admin/tokens/{}", encode(&typed.name));
+    let target = format!("/admin/tokens/{}", named(&typed.name)?);
     let terms = Value::Object(terms);
     let changed = ask_or_hint(client, "PATCH", &target, Some(&terms), 404, LIST)?;
     output::done(show_whole(&changed, typed.output.output))
@@ -143,7 +145,7 @@ fn rotate(
     format: output::Format,
 ) -> Result<(), Failure> {
     output::refuse_dev_null("the token", A_READER)?;
-    let target = format!("/admin/tokens/{}/rotate", encode(name));
+    let target = format!("/admin/tokens/{}/rotate", named(name)?);
     let body = json!({"overlapSeconds": seconds(overlap)?});
     // A mistyped name must not be part of a command to copy.
     let hint = "{program} token list; {program} token issue NAME makes a new one";
@@ -192,7 +194,7 @@ fn revoke(
     is_one_of_several: bool,
     report: &mut Report,
 ) -> Result<(), Failure> {
-    let target = format!("/admin/tokens/{}", encode(name));
+    let target = format!("/admin/tokens/{}", named(name)?);
     let revoked = ask_or_hint(client, "DELETE", &target, None, 404, LIST);
     let whose = if is_one_of_several {
         format!("{}: ", output::printable(name))

@@ -14,8 +14,10 @@
 mod cells;
 mod lists;
 mod names;
+mod outcome;
 #[cfg(test)]
 mod properties;
+mod refusal;
 mod row;
 
 use std::fmt;
@@ -23,6 +25,8 @@ use std::sync::Arc;
 
 pub use cells::{exported, neutralised, restored};
 pub use names::REASON;
+pub use outcome::{RowOutcome, put_refusal};
+pub use refusal::{is_same_user, is_wrong_count, same_user};
 pub use row::{Empty, Row};
 
 use crate::scim::error::{Error, ErrorType, quoted};
@@ -173,25 +177,6 @@ fn yield_to_the_id(header: &[Option<&str>], targets: &mut [Target]) {
             targets[at] = Target::Nothing;
         }
     }
-}
-
-/// The reason to refuse a row about the same user as another one: otherwise, which of them took
-/// effect would depend on how often the file is imported.
-pub fn same_user(who: &str) -> String {
-    format!("{SAME_USER}{who}")
-}
-
-/// Whether a row was refused for this reason.
-pub fn is_same_user(reason: &str) -> bool {
-    reason.trim().starts_with(SAME_USER)
-}
-
-const SAME_USER: &str = "another row is about the same user: ";
-
-/// Whether a row was refused because of too many or too few cells.
-pub fn is_wrong_count(reason: &str) -> bool {
-    let is_it = |rest: &str| rest.contains(" cells, and there are ");
-    reason.strip_prefix("the row has ").is_some_and(is_it)
 }
 
 /// Whether a column holds the reasons from an earlier import.

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::lists::ListCells;
 use super::names;
+use super::refusal::wrong_count;
 use super::{Columns, Error, Target, restored, wrong};
 use crate::scim::error::quoted;
 use crate::scim::path::AttributePath;
@@ -60,11 +61,7 @@ impl Row {
     /// Reads a row of a table.
     pub fn from_cells(columns: &Arc<Columns>, cells: &[String]) -> Result<Self, Error> {
         if cells.len() != columns.count() {
-            return Err(wrong(format!(
-                "the row has {} cells, and there are {} columns",
-                cells.len(),
-                columns.count()
-            )));
+            return Err(wrong(wrong_count(cells.len(), columns.count())));
         }
         let cells: Vec<String> = cells.iter().map(|cell| restored(cell).to_owned()).collect();
         let some = |at: usize| Some(cells[at].clone()).filter(|cell| !cell.is_empty());

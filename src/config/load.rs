@@ -40,6 +40,9 @@ pub struct Configuration {
     pub serve: Serve,
     /// What is odd, but can be used.
     pub warnings: Vec<String>,
+    /// Whether only the data directory is known, since the rest cannot be used: no server starts
+    /// with it.
+    pub is_data_dir_alone: bool,
     given: BTreeMap<Key, Given>,
 }
 
@@ -65,6 +68,7 @@ impl Configuration {
             file,
             serve,
             warnings,
+            is_data_dir_alone: false,
             given,
         })
     }
@@ -100,6 +104,7 @@ impl Configuration {
             file,
             serve: understood(&given).ok()?,
             warnings: Vec::new(),
+            is_data_dir_alone: true,
             given,
         })
     }
@@ -200,20 +205,37 @@ fn usual_data_dir(sources: &Sources) -> Result<Given, Error> {
         .and_then(first)
         .or_else(of_root)
         .or_else(|| users_data_dir(sources))
-        .ok_or_else(|| Error::new("there is no data directory", "name one with --data-dir"))
+        .ok_or_else(|| no_data_dir(sources))
 }
+
+/// For a user's variables that are not set, or of no use because they are relative.
+fn no_data_dir(sources: &Sources) -> Error {
+    let is_set = |name: &&str| below(sources, name, "").is_some();
+    let relative: Vec<&str> = USERS_DIRECTORIES
+        .map(|(name, _)| name)
+        .into_iter()
+        .filter(is_set)
+        .collect();
+    let why = if relative.is_empty() {
+        String::new()
+    } else {
+        format!(": {} must be an absolute path", relative.join(" and "))
+    };
+    let what = format!("there is no data directory{why}");
+    Error::new(what, "name one with --data-dir")
+}
+
+/// The variables that lead to the data directory of an ordinary user, and the way from there.
+const USERS_DIRECTORIES: [(&str, &str); 2] = [("XDG_STATE_HOME", ""), ("HOME", "/.local/state")];
 
 /// The data directory of an ordinary user. A relative one is ignored, as the XDG specification has
 /// it: each working directory would have its own store.
 fn users_data_dir(sources: &Sources) -> Option<Given> {
     let is_absolute = |given: &Given| given.text.starts_with('/');
-    [
-        ("XDG_STATE_HOME", format!("/{NAME}")),
-        ("HOME", format!("/.local/state/{NAME}")),
-    ]
-    .iter()
-    .filter_map(|(name, rest)| below(sources, name, rest))
-    .find(is_absolute)
+    USERS_DIRECTORIES
+        .iter()
+        .filter_map(|(name, rest)| below(sources, name, &format!("{rest}/{NAME}")))
+        .find(is_absolute)
 }
 
 /// A place below the one that a variable names, if it is set.

@@ -13,7 +13,7 @@
 //! query (filter, search, sort, page)      bulk (operations) ──▶ reference, cycle
 //!
 //! json (a body is read once)   shape (what a refused body looked like)   version (entity tags)
-//! fold (texts that count as the same)
+//! fold (texts that count as the same)   difference (between two states of a user)
 //! ```
 //!
 //! Two pairs of modules use each other. A path holds the filter in its brackets, and a filter
@@ -21,6 +21,7 @@
 
 pub mod bulk;
 mod cycle;
+pub mod difference;
 pub mod error;
 pub mod filter;
 pub mod fold;
@@ -44,6 +45,7 @@ mod filter_parse;
 mod whole_name;
 
 pub use bulk::Bulk;
+pub use difference::{differences, differences_of_members};
 pub use error::{Error, ErrorType, Why};
 pub use filter::Filter;
 pub use patch::{Budget, Patch};

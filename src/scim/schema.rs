@@ -12,10 +12,14 @@ pub const USER_URN: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 /// URN of the Enterprise User extension (RFC 7643 section 4.3).
 pub const ENTERPRISE_URN: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 
-/// What stands in a path between an attribute, or the URN of the extension, and its part (RFC 7644
-/// section 3.10).
-pub fn path_mark(whole: &str) -> char {
-    if whole == ENTERPRISE_URN { ':' } else { '.' }
+/// The path of a part of an attribute, of the extension with this URN (RFC 7644 section 3.10), or of
+/// the whole resource, whose path is empty.
+pub fn path_within(whole: &str, part: &str) -> String {
+    match whole {
+        "" => part.to_owned(),
+        ENTERPRISE_URN => format!("{whole}:{part}"),
+        _ => format!("{whole}.{part}"),
+    }
 }
 
 /// The data types of RFC 7643 section 2.3 that a User uses.

@@ -194,6 +194,19 @@ fn a_token_bound_to_networks_is_good_from_there_alone() {
         assert_eq!(refused.status, Some(64), "{bad}: {refused:?}");
         assert!(refused.stderr.contains("write a network"), "{refused:?}");
     }
+    // Of these addresses the first 96 bits are the same, so a shorter prefix is one of IPv4.
+    for command in ["issue", "change"] {
+        let mapped = [
+            "token",
+            command,
+            "here",
+            "--allow-from",
+            "::ffff:10.0.0.0/8",
+        ];
+        let refused = talk.server.cli(&mapped);
+        assert_eq!(refused.status, Some(64), "{refused:?}");
+        assert!(refused.stderr.contains("such as 10.0.0.0/8"), "{refused:?}");
+    }
     // A rotation keeps the networks.
     let rotated = talk.server.cli(&["token", "rotate", "there"]);
     talk.authorization = format!("Bearer {}", rotated.stdout.trim());

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{listed, of_kind};
-use crate::support::{Server, Talk, cli_in, command, lines_of};
+use crate::support::{Running, Server, Talk, cli_in, command, lines_of};
 
 /// The times that are printed can be typed again.
 #[test]
@@ -231,12 +231,12 @@ fn following_shows_each_row_once_also_across_a_restart() {
     let directory = TempDir::new().expect("a folder");
     std::os::unix::fs::symlink(talk.server.data_dir(), directory.path().join("data"))
         .expect("linked");
-    let mut follower = command(&directory)
+    let follower = command(&directory)
         .args(["audit", "follow", "-o", "jsonl"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .spawn()
-        .expect("started");
+        .spawn();
+    let mut follower = Running(follower.expect("started"));
     let rows = lines_of(follower.stdout.take().expect("piped"));
     let next = |patience| {
         let row: Value = serde_json::from_str(&rows.recv_timeout(patience).ok()?).expect("JSON");
@@ -263,8 +263,7 @@ fn following_shows_each_row_once_also_across_a_restart() {
         seen.push(name.unwrap_or_else(|| panic!("{seen:?}")));
     }
     follower.kill().expect("ended");
-    let told = follower.wait_with_output().expect("ours").stderr;
-    let told = String::from_utf8_lossy(&told);
+    let told = follower.last_words();
     let is_told =
         told.contains("; waiting for the server\n") && told.ends_with("the server answers again\n");
     assert!(is_told, "{told}");

@@ -92,11 +92,7 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
             ("is a file", "a_data_directory_that_is_a_file"),
             ("{shown}: {error}", "a_data_directory_of_somebody_else"),
             (
-                "can access",
-                "files_that_others_can_read_or_that_are_anothers",
-            ),
-            (
-                "{shown} cannot be used by its owner",
+                "server.fault(",
                 "files_that_others_can_read_or_that_are_anothers",
             ),
             (
@@ -105,10 +101,6 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
             ),
             (
                 "can be read by",
-                "files_that_others_can_read_or_that_are_anothers",
-            ),
-            (
-                "belongs to root, but",
                 "files_that_others_can_read_or_that_are_anothers",
             ),
             (

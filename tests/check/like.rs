@@ -233,7 +233,7 @@ fn a_directory_may_be_empty_and_leftovers_go() {
 /// as a deactivation, but the user is not deleted.
 #[test]
 fn whoever_was_only_named_so_stays() {
-    const NAMED_SO: &str = "x.golinks-scim-check@invalid";
+    const NAMED_SO: &str = "-x.golinks-scim-check@invalid";
     let mut place = Place::sound();
     place.run("golinks-scim user add jane@example.com --given Jane --family Doe");
     let jane: Value = serde_json::from_str(&everybody(&place)).expect("JSON");

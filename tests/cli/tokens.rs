@@ -261,6 +261,8 @@ fn a_token_may_end_on_a_date_that_is_to_come() {
             "hint: write 365d, 52w, 12h, a date such as 2027-06-30",
         ),
         ("2099-13-30", "neither a length of time nor a date"),
+        ("36501d", "36501d is too far away\nhint: "),
+        ("99999999999999999999w", "; 36500d is the longest"),
     ] {
         check(
             &server.cli(&["token", "issue", "x", "--expires", bad]),
@@ -268,6 +270,8 @@ fn a_token_may_end_on_a_date_that_is_to_come() {
             told,
         );
     }
+    let overlap = server.cli(&["token", "rotate", "dated", "--overlap", "36501d"]);
+    check(&overlap, 64, "36501d is too long\nhint: ");
 }
 
 #[test]

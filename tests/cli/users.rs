@@ -148,3 +148,36 @@ fn an_export_does_nothing_to_a_terminal() {
     let told = shown_on_a_terminal(80, backup);
     assert!(told.starts_with("the copy is being made"), "{told}");
 }
+
+/// Nothing is said of request targets, which nobody has typed.
+#[test]
+fn a_name_with_a_part_of_the_next_line_is_told_as_such() {
+    let server = Server::start();
+    let name = "jane\nfrank";
+    for command in [
+        &["token", "show", name][..],
+        &["token", "change", name, "--scope", "read"],
+        &["token", "rotate", name],
+        &["token", "revoke", name],
+        &["audit", "list", "--token", name],
+        &["audit", "list", "--user", name],
+        &["user", "undo", "--since", "1h", "--token", name],
+        &["user", "show", name, "--at", "1h"],
+        &["user", "history", name],
+    ] {
+        let told = "jane\\u{a}frank has a line break or another control character\nhint: ";
+        check(&server.cli(command), 1, told);
+    }
+    // A filter may look for such a text.
+    server.cli(&["user", "add", "jane", "--given", "A\tB"]);
+    for (filter, status, words) in [
+        ("name.givenName eq \"A\tB\"", 0, "jane"),
+        ("active\neq true", 1, "position "),
+    ] {
+        let found = server.cli(&["user", "list", "--active", "--filter", filter]);
+        assert_eq!(found.status, Some(status), "{found:?}");
+        let told = found.stdout + &found.stderr;
+        assert!(told.contains(words), "{filter}: {told}");
+    }
+    server.stop();
+}

@@ -288,8 +288,8 @@ fn users_with_another_name_than_their_email_are_no_leavers() {
     let told = desk.diff("hr.csv", &[]);
     let words = [
         "5 differences",
-        "2 users with another userName than",
-        "give those lines their userName or id",
+        "2 users with an email that the file gives to another userName",
+        "let a column userName or id have what they have here",
         "to apply the rest:",
     ];
     check(&told, 1, &words);
@@ -349,10 +349,23 @@ fn users_with_another_name_than_the_file_gives_them_are_no_leavers() {
             "emails.csv",
             "userName\njane@x\njoe@x\nadmin-joe\nceo@x\n".to_owned(),
         ),
+        (
+            "blanks.csv",
+            "userName,Email\njdoe, jane@x\njoe,joe@x\nadmin-joe,\nceo@x,\n".to_owned(),
+        ),
+        // An account of the name, which is somebody else's here.
+        (
+            "another.csv",
+            "userName,Email\njoe,jane@x\nadmin-joe,\nceo@x,\n".to_owned(),
+        ),
     ] {
         desk.write(name, content);
         let told = desk.diff(name, &[]);
-        check(&told, 1, &["with another userName than the file has"]);
+        check(
+            &told,
+            1,
+            &["with an email that the file gives to another userName"],
+        );
         for words in ["user import", "user deactivate"] {
             assert!(!told.stderr.contains(words), "{words}: {told:?}");
         }
@@ -399,6 +412,8 @@ fn a_file_of_rejected_rows_says_nothing_of_other_users() {
         let told = desk.diff(&rejects, &[]);
         let words = "it says nothing of other users";
         check(&told, 0, &[words, "the directory matches the file"]);
+        let whole = desk.diff(&rejects, &["--ignore", "rejected because"]);
+        check(&whole, 1, &["user deactivate 0"]);
     }
 }
 

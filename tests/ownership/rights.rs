@@ -1,5 +1,8 @@
 //! Commands and servers of users who may not do what they ask for: the exit status says so to a
-//! script, and the hint says who may. Needs root.
+//! script, and the hint says who may. Needs root. `shared` has data directories of others that the
+//! server may use.
+
+mod shared;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -12,7 +15,9 @@ use tempfile::TempDir;
 
 use super::{USER, as_user, is_root, of_root, start, text};
 use crate::support::place::chain_for;
-use crate::support::{Output, command_on, lines_of, run_to_its_end, wait_until};
+use crate::support::{
+    Output, Running, command_on, lines_of, run_to_its_end, wait_until, without_settings,
+};
 
 /// Neither root nor the server's user.
 const STRANGER: u32 = 65_531;
@@ -109,34 +114,6 @@ fn a_key_of_roots_that_everybody_may_read_is_given_to_the_server() {
     assert!(!no_key.stderr.contains("chmod"), "{no_key:?}");
 }
 
-/// A volume of Kubernetes with an `fsGroup`.
-#[test]
-fn a_directory_of_roots_is_used_by_a_group_and_not_closed_to_it() {
-    if !is_root() {
-        return;
-    }
-    let folder = TempDir::new().expect("a directory for the test");
-    let data = folder.path().join("data");
-    fs::create_dir(&data).expect("made");
-    chown(&data, Some(0), Some(USER)).expect("root may do that");
-    fs::set_permissions(&data, fs::Permissions::from_mode(0o2775)).expect("set");
-    let server = start(folder);
-    assert!(!server.log().contains("chmod 700"), "{}", server.log());
-    let folder = data.parent().expect("of the test");
-    let found = typed_by(USER, folder, &data, &["check"]).stdout;
-    let wanted = "the server's user and group alone can use what is in";
-    assert!(found.contains(wanted), "{found}");
-    assert!(!found.contains("chmod 700"), "{found}");
-    // Nobody else may put other files there.
-    fs::set_permissions(&data, fs::Permissions::from_mode(0o2777)).expect("set");
-    let found = typed_by(USER, folder, &data, &["check"]).stdout;
-    assert!(found.contains("fix: chmod o-rwx "), "{found}");
-    assert!(
-        found.contains("users other than its owner can access"),
-        "{found}"
-    );
-}
-
 #[test]
 fn who_may_not_make_a_data_directory_or_take_a_port_is_told_what_to_do() {
     if !is_root() {
@@ -160,6 +137,49 @@ fn who_may_not_make_a_data_directory_or_take_a_port_is_told_what_to_do() {
     }
 }
 
+/// Root has the system's data directory, another user one of the user's own.
+#[test]
+fn who_names_no_data_directory_has_one_by_user() {
+    if !is_root() {
+        return;
+    }
+    let folder = TempDir::new().expect("a folder");
+    let folder = folder.path();
+    let show = |user: u32, variables: &[(&str, &str)]| -> Output {
+        let mut shown = Command::new("golinks-scim");
+        let mut shown = as_user(shown.args(["config", "show", "-o", "jsonl"]), folder);
+        shown.uid(user).gid(user).env_remove("XDG_STATE_HOME");
+        shown.env_remove("HOME").envs(variables.iter().copied());
+        run_to_its_end(&mut shown)
+    };
+    for (user, variables, wanted) in [
+        (
+            USER,
+            [("XDG_STATE_HOME", "s"), ("HOME", "/h")],
+            "\"/h/.local/state/golinks-scim\"",
+        ),
+        (
+            USER,
+            [("XDG_STATE_HOME", "/s"), ("HOME", "/h")],
+            "\"/s/golinks-scim\"",
+        ),
+        (
+            0,
+            [("XDG_STATE_HOME", "/s"), ("HOME", "/h")],
+            "\"/var/lib/golinks-scim\"",
+        ),
+    ] {
+        let shown = show(user, &variables);
+        assert!(shown.stdout.contains(wanted), "{wanted}: {shown:?}");
+    }
+    let told = show(USER, &[("XDG_STATE_HOME", "s")]);
+    let words = [
+        ": XDG_STATE_HOME must be an absolute path",
+        "hint: name one with --data-dir",
+    ];
+    check(&told, 78, &words);
+}
+
 /// What an import did must not be in doubt because of a file that was never needed.
 #[test]
 fn a_file_beside_which_nothing_can_be_written_is_imported() {
@@ -180,6 +200,38 @@ fn a_file_beside_which_nothing_can_be_written_is_imported() {
     server.stop();
 }
 
+/// A guide for the user's own directory would lead to a second server beside the service.
+#[test]
+fn a_guide_beside_a_service_is_for_root() {
+    if !is_root() {
+        return;
+    }
+    let folder = TempDir::new().expect("a directory for the test");
+    let ours = as_user(&Command::new("golinks-scim"), folder.path());
+    let home = text(folder.path());
+    let script = format!(
+        "mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /etc && \
+         mkdir -p /run/systemd/system /etc/systemd/system && \
+         touch /etc/systemd/system/golinks-scim.service || exit 99; export HOME={home}; unset GOLINKS_SCIM_CONFIG; \
+         guide() {{ setpriv --reuid {USER} --clear-groups {} \"$@\" guide okta; }}; \
+         guide; echo $?; guide --data-dir {home}/data",
+        text(Path::new(ours.get_program())),
+    );
+    let output: Output = without_settings(&mut Command::new("unshare"))
+        .args(["--mount", "sh", "-c", &script])
+        .output()
+        .expect("unshare runs")
+        .into();
+    if [Some(1), Some(99)].contains(&output.status) {
+        println!("skipped: nothing can be mounted here: {output:?}");
+        return;
+    }
+    check(&output, 0, &["\nhint: sudo golinks-scim guide okta\n"]);
+    let named = output.stdout.strip_prefix("77\n");
+    let named = named.unwrap_or_else(|| panic!("{output:?}"));
+    assert!(named.contains("No server has run on this"), "{named}");
+}
+
 /// A log shipper that waited for ever would look as if nothing happened any more.
 #[test]
 fn who_follows_the_trail_and_loses_the_right_to_is_told() {
@@ -190,11 +242,11 @@ fn who_follows_the_trail_and_loses_the_right_to_is_told() {
     let data = server.data_dir();
     let folder = data.parent().expect("of the test");
     let follow = ["audit", "follow", "-o", "jsonl"];
-    let mut follower = as_user(command_on(&data).args(follow), folder)
+    let follower = as_user(command_on(&data).args(follow), folder)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .spawn()
-        .expect("started");
+        .spawn();
+    let mut follower = Running(follower.expect("started"));
     let rows = lines_of(follower.stdout.take().expect("piped"));
     // It shows only rows that are written after it has begun.
     wait_until("a row is shown", || {
@@ -207,6 +259,10 @@ fn who_follows_the_trail_and_loses_the_right_to_is_told() {
     wait_until("it ends", || {
         follower.try_wait().is_ok_and(|ended| ended.is_some())
     });
-    let told = follower.wait_with_output().expect("ours").into();
+    let told = Output {
+        status: follower.wait().expect("ours").code(),
+        stdout: String::new(),
+        stderr: follower.last_words(),
+    };
     check(&told, 77, &["; waiting for the server\n", AS_ROOT]);
 }

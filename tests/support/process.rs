@@ -2,7 +2,7 @@
 //! awaited until it listens. A thread reads its standard
 //! error as long as it lives, so that it never blocks on a full pipe.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
@@ -18,6 +18,16 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A process that does not outlive its test, even if that fails.
 pub(crate) struct Running(pub(crate) Child);
+
+impl Running {
+    /// What it has written to its standard error, which must be piped, until its end.
+    pub(crate) fn last_words(&mut self) -> String {
+        let mut told = Vec::new();
+        let stderr = self.stderr.as_mut().expect("it is piped");
+        stderr.read_to_end(&mut told).expect("the pipe is open");
+        String::from_utf8_lossy(&told).into_owned()
+    }
+}
 
 impl Deref for Running {
     type Target = Child;

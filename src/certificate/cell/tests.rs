@@ -343,7 +343,8 @@ fn what_is_found_beforehand_is_what_a_start_finds() {
         }
         let foreseen = examine(&source, now()).map_err(|error| error.to_string());
         let started = Cell::open(source, now()).map_err(|error| error.to_string());
-        assert_eq!(foreseen, started.map(drop), "without {gone:?}");
+        let started = started.map(|_| Vec::new());
+        assert_eq!(foreseen, started, "without {gone:?}");
     }
 }
 

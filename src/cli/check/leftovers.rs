@@ -7,11 +7,10 @@
 //! were created under it with a token of a run.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use super::{Findings, Halt, ask, sent};
 use crate::cli::output::{elements, text_of};
-use crate::cli::{answered, quoted};
+use crate::cli::{answered, operand};
 use crate::http1::target::encode;
 use crate::limits;
 use crate::local::Client;
@@ -78,8 +77,7 @@ fn tell_of_others(names: &[String], findings: &mut Findings) -> Result<(), Halt>
     }
     let what =
         format!("named like users made by a check, but not made by one, so not deleted: {told}");
-    let who = quoted(Path::new(first));
-    let fix = findings.command(&format!("user history {who}"));
+    let fix = findings.command(&format!("user history {}", operand(first)));
     let fix = format!("find out who this was and restore the old userName: {fix}");
     findings.warn("users made", &what, &fix)
 }

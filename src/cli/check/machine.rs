@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::{Findings, Halt, number, server};
 use crate::certificate;
+use crate::cli::rights::{Fault, User};
 use crate::cli::{MOUNT, as_root, tls};
 use crate::clock::Instant;
 use crate::config::{self, Blame, Configuration, Sources, default_file};
@@ -80,54 +81,32 @@ pub(super) fn data_directory(data_dir: &Path, findings: &mut Findings) -> Result
         }
     };
     let before = findings.count(super::Outcome::Fail);
-    let maker = maker(data_dir).filter(|_| metadata.uid() == 0);
-    // As a volume of Kubernetes with an `fsGroup` is; the files in it are closed to others.
-    let is_shared =
-        |maker: &Metadata| maker.gid() == metadata.gid() && metadata.mode() & 0o072 == 0o070;
-    let is_of_its_group = maker.as_ref().is_some_and(is_shared);
-    if metadata.mode() & 0o077 != 0 && !is_of_its_group {
-        findings.fail(
-            DATA_DIRECTORY,
-            &format!("users other than its owner can access {shown}"),
-            // The server may use a directory of root's by its group.
-            &format!(
-                "chmod {} {shown}",
-                if maker.is_some() { "o-rwx" } else { "700" }
-            ),
-        )?;
+    let server = User::of_server(data_dir, &metadata);
+    // A first server may be of any user: it says itself what is wrong for it.
+    let is_empty = config::store_path(data_dir)
+        .try_exists()
+        .is_ok_and(|it| !it);
+    let fault = server.fault(data_dir, &metadata).filter(|_| !is_empty);
+    if let Some(Fault { what, fix }) = fault {
+        findings.fail(DATA_DIRECTORY, &what, &fix)?;
     }
-    if metadata.mode() & 0o700 != 0o700 {
-        findings.fail(
-            DATA_DIRECTORY,
-            &format!("{shown} cannot be used by its owner"),
-            &format!("chmod 700 {shown}"),
-        )?;
-    }
-    let owner = maker.as_ref().unwrap_or(&metadata);
-    if owner.uid() != metadata.uid() && !is_of_its_group {
-        findings.fail(
-            DATA_DIRECTORY,
-            &format!(
-                "{shown} belongs to root, but the store in it does not: the server cannot use it"
-            ),
-            &format!("{} {shown}", give_to(owner)),
-        )?;
-    }
-    kept_files(data_dir, owner, findings)?;
+    kept_files(data_dir, &server, findings)?;
     if findings.count(super::Outcome::Fail) == before {
-        let whom = if is_of_its_group {
-            "the server's user and group alone can use what is in"
+        let is_shared = metadata.mode() & 0o077 != 0;
+        let what = if is_shared && is_empty {
+            format!("there is no store in {shown} yet")
+        } else if is_shared {
+            format!("only its owner and its group can write to {shown}")
         } else {
-            "only its owner can use"
+            format!("only its owner can use {shown}")
         };
-        findings.pass(DATA_DIRECTORY, &format!("{whom} {shown}"))?;
+        findings.pass(DATA_DIRECTORY, &what)?;
     }
     Ok(true)
 }
 
 /// Checks that the owner, and nobody else, can use what the server keeps there.
-fn kept_files(data_dir: &Path, owner: &Metadata, findings: &mut Findings) -> Result<(), Halt> {
-    let give = give_to(owner);
+fn kept_files(data_dir: &Path, server: &User, findings: &mut Findings) -> Result<(), Halt> {
     for (path, inner) in contents(data_dir) {
         // The certificate of the private authority is for everybody.
         let is_public = path.ends_with("ca.pem");
@@ -143,33 +122,15 @@ fn kept_files(data_dir: &Path, owner: &Metadata, findings: &mut Findings) -> Res
             let what = format!("{path} can be read by other users of the machine");
             findings.fail(DATA_DIRECTORY, &what, &format!("chmod {mode} {path}"))?;
         }
-        if inner.uid() != owner.uid() {
+        if inner.uid() != server.id {
             findings.fail(
                 DATA_DIRECTORY,
                 &format!("{path} has another owner than the other files: the server cannot use it"),
-                &format!("{give} {path}"),
+                &server.give(&path),
             )?;
         }
     }
     Ok(())
-}
-
-/// The command that gives a path to this owner, without the path.
-fn give_to(owner: &Metadata) -> String {
-    format!("chown {}:{}", owner.uid(), owner.gid())
-}
-
-/// The store's metadata, for its owner: the server's user, if that is not root and owns all that a
-/// server makes, store, keys and perhaps a socket. A directory that belongs to root was then made
-/// for that user.
-fn maker(data_dir: &Path) -> Option<Metadata> {
-    let store = fs::metadata(config::store_path(data_dir)).ok()?;
-    let tls = fs::metadata(certificate::directory(data_dir)).ok()?;
-    let socket = config::socket_path(data_dir).ok();
-    let socket = socket.and_then(|path| fs::metadata(path).ok());
-    let all = [Some(&tls), socket.as_ref()];
-    let is_one = all.iter().flatten().all(|it| it.uid() == store.uid());
-    (store.uid() != 0 && is_one).then_some(store)
 }
 
 /// What the server keeps: store and keys, or what they lead to. A link to another's key is left to

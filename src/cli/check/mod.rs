@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use self::provider_requests::WrongTokens;
 use super::args::Check;
 use super::output::{self, Format, Listing};
-use super::{Failure, answered, sent, status, unusable};
+use super::{Failure, answered, sent, service, status, unusable};
 use crate::certificate;
 use crate::clock::SystemClock;
 use crate::config::{self, Configuration, Sources};
@@ -205,7 +205,7 @@ pub(super) fn run(
             .transpose()?,
     };
     let mut findings = Findings::new(listing, program);
-    findings.is_elsewhere = server::is_elsewhere(sources);
+    findings.is_elsewhere = service::is_elsewhere(sources);
     match everything(configuration, sources, &wanted, &mut findings) {
         Ok(()) => {}
         Err(Halt::Output(failure)) => return Err(failure),

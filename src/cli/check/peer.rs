@@ -2,6 +2,8 @@
 //! temporary token is sent only to a server for which public authorities, our own, or those named
 //! by the command's user vouch: anybody can show a chain that is sound in itself.
 
+use std::io;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
@@ -9,8 +11,8 @@ use serde_json::Value;
 use super::network::lead;
 use super::{ExtraAuthorities, Findings, Halt};
 use crate::certificate::{end_of, issuer_of};
-use crate::cli::output::text_of;
-use crate::clock::{Clock, SystemClock};
+use crate::cli::output::{elements, text_of};
+use crate::clock::{Clock, Instant, SystemClock};
 use crate::config::BaseUrl;
 use crate::idp::client::{Client, Error};
 use crate::idp::peer_probe::{PeerAnswer, probe};
@@ -96,7 +98,7 @@ fn is_served(installation: &Value, leaf: &[u8]) -> bool {
 #[derive(PartialEq, Eq)]
 enum AcceptedBy {
     Clouds,
-    /// Clients that trust this authority of the served chain.
+    /// Clients that trust the authority of the served chain, in words.
     Trust(String),
     /// Clients that trust the authorities in this file.
     Extra(String),
@@ -119,18 +121,23 @@ fn accepting(
         Err(Error::Handshake(_)) => {}
         Err(error) => return Err(error),
     }
-    match (shaken(who_trusts_its_top(installation, url)), extra) {
-        (Ok(client), _) => {
-            let issuer = top(installation).map(|top| text_of(top, "issuer"));
-            Ok((client, AcceptedBy::Trust(issuer.unwrap_or_default())))
+    let mut why = None;
+    for one in ways_up(installation).rev() {
+        match shaken(who_trusts(one, url)) {
+            Ok(client) => {
+                let trusting = trusting(one, SystemClock.now());
+                return Ok((client, AcceptedBy::Trust(trusting)));
+            }
+            Err(error @ (Error::Handshake(_) | Error::Authority)) => why = Some(error),
+            Err(error) => return Err(error),
         }
-        (Err(Error::Handshake(_) | Error::Authority), Some(extra)) => {
-            let client = shaken(Client::new(url.as_str(), &extra.pem))?;
-            let file = crate::cli::quoted(&extra.file);
-            Ok((client, AcceptedBy::Extra(file)))
-        }
-        (Err(error), _) => Err(error),
     }
+    let Some(extra) = extra else {
+        return Err(why.unwrap_or_else(|| refused(installation, url)));
+    };
+    let client = shaken(Client::new(url.as_str(), &extra.pem))?;
+    let file = crate::cli::quoted(&extra.file);
+    Ok((client, AcceptedBy::Extra(file)))
 }
 
 /// Reports who accepts the certificate, and for how long.
@@ -154,7 +161,7 @@ fn accepted(
         AcceptedBy::Clouds => {
             return findings.pass(TOPIC, &format!("clouds accept it; {end}{whose}"));
         }
-        AcceptedBy::Trust(issuer) => format!("\"{issuer}\""),
+        AcceptedBy::Trust(trusting) => trusting.clone(),
         AcceptedBy::Extra(file) => format!("the CA of {file}"),
     };
     let what = format!("{end}; no cloud accepts it, only clients that trust {trusting}{whose}");
@@ -162,16 +169,39 @@ fn accepted(
     findings.warn(TOPIC, &what, fix)
 }
 
-/// The last certificate of the served chain.
-fn top(installation: &Value) -> Option<&Value> {
-    installation["certificate"]["chain"].as_array()?.last()
+/// Whom a client must trust to accept the chain by this certificate of it. That a root in it has
+/// ended does not keep our own client from trusting it, but most others.
+fn trusting(last: &Value, now: Instant) -> String {
+    let [issuer, ends] = ["issuer", "notAfter"].map(|it| text_of(last, it));
+    if Instant::parse(&ends).is_some_and(|ends| ends <= now) {
+        format!("a newer \"{issuer}\" than that of the chain, which ended at {ends}")
+    } else {
+        format!("\"{issuer}\"")
+    }
 }
 
-/// A client that trusts the last certificate of the served chain: the private CA, if that is what
-/// issued it.
-fn who_trusts_its_top(installation: &Value, url: &BaseUrl) -> Result<Client, Error> {
-    let der = top(installation).map(|top| text_of(top, "der"));
-    let der = der.unwrap_or_default();
+/// The certificates of the served chain by whose issuer, or as which root, clients may accept it.
+fn ways_up(installation: &Value) -> impl DoubleEndedIterator<Item = &Value> {
+    let chain = elements(&installation["certificate"]["chain"]).iter();
+    chain.filter(|link| link["isAccepted"] == true)
+}
+
+/// Why a client refuses the served chain that trusts its last certificate: it may say more than that
+/// nothing leads up.
+fn refused(installation: &Value, url: &BaseUrl) -> Error {
+    let chain = elements(&installation["certificate"]["chain"]);
+    let last = chain.last().unwrap_or(&Value::Null);
+    let asked = who_trusts(last, url).and_then(|mut client| client.peer_certificates());
+    asked.err().unwrap_or_else(|| {
+        let what = "nothing in its chain leads to an authority that clients can trust: an \
+                    authority in it is missing, has ended, or is none";
+        Error::Handshake(io::Error::other(what))
+    })
+}
+
+/// A client that trusts this certificate of the served chain.
+fn who_trusts(link: &Value, url: &BaseUrl) -> Result<Client, Error> {
+    let der = text_of(link, "der");
     let pem = format!("-----BEGIN CERTIFICATE-----\n{der}\n-----END CERTIFICATE-----\n");
     Client::new(url.as_str(), pem.as_bytes())
 }
@@ -187,5 +217,27 @@ fn fix(installation: &Value, url: &BaseUrl, findings: &Findings) -> String {
         // A private CA renews its leaf, unless the CA has expired or the clock is wrong.
         None if !installation["authority"].is_null() => findings.command("manual certificates"),
         None => findings.command("cert install CHAIN.pem --key KEY.pem"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn nobody_is_said_to_trust_what_has_ended() {
+        let now = Instant::parse("2026-11-25T08:30:00Z").expect("a time");
+        for (ends, wanted) in [
+            ("2026-11-25T08:30:01.000Z", "\"Root\""),
+            (
+                "2026-11-25T08:30:00.000Z",
+                "a newer \"Root\" than that of the chain, which ended at 2026-11-25T08:30:00.000Z",
+            ),
+        ] {
+            let root = json!({"issuer": "Root", "notAfter": ends});
+            assert_eq!(trusting(&root, now), wanted);
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! Checks of the server: whether it runs, what it needs, what it keeps, and who may use it.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -12,10 +11,11 @@ use serde_json::Value;
 use super::{Findings, Halt, ask, number};
 use crate::cli::output::{self, elements, text_of};
 use crate::cli::{
-    answered, as_root, from_local, login_name, other_data_dir, quoted, serve, too_few_descriptors,
+    answered, as_root, from_local, login_name, other_data_dir, quoted, serve, service,
+    too_few_descriptors,
 };
 use crate::clock::{Clock, Instant, SystemClock};
-use crate::config::{Configuration, Key, Sources};
+use crate::config::Configuration;
 use crate::limits;
 use crate::local::{self, Client, Peer};
 use crate::store::OpenError;
@@ -67,26 +67,9 @@ fn restart(findings: &Findings) -> &'static str {
     }
 }
 
-/// Whether a data directory or configuration other than the service's was named.
-pub(super) fn is_elsewhere(sources: &Sources) -> bool {
-    let is_set = |name: &str| sources.environment.contains_key(OsStr::new(name));
-    sources.file.is_some()
-        || sources.flags.iter().any(|(key, _)| *key == Key::DataDir)
-        || is_set("GOLINKS_SCIM_CONFIG")
-        || is_set("GOLINKS_SCIM_DATA_DIR")
-}
-
-/// Whether systemd runs here and knows the server.
+/// Whether the server that is looked at is the service.
 fn is_service(findings: &Findings) -> bool {
-    let units = [
-        "/etc/systemd/system",
-        "/usr/lib/systemd/system",
-        "/lib/systemd/system",
-    ];
-    let has_unit = |folder: &&str| Path::new(folder).join("golinks-scim.service").exists();
-    !findings.is_elsewhere
-        && Path::new("/run/systemd/system").is_dir()
-        && units.iter().any(has_unit)
+    !findings.is_elsewhere && service::is_installed()
 }
 
 /// Connects to the server. Without one, opens its store and tries its port.
@@ -400,8 +383,6 @@ pub(super) fn ignored(state: &Value, findings: &mut Findings) -> Result<(), Halt
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use serde_json::json;
 
     use super::super::Outcome;
@@ -445,31 +426,6 @@ mod tests {
             let by_systemd = kind == ErrorKind::PermissionDenied;
             assert_eq!(sets, !by_systemd, "{fix}");
             assert_eq!(asks, by_systemd || kind == ErrorKind::AddrInUse, "{fix}");
-        }
-    }
-
-    #[test]
-    fn what_is_named_by_any_way_is_elsewhere() {
-        let of = |file: Option<&str>, flag: Option<&str>, variable: Option<&str>| Sources {
-            file: file.map(PathBuf::from),
-            flags: flag
-                .map(|text| (Key::DataDir, text.to_owned()))
-                .into_iter()
-                .collect(),
-            environment: variable
-                .map(|name| (name.into(), "/srv/x".into()))
-                .into_iter()
-                .collect(),
-        };
-        for (sources, wanted) in [
-            (of(None, None, None), false),
-            (of(None, None, Some("HOME")), false),
-            (of(Some("/srv/x.toml"), None, None), true),
-            (of(None, Some("/srv/x"), None), true),
-            (of(None, None, Some("GOLINKS_SCIM_CONFIG")), true),
-            (of(None, None, Some("GOLINKS_SCIM_DATA_DIR")), true),
-        ] {
-            assert_eq!(is_elsewhere(&sources), wanted, "{sources:?}");
         }
     }
 

@@ -6,13 +6,14 @@ mod prerequisites;
 
 use std::path::PathBuf;
 
+use clap::ValueEnum as _;
 use serde_json::Value;
 
 use super::args::Guide;
 use super::output::{self, text_of};
-use super::{Failure, ask, base_url, from_local, login_name, token};
+use super::{Failure, ask, base_url, from_local, login_name, service, status, token};
 use crate::certificate;
-use crate::config::{BaseUrl, Configuration, default_file};
+use crate::config::{BaseUrl, Configuration, Sources, default_file};
 use crate::limits;
 use crate::local::{self, Client};
 
@@ -67,6 +68,7 @@ struct Authority {
 
 pub(super) fn run(
     configuration: &Configuration,
+    sources: &Sources,
     program: String,
     which: Guide,
 ) -> Result<(), Failure> {
@@ -82,6 +84,14 @@ pub(super) fn run(
         // Before the first start the guide says what is missing.
         Err(local::Error::NoDirectory(_)) => {}
         Err(error) => return Err(from_local(error)),
+    }
+    // What would be said of another directory would lead to a second server.
+    if installation["listens"].is_null() && service::is_out_of_sight(sources) {
+        let which = which.to_possible_value();
+        let which = which.as_ref().map_or("", |which| which.get_name());
+        let what = "only root sees what the service that is installed here has";
+        let hint = format!("sudo {{program}} guide {which}");
+        return Err(Failure::new(status::PERMISSION, what).hint(hint));
     }
     let mut place = Place::of(&installation, configuration, program);
     place.live_token = is_live.then_some(token_name);
@@ -254,11 +264,9 @@ fn fill(text: &str, place: &Place, reach: Reach) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::ValueEnum as _;
     use serde_json::json;
 
     use super::*;
-    use crate::config::Sources;
 
     pub(super) fn place(installation: &Value) -> Place {
         let configuration = Configuration::load(&Sources {

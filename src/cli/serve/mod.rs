@@ -6,7 +6,7 @@ mod maintenance;
 use std::fs;
 use std::io::{self, IsTerminal};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +19,7 @@ use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
 use self::maintenance::{Maintenance, Reload};
+use super::rights::{Fault, User};
 use super::{
     Failure, MOUNT, from_local, output, service, status, store_hint, store_status, tls, token,
     too_few_descriptors,
@@ -169,17 +170,9 @@ fn make_data_dir(data_dir: &Path) -> Result<(), Failure> {
     let Ok(metadata) = fs::metadata(data_dir) else {
         return Ok(());
     };
-    // Whoever may use another's directory only by its group must not close it to that.
-    let is_ours = metadata.uid() == rustix::process::geteuid().as_raw();
-    let (open, fix) = if is_ours {
-        (0o077, "700")
-    } else {
-        (0o002, "o-w")
-    };
-    if metadata.mode() & open != 0 {
-        let shown = data_dir.display();
-        let typed = super::quoted(data_dir);
-        log::warn!("users other than its owner can access {shown}: chmod {fix} {typed}");
+    let server = User::at_start(data_dir, &metadata);
+    if let Some(Fault { what, fix }) = server.fault(data_dir, &metadata) {
+        log::warn!("{what}: {fix}");
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use super::super::output::{elements, text_of};
 pub(super) struct Claims {
     /// The userNames of rows that have found nobody.
     absent: HashSet<u64>,
-    /// The userNames and emails of rows that have found nobody, with the line of the first.
+    /// The same, and the emails that rows would give to somebody, with the line of the first.
     lines: HashMap<u64, u64>,
     /// The emails by which rows have found somebody.
     found: HashSet<u64>,
@@ -22,8 +22,8 @@ pub(super) struct Claims {
 pub(super) enum Standing {
     /// Came, or was renamed, after the row with this userName had been compared.
     Meanwhile,
-    /// Has an email or userName of the row on this line, which has found nobody: most likely its
-    /// person.
+    /// Has an email or userName that the row on this line gives to somebody else, or to a new user:
+    /// most likely its person.
     Otherwise(u64),
     /// Has the email of somebody whom a row has found, as a second account has.
     Sharing,
@@ -36,12 +36,20 @@ impl Claims {
     pub(super) fn note_absent(&mut self, row: &Value, hash: impl Fn(&str) -> u64) {
         let name = hash(&text_of(row, "userName"));
         self.absent.insert(name);
-        let emails = elements(&row["emails"]).iter();
-        let emails = emails.filter_map(Value::as_str).map(hash);
-        let line = row["line"].as_u64().unwrap_or_default();
-        for text in emails.chain([name]) {
-            self.lines.entry(text).or_insert(line);
+        self.note_emails(row, hash);
+        self.note_line(name, row);
+    }
+
+    /// Notes the emails that the user of a row would get, as the server tells them.
+    pub(super) fn note_emails(&mut self, row: &Value, hash: impl Fn(&str) -> u64) {
+        for email in elements(&row["emails"]).iter().filter_map(Value::as_str) {
+            self.note_line(hash(email), row);
         }
+    }
+
+    fn note_line(&mut self, text: u64, row: &Value) {
+        let line = row["line"].as_u64().unwrap_or_default();
+        self.lines.entry(text).or_insert(line);
     }
 
     /// Notes the email by which a row has found its user.
@@ -89,12 +97,14 @@ mod tests {
         let new = json!({"line": 2, "userName": "new", "emails": ["new@x"]});
         claims.note_absent(&new, hash);
         claims.note_absent(&json!({"line": 3, "userName": "later@x"}), hash);
+        claims.note_emails(&json!({"line": 4, "emails": ["moved@x"]}), hash);
         claims.note_found(hash("old@x"));
         for (name, email, wanted) in [
             ("new", "new@x", Standing::Meanwhile),
             ("jnew", "new@x", Standing::Otherwise(2)),
             ("new@x", "", Standing::Otherwise(2)),
             ("later", "later@x", Standing::Otherwise(3)),
+            ("moved", "moved@x", Standing::Otherwise(4)),
             ("admin-old", "old@x", Standing::Sharing),
             ("left@x", "left@x", Standing::Missing),
         ] {

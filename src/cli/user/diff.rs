@@ -7,14 +7,14 @@ use std::path::Path;
 use roaring::RoaringBitmap;
 use serde_json::{Value, json};
 
-use super::super::output::{self, Column, Listing, column, text_of};
+use super::super::output::{self, Column, Listing, column, elements, text_of};
 use super::super::{Failure, ask, quoted, status};
 use super::args;
 use super::claims::{Claims, Standing};
-use super::each_page;
 use super::file::{UserFile, rows_of};
-use super::is_active;
 use super::statuses::{Statuses, operand};
+use super::{USERS, each_page, is_active};
+use crate::columns::RowOutcome;
 use crate::directory::UserId;
 use crate::local::Client;
 
@@ -34,6 +34,7 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     let mut diff = Diff {
         listing: Listing::new(typed.output.output, COLUMNS),
+        newest: None,
         seen: RoaringBitmap::new(),
         claims: Claims::default(),
         is_part: false,
@@ -58,12 +59,27 @@ pub(super) fn run(
         })
 }
 
+/// The sequence number of the newest user, if there is one.
+fn newest(client: &mut Client) -> Result<Option<u32>, Failure> {
+    let count = ask(client, "GET", &format!("{USERS}?count=0"), None)?;
+    let last = count["totalResults"].as_u64().unwrap_or_default();
+    let target = format!("{USERS}?startIndex={last}&count=1&attributes=userName");
+    let page = ask(client, "GET", &target, None)?;
+    Ok(elements(&page["Resources"]).last().and_then(sequence_of))
+}
+
+fn sequence_of(user: &Value) -> Option<u32> {
+    Some(UserId::parse(user["id"].as_str()?)?.sequence())
+}
+
 fn difference(line: &Value, who: &str, what: &str) -> Value {
     json!({"line": line, "userName": who, "difference": what})
 }
 
 struct Diff {
     listing: Listing,
+    /// The sequence number of the newest user when the comparison began.
+    newest: Option<u32>,
     /// The users that rows are about, by sequence number.
     seen: RoaringBitmap,
     claims: Claims,
@@ -80,7 +96,7 @@ struct Diff {
 /// Users here whom no row has found, and for whom no command is printed.
 #[derive(Default)]
 struct Others {
-    /// Those that a row seems to be about, but with another userName.
+    /// Those whose email a row gives to another userName.
     named_otherwise: u64,
     /// Active ones with the email of somebody whom a row has found.
     sharing: u64,
@@ -102,9 +118,9 @@ impl Others {
         };
         tell(
             self.named_otherwise,
-            "with another userName than the file has for their email: give those lines their \
-             userName or id, then compare again (to import the file as it is would create them a \
-             second time, unless they are other people)",
+            "with an email that the file gives to another userName: let a column userName or id \
+             have what they have here, in every line, then compare again (to import the file as \
+             it is would create them a second time, unless they are other people)",
         );
         tell(
             self.sharing,
@@ -125,6 +141,7 @@ impl Diff {
         typed: &args::Diff,
         mut user_file: UserFile,
     ) -> Result<(), Failure> {
+        self.newest = newest(client)?;
         self.rows(client, typed, &mut user_file)?;
         let query = "&attributes=userName,active,emails";
         each_page(client, query, usize::MAX, |users| {
@@ -178,28 +195,30 @@ impl Diff {
 
     /// Notes what the row says of users whom it has not found. A refused one may be about anybody.
     fn claim(&mut self, row: &Value, who: &str, user_file: &UserFile) {
-        match row["outcome"].as_str() {
-            Some("absent") => self.claims.note_absent(row, |text| user_file.by_name(text)),
-            // A file with userNames means what it says about who is in it.
-            Some("same" | "differs") if user_file.is_named_by_email() => {
-                self.claims.note_found(user_file.by_name(who));
-            }
+        let outcome = RowOutcome::of(row);
+        let hash = |text: &str| user_file.by_name(text.trim());
+        match outcome {
+            RowOutcome::Absent => self.claims.note_absent(row, hash),
+            RowOutcome::Differs => self.claims.note_emails(row, hash),
             _ => {}
+        }
+        // A file with userNames means what it says about who is in it.
+        let is_found = matches!(outcome, RowOutcome::Same | RowOutcome::Differs);
+        if is_found && user_file.is_named_by_email() {
+            self.claims.note_found(hash(who));
         }
     }
 
     fn compare(&mut self, row: &Value, who: &str, found: &mut Vec<Value>) -> Result<(), Failure> {
-        if let Some(id) = row["id"].as_str().and_then(UserId::parse) {
-            self.seen.insert(id.sequence());
-        }
+        self.seen.extend(sequence_of(row));
         let name = row["userName"].as_str().unwrap_or(who);
-        match row["outcome"].as_str() {
-            Some("same") => {}
-            Some("absent") => {
+        match RowOutcome::of(row) {
+            RowOutcome::Same => {}
+            RowOutcome::Absent => {
                 self.needs_import = true;
                 found.push(difference(&row["line"], name, "not here"));
             }
-            Some("differs") => {
+            RowOutcome::Differs => {
                 let differences = row["differences"].as_array();
                 for one in differences.map_or(&[][..], Vec::as_slice) {
                     let mut told = difference(&row["line"], name, &text_of(one, "attribute"));
@@ -233,12 +252,18 @@ impl Diff {
     fn only_here(&mut self, users: &[Value], user_file: &UserFile) -> Result<Vec<Value>, Failure> {
         let mut found = Vec::new();
         for user in users {
-            let id = user["id"].as_str().and_then(UserId::parse);
-            if id.is_none_or(|id| self.seen.contains(id.sequence())) {
+            let Some(id) = sequence_of(user).filter(|id| !self.seen.contains(*id)) else {
+                continue;
+            };
+            if self.newest < Some(id) {
+                self.others.meanwhile += 1;
                 continue;
             }
             let name = text_of(user, "userName");
-            match self.claims.standing(user, |text| user_file.by_name(text)) {
+            match self
+                .claims
+                .standing(user, |text| user_file.by_name(text.trim()))
+            {
                 Standing::Meanwhile => self.others.meanwhile += 1,
                 Standing::Otherwise(line) => {
                     self.others.named_otherwise += 1;
@@ -273,7 +298,8 @@ impl Diff {
         let words = import_words(typed);
         if self.is_part {
             output::say(
-                "the file has the rows that an import rejected: it says nothing of other users",
+                "the file has the rows that an import rejected: it says nothing of other users (if \
+                 it is complete: --ignore 'rejected because')",
             );
         }
         if self.count == 0 {

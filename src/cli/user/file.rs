@@ -15,7 +15,7 @@ use super::super::{Failure, quoted, status, unusable};
 use super::file_check::{BOM, FileCheck, is_filler};
 use super::input::Input;
 use super::line_numbers::LineNumbers;
-use crate::columns::{self, Columns, REASON, Row};
+use crate::columns::{self, Columns, REASON, Row, RowOutcome};
 use crate::limits;
 use crate::scim::fold::fold;
 use crate::scim::json;
@@ -175,7 +175,7 @@ impl UserFile {
             RowFormat::Csv {
                 columns, reason_at, ..
             } => {
-                line.was_rejected = reason_at.is_some();
+                line.was_rejected = reason_at.is_some() && !is_among(&self.ignored, REASON);
                 let row = Row::from_cells(columns, &line.cells).map_err(|error| error.detail)?;
                 let reason = reason_at.and_then(|at| line.cells.get(at)).cloned();
                 let content = json!({"line": line.number, "cells": line.cells});
@@ -185,7 +185,7 @@ impl UserFile {
                 let parse = |line: &str| json::parse_line(line).map_err(|error| error.detail);
                 let mut value = parse(&line.cells[0])?;
                 if let Some(text) = kept_whole(&value) {
-                    line.was_rejected = true;
+                    line.was_rejected = !is_among(&self.ignored, REASON);
                     line.cells[0] = text;
                     value = parse(&line.cells[0])?;
                 }
@@ -193,7 +193,7 @@ impl UserFile {
                     return Err("the line is no JSON object".to_owned());
                 };
                 let reason = user.iter().find(|(name, _)| columns::is_reason(name));
-                line.was_rejected |= reason.is_some();
+                line.was_rejected |= reason.is_some() && !is_among(&self.ignored, REASON);
                 let reason = reason.and_then(|(_, text)| text.as_str().map(str::to_owned));
                 user.retain(|name, _| !is_among(&self.ignored, name));
                 let row = Row::from_resource(user.clone()).map_err(|error| error.detail)?;
@@ -239,7 +239,7 @@ impl UserFile {
         self.seen.insert(self.by_id(id));
         let told = ["userName", "previousUserName"].map(|member| outcome[member].as_str());
         // The userName of a refused row may be another user's.
-        let typed = (outcome["outcome"] != "refused").then_some(&*line.who);
+        let typed = (RowOutcome::of(outcome) != RowOutcome::Refused).then_some(&*line.who);
         for name in told.into_iter().flatten().chain(typed) {
             self.seen.insert(self.by_name(name));
         }

@@ -4,10 +4,9 @@ use serde_json::Value;
 
 use super::super::output::{self, Column, Format, Listing, elements, second, text_of};
 use super::super::previous_holders::PreviousHolders;
-use super::super::{Failure, SEARCH, ask_or_hint, status};
-use crate::http1::target::encode;
+use super::super::{Failure, SEARCH, ask_or_hint, named, status};
 use crate::local::Client;
-use crate::scim::schema;
+use crate::scim::differences;
 
 /// Empty: a table is printed by hand, and JSON has no columns.
 const COLUMNS: &[Column] = &[];
@@ -24,7 +23,7 @@ pub(super) fn run(
     let (mut is_told, mut previous_holders) = (false, PreviousHolders::default());
     let (mut first, mut oldest) = (Some(1), 1);
     while let Some(from) = first {
-        let user = encode(who);
+        let user = named(who)?;
         let target = format!("/admin/audit?user={user}&first={from}&count={ROWS}");
         let mut page = ask_or_hint(client, "GET", &target, None, 404, SEARCH)?;
         first = page["next"].as_u64();
@@ -85,7 +84,7 @@ fn print(row: &Value, who: &str) -> Result<(), Failure> {
     )];
     for change in elements(&row["changes"]) {
         let attribute = text_of(change, "attribute");
-        differences(&attribute, &change["before"], &change["after"], &mut lines);
+        tell(&attribute, &change["before"], &change["after"], &mut lines);
     }
     lines
         .iter()
@@ -108,30 +107,11 @@ pub(super) fn numbers(numbers: &[Value]) -> String {
     shown.join(", ") + more
 }
 
-/// Adds a line for each value that differs. Complex attributes are compared member by member.
-fn differences(path: &str, before: &Value, after: &Value, lines: &mut Vec<String>) {
-    let empty = serde_json::Map::new();
-    let (old, new) = match (before, after) {
-        (Value::Object(old), Value::Object(new)) => (old, new),
-        (Value::Null, Value::Object(new)) => (&empty, new),
-        (Value::Object(old), Value::Null) => (old, &empty),
-        _ => {
-            lines.push(format!("    {path}: {} -> {}", shown(before), shown(after)));
-            return;
-        }
-    };
-    let gone = old.keys().filter(|name| !new.contains_key(*name));
-    for name in new.keys().chain(gone) {
-        let (was, is) = (
-            old.get(name).unwrap_or(&Value::Null),
-            new.get(name).unwrap_or(&Value::Null),
-        );
-        if was != is {
-            // A resource is four levels deep at most.
-            let mark = schema::path_mark(path);
-            differences(&format!("{path}{mark}{name}"), was, is, lines);
-        }
-    }
+/// Adds a line for each value that differs.
+fn tell(path: &str, before: &Value, after: &Value, lines: &mut Vec<String>) {
+    differences(path, after, before, &mut |path, after, before| {
+        lines.push(format!("    {path}: {} -> {}", shown(before), shown(after)));
+    });
 }
 
 /// A value as people read it.
@@ -146,13 +126,14 @@ pub(super) fn shown(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scim::schema;
     use serde_json::json;
 
     #[test]
     fn differences_are_told_one_by_one() {
         let check_of = |path: &str, before: Value, after: Value, wanted: &[&str]| {
             let mut lines = Vec::new();
-            differences(path, &before, &after, &mut lines);
+            tell(path, &before, &after, &mut lines);
             assert_eq!(lines, wanted);
         };
         check_of(

@@ -16,7 +16,7 @@ use super::super::{Failure, ask, status};
 use super::args;
 use super::file::{Line, UserFile, rows_of};
 use super::rejects::Rejects;
-use crate::columns;
+use crate::columns::{self, RowOutcome};
 use crate::local::Client;
 
 /// Rows or users between two progress lines, when stderr is no terminal.
@@ -106,8 +106,7 @@ fn outcome(
         Err(why) => {
             let mut row = Map::new();
             row.insert("line".to_owned(), json!(line.number));
-            row.insert("outcome".to_owned(), json!("refused"));
-            row.insert("reason".to_owned(), json!(why));
+            columns::put_refusal(&mut row, why);
             row
         }
     };
@@ -217,10 +216,10 @@ impl<'a> Import<'a> {
         let (mut shown, mut rejected) = (Vec::new(), Vec::new());
         // Count all first: the server has applied them, even if something here fails.
         for (line, outcome) in lines.iter().zip(outcomes) {
-            match outcome["outcome"].as_str() {
-                Some("created") => self.created += 1,
-                Some("updated") => self.updated += 1,
-                Some("unchanged") => self.unchanged += 1,
+            match RowOutcome::of(outcome) {
+                RowOutcome::Created => self.created += 1,
+                RowOutcome::Updated => self.updated += 1,
+                RowOutcome::Unchanged => self.unchanged += 1,
                 _ => {
                     self.refused += 1;
                     let reason = text_of(outcome, "reason");

@@ -26,7 +26,7 @@ use file::UserFile;
 
 use super::output::{self, Column, Format, Listing, Report, column, elements, minute, text_of};
 use super::time_argument::moment;
-use super::{Failure, SEARCH, ask, ask_or_hint, each, quoted, status};
+use super::{Failure, SEARCH, ask, ask_or_hint, each, named, operand, status};
 use crate::clock::{Clock, SystemClock};
 use crate::http1::target::encode;
 use crate::limits;
@@ -161,8 +161,8 @@ fn each_page(
 
 /// The query parameters for the selected users.
 fn query_of(selected: &Selected) -> String {
-    let filter = selected.filter.as_deref();
-    let filter = combined_filter(filter, selected.active, selected.inactive);
+    let filter = selected.filter.as_deref().map(without_controls);
+    let filter = combined_filter(filter.as_deref(), selected.active, selected.inactive);
     parameters(selected.search.as_deref(), filter.as_deref())
 }
 
@@ -174,6 +174,16 @@ fn parameters(search: Option<&str>, filter: Option<&str>) -> String {
     // Cells of a spreadsheet have a tab between them.
     let words = search.map(|text| text.replace(char::is_control, " "));
     one("search", words.as_deref()) + &one("filter", filter)
+}
+
+/// A filter whose control characters, which no request target may hold, are escaped as in JSON:
+/// that means the same within quotes, and nothing anywhere else.
+fn without_controls(filter: &str) -> String {
+    let escaped = |c: char| match c {
+        c if c.is_control() => format!("\\u{:04x}", u32::from(c)),
+        c => c.to_string(),
+    };
+    filter.chars().map(escaped).collect()
 }
 
 /// Combines the typed filter and status into one filter. A user without `active` may not use the
@@ -230,26 +240,16 @@ fn retrieve(client: &mut Client, who: &str) -> Result<Value, Failure> {
             return Ok(user);
         }
     }
-    let history = format!("{{program}} user history {}", typed(who));
+    let history = format!("{{program}} user history {}", operand(who));
     Err(
         Failure::new(status::REFUSED, format!("there is no user {who}"))
             .hint(format!("{SEARCH}; `{history}` works for deleted users too")),
     )
 }
 
-/// Quotes a userName as a command's argument, even if it begins like an option.
-fn typed(name: &str) -> String {
-    let quoted = quoted(Path::new(name));
-    if name.starts_with('-') {
-        format!("-- {quoted}")
-    } else {
-        quoted
-    }
-}
-
 /// The user as it was at a moment or before a change.
 fn past(client: &mut Client, who: &str, point: &str, value: &str) -> Result<Value, Failure> {
-    let (who, value) = (encode(who), encode(value));
+    let (who, value) = (named(who)?, encode(value));
     let target = format!("/admin/users/{who}/past?{point}={value}");
     ask(client, "GET", &target, None)
 }
@@ -286,7 +286,7 @@ fn create(client: &mut Client, wanted: Add) -> Result<Value, Failure> {
         "emails": [{"value": email, "type": "work", "primary": true}],
         "active": true,
     });
-    let name = typed(email);
+    let name = operand(email);
     let hint = format!(
         "`{{program}} user show {name}` shows who has it, `{{program}} user reactivate {name}` \
          lets them in again"
@@ -353,11 +353,7 @@ fn flatten(path: &str, value: &Value, lines: &mut Vec<(String, String)>) {
     match value {
         Value::Object(members) => {
             for (name, value) in members {
-                let path = match path {
-                    "" => name.clone(),
-                    whole => format!("{whole}{}{name}", schema::path_mark(whole)),
-                };
-                flatten(&path, value, lines);
+                flatten(&schema::path_within(path, name), value, lines);
             }
         }
         Value::Array(elements) => {

@@ -96,6 +96,19 @@ fn a_relative_state_directory_is_none() {
         let found = users_data_dir(&sources("", &variables, &[]));
         assert_eq!(found.map(|it| it.text).as_deref(), wanted, "{state} {home}");
     }
+    for (state, home, wanted) in [
+        (
+            "s",
+            "h",
+            ": XDG_STATE_HOME and HOME must be an absolute path",
+        ),
+        ("s", "", ": XDG_STATE_HOME must be an absolute path"),
+        ("", "", ""),
+    ] {
+        let variables = [("XDG_STATE_HOME", state), ("HOME", home)];
+        let told = no_data_dir(&sources("", &variables, &[])).what;
+        assert_eq!(told, format!("there is no data directory{wanted}"));
+    }
 }
 
 /// A setting that is in the table but parsed nowhere would be accepted with any value.

@@ -1,4 +1,5 @@
-//! A customer's chain whose authorities do not carry it: one is missing, or ends before the leaf.
+//! A customer's chain whose authorities do not carry it: one is missing, wrong, or ends before the
+//! leaf.
 
 use std::fs;
 use std::time::{Duration, SystemTime};
@@ -74,12 +75,12 @@ fn a_chain_that_lost_its_intermediate_replaces_no_good_one() {
 }
 
 #[test]
-fn an_authority_that_ends_before_the_leaf_is_told_of_and_nothing_refused() {
+fn an_authority_that_ends_before_the_leaf_is_told_of() {
     let [leaf, between, root] = issued(20);
     for chain in [&[&leaf, &between][..], &[&leaf, &between, &root]] {
         let (folder, cell) = served(chain);
         let summary = cell.summary();
-        let days = summary.authority_ends.map(|ends| now().days_until(ends));
+        let days = summary.authority_ends().map(|ends| now().days_until(ends));
         assert!(
             days.is_some_and(|days| (19..=20).contains(&days)),
             "{days:?}"
@@ -88,38 +89,131 @@ fn an_authority_that_ends_before_the_leaf_is_told_of_and_nothing_refused() {
             summary.warnings[0].contains("before the leaf"),
             "{summary:?}"
         );
-        // Clients may have its successor.
+        // Once it has ended, there is nothing better to serve; clients may have its successor.
         let later = now().plus_days(21);
         assert_eq!(summary.out_of_date(later), None);
-        cell.reload(later).expect("served");
+        let summary = cell.reload(later).expect("served");
+        assert!(summary.warnings[0].contains("of an authority in it: the certificate has ended"));
+        assert!(examine(&cell.source, later).is_err());
         let [renewed, above, _] = issued(90);
         put(&folder, &[&renewed, &above]);
-        let summary = cell.reload(now()).expect("good");
-        assert_eq!((summary.authority_ends, summary.warnings.len()), (None, 0));
+        let summary = cell.reload(later).expect("good");
+        assert_eq!(
+            (summary.authority_ends(), summary.warnings.len()),
+            (None, 0)
+        );
+        // It would be worse than what is served now.
+        put(&folder, chain);
+        let refused = cell.reload(later).expect_err("it has ended").to_string();
+        assert!(refused.contains("has ended"), "{refused}");
     }
 }
 
-/// Of an old authority and its successor of the same name clients take the one that is good, and an
-/// old root is not asked for its end.
+/// Of an old authority and its successor of the same name clients take the one that is good, an old
+/// root is not asked for its end, and a cross-certificate is only one of the ways.
 #[test]
 fn what_nobody_needs_any_more_is_no_fault() {
     let key = || KeyPair::generate().expect("a key");
     let root = CertifiedIssuer::self_signed(parameters("root", 5), key()).expect("a root");
     let signed = |name, days| CertifiedIssuer::signed_by(parameters(name, days), key(), &root);
     let [old, new] = [10, 900].map(|days| signed("between", days).expect("an authority"));
+    let older = CertifiedIssuer::self_signed(parameters("older root", 5), key()).expect("a root");
+    let same = KeyPair::from_pem(&root.key().serialize_pem()).expect("the root's key");
+    let cross = CertifiedIssuer::signed_by(parameters("root", 3), same, &older);
+    let cross = cross.expect("a cross-certificate");
     let leaf = CertifiedIssuer::signed_by(parameters("leaf", 90), key(), &new).expect("a leaf");
     let direct = signed("leaf", 90).expect("a leaf");
     for chain in [
         &[&leaf, &old, &new][..],
         &[&leaf, &new, &old, &root],
+        &[&leaf, &new, &cross],
+        &[&leaf, &new, &cross, &older],
         &[&direct, &root],
-        &[&direct, &direct],
+        &[&direct, &direct, &root],
     ] {
         let (_folder, cell) = served(chain);
         let summary = cell.reload(now()).expect("good");
         assert_eq!(
-            (summary.authority_ends, &*summary.warnings),
+            (summary.authority_ends(), &*summary.warnings),
             (None, &[][..])
         );
+        assert_eq!(examine(&cell.source, now()).ok(), Some(Vec::new()));
     }
+}
+
+/// Whom clients must trust is told by those certificates that lead there.
+#[test]
+fn what_leads_nowhere_is_not_for_clients_to_trust() {
+    let [leaf, between, root] = issued(90);
+    let [_, other, _] = issued(90);
+    let (_folder, cell) = served(&[&leaf, &other, &between, &root]);
+    let chain = cell.summary().chain;
+    let accepted: Vec<bool> = chain.iter().map(|link| link.accepted.is_some()).collect();
+    assert_eq!(accepted, [false, false, true, true]);
+}
+
+#[test]
+fn what_clients_object_to_replaces_nothing_that_they_accept() {
+    let key = || KeyPair::generate().expect("a key");
+    let [leaf, between, root] = issued(90);
+    let [_, stranger, _] = issued(90);
+    let under = |parameters: CertificateParams| {
+        let above = CertifiedIssuer::signed_by(parameters, key(), &root).expect("an authority");
+        let leaf = CertifiedIssuer::signed_by(parameters_of_leaf(), key(), &above);
+        [leaf.expect("a leaf"), above]
+    };
+    let mut later = parameters("between", 90);
+    later.not_before = (SystemTime::now() + Duration::from_secs(3600)).into();
+    let mut no_authority = parameters("between", 90);
+    no_authority.is_ca = IsCa::ExplicitNoCa;
+    let mut for_clients = parameters_of_leaf();
+    for_clients.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    let for_clients = CertifiedIssuer::signed_by(for_clients, key(), &between).expect("a leaf");
+    let mut elsewhere = parameters_of_leaf();
+    elsewhere.subject_alt_names = vec![rcgen::SanType::DnsName("other".try_into().expect("it"))];
+    let elsewhere = CertifiedIssuer::signed_by(elsewhere, key(), &between).expect("a leaf");
+    let ([future, begins], [useless, ordinary]) = (under(later), under(no_authority));
+    for (chain, words) in [
+        (&[&leaf, &stranger][..], "clients would not accept"),
+        (&[&future, &begins], "not valid before"),
+        (&[&useless, &ordinary], "not a CA's"),
+        (&[&for_clients, &between], "clients would not accept"),
+        (&[&elsewhere, &between], "not for localhost"),
+        (&[&leaf], "without its issuer"),
+        (&[&leaf, &leaf], "without its issuer"),
+    ] {
+        let (folder, cell) = served(&[&leaf, &between]);
+        put(&folder, chain);
+        let refused = cell.reload(now()).expect_err(words).to_string();
+        assert!(refused.contains(words), "{words}: {refused}");
+        // Where there is no better one, it is served, and may be replaced by one like it.
+        let (folder, begun) = served(chain);
+        assert!(begun.summary().warnings[0].contains(words), "{words}");
+        put(&folder, chain);
+        assert!(begun.reload(now()).is_ok(), "{words}");
+    }
+}
+
+fn parameters_of_leaf() -> CertificateParams {
+    parameters("leaf", 90)
+}
+
+#[test]
+fn a_chain_is_installed_in_order_and_each_certificate_once() {
+    let [leaf, between, root] = issued(90);
+    let folder = tempfile::tempdir().expect("a folder");
+    let [chain, key] = ["chain.pem", "key.pem"].map(|name| folder.path().join(name));
+    let tls = folder.path().join("tls");
+    fs::create_dir(&tls).expect("made");
+    let install = |of: &[&Made]| {
+        put(&folder, of);
+        crate::certificate::install(&tls, &chain, Some(&key), Some("localhost"), now())
+    };
+    let refused = install(&[&leaf, &root, &between]).expect_err("out of order");
+    let words = "certificate 1 is not followed by its issuer: order them from the leaf up";
+    assert!(refused.to_string().contains(words), "{refused}");
+    install(&[&leaf, &leaf, &between, &root, &leaf]).expect("good");
+    let text = fs::read_to_string(request::installed(&tls)).expect("written");
+    assert_eq!(text.matches("BEGIN CERTIFICATE").count(), 3);
+    assert!(text.ends_with(&root.pem().replace('\r', "")), "{text}");
 }

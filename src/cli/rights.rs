@@ -1,0 +1,173 @@
+//! The rights of the data directory: as whom the server uses it, and what is wrong with its rights
+//! then. `serve` and `check` both say so. Whoever types the command that they show must not lock the
+//! server out, which may use another's directory by its group, or only because everybody may.
+
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::fs::{Access, AtFlags, CWD};
+use rustix::io::Errno;
+use rustix::process::{getegid, geteuid, getgroups};
+
+use super::quoted;
+use crate::certificate;
+use crate::config;
+use crate::local::{self, Peer};
+
+/// The user as whom a server uses a data directory.
+pub(super) struct User {
+    pub(super) id: u32,
+    group: u32,
+    /// Whether the directory's group is surely one of this user's.
+    is_member: bool,
+    /// Whether the directory is open to this user. In doubt it is.
+    gets_in: bool,
+}
+
+/// What is wrong with the rights of a data directory, and the command that mends it.
+pub(super) struct Fault {
+    pub(super) what: String,
+    pub(super) fix: String,
+}
+
+impl User {
+    /// The user of this process, which is going to serve. Root serves for the user whose the files
+    /// are.
+    pub(super) fn at_start(data_dir: &Path, directory: &Metadata) -> Self {
+        if geteuid().is_root() {
+            Self::of_server(data_dir, directory)
+        } else {
+            Self::this(data_dir, directory)
+        }
+    }
+
+    /// The user of the server that keeps its files there, which may run or not: the directory's
+    /// owner, unless all that a server makes belongs to one other user.
+    pub(super) fn of_server(data_dir: &Path, directory: &Metadata) -> Self {
+        let owner = Self {
+            id: directory.uid(),
+            group: directory.gid(),
+            is_member: true,
+            gets_in: true,
+        };
+        let Some(store) = store_of_maker(data_dir).filter(|it| it.uid() != owner.id) else {
+            return owner;
+        };
+        let user = match Self::running(data_dir, directory) {
+            // Root serves, for the directory's owner.
+            Some(server) if server.id != store.uid() => return owner,
+            Some(server) => server,
+            None if geteuid().as_raw() == store.uid() => Self::this(data_dir, directory),
+            None => Self::of_store(&store, directory),
+        };
+        // A directory of root's was made for that user. In one of another user, the files were
+        // rather put there by mistake.
+        if directory.uid() == 0 || user.gets_in {
+            user
+        } else {
+            owner
+        }
+    }
+
+    fn this(data_dir: &Path, directory: &Metadata) -> Self {
+        let groups = getgroups().unwrap_or_default();
+        let mut groups = groups.into_iter().chain([getegid()]);
+        let needed = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+        // The modes do not tell all: there may be an access control list.
+        let access = rustix::fs::accessat(CWD, data_dir, needed, AtFlags::EACCESS);
+        Self {
+            id: geteuid().as_raw(),
+            group: getegid().as_raw(),
+            is_member: groups.any(|it| it.as_raw() == directory.gid()),
+            gets_in: access != Err(Errno::ACCESS),
+        }
+    }
+
+    /// The user of the server that answers there, if its process can be looked at.
+    fn running(data_dir: &Path, directory: &Metadata) -> Option<Self> {
+        let Peer(process) = local::server_of(data_dir)?;
+        let status = fs::read_to_string(format!("/proc/{}/status", process?)).ok()?;
+        let ids = |name: &str| -> Vec<u32> {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let words = line.unwrap_or_default().split_whitespace();
+            words.filter_map(|word| word.parse().ok()).collect()
+        };
+        // The real id comes first, then the effective one.
+        let group = *ids("Gid:").get(1)?;
+        Some(Self {
+            id: *ids("Uid:").get(1)?,
+            group,
+            is_member: group == directory.gid() || ids("Groups:").contains(&directory.gid()),
+            gets_in: true,
+        })
+    }
+
+    /// The store's owner, whose other groups are unknown.
+    fn of_store(store: &Metadata, directory: &Metadata) -> Self {
+        let mode = directory.mode();
+        // Where this bit is set, files get the directory's group, whoever makes them.
+        let is_inherited = mode & 0o2000 != 0;
+        Self {
+            id: store.uid(),
+            group: store.gid(),
+            is_member: store.gid() == directory.gid() && !is_inherited,
+            gets_in: mode & 0o070 == 0o070 || mode & 0o007 == 0o007,
+        }
+    }
+
+    /// The command that gives a path, quoted for a shell, to this user.
+    pub(super) fn give(&self, path: &str) -> String {
+        format!("chown {}:{} {path}", self.id, self.group)
+    }
+
+    /// What is wrong with the rights of the directory, for a server of this user.
+    pub(super) fn fault(&self, data_dir: &Path, directory: &Metadata) -> Option<Fault> {
+        let shown = quoted(data_dir);
+        let (mode, owner) = (directory.mode(), directory.uid());
+        let close = format!("chmod 700 {shown}");
+        let give = || format!("{} && {close}", self.give(&shown));
+        let is_owner = self.id == owner;
+        let (what, command) = if is_owner && mode & 0o700 != 0o700 {
+            (format!("{shown} cannot be used by its owner"), close)
+        } else if is_owner && mode & 0o077 != 0 {
+            let what = format!("users other than its owner can access {shown}");
+            (what, close)
+        } else if !self.gets_in {
+            let what = format!(
+                "{shown} belongs to user {owner} and is closed to the server's user, {}",
+                self.id
+            );
+            (what, give())
+        } else if !is_owner && mode & 0o002 != 0 {
+            let what = format!("everybody may write to {shown}");
+            if self.is_member && mode & 0o070 == 0o070 {
+                (what, format!("chmod o-rwx {shown}"))
+            } else {
+                (what, give())
+            }
+        } else {
+            return None;
+        };
+        let this = geteuid().as_raw();
+        let may_type_it = this == 0 || this == owner;
+        let fix = if may_type_it {
+            command
+        } else {
+            format!("as root: {command}")
+        };
+        Some(Fault { what, fix })
+    }
+}
+
+/// The store's metadata, if all that a server makes, the store, keys and a socket, belongs to one
+/// user who is not root.
+fn store_of_maker(data_dir: &Path) -> Option<Metadata> {
+    let store = fs::metadata(config::store_path(data_dir)).ok()?;
+    let tls = fs::metadata(certificate::directory(data_dir)).ok();
+    let socket = config::socket_path(data_dir).ok();
+    let socket = socket.and_then(|path| fs::metadata(path).ok());
+    let mut others = [tls, socket].into_iter().flatten();
+    let is_one = others.all(|it| it.uid() == store.uid());
+    (store.uid() != 0 && is_one).then_some(store)
+}

@@ -1,0 +1,226 @@
+//! Servers in a data directory of another user, as volumes of Kubernetes are. What `serve` and
+//! `check` advise about its rights is typed, and the server is started again: it must not be locked
+//! out. Needs root.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::{SERVE, STRANGER, USER, as_user, is_root, open_to_all};
+use crate::support::{Output, Server, cli_on, command_on, run_to_its_end, without_settings};
+
+const GROUP: u32 = 65_533;
+
+/// A directory in which the server can work, and what is advised about it. `DIR` is its path.
+struct Shared {
+    owner: (u32, u32),
+    mode: u32,
+    /// The server's groups besides its own.
+    groups: &'static [u32],
+    /// What is advised by those who know the server's groups: the server itself, and `check` of its
+    /// user or beside it.
+    known: Option<&'static str>,
+    /// What `check` advises root while no server runs.
+    unknown: Option<&'static str>,
+}
+
+const GIVE: Option<&str> = Some("chown 65532:65532 DIR && chmod 700 DIR");
+/// Where files get the directory's group, root takes that for the server's.
+const GIVE_WITH_GROUP: Option<&str> = Some("chown 65532:65533 DIR && chmod 700 DIR");
+const CLOSE_TO_OTHERS: Option<&str> = Some("chmod o-rwx DIR");
+const CLOSE: Option<&str> = Some("chmod 700 DIR");
+
+const fn shared(
+    owner: (u32, u32),
+    mode: u32,
+    groups: &'static [u32],
+    known: Option<&'static str>,
+    unknown: Option<&'static str>,
+) -> Shared {
+    Shared {
+        owner,
+        mode,
+        groups,
+        known,
+        unknown,
+    }
+}
+
+const SHARED: [Shared; 12] = [
+    // What k3s makes of a local path.
+    shared((0, 0), 0o777, &[], GIVE, GIVE),
+    shared((0, 0), 0o1777, &[GROUP], GIVE, GIVE),
+    // An emptyDir with an `fsGroup`.
+    shared(
+        (0, GROUP),
+        0o2777,
+        &[GROUP],
+        CLOSE_TO_OTHERS,
+        GIVE_WITH_GROUP,
+    ),
+    shared((0, GROUP), 0o2777, &[], GIVE, GIVE_WITH_GROUP),
+    shared((0, GROUP), 0o777, &[GROUP], CLOSE_TO_OTHERS, GIVE),
+    shared((0, USER), 0o777, &[], CLOSE_TO_OTHERS, CLOSE_TO_OTHERS),
+    shared(
+        (STRANGER, GROUP),
+        0o2777,
+        &[GROUP],
+        CLOSE_TO_OTHERS,
+        GIVE_WITH_GROUP,
+    ),
+    shared((STRANGER, GROUP), 0o777, &[], GIVE, GIVE),
+    // Another volume with an `fsGroup`: the manual says to leave it.
+    shared((0, GROUP), 0o2775, &[GROUP], None, None),
+    shared((0, GROUP), 0o770, &[GROUP], None, None),
+    shared((STRANGER, GROUP), 0o2770, &[GROUP], None, None),
+    shared((USER, GROUP), 0o755, &[], CLOSE, CLOSE),
+];
+
+/// `command`, by the server's user in these groups besides its own.
+fn in_groups(command: &Command, folder: &Path, groups: &[u32]) -> Command {
+    let ours = as_user(command, folder);
+    let groups = match groups {
+        [] => "--clear-groups".to_owned(),
+        [group] => format!("--groups={group}"),
+        _ => unreachable!("one is enough"),
+    };
+    let mut command = Command::new("setpriv");
+    without_settings(&mut command)
+        .args(["--reuid", &USER.to_string(), "--regid", &USER.to_string()])
+        .arg(groups)
+        .arg(ours.get_program())
+        .args(ours.get_args())
+        .stdin(Stdio::null());
+    command
+}
+
+fn start(folder: TempDir, groups: &[u32]) -> Server {
+    let address = ["--base-url", "https://localhost:1"];
+    Server::start_on_by(folder, &address, |ours, folder| {
+        in_groups(&ours, folder, groups)
+    })
+}
+
+fn made(owner: (u32, u32), mode: u32) -> (TempDir, PathBuf) {
+    let folder = TempDir::new().expect("a directory for the test");
+    open_to_all(folder.path());
+    let data = folder.path().join("data");
+    fs::create_dir(&data).expect("made");
+    chown(&data, Some(owner.0), Some(owner.1)).expect("root may do that");
+    fs::set_permissions(&data, fs::Permissions::from_mode(mode)).expect("set");
+    (folder, data)
+}
+
+/// What `check` advises about the directory.
+fn fix_in(output: &Output) -> Option<String> {
+    let mut lines = output.stdout.lines();
+    lines.find(|line| line.starts_with("fail     data directory"))?;
+    let fix = lines.next().expect("each failure has a fix").trim_start();
+    Some(fix.strip_prefix("fix: ").expect("a fix").to_owned())
+}
+
+/// What a server advises at its start about the directory.
+fn fix_in_log(log: &str, data: &Path) -> Option<String> {
+    let mut warnings = log.lines().filter(|line| line.contains("WARN"));
+    let (_, fix) = warnings.find_map(|line| line.split_once(&format!("{}: ", data.display())))?;
+    Some(fix.to_owned())
+}
+
+fn typed_by_root(command: &str) {
+    let status = Command::new("sh").args(["-c", command]).status();
+    assert!(status.expect("sh runs").success(), "{command}");
+}
+
+/// Starts a server there, compares what everybody advises, types what it or root was advised, and
+/// starts it again.
+fn check(shared: &Shared, types_known: bool) {
+    let (folder, data) = made(shared.owner, shared.mode);
+    let scene = format!("{:?} {:o} {:?}", shared.owner, shared.mode, shared.groups);
+    let filled = |fix: Option<&str>| fix.map(|fix| fix.replace("DIR", &data.display().to_string()));
+    let (known, unknown) = (filled(shared.known), filled(shared.unknown));
+    let is_owner = shared.owner.0 == USER;
+    let to_user = known
+        .as_ref()
+        .map(|fix| format!("{}{fix}", if is_owner { "" } else { "as root: " }));
+    let checked_by_user = |data: &Path| {
+        let folder = data.parent().expect("of the test");
+        let mut command = in_groups(command_on(data).arg("check"), folder, shared.groups);
+        fix_in(&run_to_its_end(&mut command))
+    };
+    let checked_by_root = |data: &Path| fix_in(&cli_on(data, &["check"]));
+
+    let server = start(folder, shared.groups);
+    assert_eq!(fix_in_log(&server.log(), &data), to_user, "{scene}");
+    assert_eq!(checked_by_user(&data), to_user, "{scene}");
+    assert_eq!(checked_by_root(&data), known, "{scene}");
+    let folder = server.stop_and_keep();
+    assert_eq!(checked_by_user(&data), to_user, "{scene}");
+    assert_eq!(checked_by_root(&data), unknown, "{scene}");
+
+    if let Some(command) = if types_known { known } else { unknown } {
+        typed_by_root(&command);
+    }
+    let server = start(folder, shared.groups);
+    assert_eq!(fix_in_log(&server.log(), &data), None, "{scene}");
+    assert_eq!(checked_by_user(&data), None, "{scene}");
+    assert_eq!(checked_by_root(&data), None, "{scene}");
+    let _folder = server.stop_and_keep();
+    assert_eq!(checked_by_user(&data), None, "{scene}");
+    assert_eq!(checked_by_root(&data), None, "{scene}");
+}
+
+#[test]
+fn what_is_advised_about_anothers_directory_locks_no_server_out() {
+    if !is_root() {
+        return;
+    }
+    for shared in &SHARED {
+        check(shared, true);
+        if shared.known != shared.unknown {
+            check(shared, false);
+        }
+    }
+}
+
+/// Its keys may be elsewhere, as in a volume of Kubernetes.
+#[test]
+fn a_server_without_keys_of_its_own_is_not_locked_out_either() {
+    if !is_root() {
+        return;
+    }
+    let (folder, data) = made((0, 0), 0o777);
+    let server = start(folder, &[]);
+    let _folder = server.stop_and_keep();
+    fs::remove_dir_all(data.join("tls")).expect("removed");
+    let fix = fix_in(&cli_on(&data, &["check"])).expect("everybody may write there");
+    assert!(fix.starts_with("chown 65532:65532 "), "{fix}");
+}
+
+#[test]
+fn a_server_that_is_locked_out_is_let_in_by_what_it_advises() {
+    if !is_root() {
+        return;
+    }
+    for (owner, mode) in [
+        ((0, 0), 0o700),
+        ((0, GROUP), 0o2775),
+        ((STRANGER, 0), 0o755),
+    ] {
+        let (folder, data) = made(owner, mode);
+        // Which user a first server will have, root cannot know.
+        assert_eq!(fix_in(&cli_on(&data, &["check"])), None);
+        let mut command = in_groups(command_on(&data).args(SERVE), folder.path(), &[]);
+        let told = run_to_its_end(&mut command);
+        assert_eq!(told.status, Some(77), "{told:?}");
+        let words = "is closed to the server's user, 65532: as root: ";
+        let (_, rest) = told.stderr.split_once(words).expect("the command");
+        typed_by_root(rest.lines().next().expect("a line"));
+        let server = start(folder, &[]);
+        assert_eq!(fix_in_log(&server.log(), &data), None);
+        assert_eq!(fix_in(&cli_on(&data, &["check"])), None);
+        server.stop();
+    }
+}
