@@ -190,6 +190,41 @@ fn the_commands_for_tokens_issue_what_the_guide_says() {
     }
 }
 
+/// A first start at a terminal issues the token for Okta.
+#[test]
+fn a_guide_knows_of_a_live_token_of_its_name() {
+    let server = Server::start();
+    for (which, name) in GUIDES.iter().zip([
+        "okta",
+        "entra",
+        "onelogin",
+        "jumpcloud",
+        "provider",
+        "okta-agent",
+    ]) {
+        let rotate = format!(
+            "golinks-scim --data-dir {} token rotate {name}",
+            server.data_dir().display()
+        );
+        let told = "   A token of this name is live already";
+        let before = guide_with(&server, which, &[]);
+        assert!(!before.contains(told), "{before}");
+        server.token(name);
+        let guide = guide_with(&server, which, &[told, &format!("\n     {rotate}\n")]);
+        assert!(typed(&rotate).starts_with("golinks_scim_"), "{guide}");
+        let refused = server.cli(&["token", "issue", name]);
+        assert!(
+            refused.stderr.ends_with(&format!("\nhint: {rotate}\n")),
+            "{refused:?}"
+        );
+        server.cli(&["token", "revoke", name]);
+        let after = guide_with(&server, which, &[]);
+        assert!(!after.contains(told), "{after}");
+    }
+    let refused = server.cli(&["token", "issue", "bad name"]);
+    assert!(!refused.stderr.contains("hint:"), "{refused:?}");
+}
+
 /// What a shell prints for a line.
 fn typed(line: &str) -> String {
     let binary = Path::new(env!("CARGO_BIN_EXE_golinks-scim"));

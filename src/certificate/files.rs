@@ -1,12 +1,16 @@
 //! Certificate and key files: written whole or not at all, keys for the owner alone.
 
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use memchr::memmem;
+use rustix::process::{getegid, geteuid, getgroups};
+
 use super::Error;
 use crate::files;
+use crate::fix::quoted;
 
 /// Certificates too, since the directory is open to nobody else.
 const MODE: u32 = 0o600;
@@ -92,16 +96,54 @@ fn read_unless(path: &Path, exposing: impl FnOnce(u32) -> u32) -> Result<Vec<u8>
     let io = |error| Error::Io(path.to_owned(), error);
     let metadata = fs::metadata(path).map_err(io)?;
     let exposing = exposing(metadata.uid());
+    let read = fs::read(path).map_err(io);
     // A pipe holds no key for others to read, nor a device, and a directory none at all.
     if !metadata.is_file() || metadata.mode() & exposing == 0 {
-        return fs::read(path).map_err(io);
+        return read;
     }
-    // The server may be in the group that can read it, and must not lose the key.
-    let is_shared = exposing & GROUP_READ == 0 && metadata.gid() != 0;
-    Err(Error::Exposed {
+    match read {
+        // Whoever reads it says what is wrong with it. Nobody is told to close a file of the system.
+        Ok(text) if !holds_key(&text) => Ok(text),
+        _ => {
+            let groups = getgroups().unwrap_or_default();
+            let is_ours = |group: u32| {
+                group == getegid().as_raw() || groups.iter().any(|it| it.as_raw() == group)
+            };
+            let may_share =
+                exposing & GROUP_READ == 0 && (geteuid().is_root() || is_ours(metadata.gid()));
+            let ids = (geteuid().as_raw(), getegid().as_raw());
+            Err(exposed_by(path, &metadata, may_share, ids))
+        }
+    }
+}
+
+/// The error for the exposed key of a chain, with the command that leaves it readable for a server
+/// with this user and group. The user's other groups are unknown.
+pub fn exposed(path: &Path, user: u32, group: u32) -> Error {
+    match fs::metadata(path) {
+        Ok(metadata) => exposed_by(path, &metadata, metadata.uid() == 0, (user, group)),
+        Err(error) => Error::Io(path.to_owned(), error),
+    }
+}
+
+/// `may_share` says that the key may stay readable for its group, through which the server reads it.
+fn exposed_by(path: &Path, key: &Metadata, may_share: bool, (user, group): (u32, u32)) -> Error {
+    let shown = quoted(path);
+    let fix = if may_share && key.gid() != 0 {
+        format!("chmod 640 {shown}")
+    } else if user == 0 || key.uid() == user {
+        format!("chmod 600 {shown}")
+    } else {
+        format!("chown {user}:{group} {shown} && chmod 600 {shown}")
+    };
+    Error::Exposed {
         path: path.to_owned(),
-        chmod: if is_shared { "chmod 640" } else { "chmod 600" },
-    })
+        fix,
+    }
+}
+
+fn holds_key(text: &[u8]) -> bool {
+    memmem::find(text, b"PRIVATE KEY-----").is_some()
 }
 
 /// Reads a certificate file.

@@ -18,12 +18,11 @@ use std::path::{Path, PathBuf};
 
 use rustls::pki_types::ServerName;
 
-use crate::fix::quoted;
-
 pub use authority::AuthoritySummary;
 pub use cell::{Cell, NEW_AUTHORITY, Summary, examine};
 pub use chain::{Link, end_of, issuer_of, public_roots, without_mark};
 pub use error_text::words_of;
+pub use files::exposed;
 pub use request::{Installed, install, request};
 pub use source::Source;
 
@@ -71,12 +70,12 @@ pub enum Error {
     #[error("{0}: {1}")]
     Io(PathBuf, io::Error),
     /// A key file can be read by others.
-    #[error("{path} can be read by others; run: {chmod} {}", quoted(path))]
+    #[error("{path} can be read by others; run: {fix}")]
     Exposed {
         /// The file.
         path: PathBuf,
-        /// The command that closes it to others, without the path.
-        chmod: &'static str,
+        /// The command that closes it to others, and not to the server.
+        fix: String,
     },
     /// A file does not hold what it should; the text says why.
     #[error("{0}: {1}")]

@@ -19,7 +19,7 @@ use crate::limits;
 pub(super) const EXIT_STATUS: &str = "\
 0 done; 1 refused, not found, or different (user diff); 64 usage; 65 damaged or newer data, or \
 an invalid user file; 69 no directory, or the store is locked; 74 I/O; 77 permission; \
-78 configuration; 130 a second signal ended the server at once.";
+78 configuration; 130 a second signal ended the server at once, or Ctrl-C an import.";
 
 /// What to type next.
 pub(super) const NEXT: &str = "\

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::args::{Cert, Output};
 use super::output::{self, Format, elements, text_of};
-use super::{AS_ROOT, Failure, ask, base_url, quoted, status, with_client};
+use super::{Failure, as_root, ask, base_url, quoted, status, with_client};
 use crate::certificate::{self, Names};
 use crate::clock::{Clock, Instant, SystemClock};
 use crate::config::{BaseUrl, Configuration};
@@ -114,8 +114,19 @@ fn install(configuration: &Configuration, chain: &Path, key: Option<&Path>) -> R
     let base_url = base_url(&installation(data_dir)?, config);
     let host = base_url.as_ref().map(BaseUrl::host);
     let now = SystemClock.now();
-    let installed = certificate::install(&directory, chain, key, host, now)
-        .map_err(|error| failure(&error, &directory))?;
+    let installed = certificate::install(&directory, chain, key, host, now);
+    let installed = installed.map_err(|error| {
+        let failure = failure(&error, &directory);
+        match &error {
+            // None of the keys kept here fits; nobody has named one.
+            certificate::Error::Bad(path, _) if key.is_none() && path.starts_with(&directory) => {
+                failure.hint(
+                    "if the chain is not for a request made here, name its key: --key KEY.pem",
+                )
+            }
+            _ => failure,
+        }
+    })?;
     output::say(&format!(
         "installed: for {}, until {}",
         installed.names.join(", "),
@@ -262,7 +273,7 @@ fn failure(error: &certificate::Error, directory: &Path) -> Failure {
         _ => Failure::new(code, format!("{error} (nothing was changed)")),
     };
     match error {
-        _ if code == status::PERMISSION => failure.hint(AS_ROOT),
+        _ if code == status::PERMISSION => failure.hint(as_root(files::directory_of(directory))),
         certificate::Error::Elsewhere { host, names, .. } if names.is_empty() => {
             failure.hint(fix_no_names(host))
         }

@@ -162,9 +162,9 @@ fn configured(args: Args, program: &str) -> Result<(), Failure> {
     let data_dir = configuration.serve.data_dir.clone();
     match args.command {
         Command::Serve(_) => serve::run(&sources, configuration, typed_level.is_some(), program),
-        Command::Token(command) => {
-            with_client(&data_dir, |client| token::run(client, command, program))
-        }
+        Command::Token(command) => with_client(&data_dir, |client| {
+            token::run(client, command, &data_dir, program)
+        }),
         Command::User(command) => {
             // Read first: a pipe may be slow, and must not keep others waiting for the store.
             let table = user::read_file(&command, &data_dir)?;
@@ -381,12 +381,12 @@ mod status {
     pub(super) const IO: u8 = 74;
     pub(super) const PERMISSION: u8 = 77;
     pub(super) const CONFIGURATION: u8 = 78;
-    pub(super) const SECOND_SIGNAL: u8 = 130;
+    pub(super) const INTERRUPTED: u8 = 130;
 }
 
 fn from_local(error: local::Error) -> Failure {
     let code = match &error {
-        local::Error::Forbidden(_) => status::PERMISSION,
+        local::Error::Forbidden { .. } => status::PERMISSION,
         local::Error::Store(error) => store_status(error),
         local::Error::Content(_) => status::DATA,
         local::Error::SocketPath(_) => status::CONFIGURATION,
@@ -394,33 +394,22 @@ fn from_local(error: local::Error) -> Failure {
         local::Error::Away(_) | local::Error::Io(_) => status::IO,
     };
     let hint = match &error {
-        local::Error::NoDirectory(_) => {
-            if rustix::process::geteuid().is_root() {
-                Some("start `{program} serve` once, or name another data directory with --data-dir")
-            } else {
-                Some(
-                    "start `{program} serve` once, or name another data directory with --data-dir; to \
-                     reach that of a service, put sudo in front and leave --data-dir out",
-                )
-            }
-        }
-        local::Error::Away(_) => Some(MOUNT),
-        local::Error::Forbidden(_) => Some(AS_ROOT),
-        local::Error::Store(OpenError::Locked) => Some(
-            "another golinks-scim command is using it, or a server that is just starting or stopping: \
-             try again in a moment; {program} check says what to do if it stays so",
-        ),
-        local::Error::Store(error) => store_hint(error),
-        local::Error::SocketPath(_) => Some("choose a shorter --data-dir"),
+        local::Error::NoDirectory(_) => Some(format!(
+            "start `{{program}} serve` once, or {}",
+            other_data_dir()
+        )),
+        local::Error::Away(_) => Some(MOUNT.to_owned()),
+        local::Error::Forbidden { data_dir, .. } => Some(as_root(data_dir)),
+        local::Error::Store(error) => store_hint(error).map(str::to_owned),
+        local::Error::SocketPath(_) => Some("choose a shorter --data-dir".to_owned()),
         local::Error::Silent(_) => {
-            Some("{program} check says what to do about a server that hangs")
+            Some("{program} check says what to do about a server that hangs".to_owned())
         }
-        _ => None,
+        local::Error::Content(_) | local::Error::Io(_) => None,
     };
-    let failure = Failure::new(code, error);
-    match hint {
-        Some(hint) => failure.hint(hint),
-        None => failure,
+    Failure {
+        hint,
+        ..Failure::new(code, error)
     }
 }
 
@@ -443,8 +432,24 @@ const RESTORE: &str = "restore a backup: {program} backup restore FILE";
 /// A hint where a link leads to what is not there.
 const MOUNT: &str = "mount what the link leads to, or name another data directory with --data-dir";
 
-/// A hint for a user without permission.
-const AS_ROOT: &str = "run this as root, or as the user that runs the server";
+/// A hint for a user without permission. It names the directory: another user's default is another
+/// one.
+fn as_root(data_dir: &Path) -> String {
+    format!(
+        "run this as root, or as the user that runs the server, with --data-dir {}",
+        quoted(data_dir)
+    )
+}
+
+/// A hint for whoever has reached a data directory that is not the wanted one. Root needs no sudo.
+fn other_data_dir() -> &'static str {
+    if rustix::process::geteuid().is_root() {
+        "name another data directory with --data-dir"
+    } else {
+        "name another data directory with --data-dir; to reach that of a service, put sudo in front \
+         and leave --data-dir out"
+    }
+}
 
 fn store_hint(error: &OpenError) -> Option<&'static str> {
     match error {
@@ -452,6 +457,10 @@ fn store_hint(error: &OpenError) -> Option<&'static str> {
             Some("install the version of golinks-scim that wrote it, or a newer one")
         }
         OpenError::Damaged(_) => Some(RESTORE),
+        OpenError::Locked => Some(
+            "another golinks-scim command is using it, or a server that is just starting or stopping: \
+             try again in a moment; {program} check says what to do if it stays so",
+        ),
         OpenError::NotUpgraded { .. } => Some(
             "nothing was changed: fix that and start again, or keep using the version that wrote \
              it",
@@ -464,7 +473,7 @@ fn store_hint(error: &OpenError) -> Option<&'static str> {
             "give the user that runs this read and write access, or run it as root; {program} \
              check, run as root, names the right owner",
         ),
-        OpenError::Locked | OpenError::Older(_) | OpenError::Io(_) => None,
+        OpenError::Older(_) | OpenError::Io(_) => None,
     }
 }
 

@@ -37,9 +37,10 @@ fn absolute(text: &str) -> Option<Instant> {
         .or_else(|| far().map(DateTime::instant))
 }
 
-/// A length of time such as `2w`, `7d`, `12h`, `30m` or `45s`, in seconds.
+/// A length of time such as `2w`, `7d`, `12h`, `30m` or `45s`, in seconds. None at all needs no unit.
 pub(super) fn seconds(text: &str) -> Result<i64, Failure> {
-    let what = match length(text) {
+    let none = || (text == "0").then_some(0);
+    let what = match length(text).or_else(none) {
         Some(seconds) if seconds <= limits::TYPED_DAYS_MAX * 86_400 => return Ok(seconds),
         Some(_) => format!("{text} is too long"),
         None => format!("{text} is not a length of time"),
@@ -78,6 +79,7 @@ mod tests {
             ("2w", 1_209_600),
             ("12h", 43_200),
             ("0s", 0),
+            ("0", 0),
             ("30m", 1_800),
         ] {
             assert_eq!(seconds(text).expect(text), wanted);

@@ -38,15 +38,21 @@ pub(super) fn source(config: &config::Serve, machine: &str, host: &str) -> Sourc
 pub(super) fn examine(config: &config::Serve) -> Result<Vec<String>, Failure> {
     let host = config.base_url.as_ref().map_or("", |url| url.host());
     let source = source(config, "", host);
-    let warnings = certificate::examine(&source, SystemClock.now())
-        .map_err(|error| failure(&error, config.tls_files.is_none()))?;
+    let examined = certificate::examine(&source, SystemClock.now());
     let Some((chain, key)) = &config.tls_files else {
-        return Ok(warnings);
+        return examined.map_err(|error| failure(&error, true));
     };
     // This command often runs as root, who may read everything; the server runs as another user.
     let Ok(server) = fs::metadata(&config.data_dir) else {
-        return Ok(warnings);
+        return examined.map_err(|error| failure(&error, false));
     };
+    let warnings = examined.map_err(|error| match error {
+        Error::Exposed { path, .. } => {
+            let error = certificate::exposed(&path, server.uid(), server.gid());
+            failure(&error, false)
+        }
+        error => failure(&error, false),
+    })?;
     for path in [chain, key] {
         if !may_read(path, server.uid(), server.gid()) {
             let what = format!(
@@ -55,11 +61,12 @@ pub(super) fn examine(config: &config::Serve) -> Result<Vec<String>, Failure> {
                 server.uid()
             );
             let fix = format!(
-                "copy it to where that user can read it: install -o {} -g {} -m 600 {} \
-                 /etc/golinks-scim/, and name the copy",
+                "copy it to where that user can read it: install -D -o {} -g {} -m 600 {} {}, and \
+                 name the copy",
                 server.uid(),
                 server.gid(),
-                quoted(path)
+                quoted(path),
+                quoted(&Path::new("/etc/golinks-scim").join(path.file_name().unwrap_or_default()))
             );
             return Err(Failure::new(status::CONFIGURATION, what).hint(fix));
         }
@@ -158,7 +165,7 @@ pub(super) fn failure(error: &Error, are_ours: bool) -> Failure {
             "{program} cert install CHAIN.pem; with --key KEY.pem if the key is another".to_owned()
         }
         Error::Bad(..) => "tls_cert wants the full chain as PEM, tls_key its key".to_owned(),
-        Error::Exposed { path, chmod } => format!("{chmod} {}", quoted(path)),
+        Error::Exposed { fix, .. } => fix.clone(),
         Error::Io(..) => "tls_cert and tls_key name a chain and its key".to_owned(),
         // Only an installation fails for this; a start only warns.
         Error::Elsewhere { .. } | Error::Sign(_) => return Failure::new(code, error),

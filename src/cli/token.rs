@@ -1,11 +1,15 @@
 //! `token`: issues, lists, changes, rotates and revokes tokens.
 
+use std::path::Path;
+
 use serde_json::{Map, Value, json};
 
 use super::args::{EVERYWHERE, Token, TokenChange, TokenIssue};
 use super::output::{self, Column, Listing, Report, column, elements, minute, text_of};
 use super::time_argument::{end, seconds};
-use super::{Failure, ask, ask_or_hint, each_despite_the_disk, named, status};
+use super::{
+    Failure, ask, ask_or_hint, each_despite_the_disk, named, other_data_dir, quoted, status,
+};
 use crate::clock::{Clock, Instant, SystemClock};
 use crate::limits;
 use crate::local::Client;
@@ -54,9 +58,14 @@ const DETAILS: &[Column] = &[
     }),
 ];
 
-pub(super) fn run(client: &mut Client, command: Token, program: &str) -> Result<(), Failure> {
+pub(super) fn run(
+    client: &mut Client,
+    command: Token,
+    data_dir: &Path,
+    program: &str,
+) -> Result<(), Failure> {
     match command {
-        Token::Issue(typed) => issue(client, &typed),
+        Token::Issue(typed) => issue(client, &typed, data_dir),
         Token::List { output } => {
             let found = ask(client, "GET", "/admin/tokens", None)?;
             show(&found, output.output, COLUMNS)
@@ -71,7 +80,7 @@ pub(super) fn run(client: &mut Client, command: Token, program: &str) -> Result<
             name,
             overlap,
             output,
-        } => rotate(client, &name, &overlap, output.output),
+        } => rotate(client, &name, &overlap, data_dir, output.output),
         Token::Revoke { names, output } => {
             let mut report = Report::new(output.output);
             // The server refuses a token from then on, even if it cannot write that down.
@@ -84,7 +93,7 @@ pub(super) fn run(client: &mut Client, command: Token, program: &str) -> Result<
     }
 }
 
-fn issue(client: &mut Client, typed: &TokenIssue) -> Result<(), Failure> {
+fn issue(client: &mut Client, typed: &TokenIssue, data_dir: &Path) -> Result<(), Failure> {
     output::refuse_dev_null("the token", A_READER)?;
     let expires = match typed.expires.as_str() {
         "never" => None,
@@ -94,9 +103,25 @@ fn issue(client: &mut Client, typed: &TokenIssue) -> Result<(), Failure> {
         "name": typed.name, "scope": typed.scope, "mode": typed.mode,
         "expires": expires, "rateLimit": typed.rate_limit, "allowFrom": typed.allow_from,
     });
-    let issued = ask(client, "POST", "/admin/tokens", Some(&body))?;
+    let issued = ask(client, "POST", "/admin/tokens", Some(&body)).map_err(|failure| {
+        if is_live(client, &typed.name) {
+            failure.hint(format!("{{program}} token rotate {}", typed.name))
+        } else {
+            failure
+        }
+    })?;
     output::say("this token is shown once: type it into the identity provider now");
+    tell_if_no_server(client, data_dir);
     show_once(&issued, typed.output.output)
+}
+
+/// Whether a live token has this name or id, so that no other can be issued under it.
+pub(super) fn is_live(client: &mut Client, name: &str) -> bool {
+    let target = named(name).map(|name| format!("/admin/tokens/{name}"));
+    let found = target.and_then(|target| ask(client, "GET", &target, None));
+    let found = found.unwrap_or_default();
+    let mut tokens = elements(&found["tokens"]).iter();
+    tokens.any(|token| token["state"] == "live")
 }
 
 fn change(client: &mut Client, typed: TokenChange) -> Result<(), Failure> {
@@ -116,6 +141,7 @@ fn rotate(
     client: &mut Client,
     name: &str,
     overlap: &str,
+    data_dir: &Path,
     format: output::Format,
 ) -> Result<(), Failure> {
     output::refuse_dev_null("the token", A_READER)?;
@@ -132,7 +158,21 @@ fn rotate(
     output::say(&format!(
         "this token is shown once: {old}; the new one {new}"
     ));
+    tell_if_no_server(client, data_dir);
     show_once(&issued, format)
+}
+
+/// Names the data directory if no server runs in it: a server that runs in another one knows nothing
+/// of the token, and whoever forgot sudo may take this for that.
+fn tell_if_no_server(client: &Client, data_dir: &Path) {
+    if client.server().is_some() {
+        return;
+    }
+    let shown = quoted(data_dir);
+    output::say(&format!(
+        "no server is running in {shown}: the token is accepted once one runs there"
+    ));
+    output::hint(other_data_dir());
 }
 
 /// The networks that were typed: `None` if there were none, an empty slice for everywhere.

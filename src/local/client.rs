@@ -36,8 +36,13 @@ pub enum Error {
     #[error("{0} is a link to what is not there")]
     Away(PathBuf),
     /// This user may not open the data directory, the store or the socket.
-    #[error("no permission to open {0}")]
-    Forbidden(PathBuf),
+    #[error("no permission to open {}", path.display())]
+    Forbidden {
+        /// What could not be opened.
+        path: PathBuf,
+        /// The data directory that it belongs to.
+        data_dir: PathBuf,
+    },
     /// No server answers, and the store cannot be opened either.
     #[error("{0}")]
     Store(OpenError),
@@ -123,7 +128,7 @@ impl Client {
         let conversation = match Conversation::begin(&socket, patience) {
             Ok(conversation) => conversation,
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                return Err(Error::Forbidden(socket));
+                return Err(forbidden(&socket, data_dir));
             }
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                 return Err(Error::Silent(patience));
@@ -178,6 +183,13 @@ impl Client {
     }
 }
 
+fn forbidden(path: &Path, data_dir: &Path) -> Error {
+    Error::Forbidden {
+        path: path.to_owned(),
+        data_dir: data_dir.to_owned(),
+    }
+}
+
 fn open(data_dir: &Path) -> Result<Api, Error> {
     let path = config::store_path(data_dir);
     match path.try_exists() {
@@ -190,14 +202,14 @@ fn open(data_dir: &Path) -> Result<Api, Error> {
             ));
         }
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            return Err(Error::Forbidden(data_dir.to_owned()));
+            return Err(forbidden(data_dir, data_dir));
         }
         Err(error) => return Err(Error::Store(OpenError::Io(error))),
     }
     let store =
         Store::open(&path, Duration::ZERO, directory::describe).map_err(|error| match error {
             OpenError::Io(io) if io.kind() == io::ErrorKind::PermissionDenied => {
-                Error::Forbidden(path)
+                forbidden(&path, data_dir)
             }
             other => Error::Store(other),
         })?;

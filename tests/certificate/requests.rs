@@ -233,6 +233,10 @@ fn a_request_becomes_a_certificate_that_is_served() {
     }
     let foreign = server.cli(&["cert", "install", customer.chain().to_str().expect("text")]);
     assert_eq!(foreign.status, Some(1), "another key: {foreign:?}");
+    assert!(
+        foreign.stderr.contains("name its key: --key KEY.pem"),
+        "{foreign:?}"
+    );
 
     let chain = as_some_editors_save(&file("good.pem", ""), &[&leaf, &authority]);
     let installed = server.cli(&["cert", "install", &chain]);

@@ -126,7 +126,10 @@ fn a_data_directory_of_somebody_else() {
         set(place.folder.path(), mode);
         let failed = &found_by(12_345)[0];
         assert_eq!(failed["check"], topic, "{failed}");
-        let fix = "run this as root, or as the user that runs the server";
+        let fix = format!(
+            "run this as root, or as the user that runs the server, with --data-dir {}",
+            place.data_dir().display()
+        );
         assert_eq!(failed["fix"], fix, "{failed}");
     }
     assert_eq!(found_by(0), Vec::<Value>::new());
@@ -292,7 +295,11 @@ fn a_certificate_with_which_no_server_starts() {
         // Root may read the key, but the user that owns the data directory may not.
         chown(place.data_dir(), Some(12345), None).expect("root may");
         let fix = place.fails("certificate", "may not read it");
-        assert!(fix.contains("install -o 12345 "), "{fix}");
+        let to = " /etc/golinks-scim/key.pem, and name the copy";
+        assert!(
+            fix.contains("install -D -o 12345 ") && fix.ends_with(to),
+            "{fix}"
+        );
         chown(place.data_dir(), Some(0), None).expect("root may");
     }
     place.run("golinks-scim config check");

@@ -16,13 +16,17 @@ fn no_data_directory_no_server_no_token() {
     let mut place = Place::new();
     place.set_base_url("localhost");
     let fix = place.fails("data directory", "No such file");
-    place.start(&fix);
+    let (elsewhere, start) = fix.split_once("; otherwise: ").expect("two ways");
+    let wanted = "if a server runs already, name another data directory with --data-dir";
+    assert!(elsewhere.starts_with(wanted), "{fix}");
+    place.start(start);
     let fix = place.fails("tokens", "ever issued");
     place.run(&fix);
     place.is_well();
 
     place.stop();
-    let fix = place.fails("server", "no server is running");
+    let told = format!("no server is running in {}", place.data_dir().display());
+    let fix = place.fails("server", &told);
     place.start(&fix);
     place.is_well();
 

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use golinks_scim::limits;
 
 use super::{assert_good_for_a_year, check};
-use crate::support::{Server, command_on};
+use crate::support::{Server, cli_in, command_on};
 
 #[test]
 fn a_token_that_nobody_saw_is_named_and_can_be_taken_back() {
@@ -46,6 +46,26 @@ fn no_token_is_made_for_an_output_that_keeps_nothing() {
     }
     let listed = server.cli(&["token", "list", "-o", "jsonl"]).stdout;
     assert_eq!(listed.lines().count(), 1, "{listed}");
+}
+
+/// Whoever forgets sudo reaches a directory of their own, and the server knows nothing of its tokens.
+#[test]
+fn a_token_that_no_server_knows_yet_is_told_with_its_directory() {
+    let server = Server::start();
+    let told = format!(
+        "no server is running in {}: the token is accepted once one runs there\n\
+         hint: name another data directory with --data-dir",
+        server.data_dir().display()
+    );
+    let issued = server.cli(&["token", "issue", "served"]);
+    assert!(!issued.stderr.contains("no server"), "{issued:?}");
+    let directory = server.stop_and_keep();
+    for arguments in [
+        ["token", "issue", "unserved"],
+        ["token", "rotate", "served"],
+    ] {
+        check(&cli_in(&directory, &arguments), 0, &told);
+    }
 }
 
 /// The overlap ends with the old token if that expires first.

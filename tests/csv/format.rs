@@ -161,6 +161,40 @@ fn encodings_quotes_and_headers() {
     );
 }
 
+/// Each is refused with what helps: no option does.
+#[test]
+fn what_is_no_table_with_a_header_is_told_what_to_make_of_it() {
+    let desk = Desk::new();
+    let to_spreadsheet = "hint: open it in the spreadsheet program, and save it as `CSV UTF-8`\n";
+    let array = desk.write("array.json", "[{}]\n");
+    let jq = format!("hint: jq -c '.[]' {} > users.jsonl\n", array.display());
+    let row = "rows.csv:1: this looks like a row, but the first line must be a header\n";
+    let twice = "; give one of the two another name, or remove it: --ignore would leave out both\n";
+    for (name, content, words) in [
+        ("rows.csv", &b"jane@example.com,Jane,Doe\n"[..], row),
+        ("twice.csv", b"Email,email ,title\n", twice),
+        ("zip.csv", b"PK\x03\x04\x14\x00\x06\n", to_spreadsheet),
+        (
+            "old.csv",
+            b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\x00",
+            to_spreadsheet,
+        ),
+        ("array.json", b"[{}]\n", &jq),
+    ] {
+        desk.write(name, content);
+        let told = desk.import(name, &[]);
+        check(&told, 65, &[words]);
+        assert!(!told.stderr.contains("--ignore="), "{told:?}");
+    }
+    // An address may be in a header with other names.
+    desk.write("one.csv", "userName,x@y\n");
+    check(
+        &desk.import("one.csv", &[]),
+        65,
+        &["--ignore='x@y' leaves this one out"],
+    );
+}
+
 /// Advice for a table would make a file that is then refused as JSON.
 #[test]
 fn lines_of_json_stay_json_in_another_encoding() {

@@ -8,6 +8,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::{Desk, check};
 use crate::support::{Output, Server, cli_in, command_on, number, wait_until};
 
@@ -277,4 +279,37 @@ fn peak_kib(pid: u32) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok())
         .unwrap_or(0)
+}
+
+/// The import waits for its reader in the first thousand rows when the signal comes, and ends after
+/// them.
+#[test]
+fn whoever_interrupts_an_import_hears_what_was_applied() {
+    let desk = Desk::new();
+    let mut rows = "userName\n".to_owned();
+    for number in 0..3000 {
+        let _ = writeln!(rows, "u{number}@example.com");
+    }
+    let file = desk.write("many.csv", rows);
+    let mut import = command_on(&desk.server.data_dir())
+        .args(["user", "import", "-o", "jsonl"])
+        .arg(file)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let mut outcomes = BufReader::new(import.stdout.take().expect("piped"));
+    outcomes.read_line(&mut String::new()).expect("a row");
+    kill_process(Pid::from_child(&import), Signal::INT).expect("it waits");
+    let read = outcomes.lines().count();
+    let ended = import.wait_with_output().expect("ours");
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!((ended.status.code(), read), (Some(130), 999), "{told}");
+    for words in [
+        "1000 created, 0 updated",
+        "to undo it, ",
+        "golinks-scim: after 1000 rows: interrupted\nhint: run the same import again: rows already",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
 }

@@ -156,3 +156,39 @@ fn rows_with_very_many_values_are_refused_one_by_one() {
     ];
     check(&desk.import("many.jsonl", &[]), 1, &words);
 }
+
+/// Each refuses the other, however often they are imported together.
+#[test]
+fn whoever_exchanges_user_names_is_told_to_use_a_third_one() {
+    let desk = Desk::new();
+    desk.write("new.csv", "userName\na@x\nb@x\nc@x\n");
+    check(&desk.import("new.csv", &[]), 0, &["3 created"]);
+    let [a, b, c] = ["a@x", "b@x", "c@x"].map(|name| desk.user(name)["id"].clone());
+    let id = |id: &serde_json::Value| id.as_str().expect("text").to_owned();
+    let [a, b, c] = [a, b, c].map(|it| id(&it));
+    let advice = ": first give one of them a userName that nobody has, in an import of its own\n";
+    let ring = format!("id,userName\n{a},B@x\n{b},c@x\n{c},a@x\n");
+    desk.write("ring.csv", &ring);
+    for more in [&[][..], &["--dry-run"]] {
+        check(
+            &desk.import("ring.csv", more),
+            1,
+            &["3 rows rejected", advice],
+        );
+    }
+    // The one whose userName is wanted is not renamed: no exchange.
+    desk.write("taken.csv", format!("id,userName\n{a},b@x\n{c},d@x\n"));
+    let taken = desk.import("taken.csv", &[]);
+    check(&taken, 1, &["1 updated", "another user has this userName"]);
+    assert!(!taken.stderr.contains(advice), "{taken:?}");
+    desk.write("back.csv", format!("id,userName\n{c},c@x\n"));
+    check(&desk.import("back.csv", &[]), 0, &[]);
+    // The advice works.
+    desk.write("third.csv", format!("id,userName\n{a},third@x\n"));
+    check(&desk.import("third.csv", &[]), 0, &["1 updated"]);
+    for (status, told) in [(1, "2 rejected"), (1, "1 rejected"), (0, "1 updated")] {
+        let done = desk.import("ring.csv", &[]);
+        check(&done, status, &[told]);
+        assert!(!done.stderr.contains(advice), "{done:?}");
+    }
+}

@@ -14,6 +14,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::{USER, as_user, is_root, of_root, start, text};
+use crate::support::place::chain_for;
 use crate::support::{
     Output, Running, command_on, lines_of, run_to_its_end, wait_until, without_settings,
 };
@@ -49,17 +50,68 @@ fn who_may_not_use_a_data_directory_is_told_who_may() {
     let folder = data.parent().expect("of the test");
     open_to_all(folder);
     let list = ["user", "list"];
+    // Root's default is another directory.
+    let as_root = format!("{AS_ROOT}, with --data-dir {}", text(&data));
     let told = typed_by(STRANGER, folder, &data, &list);
-    check(&told, 77, &[AS_ROOT]);
+    check(&told, 77, &[&as_root]);
+    let told = typed_by(STRANGER, folder, &data, &["check"]);
+    assert!(told.stdout.contains(&as_root["hint: ".len()..]), "{told:?}");
     let _directory = server.stop_and_keep();
     let told = typed_by(STRANGER, folder, &data, &["user", "import", "-"]);
-    check(&told, 77, &[text(&data), AS_ROOT]);
+    check(&told, 77, &[&as_root]);
     chown(data.join("users.redb"), Some(0), Some(0)).expect("root may do that");
     let told = typed_by(USER, folder, &data, &list);
     check(&told, 77, &[AS_ROOT]);
     let told = typed_by(USER, folder, &data, &SERVE);
     let access = "hint: give the user that runs this read and write access";
     check(&told, 77, &[access]);
+}
+
+/// As `sudo openssl` leaves it. Closed to all but root, the server could not read it either.
+#[test]
+fn a_key_of_roots_that_everybody_may_read_is_given_to_the_server() {
+    if !is_root() {
+        return;
+    }
+    let (directory, keys) = (TempDir::new(), TempDir::new());
+    let (directory, keys) = (directory.expect("a folder"), keys.expect("a folder"));
+    open_to_all(keys.path());
+    let [chain, key] = ["chain.pem", "key.pem"].map(|name| keys.path().join(name));
+    let (chain_text, key_text) = chain_for("localhost", None);
+    fs::write(&chain, chain_text).expect("written");
+    fs::write(&key, key_text).expect("written");
+    let data = directory.path().join("data");
+    fs::create_dir(&data).expect("made");
+    chown(&data, Some(USER), Some(USER)).expect("root may do that");
+    let checked = |user, key: &str| {
+        let mut command = as_user(
+            command_on(&data).args(["config", "check"]),
+            directory.path(),
+        );
+        command
+            .env("GOLINKS_SCIM_DATA_DIR", &data)
+            .env("GOLINKS_SCIM_TLS_CERT", &chain)
+            .env("GOLINKS_SCIM_TLS_KEY", key);
+        run_to_its_end(command.uid(user).gid(user))
+    };
+    let advice = format!("chown {USER}:{USER} {0} && chmod 600 {0}", text(&key));
+    for user in [USER, 0] {
+        chown(&key, Some(0), Some(0)).expect("root may do that");
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).expect("set");
+        check(
+            &checked(user, text(&key)),
+            78,
+            &[&format!("run: {advice}\n")],
+        );
+        let done = Command::new("sh").args(["-c", &advice]).status();
+        assert!(done.expect("it runs").success(), "{advice}");
+        for user in [USER, 0] {
+            check(&checked(user, text(&key)), 0, &[]);
+        }
+    }
+    let no_key = checked(0, "/etc/passwd");
+    check(&no_key, 78, &["/etc/passwd: there is no private key"]);
+    assert!(!no_key.stderr.contains("chmod"), "{no_key:?}");
 }
 
 #[test]

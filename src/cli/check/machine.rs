@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{Findings, Halt, number, server};
 use crate::certificate;
 use crate::cli::rights::{Fault, User};
-use crate::cli::{AS_ROOT, MOUNT, tls};
+use crate::cli::{MOUNT, as_root, tls};
 use crate::clock::Instant;
 use crate::config::{self, Blame, Configuration, Sources, default_file};
 use crate::files;
@@ -72,9 +72,9 @@ pub(super) fn data_directory(data_dir: &Path, findings: &mut Findings) -> Result
         }
         Err(error) => {
             let fix = match error.kind() {
-                ErrorKind::PermissionDenied => AS_ROOT.to_owned(),
+                ErrorKind::PermissionDenied => as_root(data_dir),
                 _ if files::is_away(data_dir) => MOUNT.to_owned(),
-                _ => server::start(data_dir, findings),
+                _ => server::first_start(data_dir, findings),
             };
             findings.fail(DATA_DIRECTORY, &format!("{shown}: {error}"), &fix)?;
             return Ok(false);

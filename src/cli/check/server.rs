@@ -10,7 +10,10 @@ use serde_json::Value;
 
 use super::{Findings, Halt, ask, number};
 use crate::cli::output::{self, elements, text_of};
-use crate::cli::{AS_ROOT, answered, from_local, login_name, serve, service, too_few_descriptors};
+use crate::cli::{
+    answered, as_root, from_local, login_name, other_data_dir, quoted, serve, service,
+    too_few_descriptors,
+};
 use crate::clock::{Clock, Instant, SystemClock};
 use crate::config::Configuration;
 use crate::limits;
@@ -29,6 +32,19 @@ pub(super) fn start(data_dir: &Path, findings: &Findings) -> String {
         // The service may be running: what was looked at is the directory of somebody else.
         format!("sudo {}", findings.command("check"))
     }
+}
+
+/// What to do where no server ever ran. Starting one is the last advice: a server that another user
+/// runs has another directory, and a second one beside it helps nobody.
+pub(super) fn first_start(data_dir: &Path, findings: &Findings) -> String {
+    let start = start(data_dir, findings);
+    if is_service(findings) {
+        return start;
+    }
+    format!(
+        "if a server runs already, {}; otherwise: {start}",
+        other_data_dir()
+    )
 }
 
 /// The command that starts the server with these words as the owner of its files.
@@ -72,7 +88,8 @@ pub(super) fn find(
         };
     if client.server().is_none() {
         let fix = start(data_dir, findings);
-        findings.fail("server", "no server is running", &fix)?;
+        let what = format!("no server is running in {}", quoted(data_dir));
+        findings.fail("server", &what, &fix)?;
         port_to_be(configuration, findings)?;
     }
     Ok(Some(client))
@@ -88,8 +105,8 @@ fn unreachable_store(
         // A server may be starting, or about to open its local socket again.
         local::Error::Store(OpenError::Locked) => ("server", once_more(findings)),
         local::Error::Silent(_) => ("server", restart(findings).to_owned()),
-        local::Error::NoDirectory(_) => ("server", start(data_dir, findings)),
-        local::Error::Forbidden(_) => ("server", AS_ROOT.to_owned()),
+        local::Error::NoDirectory(_) => ("server", first_start(data_dir, findings)),
+        local::Error::Forbidden { .. } => ("server", as_root(data_dir)),
         local::Error::Content(_) | local::Error::Store(OpenError::Damaged(_)) => {
             ("store", findings.command("backup restore FILE"))
         }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::args::Guide;
 use super::output::{self, text_of};
-use super::{Failure, ask, base_url, from_local, login_name, service, status};
+use super::{Failure, ask, base_url, from_local, login_name, service, status, token};
 use crate::certificate;
 use crate::config::{BaseUrl, Configuration, Sources, default_file};
 use crate::limits;
@@ -44,6 +44,8 @@ struct Place {
     authority: Option<Authority>,
     /// Whether the certificate is not from the private CA.
     is_of_other: bool,
+    /// The name of the guide's token, if one is live already. Issuing another is then refused.
+    live_token: Option<&'static str>,
 }
 
 /// The certificate that is served.
@@ -70,10 +72,12 @@ pub(super) fn run(
     program: String,
     which: Guide,
 ) -> Result<(), Failure> {
-    let mut installation = Value::Null;
+    let (text, reach, token_name) = text(which);
+    let (mut installation, mut is_live) = (Value::Null, false);
     match Client::connect(&configuration.serve.data_dir, &login_name()) {
         Ok(mut client) => {
             let asked = ask(&mut client, "GET", "/admin/installation", None);
+            is_live = asked.is_ok() && token::is_live(&mut client, token_name);
             client.close();
             installation = asked?;
         }
@@ -89,19 +93,20 @@ pub(super) fn run(
         let hint = format!("sudo {{program}} guide {which}");
         return Err(Failure::new(status::PERMISSION, what).hint(hint));
     }
-    let place = Place::of(&installation, configuration, program);
-    let (text, reach) = text(which);
+    let mut place = Place::of(&installation, configuration, program);
+    place.live_token = is_live.then_some(token_name);
     output::line(fill(text, &place, reach).trim_end())
 }
 
-fn text(which: Guide) -> (&'static str, Reach) {
+/// The text of a guide, where its provider calls from, and the name of the token that it issues.
+fn text(which: Guide) -> (&'static str, Reach, &'static str) {
     match which {
-        Guide::Okta => (include_str!("okta.txt"), Reach::OktaCloud),
-        Guide::Entra => (include_str!("entra.txt"), Reach::Cloud),
-        Guide::Onelogin => (include_str!("onelogin.txt"), Reach::Cloud),
-        Guide::Jumpcloud => (include_str!("jumpcloud.txt"), Reach::Cloud),
-        Guide::Other => (include_str!("other.txt"), Reach::Cloud),
-        Guide::Agent => (include_str!("agent.txt"), Reach::OktaAgent),
+        Guide::Okta => (include_str!("okta.txt"), Reach::OktaCloud, "okta"),
+        Guide::Entra => (include_str!("entra.txt"), Reach::Cloud, "entra"),
+        Guide::Onelogin => (include_str!("onelogin.txt"), Reach::Cloud, "onelogin"),
+        Guide::Jumpcloud => (include_str!("jumpcloud.txt"), Reach::Cloud, "jumpcloud"),
+        Guide::Other => (include_str!("other.txt"), Reach::Cloud, "provider"),
+        Guide::Agent => (include_str!("agent.txt"), Reach::OktaAgent, "okta-agent"),
     }
 }
 
@@ -145,7 +150,20 @@ impl Place {
                 fingerprint: text_of(authority, "fingerprint"),
             }),
             is_of_other,
+            live_token: None,
         }
+    }
+
+    /// What to do instead of issuing a token whose name a live one has; empty if none has it.
+    fn live_token(&self) -> String {
+        let Some(name) = self.live_token else {
+            return String::new();
+        };
+        format!(
+            "\n\n   A token of this name is live already, perhaps the one shown at the first start: use \
+             that,\n   or replace it:\n\n     {} token rotate {name}",
+            self.program
+        )
     }
 
     fn base_url(&self) -> &str {
@@ -236,6 +254,7 @@ fn fill(text: &str, place: &Place, reach: Reach) -> String {
             place.of_authority(|authority| &authority.fingerprint),
         ),
         ("{certificate}", format!("\n{}", place.certificate())),
+        ("{live_token}", place.live_token()),
         ("{program}", place.program.clone()),
     ];
     values.iter().fold(text.to_owned(), |text, (name, value)| {
@@ -276,13 +295,17 @@ mod tests {
     #[test]
     fn nothing_stays_unfilled_and_no_line_is_too_long() {
         for which in Guide::value_variants() {
-            let (text, reach) = text(*which);
+            let (text, reach, token) = text(*which);
             for line in text.lines() {
                 assert!(line.chars().count() <= 95, "{line}");
             }
             for installation in [full(), Value::Null] {
                 let filled = fill(text, &place(&installation), reach);
                 assert_eq!(filled.find(['{', '}']), None, "{filled}");
+                assert!(
+                    filled.contains(&format!(" token issue {token}")),
+                    "{filled}"
+                );
             }
         }
     }

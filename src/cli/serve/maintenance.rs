@@ -272,7 +272,7 @@ pub(super) fn wait_for_stop(signals: &mut Signals, reload: &mut Reload<'_>) {
     reason = "whoever sends a second signal wants no more waiting; the store survives a kill"
 )]
 fn leave_at_once() {
-    std::process::exit(i32::from(status::SECOND_SIGNAL));
+    std::process::exit(i32::from(status::INTERRUPTED));
 }
 
 #[cfg(test)]

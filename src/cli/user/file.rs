@@ -261,14 +261,10 @@ impl RowFormat {
         require_ignored(path, &header, ignored)?;
         let kept = kept_header(&header, ignored);
         let columns = Columns::parse(&kept).map_err(|error| {
-            let ignore = ignoring(&Columns::unknown(&kept));
-            Failure::new(
-                status::DATA,
-                format!("{}:{number}: {}", path.display(), error.detail),
-            )
-            .hint(format!(
-                "golinks-scim manual csv lists the names that columns may have; {ignore}"
-            ))
+            let (what, advice) = about_header(&kept, error.detail);
+            let what = format!("{}:{number}: {what}", path.display());
+            let names = "golinks-scim manual csv lists the names that columns may have";
+            Failure::new(status::DATA, what).hint(format!("{names}; {advice}"))
         })?;
         Ok(Self::Csv {
             reason_at: header.iter().position(|name| columns::is_reason(name)),
@@ -347,6 +343,28 @@ fn require_ignored(path: &Path, header: &[String], ignored: &[String]) -> Result
     let what = format!("{}: there is no column {missing} to ignore", path.display());
     let hint = format!("the columns are {}", header.join(", "));
     Err(Failure::new(status::DATA, what).hint(hint))
+}
+
+/// What is wrong with a header that cannot be used, and what to do. `detail` is about one column.
+fn about_header(header: &[Option<&str>], detail: String) -> (String, String) {
+    let unknown = Columns::unknown(header);
+    let names: Vec<&str> = header.iter().copied().flatten().collect();
+    if unknown.len() == names.len() && names.iter().any(|name| name.contains('@')) {
+        let what = "this looks like a row, but the first line must be a header".to_owned();
+        return (
+            what,
+            "begin the file with such a line, like userName,givenName,familyName".to_owned(),
+        );
+    }
+    let is_twice = |(at, name): (usize, &&str)| {
+        !columns::is_reason(name) && names[..at].iter().any(|one| is_same(one, name))
+    };
+    let advice = if unknown.is_empty() && names.iter().enumerate().any(is_twice) {
+        "give one of the two another name, or remove it: --ignore would leave out both".to_owned()
+    } else {
+        ignoring(&unknown)
+    };
+    (detail, advice)
 }
 
 /// The options that leave these columns out, ready to be typed.

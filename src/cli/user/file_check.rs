@@ -8,7 +8,7 @@ use std::path::Path;
 
 use memchr::{memchr, memchr2};
 
-use super::super::{Failure, status, unusable};
+use super::super::{Failure, quoted, status, unusable};
 use crate::limits;
 
 pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
@@ -187,7 +187,17 @@ pub(super) fn is_filler(text: &[u8]) -> bool {
         .all(|byte| byte.is_ascii_whitespace() || is_mark(byte))
 }
 
+/// How the files of spreadsheet programs begin: those of Excel and LibreOffice are ZIP files, older
+/// ones of Excel are not.
+const SPREADSHEETS: [&[u8]; 2] = [b"PK\x03\x04", b"\xd0\xcf\x11\xe0"];
+
 fn check_first(path: &Path, text: &[u8], is_json: bool) -> Result<(), Failure> {
+    if SPREADSHEETS.iter().any(|mark| text.starts_with(mark)) {
+        let what = "this is a spreadsheet or another binary file, whatever its name says";
+        let what = format!("{}:1: {what}", path.display());
+        let hint = "open it in the spreadsheet program, and save it as `CSV UTF-8`";
+        return Err(Failure::new(status::DATA, what).hint(hint));
+    }
     let is_wide = text.starts_with(b"\xff\xfe")
         || text.starts_with(b"\xfe\xff")
         || text.iter().take(4).any(|byte| *byte == 0);
@@ -199,18 +209,25 @@ fn check_first(path: &Path, text: &[u8], is_json: bool) -> Result<(), Failure> {
     Err(Failure::new(status::DATA, what).hint(converting(path, "UTF-16", is_json)))
 }
 
+const AN_ARRAY: &str = "this is a JSON array, not one object a line as in `user export FILE.jsonl`";
+
 /// Refuses JSON in a file whose name says CSV, a JSON array, and a `sep=` line.
 fn check_format(path: &Path, line: u64, text: &[u8], is_json: bool) -> Result<(), Failure> {
     let what = match text.trim_ascii_start().first() {
         Some(b'{') if !is_json => "this is JSON: the file's name must end with .jsonl",
-        Some(b'[') => "this is a JSON array, not one object a line as in `user export FILE.jsonl`",
+        Some(b'[') => AN_ARRAY,
         _ if !is_json && is_for_excel(text) => {
             "this line is for Excel only: remove it, the delimiter is detected without it"
         }
         _ => return Ok(()),
     };
     let failure = Failure::new(status::DATA, format!("{}:{line}: {what}", path.display()));
-    Err(failure.hint("golinks-scim manual csv says what a file may contain"))
+    Err(if what == AN_ARRAY {
+        let path = quoted(path);
+        failure.hint(format!("jq -c '.[]' {path} > users.jsonl"))
+    } else {
+        failure.hint("golinks-scim manual csv says what a file may contain")
+    })
 }
 
 /// Whether a line is `sep=;`, which some programs write before the header.
@@ -229,7 +246,7 @@ fn not_utf8(path: &Path, line: u64, is_json: bool) -> Failure {
 
 /// How to convert a file from another encoding.
 fn converting(path: &Path, from: &str, is_json: bool) -> String {
-    let command = format!("iconv -f {from} -t UTF-8 {}", super::super::quoted(path));
+    let command = format!("iconv -f {from} -t UTF-8 {}", quoted(path));
     let mut hint = format!("{command} > utf8.jsonl");
     if !is_json {
         hint = format!("in Excel save it as `CSV UTF-8`, or: {command} > utf8.csv");

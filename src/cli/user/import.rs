@@ -1,10 +1,15 @@
 //! `user import`: applies a file of users batch by batch, each batch in one commit. A row that
 //! cannot be applied is reported, and kept in a file that can itself be fixed and imported.
 
+use std::collections::{HashMap, HashSet};
 use std::io::IsTerminal;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
+use signal_hook::consts::SIGINT;
+use signal_hook::flag;
 
 use super::super::output::{self, Column, Format, Listing, column, text_of};
 use super::super::{Failure, ask, status};
@@ -43,7 +48,12 @@ pub(super) fn run(
         let end = ask(client, "GET", "/admin/audit?count=1", None)?;
         import.first_change = end["end"].as_u64();
     }
+    let is_interrupted = interruption()?;
     loop {
+        if is_interrupted.load(Ordering::Relaxed) {
+            let failure = Failure::new(status::INTERRUPTED, "interrupted");
+            return Err(import.broken_off(failure));
+        }
         let batch = user_file.batch();
         let lines = batch.map_err(|failure| import.broken_off(failure))?;
         if lines.is_empty() {
@@ -64,12 +74,26 @@ pub(super) fn run(
             .collect();
         for (line, outcome) in lines.iter().zip(&outcomes) {
             user_file.note_outcome(line, outcome);
+            import
+                .exchange
+                .note(line, outcome, |name| user_file.by_name(name));
         }
         if let Err(failure) = import.note(&lines, &outcomes) {
             return Err(import.broken_off(failure));
         }
     }
     import.end()
+}
+
+/// Whether SIGINT (Ctrl-C) has come: what was applied is still reported. A second one ends the process
+/// at once.
+fn interruption() -> Result<Arc<AtomicBool>, Failure> {
+    let is_interrupted = Arc::new(AtomicBool::new(false));
+    let (code, second) = (i32::from(status::INTERRUPTED), Arc::clone(&is_interrupted));
+    flag::register_conditional_shutdown(SIGINT, code, second)
+        .and_then(|_| flag::register(SIGINT, Arc::clone(&is_interrupted)))
+        .map_err(|error| Failure::new(status::IO, error))?;
+    Ok(is_interrupted)
 }
 
 /// The outcome of a line, decided here or by the server.
@@ -90,6 +114,43 @@ fn outcome(
     row
 }
 
+/// What the rows want that were refused because somebody else has the userName: by the hash of the
+/// userName that their user has, that of the one that it is to have.
+#[derive(Default)]
+struct Exchange(HashMap<u64, u64>);
+
+impl Exchange {
+    fn note(&mut self, line: &Line, outcome: &Value, hash: impl Fn(&str) -> u64) {
+        let is_taken = text_of(outcome, "reason").starts_with(TAKEN);
+        if is_taken && outcome["id"].is_string() {
+            self.0
+                .insert(hash(&text_of(outcome, "userName")), hash(&line.who));
+        }
+    }
+
+    /// Whether there is a ring: each has what another of them is to have, so importing the rows again
+    /// does not help.
+    fn has_ring(mut self) -> bool {
+        while let Some(mut at) = self.0.keys().next().copied() {
+            let mut walk = HashSet::new();
+            while let Some(next) = self.0.remove(&at) {
+                walk.insert(at);
+                if walk.contains(&next) {
+                    return true;
+                }
+                at = next;
+            }
+        }
+        false
+    }
+}
+
+const EXCHANGE: &str = "users who are to have each other's userName wait for each other: first give \
+                        one of them a userName that nobody has, in an import of its own";
+
+/// How the server's reason to refuse a userName that is taken begins.
+const TAKEN: &str = "another user has this userName";
+
 /// An import under way.
 struct Import<'a> {
     typed: &'a args::Import,
@@ -105,6 +166,7 @@ struct Import<'a> {
     refused: u64,
     /// Whether a row was refused because another one is about the same user.
     has_same_user: bool,
+    exchange: Exchange,
     rejects: Rejects,
 }
 
@@ -136,6 +198,7 @@ impl<'a> Import<'a> {
             unchanged: 0,
             refused: 0,
             has_same_user: false,
+            exchange: Exchange::default(),
         })
     }
 
@@ -264,11 +327,14 @@ impl<'a> Import<'a> {
         } else {
             ""
         };
-        Err(match &self.rejects.path {
-            Some(path) if self.rejects.is_begun() => failure.hint(format!(
-                "they are in {} with the reason: fix them there, and import that file{same_user}",
-                path.display()
+        let exchange = self.exchange.has_ring().then_some(EXCHANGE);
+        Err(match (&self.rejects.path, exchange) {
+            (Some(path), _) if self.rejects.is_begun() => failure.hint(format!(
+                "they are in {} with the reason: fix them there, and import that file{same_user}{}",
+                path.display(),
+                exchange.map_or(String::new(), |advice| format!("; {advice}"))
             )),
+            (_, Some(advice)) => failure.hint(advice),
             _ => failure,
         })
     }

@@ -5,7 +5,7 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Seek};
 use std::path::Path;
 
-use super::super::{AS_ROOT, Failure, status, unusable};
+use super::super::{Failure, as_root, status, unusable};
 use super::file::is_json;
 use super::file_check::BOM;
 use crate::{files, limits};
@@ -43,7 +43,9 @@ impl Input {
         let mut file = files::create(&draft, 0o600)
             .and_then(|file| fs::remove_file(&draft).map(|()| file))
             .map_err(|error| match error.kind() {
-                io::ErrorKind::PermissionDenied => unusable(directory, &error).hint(AS_ROOT),
+                io::ErrorKind::PermissionDenied => {
+                    unusable(directory, &error).hint(as_root(directory))
+                }
                 _ => unusable(&draft, &error),
             })?;
         let mut bounded = stream.by_ref().take(limits::IMPORT_STREAM_BYTES_MAX);
