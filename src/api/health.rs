@@ -186,12 +186,15 @@ fn step_of_space(free_bytes: u64, fault: Option<StorageFault>) -> Option<i64> {
 fn certificate_out_of_date(api: &Api) -> Option<Reason> {
     let cell = api.certificate.as_ref()?;
     let (summary, now) = (cell.summary(), api.clock.now());
-    summary.out_of_date(now)?;
-    let (begins, ends) = (summary.not_before, summary.not_after);
-    Some(Reason {
-        what: format!("the certificate is valid from {begins} to {ends}, but it is now {now}"),
-        fix: cell.fix(now),
-    })
+    let what = if summary.out_of_date(now).is_some() {
+        let (begins, ends) = (summary.not_before, summary.not_after);
+        format!("the certificate is valid from {begins} to {ends}, but it is now {now}")
+    } else {
+        let ends = summary.authority_ends().filter(|ends| *ends <= now)?;
+        format!("an authority in the certificate's chain has ended at {ends}: clients refuse it")
+    };
+    let fix = cell.fix(now);
+    Some(Reason { what, fix })
 }
 
 pub(super) fn certificate_days_left(api: &Api, now: Instant) -> Option<i64> {

@@ -326,20 +326,17 @@ fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
     })
 }
 
-/// Warns of the end of an authority in a customer's chain, where that is before the leaf's.
+/// Warns of the end of an authority in a customer's chain, where that is before the leaf's. One that
+/// has ended makes the server unready.
 fn authority_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
     let cell = api.certificate.as_ref()?;
     let summary = cell.summary();
-    let ends = summary.authority_ends()?;
-    let when = if ends <= now {
-        format!("ended at {ends}: clients that need it refuse the chain")
-    } else {
-        format!("ends at {ends}, {}", now.words_until(ends))
-    };
+    let ends = summary.authority_ends().filter(|ends| now < *ends)?;
+    let when = now.words_until(ends);
     let key = format!("{} authority", summary.fingerprint);
     Some(Warning {
         kind: "certificate",
-        what: format!("an authority in the certificate's chain {when}"),
+        what: format!("an authority in the certificate's chain ends at {ends}, {when}"),
         fix: cell.fix(now),
         steps: vec![(key, step_of_chain(&summary, ends, now)?)],
     })

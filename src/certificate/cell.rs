@@ -55,7 +55,7 @@ pub struct Summary {
     /// The chain that is sent, the leaf first.
     pub chain: Vec<Link>,
     /// When a cloud accepts the chain.
-    pub public: Option<Window>,
+    pub public: Vec<Window>,
     objections: Vec<Objection>,
     /// What a client might object to, for the administrator.
     pub warnings: Vec<String>,
@@ -65,7 +65,7 @@ impl Summary {
     /// When the last client refuses the chain for the end of an authority in it, if it does so
     /// before the leaf ends. Clients may have another of its name.
     pub fn authority_ends(&self) -> Option<Instant> {
-        let last = self.windows().map(Window::until).max()?;
+        let last = self.windows().map(|window| window.until()).max()?;
         (last < self.not_after).then_some(last)
     }
 
@@ -74,9 +74,9 @@ impl Summary {
         self.windows().any(|window| window.holds(now))
     }
 
-    fn windows(&self) -> impl Iterator<Item = Window> {
-        let links = self.chain.iter().filter_map(|link| link.accepted);
-        links.chain(self.public)
+    fn windows(&self) -> impl Iterator<Item = &Window> {
+        let links = self.chain.iter().flat_map(|link| &link.accepted);
+        links.chain(&self.public)
     }
 
     /// Why every client refuses the leaf now; `None` if it is within its dates.
@@ -176,10 +176,15 @@ impl Cell {
         let (old, new) = (self.summary(), &loaded.summary);
         let bad = |what: String| Error::Bad(path.to_owned(), what);
         new.out_of_date(now).map_or(Ok(()), |why| Err(bad(why)))?;
-        let is_news = |one: &&Objection| !old.objections.iter().any(|other| other.is_like(one));
+        if !old.is_accepted(now) {
+            return Ok(loaded);
+        }
+        let is_news = |one: &&Objection| {
+            one.is_of_everybody() || !old.objections.iter().any(|other| other.is_like(one))
+        };
         match new.objections.iter().find(is_news) {
-            Some(objection) if old.is_accepted(now) => Err(bad(objection.to_string())),
-            _ => Ok(loaded),
+            Some(objection) => Err(bad(objection.to_string())),
+            None => Ok(loaded),
         }
     }
 
@@ -389,26 +394,25 @@ fn private(directory: &Path, names: &Names, now: Instant) -> Result<Current, Err
     // The old leaf may have been kept with names of an earlier base URL.
     let mut gone = names_before;
     gone.retain(|name| !leaf.covers(name));
-    let mut warnings = Vec::new();
+    let mut current = current(leaf, summary, None, now);
     if !gone.is_empty() {
-        warnings.push(format!(
+        current.summary.warnings.push(format!(
             "the certificate no longer covers {}, unlike the previous one: clients that still use \
              such a name will refuse it",
             gone.join(", ")
         ));
     }
-    Ok(current(leaf, summary, (Vec::new(), warnings)))
+    Ok(current)
 }
 
 fn from_files([chain, key]: [&Path; 2], host: &str, now: Instant) -> Result<Current, Error> {
     let loaded = Chain::load(chain, key)?;
     // Before the first start it may not be known.
     let host = Some(host).filter(|host| !host.is_empty());
-    let objections = Ways::of(&loaded).objections(host, now);
-    let warnings = objections.iter();
-    let warnings = warnings.map(|objection| format!("{}: {objection}", chain.display()));
-    let warnings = warnings.collect();
-    let mut current = current(loaded, None, (objections, warnings));
+    let mut current = current(loaded, None, host, now);
+    let objections = current.summary.objections.iter();
+    let warnings = objections.map(|objection| format!("{}: {objection}", chain.display()));
+    current.summary.warnings = warnings.collect();
     if let Some(ends) = current.summary.authority_ends().filter(|ends| now < *ends) {
         current.summary.warnings.push(format!(
             "{}: an authority in it ends at {ends}, before the leaf: clients that need it will \
@@ -419,25 +423,26 @@ fn from_files([chain, key]: [&Path; 2], host: &str, now: Instant) -> Result<Curr
     Ok(current)
 }
 
+/// What is served for a chain, without warnings.
 fn current(
     chain: Chain,
     authority: Option<AuthoritySummary>,
-    (objections, warnings): (Vec<Objection>, Vec<String>),
+    host: Option<&str>,
+    now: Instant,
 ) -> Current {
-    let ways = Ways::of(&chain);
-    let public = ways.public_window();
-    let links = chain.links(ways.windows());
+    let judgement = Ways::of(&chain).judge(host, now);
+    let links = chain.links(judgement.accepted);
     Current {
         summary: Summary {
             chain: links,
-            public,
+            public: judgement.public,
             names: chain.leaf.names,
             not_before: chain.leaf.not_before,
             not_after: chain.leaf.not_after,
             fingerprint: chain.fingerprint,
             authority,
-            objections,
-            warnings,
+            objections: judgement.objections,
+            warnings: Vec::new(),
         },
         key: Arc::new(chain.key),
         last_load_error: None,

@@ -3,15 +3,14 @@
 
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::RootCertStore;
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -19,7 +18,7 @@ use x509_parser::time::ASN1Time;
 
 use super::error_text::{words_of, words_of_pem};
 use super::ways::Window;
-use super::{Error, file_format, files};
+use super::{Error, canonical, file_format, files};
 use crate::clock::Instant;
 use crate::secret;
 
@@ -91,9 +90,14 @@ impl Chain {
         check_dates(self.leaf.not_before, self.leaf.not_after, now)
     }
 
-    /// Whether the leaf is for this host, a DNS name or an IP address.
+    /// Whether a client that asks for this host, a DNS name or an IP address, accepts the leaf for it.
     pub(super) fn covers(&self, host: &str) -> bool {
-        super::covers(&self.leaf.names, host)
+        let asked = || {
+            let leaf = ParsedCertificate::try_from(self.key.cert.first()?).ok()?;
+            let name = ServerName::try_from(canonical(host)).ok()?;
+            verify_server_name(&leaf, &name).ok()
+        };
+        asked().is_some()
     }
 
     /// Whether a client that trusts only `authority` would accept the leaf for each of these names,
@@ -104,13 +108,32 @@ impl Chain {
         authority: &CertificateDer<'static>,
         now: Instant,
     ) -> bool {
-        let trusting = roots_of(authority).and_then(verifier);
-        trusting.is_ok_and(|client| self.verify(names, &[], &client, now).is_ok())
+        let path = roots_of(authority).and_then(|roots| self.verify(&[], &roots, now));
+        path.is_ok() && names.iter().all(|name| self.covers(name))
+    }
+
+    /// Whether a client that trusts these roots accepts the leaf, whatever host it asks for.
+    pub(super) fn verify(
+        &self,
+        between: &[CertificateDer<'static>],
+        roots: &RootCertStore,
+        now: Instant,
+    ) -> Result<(), String> {
+        let leaf = self.key.cert.first().ok_or("there is no certificate")?;
+        let seconds = u64::try_from(now.seconds()).unwrap_or(0);
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
+        ParsedCertificate::try_from(leaf)
+            .and_then(|leaf| {
+                let all = algorithms.all;
+                verify_server_cert_signed_by_trust_anchor(&leaf, roots, between, now, all)
+            })
+            .map_err(|error| words_of(&error))
     }
 
     /// Its certificates for people to read, the leaf first, except any that cannot be read.
     /// `accepted` has the [`Link::accepted`] of each.
-    pub(super) fn links(&self, accepted: Vec<Option<Window>>) -> Vec<Link> {
+    pub(super) fn links(&self, accepted: Vec<Vec<Window>>) -> Vec<Link> {
         let links = self.key.cert.iter().zip(accepted);
         let links = links.map(|(certificate, accepted)| {
             let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
@@ -124,49 +147,6 @@ impl Chain {
         });
         links.flatten().collect()
     }
-
-    /// Whether this client accepts the leaf under a name that clients might ask for.
-    pub(super) fn verify_first_name(
-        &self,
-        between: &[CertificateDer<'static>],
-        client: &WebPkiServerVerifier,
-        now: Instant,
-    ) -> Result<(), String> {
-        let names = self.leaf.names.iter().take(1);
-        // For a wildcard, one that matches it.
-        let names: Vec<String> = names.map(|name| name.replacen('*', "a", 1)).collect();
-        self.verify(&names, between, client, now)
-    }
-
-    fn verify(
-        &self,
-        names: &[String],
-        between: &[CertificateDer<'static>],
-        client: &WebPkiServerVerifier,
-        now: Instant,
-    ) -> Result<(), String> {
-        let leaf = self.key.cert.first().ok_or("there is no certificate")?;
-        if names.is_empty() {
-            return Err("it names no host".to_owned());
-        }
-        let seconds = u64::try_from(now.seconds()).unwrap_or(0);
-        let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
-        for name in names {
-            let name = ServerName::try_from(name.as_str()).map_err(|error| error.to_string())?;
-            client
-                .verify_server_cert(leaf, between, &name, &[], now)
-                .map_err(|error| words_of(&error))?;
-        }
-        Ok(())
-    }
-}
-
-/// A client that trusts these roots.
-pub(super) fn verifier(roots: RootCertStore) -> Result<Arc<WebPkiServerVerifier>, String> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
-        .build()
-        .map_err(|error| error.to_string())
 }
 
 /// The first of these certificates that the key fits, counted from 1.
@@ -231,7 +211,7 @@ pub struct Link {
     /// When it ends.
     pub not_after: Instant,
     /// When a client accepts the chain that trusts this one's issuer, or this root itself.
-    pub accepted: Option<Window>,
+    pub accepted: Vec<Window>,
     /// The whole certificate.
     pub der: Vec<u8>,
 }
@@ -281,7 +261,10 @@ pub(super) struct Facts {
     /// The names of the subject and of the issuer, in DER.
     pub(super) subject: Vec<u8>,
     pub(super) issuer: Vec<u8>,
+    /// Whether it may issue certificates.
     pub(super) is_authority: bool,
+    /// Whether it may be a server's.
+    pub(super) is_for_servers: bool,
     /// The most authorities that may be below this one.
     pub(super) path_length: Option<u32>,
     /// The `SubjectPublicKeyInfo` in DER.
@@ -308,7 +291,14 @@ impl Facts {
             self_issued: parsed.subject() == parsed.issuer(),
             subject: parsed.subject().as_raw().to_vec(),
             issuer: parsed.issuer().as_raw().to_vec(),
-            is_authority: parsed.is_ca(),
+            is_authority: parsed.is_ca() && {
+                let usage = parsed.key_usage().ok().flatten();
+                usage.is_none_or(|usage| usage.value.key_cert_sign())
+            },
+            is_for_servers: {
+                let usage = parsed.extended_key_usage().ok().flatten();
+                usage.is_none_or(|usage| usage.value.any || usage.value.server_auth)
+            },
             path_length: match parsed.basic_constraints() {
                 Ok(Some(constraints)) => constraints.value.path_len_constraint,
                 _ => None,

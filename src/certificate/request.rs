@@ -109,7 +109,7 @@ pub fn install(
     let ways = Ways::of(&loaded);
     ways.check_order().map_err(bad)?;
     loaded.check_validity(now).map_err(bad)?;
-    if let Some(objection) = ways.objections(host, now).into_iter().next() {
+    if let Some(objection) = ways.judge(host, now).objections.into_iter().next() {
         return Err(match objection {
             Objection::Elsewhere(host) => Error::Elsewhere {
                 chain: chain.to_owned(),

@@ -6,12 +6,22 @@
 //! leaf ◀── between               clients that trust the issuer of `between`
 //! ```
 
-use rustls::client::WebPkiServerVerifier;
+use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 
-use super::chain::{Chain, Facts, check_dates, public_roots, roots_of, verifier};
+use super::chain::{Chain, Facts, check_dates, public_roots, roots_of};
 use crate::clock::Instant;
 use crate::limits;
+
+/// When clients accept a chain, and what they object to.
+pub(super) struct Judgement {
+    /// For each certificate, when a client accepts the chain that trusts its issuer, or a root
+    /// itself.
+    pub(super) accepted: Vec<Vec<Window>>,
+    /// When a cloud accepts the chain.
+    pub(super) public: Vec<Window>,
+    pub(super) objections: Vec<Objection>,
+}
 
 /// A time within which a client accepts a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,31 +108,40 @@ pub(super) struct Ways<'a> {
     above: Vec<Above<'a>>,
     /// Whether the leaf is all there is.
     is_alone: bool,
+    /// Whether one of the certificates cannot be read.
+    is_damaged: bool,
 }
 
 impl<'a> Ways<'a> {
     pub(super) fn of(chain: &'a Chain) -> Self {
         let mut known: Vec<&CertificateDer<'static>> = Vec::new();
-        let mut rest = Vec::new();
+        let (mut rest, mut is_damaged) = (Vec::new(), false);
         for (at, certificate) in chain.key.cert.iter().enumerate() {
             if known.contains(&certificate) {
                 continue;
             }
             known.push(certificate);
-            let facts = Facts::of(certificate).ok().filter(|_| at > 0);
-            rest.extend(facts.map(|facts| Above {
-                at,
-                certificate,
-                facts,
-                depth: 0,
-            }));
-        }
-        let (mut above, mut issuers) = (Vec::new(), vec![(chain.leaf.issuer.clone(), 0)]);
-        while let Some((issuer, depth)) = issuers.pop() {
-            for found in rest.extract_if(.., |it| it.facts.subject == issuer) {
-                issuers.push((found.facts.issuer.clone(), depth + 1));
-                above.push(Above { depth, ..found });
+            match Facts::of(certificate) {
+                Ok(facts) if at > 0 => rest.push(Above {
+                    at,
+                    certificate,
+                    facts,
+                    depth: 0,
+                }),
+                Ok(_) => {}
+                Err(_) => is_damaged = true,
             }
+        }
+        // Level by level, so that each has its least depth.
+        let (mut above, mut level) = (Vec::new(), vec![chain.leaf.issuer.clone()]);
+        for depth in 0.. {
+            let is_next = |it: &mut Above<'_>| level.contains(&it.facts.subject);
+            let found: Vec<Above<'_>> = rest.extract_if(.., is_next).collect();
+            if found.is_empty() {
+                break;
+            }
+            level = found.iter().map(|it| it.facts.issuer.clone()).collect();
+            above.extend(found.into_iter().map(|it| Above { depth, ..it }));
         }
         above.sort_by_key(|it| it.at);
         above.truncate(limits::CHAIN_AUTHORITIES_MAX);
@@ -130,76 +149,91 @@ impl<'a> Ways<'a> {
             chain,
             above,
             is_alone: known.len() == 1,
+            is_damaged,
         }
     }
 
-    /// What clients object to that ask for this host. Outside of the leaf's dates, at the moment
-    /// within that is nearest to now: when the clock is right again.
-    pub(super) fn objections(&self, host: Option<&str>, now: Instant) -> Vec<Objection> {
+    /// What clients make of the chain that ask for this host. Outside of the leaf's dates, what they
+    /// object to is told of the moment within that is nearest to now: when the clock is right again.
+    pub(super) fn judge(&self, host: Option<&str>, now: Instant) -> Judgement {
         let leaf = &self.chain.leaf;
         let at = now
             .min(leaf.not_after.plus_seconds(-1))
             .max(leaf.not_before);
-        let windows = || self.windows().into_iter().flatten();
-        let mut found = Vec::new();
-        if self.is_alone && !self.is_self_signed() {
-            found.push(Objection::Incomplete);
-        } else if !windows().chain(self.public_window()).any(|it| it.holds(at)) {
-            found.push(Objection::Refused(self.why_refused(at)));
+        let (accepted, public) = (self.accepted(), self.public());
+        let mut objections = Vec::new();
+        let mut windows = accepted.iter().flatten().chain(&public);
+        if !windows.any(|it| it.holds(at)) {
+            objections.push(Objection::Refused(self.why_refused(at)));
+        } else if self.is_alone && !self.is_self_signed() {
+            objections.push(Objection::Incomplete);
         }
-        if let Some(host) = host.filter(|host| !self.chain.covers(host)) {
-            found.push(Objection::Elsewhere(host.to_owned()));
+        match host {
+            Some(host) if !self.chain.covers(host) => {
+                objections.push(Objection::Elsewhere(host.to_owned()));
+            }
+            None if leaf.names.is_empty() => {
+                objections.push(Objection::Refused("it names no host".to_owned()));
+            }
+            _ => {}
         }
-        found
+        Judgement {
+            accepted,
+            public,
+            objections,
+        }
     }
 
-    /// For each certificate of the chain, when a client accepts the chain that trusts its issuer, or
-    /// a root itself.
-    pub(super) fn windows(&self) -> Vec<Option<Window>> {
-        let mut windows = vec![None; self.chain.key.cert.len()];
+    fn accepted(&self) -> Vec<Vec<Window>> {
+        let mut accepted = vec![Vec::new(); self.chain.key.cert.len()];
         for one in &self.above {
-            let trusting = roots_of(one.certificate).and_then(verifier);
-            windows[one.at] = trusting.ok().and_then(|client| {
-                let check = |at| self.check_last(one, at);
-                self.window(|at| check(at).and_then(|()| self.verify(&client, at)))
+            let Ok(roots) = roots_of(one.certificate) else {
+                continue;
+            };
+            accepted[one.at] = self.windows(|at| {
+                self.check_last(one, at)?;
+                self.verify(&roots, at)
             });
         }
         // Nothing is above it that clients could ask for.
         if self.is_alone || self.is_self_signed() {
-            windows[0] = self.window(|_| Ok(()));
+            accepted[0] = self.windows(|_| Ok(()));
         }
-        windows
+        accepted
     }
 
     fn is_self_signed(&self) -> bool {
         self.chain.leaf.self_issued && self.above.is_empty()
     }
 
-    /// When a cloud accepts the chain.
-    pub(super) fn public_window(&self) -> Option<Window> {
-        let cloud = verifier(public_roots()).ok()?;
-        self.window(|at| self.verify(&cloud, at))
+    fn public(&self) -> Vec<Window> {
+        let roots = public_roots();
+        self.windows(|at| self.verify(&roots, at))
     }
 
-    /// From the first moment to the last at which the chain is accepted.
-    fn window(&self, check: impl Fn(Instant) -> Result<(), String>) -> Option<Window> {
+    /// When the chain is accepted. That changes only where a certificate begins or ends.
+    fn windows(&self, check: impl Fn(Instant) -> Result<(), String>) -> Vec<Window> {
         let leaf = &self.chain.leaf;
-        let facts = || self.above.iter().map(|it| &it.facts).chain([leaf]);
-        let is_good = |at: &Instant| {
-            let is_in_leaf = leaf.not_before <= *at && *at < leaf.not_after;
-            is_in_leaf && check(*at).is_ok()
-        };
-        // The first moment of each, its last one, and the first after it.
-        let turns = facts().flat_map(|it| {
-            let end = it.not_after;
-            [it.not_before, end.plus_seconds(-1), end]
-        });
-        let mut turns: Vec<Instant> = turns.collect();
+        if self.is_damaged || !leaf.is_for_servers {
+            return Vec::new();
+        }
+        let facts = self.above.iter().map(|it| &it.facts).chain([leaf]);
+        let mut turns: Vec<Instant> = facts.flat_map(|it| [it.not_before, it.not_after]).collect();
         turns.sort_unstable();
-        Some(Window {
-            from: turns.iter().copied().find(is_good)?,
-            until: turns.into_iter().rfind(is_good)?.plus_seconds(1),
-        })
+        let mut windows: Vec<Window> = Vec::new();
+        for turn in turns.windows(2) {
+            let (from, until) = (turn[0], turn[1]);
+            // The library counts the moment of its end to a certificate.
+            let is_in_leaf = leaf.not_before <= from && until <= leaf.not_after;
+            if from == until || !is_in_leaf || check(from.plus_seconds(1)).is_err() {
+                continue;
+            }
+            match windows.last_mut() {
+                Some(last) if last.until == from => last.until = until,
+                _ => windows.push(Window { from, until }),
+            }
+        }
+        windows
     }
 
     /// Whether this may be the last certificate that a client does not have. None is where the chain
@@ -217,23 +251,25 @@ impl<'a> Ways<'a> {
         Ok(())
     }
 
-    fn verify(&self, client: &WebPkiServerVerifier, now: Instant) -> Result<(), String> {
+    fn verify(&self, roots: &RootCertStore, now: Instant) -> Result<(), String> {
         let between: Vec<_> = self.above.iter().map(|it| it.certificate.clone()).collect();
-        self.chain.verify_first_name(&between, client, now)
+        self.chain.verify(&between, roots, now)
     }
 
     /// Why no client accepts the chain now.
     fn why_refused(&self, now: Instant) -> String {
-        let Some(last) = self.above.last() else {
-            return "its first certificate is followed by others, but not by its issuer: clients \
-                    want the full chain, the leaf first"
-                .to_owned();
+        let why = if self.is_damaged {
+            "one of its certificates cannot be read".to_owned()
+        } else if !self.chain.leaf.is_for_servers {
+            "its first certificate may not be a server's (extendedKeyUsage)".to_owned()
+        } else if let Some(last) = self.above.last() {
+            let checks = self.above.iter().map(|it| it.check(now));
+            let whole = roots_of(last.certificate).and_then(|roots| self.verify(&roots, now));
+            let why = checks.chain([whole]).find_map(Result::err);
+            why.unwrap_or_else(|| "its certificates do not belong together".to_owned())
+        } else {
+            "its first certificate is followed by others, but not by its issuer".to_owned()
         };
-        let checks = self.above.iter().map(|it| it.check(now));
-        let trusting = roots_of(last.certificate).and_then(verifier);
-        let whole = trusting.and_then(|client| self.verify(&client, now));
-        let why = checks.chain([whole]).find_map(Result::err);
-        let why = why.unwrap_or_else(|| "its certificates do not belong together".to_owned());
         format!("clients would not accept the chain: {why}")
     }
 

@@ -49,7 +49,7 @@ fn a_certificate_that_names_no_host_is_refused() {
                 "cert request --name NAME",
             ][..],
         ),
-        (issued, &["would not accept the chain: it names no host"]),
+        (issued, &["names no host", "hint: set base_url"]),
     ] {
         let refused = install(&server, &customer, &chain, &key.serialize_pem());
         assert_eq!(refused.status, Some(1), "{refused:?}");

@@ -4,11 +4,11 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use golinks_scim::certificate::{Cell, Names, Source};
 use golinks_scim::clock::Clock;
-use rcgen::{CertificateParams, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use serde_json::{Value, json};
 
 use super::{DAY, Here, text};
@@ -93,6 +93,71 @@ fn a_certificate_that_is_not_ours_is_warned_of_before_its_end() {
     let status = here.status();
     let reasons = status["reasons"].as_array().expect("a list");
     assert!(reasons.len() == 2 && reasons.iter().all(|it| it["fix"].is_string()));
+}
+
+/// Without it clients refuse the chain, however long the leaf lasts.
+#[test]
+fn an_authority_that_ends_before_the_leaf_is_warned_of_as_well() {
+    let here = with_our_own();
+    let start = here.clock.start;
+    let directory = here.folder.path().join("tls");
+    let parameters = |name: &str, days: i64| {
+        let mut parameters = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+        parameters.distinguished_name.push(DnType::CommonName, name);
+        let end = Duration::from_secs(start.plus_days(days).seconds().unsigned_abs());
+        parameters.not_after = (SystemTime::UNIX_EPOCH + end).into();
+        if name != "leaf" {
+            parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        }
+        parameters
+    };
+    let key = || KeyPair::generate().expect("a key");
+    let root = CertifiedIssuer::self_signed(parameters("root", 900), key()).expect("a root");
+    let between = CertifiedIssuer::signed_by(parameters("between", 20), key(), &root);
+    let between = between.expect("an authority");
+    let leaf = CertifiedIssuer::signed_by(parameters("leaf", 21), key(), &between).expect("a leaf");
+    let [chain, leaf_key] = ["chain.pem", "chain.key"].map(|name| directory.join(name));
+    std::fs::write(&chain, leaf.pem() + &between.pem()).expect("written");
+    std::fs::write(&leaf_key, leaf.key().serialize_pem()).expect("written");
+    let ours = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(&leaf_key, ours).expect("ours");
+    let theirs = Source::Files {
+        chain,
+        key: leaf_key,
+        host: "localhost".to_owned(),
+    };
+    let theirs = Cell::open(theirs, start).expect("good");
+    let here = Here {
+        cell: Some(theirs),
+        ..here
+    }
+    .start_again();
+    // The leaf's own end is warned of, too.
+    here.move_to(13 * DAY - 2000);
+    let warned = here.warned("certificate");
+    let words = [
+        "the certificate ends at ",
+        "an authority in the certificate's chain ends at ",
+    ];
+    assert_eq!(warned.len(), 2, "{warned:?}");
+    assert!(
+        words
+            .iter()
+            .zip(&warned)
+            .all(|(words, it)| it.starts_with(words)),
+        "{warned:?}"
+    );
+    assert_eq!(here.logs().len(), 2);
+    assert_eq!(here.status()["certificate"]["daysLeft"], 7);
+    assert_eq!(here.metric("certificate_days_left").as_deref(), Some("7"));
+    assert_eq!(here.ask("GET", "/readyz", &Value::Null).0, 200);
+    here.move_to(20 * DAY);
+    let (status, told) = here.ask("GET", "/readyz", &Value::Null);
+    assert_eq!(status, 503);
+    let words = "an authority in the certificate's chain has ended at ";
+    assert!(told.contains(words), "{told}");
+    let logged = here.logs();
+    assert!(logged.iter().any(|it| it.starts_with(words)), "{logged:?}");
 }
 
 /// A router with a certificate of the private CA, both made now.
@@ -192,7 +257,7 @@ fn cell_for(here: &Here, days: i64) -> Arc<Cell> {
     );
     let pair = KeyPair::generate().expect("a key");
     let mut parameters = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
-    let begins = std::time::SystemTime::now();
+    let begins = SystemTime::now();
     parameters.not_before = begins.into();
     let life = Duration::from_secs(24 * 60 * 60) * u32::try_from(days).expect("a few");
     parameters.not_after = (begins + life).into();

@@ -148,7 +148,7 @@ fn what_leads_nowhere_is_not_for_clients_to_trust() {
     let [_, other, _] = issued(90);
     let (_folder, cell) = served(&[&leaf, &other, &between, &root]);
     let chain = cell.summary().chain;
-    let accepted: Vec<bool> = chain.iter().map(|link| link.accepted.is_some()).collect();
+    let accepted: Vec<bool> = chain.iter().map(|link| !link.accepted.is_empty()).collect();
     assert_eq!(accepted, [false, false, true, true]);
 }
 
@@ -173,11 +173,32 @@ fn what_clients_object_to_replaces_nothing_that_they_accept() {
     elsewhere.subject_alt_names = vec![rcgen::SanType::DnsName("other".try_into().expect("it"))];
     let elsewhere = CertifiedIssuer::signed_by(elsewhere, key(), &between).expect("a leaf");
     let ([future, begins], [useless, ordinary]) = (under(later), under(no_authority));
+    let mut of_no_key = parameters("between", 90);
+    of_no_key.key_usages = vec![rcgen::KeyUsagePurpose::CrlSign];
+    let [useless_key, keyless] = under(of_no_key);
+    let mut alone = parameters_of_leaf();
+    alone.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    let alone = CertifiedIssuer::self_signed(alone, key()).expect("a leaf");
+    // One way has ended, and the other one has not begun.
+    let mut later = parameters("gap", 90);
+    later.not_before = (SystemTime::now() + Duration::from_secs(3600)).into();
+    let mut before = parameters("gap", 90);
+    before.not_after = (SystemTime::now() - Duration::from_secs(3600)).into();
+    let gap_future = CertifiedIssuer::signed_by(later, key(), &root).expect("an authority");
+    let same = KeyPair::from_pem(&gap_future.key().serialize_pem()).expect("a key");
+    let gap_ended = CertifiedIssuer::signed_by(before, same, &root).expect("an authority");
+    let gap = CertifiedIssuer::signed_by(parameters_of_leaf(), key(), &gap_future).expect("a leaf");
     for (chain, words) in [
         (&[&leaf, &stranger][..], "clients would not accept"),
         (&[&future, &begins], "not valid before"),
         (&[&useless, &ordinary], "not a CA's"),
         (&[&for_clients, &between], "clients would not accept"),
+        (&[&useless_key, &keyless], "not a CA's"),
+        (&[&alone], "may not be a server's"),
+        (
+            &[&gap, &gap_ended, &gap_future, &root],
+            "clients would not accept",
+        ),
         (&[&elsewhere, &between], "not for localhost"),
         (&[&leaf], "without its issuer"),
         (&[&leaf, &leaf], "without its issuer"),
@@ -216,4 +237,33 @@ fn a_chain_is_installed_in_order_and_each_certificate_once() {
     let text = fs::read_to_string(request::installed(&tls)).expect("written");
     assert_eq!(text.matches("BEGIN CERTIFICATE").count(), 3);
     assert!(text.ends_with(&root.pem().replace('\r', "")), "{text}");
+}
+
+/// Each client asks for one host, whatever other names there are.
+#[test]
+fn a_name_that_no_client_can_ask_for_spoils_no_other() {
+    let [_, between, root] = issued(90);
+    let dns = |name: &str| rcgen::SanType::DnsName(name.try_into().expect("ASCII"));
+    let mut parameters = parameters_of_leaf();
+    parameters.subject_alt_names = ["my host", "*.lan", "127.0.0.1", "localhost"]
+        .map(dns)
+        .into();
+    let key = KeyPair::generate().expect("a key");
+    let leaf = CertifiedIssuer::signed_by(parameters, key, &between).expect("a leaf");
+    let (folder, cell) = served(&[&leaf, &between, &root]);
+    assert_eq!(cell.reload(now()).expect("good").warnings, [""; 0]);
+    let by_address = Source::Files {
+        chain: folder.path().join("chain.pem"),
+        key: folder.path().join("key.pem"),
+        host: "127.0.0.1".to_owned(),
+    };
+    // An address is no DNS name.
+    let cell = Cell::open(by_address, now()).expect("served");
+    assert!(cell.summary().warnings[0].contains("not for 127.0.0.1"));
+    // What cannot be read is sent all the same, and breaks the handshake.
+    let mut text = leaf.pem() + &between.pem();
+    text += "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    fs::write(folder.path().join("chain.pem"), text).expect("written");
+    let damaged = examine(&cell.source, now()).expect_err("damaged");
+    assert!(damaged.to_string().contains("cannot be read"), "{damaged}");
 }
