@@ -302,11 +302,11 @@ impl Diff {
                  it is complete: --ignore 'rejected because')",
             );
         }
+        self.others.tell();
         if self.count == 0 {
             output::say("the directory matches the file");
             return self.statuses.say(typed, &words, program);
         }
-        self.others.tell();
         self.needs_import &= self.others.named_otherwise == 0;
         if self.needs_import || !self.statuses.is_empty() {
             output::say(if self.refused > 0 {
