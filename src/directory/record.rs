@@ -91,7 +91,7 @@ impl Record {
         // Only the URNs of `schemas` stand before it, and they hold nothing like it.
         let at = memmem::find(row, BEFORE_ID).expect("a row was written with its id");
         let at = at + BEFORE_ID.len();
-        row[at..at + 36].copy_from_slice(&self.header.id.to_text());
+        row[at..at + UserId::TEXT_BYTES].copy_from_slice(&self.header.id.to_text());
     }
 
     /// The `id`.
