@@ -24,7 +24,7 @@ use crate::fix::Fix;
 use crate::http1::accept_header;
 use crate::limits;
 use crate::metrics::{self, Format, Process};
-use crate::store::StorageFault;
+use crate::store::{self, StorageFault};
 
 /// `GET /metrics`, in the format that the caller reads.
 pub(super) fn metrics(api: &Api, admission: &Admission, _: &Principal, _: &[u8]) -> Outcome {
@@ -143,6 +143,10 @@ fn reasons(api: &Api) -> Vec<Reason> {
         Some(StorageFault::Failing) => add(
             "the disk cannot be written: users can be read, not changed".to_owned(),
             "look at the disk (dmesg), then: golinks-scim manual disk-full",
+        ),
+        Some(StorageFault::Lost) => add(
+            "the store's file was removed or replaced: users can be read, not changed".to_owned(),
+            store::RESCUE,
         ),
     }
     if let Some(how) = api.damages.first() {
