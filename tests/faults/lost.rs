@@ -113,3 +113,36 @@ fn a_file_that_comes_back_is_written_again() {
     let listed = cli_in(&folder, &["user", "list", "-o", "jsonl"]);
     assert_eq!(listed.stdout.lines().count(), 2, "{listed:?}");
 }
+
+#[test]
+fn a_start_that_makes_a_new_store_says_so() {
+    const WORDS: &str = "was in use, but had no store";
+    let folder = TempDir::new().expect("a folder");
+    let data_dir = folder.path().join("data");
+    // A key may be made before the first start.
+    done(&cli_in(
+        &folder,
+        &["cert", "request", "--name", "localhost"],
+    ));
+    let mut server = Server::start_on(folder);
+    assert!(!server.log().contains(WORDS), "{}", server.log());
+    server.restart();
+    assert!(!server.log().contains(WORDS), "{}", server.log());
+
+    let folder = server.stop_and_keep();
+    fs::remove_file(data_dir.join("users.redb")).expect("there");
+    let mut server = Server::start_on(folder);
+    let log = server.log();
+    let shown = data_dir.display();
+    assert!(log.contains(&format!("{shown} {WORDS}")), "{log}");
+    assert!(log.contains("golinks-scim backup restore FILE"), "{log}");
+    assert_eq!(count(&log, "WARN"), 1, "{log}");
+    server.restart();
+    assert!(!server.log().contains(WORDS), "{}", server.log());
+
+    // Without certificates, the socket of a server that was killed shows it.
+    fs::remove_dir_all(data_dir.join("tls")).expect("there");
+    fs::remove_file(data_dir.join("users.redb")).expect("there");
+    server.kill_and_restart();
+    server.log_with(WORDS);
+}
