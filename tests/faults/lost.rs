@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::full::asked;
-use crate::support::{Output, Server, Talk, body, cli_in};
+use crate::support::place::Place;
+use crate::support::{Output, Server, Talk, body, cli_in, wait_until};
 
 /// Asserts that a change is refused, and that reads go on.
 fn is_refused(talk: &mut Talk, users: u64) {
@@ -112,6 +113,35 @@ fn a_file_that_comes_back_is_written_again() {
     let folder = talk.server.stop_and_keep();
     let listed = cli_in(&folder, &["user", "list", "-o", "jsonl"]);
     assert_eq!(listed.stdout.lines().count(), 2, "{listed:?}");
+}
+
+/// Whoever asks `check` is not sent to start another server, and gets everything out of this one.
+#[test]
+fn the_directory_of_a_running_server_is_removed() {
+    let mut place = Place::sound();
+    place.run("golinks-scim user add jane@example.com --given Jane");
+    let data_dir = place.data_dir();
+    fs::remove_dir_all(&data_dir).expect("ours");
+    let fix = place.fails("data directory", "No such file");
+    assert!(fix.contains("in use: if by this server"), "{fix}");
+    assert!(fix.contains("golinks-scim manual disk-full"), "{fix}");
+    DirBuilder::new()
+        .mode(0o700)
+        .create(&data_dir)
+        .expect("made");
+    wait_until("it has a socket again", || {
+        data_dir.join("admin.sock").exists()
+    });
+    let saved = place.folder.path().join("saved.redb");
+    let saved = saved.display();
+    place.run(&format!("golinks-scim backup create {saved}"));
+    place.stop();
+    place.run(&format!("golinks-scim backup restore {saved}"));
+    let listed = place.run("golinks-scim user list -o jsonl");
+    assert!(listed.contains("jane@example.com"), "{listed}");
+    fs::remove_dir_all(&data_dir).expect("ours");
+    let fix = place.fails("data directory", "No such file");
+    assert!(!fix.contains("in use") && fix.ends_with(" serve"), "{fix}");
 }
 
 #[test]

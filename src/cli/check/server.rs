@@ -13,7 +13,7 @@ use super::{Findings, Halt, ask, number};
 use crate::cli::output::{self, elements, text_of};
 use crate::cli::{AS_ROOT, answered, from_local, login_name, serve, too_few_descriptors};
 use crate::clock::{Clock, Instant, SystemClock};
-use crate::config::{Configuration, Key, Sources};
+use crate::config::{self, Configuration, Key, Sources};
 use crate::limits;
 use crate::local::{self, Client, Peer};
 use crate::store::OpenError;
@@ -29,6 +29,21 @@ pub(super) fn start(data_dir: &Path, findings: &Findings) -> String {
     } else {
         // The service may be running: what was looked at is the directory of somebody else.
         format!("sudo {}", findings.command("check"))
+    }
+}
+
+/// [`start`], where there is no data directory: a server goes on running when its directory is
+/// removed, and cannot be asked whether it does.
+pub(super) fn start_unless_it_runs(config: &config::Serve, findings: &Findings) -> String {
+    let start = start(&config.data_dir, findings);
+    let address = config.listen.unwrap_or(serve::EVERY_ADDRESS);
+    match serve::bind(config.listen) {
+        Err(error) if error.kind() == ErrorKind::AddrInUse => format!(
+            "{address} is in use: if by this server, its directory was removed, and only the \
+             server has the users now: before you stop it, golinks-scim manual disk-full; if by \
+             something else: {start}"
+        ),
+        _ => start,
     }
 }
 
