@@ -4,10 +4,12 @@
 //!
 //! - `failing`: calls that fail while users or audit rows are written, and a start on such a disk.
 //! - `full`: a disk without space: the store, a server, and commands without a server.
+//! - `lost`: the store's file, or the data directory, is removed or replaced under a server.
 //! - `tokens`: changes of tokens on a disk that fails, hangs or is full.
 
 mod failing;
 mod full;
+mod lost;
 mod tokens;
 
 use std::io;

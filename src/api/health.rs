@@ -21,7 +21,7 @@ use crate::clock::Instant;
 use crate::fix::Fix;
 use crate::limits;
 use crate::metrics::Process;
-use crate::store::StorageFault;
+use crate::store::{self, StorageFault};
 
 /// `GET /readyz`: whether the server is fit to serve, and if not, why.
 pub(super) fn readyz(api: &Api, _: &Admission, _: &Principal, _: &[u8]) -> Outcome {
@@ -120,6 +120,10 @@ fn reasons(api: &Api) -> Vec<Reason> {
         Some(StorageFault::Failing) => add(
             "the disk cannot be written: users can be read, not changed".to_owned(),
             "look at the disk (dmesg), then: golinks-scim manual disk-full",
+        ),
+        Some(StorageFault::Lost) => add(
+            "the store's file was removed or replaced: users can be read, not changed".to_owned(),
+            store::RESCUE,
         ),
     }
     if let Some(how) = api.damages.first() {

@@ -435,6 +435,11 @@ impl Api {
         }
     }
 
+    /// Periodic work on the store: looks whether its file is still there.
+    pub fn look_at_store(&self) {
+        self.store.look();
+    }
+
     /// Periodic work on tokens: settles unconfirmed changes and writes down last uses.
     pub fn tend_tokens(&self) {
         self.tokens.tend();

@@ -391,6 +391,12 @@ impl From<WriteError> for Problem {
                 "the server's disk is full and nothing was changed: free some space; a running \
                  server then resumes by itself",
             ),
+            WriteError::Lost => Self::retry(
+                503,
+                limits::RETRY_DISK_SECONDS,
+                "the file of the server's store was removed or replaced and nothing was changed: \
+                 `golinks-scim check` says how to save its content",
+            ),
             WriteError::Unknown => Self::retry(
                 503,
                 limits::RETRY_DISK_SECONDS,

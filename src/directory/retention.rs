@@ -51,8 +51,11 @@ impl Directory {
     /// intervals; `at` is the monotonic time, which spaces removals by age.
     pub fn tend_trail(&self, keep: Keep, at: Monotonic) {
         match self.trim(keep, at) {
-            Ok(_) | Err(Error::Unavailable | Error::Write(WriteError::Busy | WriteError::Full)) => {
-            }
+            Ok(_)
+            | Err(
+                Error::Unavailable
+                | Error::Write(WriteError::Busy | WriteError::Full | WriteError::Lost),
+            ) => {}
             Err(error) => log::warn!("old rows of the audit trail cannot be removed: {error:?}"),
         }
     }

@@ -34,6 +34,8 @@ pub enum StorageFault {
     Full,
     /// The disk failed, and takes no writes yet.
     Failing,
+    /// The file is no longer where it was opened; nothing is written to it.
+    Lost,
 }
 
 const WELL: u8 = 0;
@@ -51,11 +53,12 @@ impl Health {
         }
     }
 
-    pub(super) fn set(&self, fault: StorageFault) {
-        self.change(match fault {
-            StorageFault::Full => FULL,
-            StorageFault::Failing => FAILING,
-        });
+    pub(super) fn set_full(&self) {
+        self.change(FULL);
+    }
+
+    pub(super) fn set_failing(&self) {
+        self.change(FAILING);
     }
 
     pub(super) fn set_well(&self) {
@@ -134,7 +137,7 @@ impl GuardedBackend {
                 log::error!(
                     "the disk is full: nothing can be changed until there is space ({why})"
                 );
-                self.health.set(StorageFault::Full);
+                self.health.set_full();
             }
             thread::sleep(limits::DISK_FULL_RETRY_PAUSE);
         }

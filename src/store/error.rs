@@ -62,6 +62,8 @@ pub enum WriteError {
     Unavailable,
     /// The disk is full. Nothing was begun.
     Full,
+    /// The file is no longer where it was opened. Nothing was written.
+    Lost,
     /// The disk failed, is full, or takes longer than [`crate::limits::WRITE_WAIT_MAX`]: the write
     /// may be found on disk afterwards.
     Unknown,

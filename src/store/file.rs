@@ -67,7 +67,7 @@ pub(super) struct Identity {
 }
 
 /// Which file has the path now: a restore puts another one there.
-fn identity(path: &Path) -> io::Result<Identity> {
+pub(super) fn identity(path: &Path) -> io::Result<Identity> {
     let found = fs::metadata(path)?;
     Ok(Identity {
         device: found.dev(),

@@ -22,6 +22,7 @@
 //! - Everything is checked before anything is served or, in a large store, the check goes
 //!   on in the background, and requests that depend on its outcome wait for it (`integrity.rs`,
 //!   `check_progress.rs`).
+//! - A file that is no longer where it was opened is not written to (`presence.rs`).
 //! - A file of an older format is upgraded, and the old file is kept (`upgrade.rs`).
 
 mod audit;
@@ -37,6 +38,7 @@ mod index;
 mod integrity;
 mod name_hints;
 mod opening;
+mod presence;
 mod queue;
 mod row;
 mod saved_index;
@@ -52,7 +54,6 @@ mod writer;
 
 use std::convert::Infallible;
 use std::path::Path;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant as Monotonic};
@@ -68,6 +69,7 @@ pub use change::{Change, Keys, RowReader};
 pub use error::{OpenError, ReadError, Unavailable, WriteError};
 pub use file::Opener;
 pub use index::{Facts, WordMatches};
+pub use presence::RESCUE;
 pub use snapshot::{Row, Snapshot};
 pub use summary::Summary;
 pub use trail::Extent;
@@ -81,7 +83,8 @@ use backend::Health;
 use check_progress::CheckProgress;
 use file::Site;
 use name_hints::NameHints;
-use queue::{Outcome, Plan, Queue, Ticket};
+use presence::Presence;
+use queue::{Outcome, Plan, Progress, Queue, Ticket};
 use syncer::Syncer;
 use writer::Writer;
 
@@ -106,6 +109,7 @@ struct Shared {
     /// What readers see: the newest committed state, or nothing while the file is reopened.
     published: Arc<RwLock<Option<Arc<Snapshot>>>>,
     health: Arc<Health>,
+    presence: Arc<Presence>,
     check_progress: Arc<CheckProgress>,
     hints: Arc<NameHints>,
     notes: Arc<AuditNotes>,
@@ -217,7 +221,13 @@ impl Store {
 
     /// What is wrong with the storage, if anything is.
     pub fn fault(&self) -> Option<StorageFault> {
-        self.shared.health.fault()
+        let lost = self.shared.presence.is_lost().then_some(StorageFault::Lost);
+        lost.or_else(|| self.shared.health.fault())
+    }
+
+    /// Looks whether the file is still where it was opened, for [`Self::fault`].
+    pub fn look(&self) {
+        self.shared.presence.look();
     }
 
     /// Makes the writer check the file after a failed read: only reopening the file can cure that.
@@ -354,7 +364,7 @@ impl Store {
                 }) as Plan
             })
             .collect();
-        if self.fault() == Some(StorageFault::Full) {
+        if self.is_full() {
             return Err(WriteError::Full);
         }
         let ticket = self.queue.push(plans)?;
@@ -363,10 +373,15 @@ impl Store {
                 Ok(std::mem::take(&mut *ignore_poison(results.lock())))
             }
             Outcome::Failed => Err(WriteError::Unavailable),
+            Outcome::Lost => Err(WriteError::Lost),
             Outcome::Unknown => Err(WriteError::Unknown),
             Outcome::Panicked => Err(WriteError::Panicked),
             Outcome::Closed => Err(WriteError::Closed),
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.shared.health.fault() == Some(StorageFault::Full)
     }
 
     /// Waits for the writer for [`limits::WRITE_WAIT_MAX`], but no longer than
@@ -379,7 +394,7 @@ impl Store {
             if let Some(outcome) = ticket.wait(limits::DISK_FULL_RETRY_PAUSE) {
                 return Ok(outcome);
             }
-            let is_full = self.fault() == Some(StorageFault::Full);
+            let is_full = self.is_full();
             if is_full {
                 full_for += limits::DISK_FULL_RETRY_PAUSE;
             }
@@ -402,38 +417,6 @@ impl Store {
         self.queue.close();
         join(&self.writer, "writer");
         join(&self.syncer, "syncer");
-    }
-}
-
-/// The progress of a write: the writer begins it, or its caller gives it up.
-#[derive(Default)]
-struct Progress(AtomicU8);
-
-impl Progress {
-    const QUEUED: u8 = 0;
-    const BEGUN: u8 = 1;
-    const GIVEN_UP: u8 = 2;
-
-    /// The progress of a write that its caller cannot give up.
-    fn begun() -> Self {
-        Self(AtomicU8::new(Self::BEGUN))
-    }
-
-    /// Begins the write, and returns whether it is to be done.
-    fn begin(&self) -> bool {
-        self.set(Self::BEGUN) != Self::GIVEN_UP
-    }
-
-    /// Gives the write up, and returns whether it had not begun.
-    fn give_up(&self) -> bool {
-        self.set(Self::GIVEN_UP) == Self::QUEUED
-    }
-
-    /// Decides, if nothing is decided yet, and returns the previous state.
-    fn set(&self, decided: u8) -> u8 {
-        let order = Ordering::SeqCst;
-        let set = self.0.compare_exchange(Self::QUEUED, decided, order, order);
-        set.unwrap_or_else(|before| before)
     }
 }
 

@@ -73,6 +73,9 @@ impl Writer {
         if self.site.identity()? != before {
             return Err(OpenError::Locked);
         }
+        self.shared
+            .presence
+            .note(self.site.path.clone().zip(before));
         waits.store(true, Ordering::SeqCst);
         Ok(open)
     }

@@ -9,6 +9,7 @@
 //! costs the writer less than one signal to each.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant as Monotonic};
 
@@ -31,6 +32,8 @@ pub(super) enum Outcome {
     Unchanged,
     /// Nothing of it is on disk.
     Failed,
+    /// Nothing of it was written, since the file is no longer where it was opened.
+    Lost,
     /// The disk failed during the write. It could not be asked what it has kept, or it has kept the
     /// batch but cannot be relied upon.
     Unknown,
@@ -61,6 +64,38 @@ struct Batch {
     told: Arc<OutcomeCell>,
     /// How many writes have joined it.
     writes: usize,
+}
+
+/// The progress of a write: the writer begins it, or its caller gives it up.
+#[derive(Default)]
+pub(super) struct Progress(AtomicU8);
+
+impl Progress {
+    const QUEUED: u8 = 0;
+    const BEGUN: u8 = 1;
+    const GIVEN_UP: u8 = 2;
+
+    /// The progress of a write that its caller cannot give up.
+    pub(super) fn begun() -> Self {
+        Self(AtomicU8::new(Self::BEGUN))
+    }
+
+    /// Begins the write, and returns whether it is to be done.
+    pub(super) fn begin(&self) -> bool {
+        self.set(Self::BEGUN) != Self::GIVEN_UP
+    }
+
+    /// Gives the write up, and returns whether it had not begun.
+    pub(super) fn give_up(&self) -> bool {
+        self.set(Self::GIVEN_UP) == Self::QUEUED
+    }
+
+    /// Decides, if nothing is decided yet, and returns the previous state.
+    fn set(&self, decided: u8) -> u8 {
+        let order = Ordering::SeqCst;
+        let set = self.0.compare_exchange(Self::QUEUED, decided, order, order);
+        set.unwrap_or_else(|before| before)
+    }
 }
 
 /// What the writer has to do next.

@@ -23,7 +23,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant as Monotonic};
 
 use super::audit::ChainPosition;
-use super::backend::StorageFault;
 use super::change::{Change, RowReader};
 use super::error::guarded;
 use super::file::Site;
@@ -204,10 +203,10 @@ impl Writer {
 
     fn note_fault(&self, error: &OpenError) {
         log::error!("the store cannot be reopened yet: {error}");
-        self.shared.health.set(match error {
-            OpenError::Io(error) if is_lack_of_space(error) => StorageFault::Full,
-            _ => StorageFault::Failing,
-        });
+        match error {
+            OpenError::Io(error) if is_lack_of_space(error) => self.shared.health.set_full(),
+            _ => self.shared.health.set_failing(),
+        }
     }
 
     fn reopen(&self, known: &Known) -> Result<Open, OpenError> {
@@ -337,7 +336,9 @@ impl Writer {
             Attempt::Done(outcome) => {
                 self.shared.notes.give_back(noted);
                 answer(callers, outcome);
-                (!matches!(outcome, Outcome::Unchanged)).then_some(Stop::Broken(None))
+                // A lost file must stay open: its content would go with it.
+                let goes_on = matches!(outcome, Outcome::Unchanged | Outcome::Lost);
+                (!goes_on).then_some(Stop::Broken(None))
             }
         }
     }
@@ -409,6 +410,12 @@ impl Writer {
         if written == 0 {
             txn.abort()?;
             return Ok(Attempt::Done(Outcome::Unchanged));
+        }
+        // Looked for at each commit, so that whoever is answered "committed" finds it in the file. It
+        // takes a microsecond, which is nothing beside a sync.
+        if self.shared.presence.look() {
+            txn.abort()?;
+            return Ok(Attempt::Done(Outcome::Lost));
         }
         let outdated = saved_index::outdate(&txn, &open.saved, &changes)?;
         let mut index = open.index.clone();

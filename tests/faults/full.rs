@@ -298,7 +298,7 @@ fn ready(server: &Server, authorization: &str) -> u16 {
 }
 
 /// Sends a request on a connection of its own.
-fn asked(server: &Server, authorization: &str, target: &str) -> Response {
+pub(super) fn asked(server: &Server, authorization: &str, target: &str) -> Response {
     let pem = std::fs::read(server.data_dir().join("tls/ca.pem")).expect("a certificate");
     let base = format!("https://{}", server.address());
     let mut client = Client::new(&base, &pem).expect("a client");

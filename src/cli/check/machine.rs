@@ -61,7 +61,11 @@ const DATA_DIRECTORY: &str = "data directory";
 
 /// Checks that the directory exists and that nobody else can use it. Returns whether the rest can
 /// be checked.
-pub(super) fn data_directory(data_dir: &Path, findings: &mut Findings) -> Result<bool, Halt> {
+pub(super) fn data_directory(
+    config: &config::Serve,
+    findings: &mut Findings,
+) -> Result<bool, Halt> {
+    let data_dir = config.data_dir.as_path();
     let shown = crate::cli::quoted(data_dir);
     let metadata = match fs::metadata(data_dir) {
         Ok(metadata) if metadata.is_dir() => metadata,
@@ -74,7 +78,7 @@ pub(super) fn data_directory(data_dir: &Path, findings: &mut Findings) -> Result
             let fix = match error.kind() {
                 ErrorKind::PermissionDenied => as_root(data_dir),
                 _ if files::is_away(data_dir) => MOUNT.to_owned(),
-                _ => server::first_start(data_dir, findings),
+                _ => server::first_start(config, findings),
             };
             findings.fail(DATA_DIRECTORY, &format!("{shown}: {error}"), &fix)?;
             return Ok(false);

@@ -238,7 +238,7 @@ fn beyond_configuration(
     findings: &mut Findings,
 ) -> Result<(), Halt> {
     let data_dir = configuration.serve.data_dir.as_path();
-    if !machine::data_directory(data_dir, findings)? {
+    if !machine::data_directory(&configuration.serve, findings)? {
         return findings.not_run("the rest", "there is no data directory to look at");
     }
     let Some(mut client) = server::find(data_dir, configuration, findings)? else {

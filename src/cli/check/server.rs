@@ -15,7 +15,7 @@ use crate::cli::{
     too_few_descriptors,
 };
 use crate::clock::{Clock, Instant, SystemClock};
-use crate::config::Configuration;
+use crate::config::{self, Configuration};
 use crate::limits;
 use crate::local::{self, Client, Peer};
 use crate::store::OpenError;
@@ -34,17 +34,24 @@ pub(super) fn start(data_dir: &Path, findings: &Findings) -> String {
     }
 }
 
-/// What to do where no server ever ran. Starting one is the last advice: a server that another user
-/// runs has another directory, and a second one beside it helps nobody.
-pub(super) fn first_start(data_dir: &Path, findings: &Findings) -> String {
-    let start = start(data_dir, findings);
-    if is_service(findings) {
-        return start;
+/// What to do where there is no data directory. Starting a server is the last advice: one that
+/// another user runs has another directory, and one goes on running when its directory is removed,
+/// and cannot be asked whether it does.
+pub(super) fn first_start(config: &config::Serve, findings: &Findings) -> String {
+    let mut start = start(&config.data_dir, findings);
+    if !is_service(findings) {
+        let other = other_data_dir();
+        start = format!("if a server runs already, {other}; otherwise: {start}");
     }
-    format!(
-        "if a server runs already, {}; otherwise: {start}",
-        other_data_dir()
-    )
+    let address = config.listen.unwrap_or(serve::EVERY_ADDRESS);
+    match serve::bind(config.listen) {
+        Err(error) if error.kind() == ErrorKind::AddrInUse => format!(
+            "{address} is in use: if by this server, its directory was removed, and only the \
+             server has the users now: before you stop it, golinks-scim manual disk-full; if by \
+             something else: {start}"
+        ),
+        _ => start,
+    }
 }
 
 /// The command that starts the server with these words as the owner of its files.
@@ -82,7 +89,7 @@ pub(super) fn find(
         match Client::connect_within(limits::CHECKED_SERVER_SILENCE_MAX, data_dir, &login_name()) {
             Ok(client) => client,
             Err(error) => {
-                unreachable_store(error, data_dir, findings)?;
+                unreachable_store(error, &configuration.serve, findings)?;
                 return Ok(None);
             }
         };
@@ -98,14 +105,15 @@ pub(super) fn find(
 /// Reports why neither a server nor its store can be used.
 fn unreachable_store(
     error: local::Error,
-    data_dir: &Path,
+    config: &config::Serve,
     findings: &mut Findings,
 ) -> Result<(), Halt> {
+    let data_dir = config.data_dir.as_path();
     let (topic, fix) = match &error {
         // A server may be starting, or about to open its local socket again.
         local::Error::Store(OpenError::Locked) => ("server", once_more(findings)),
         local::Error::Silent(_) => ("server", restart(findings).to_owned()),
-        local::Error::NoDirectory(_) => ("server", first_start(data_dir, findings)),
+        local::Error::NoDirectory(_) => ("server", first_start(config, findings)),
         local::Error::Forbidden { .. } => ("server", as_root(data_dir)),
         local::Error::Content(_) | local::Error::Store(OpenError::Damaged(_)) => {
             ("store", findings.command("backup restore FILE"))

@@ -81,6 +81,7 @@ fn maintain(api: &Api, cell: &Cell, tick: u64, last_renewal_error: &mut Option<S
         renew(cell, is_look, last_renewal_error);
     });
     guarded("recalling deactivations", || api.recall_deactivations());
+    guarded("looking at the store's file", || api.look_at_store());
     guarded("warning", || api.warn());
     guarded("tending the audit trail", || {
         api.tend_audit(Monotonic::now());

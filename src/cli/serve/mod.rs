@@ -63,6 +63,7 @@ pub(super) fn run(
     // first.
     let is_first = !config::store_path(&config.data_dir).exists();
     let early = is_first.then(bind).transpose()?;
+    let was_used = is_first && was_used(&config.data_dir);
     let store = open_store(&config.data_dir, move || ending.close())?;
     is_opening.store(false, Ordering::SeqCst);
     let created = store.was_created();
@@ -92,6 +93,9 @@ pub(super) fn run(
     let maintenance = Maintenance::start(Arc::clone(&api), Arc::clone(&cell))?;
 
     warn_of_clock();
+    if created && was_used {
+        warn_of_new_store(&config.data_dir);
+    }
     if !had_certificate && !api.is_without_token() {
         warn_of_new_authority(&cell);
     }
@@ -310,6 +314,23 @@ fn open_certificate(config: &config::Serve, base_url: &BaseUrl) -> Result<Arc<Ce
         log::warn!("{warning}");
     }
     Ok(cell)
+}
+
+/// Whether an earlier start has left something in a data directory without a store: certificates,
+/// or the socket of a server that was killed. The key of `cert request` does not count: it may be
+/// made before the first start.
+fn was_used(data_dir: &Path) -> bool {
+    let has_socket = config::socket_path(data_dir).is_ok_and(|path| path.exists());
+    has_socket || certificate::is_any_in(data_dir)
+}
+
+/// Warns that this start has made the store, although there was one: its users are gone.
+fn warn_of_new_store(data_dir: &Path) {
+    log::warn!(
+        "{} was in use, but had no store, so a new one without users and tokens was made: if they \
+         are missing, stop the server, then: golinks-scim backup restore FILE",
+        data_dir.display()
+    );
 }
 
 /// Warns that this start has made the authority, although there were tokens: somebody may trust an

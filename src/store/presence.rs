@@ -1,0 +1,69 @@
+//! Whether the store's file is still where it was opened. A file that was removed, or that another
+//! took the place of, can be read and written as long as it is open, and ends with the server: what
+//! is written to it then is on disk, and nobody will find it.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::file::{Identity, identity};
+use crate::fix::Fix;
+use crate::locks::ignore_poison;
+
+/// What rescues the content of a store whose file is lost.
+pub const RESCUE: &str = "while the server runs it still has everything: {program} backup create \
+                          FILE, then stop it, and {program} backup restore FILE";
+
+/// Where the open file was, and whether it is still there.
+#[derive(Default)]
+pub(super) struct Presence {
+    opened: Mutex<Option<(PathBuf, Identity)>>,
+    is_lost: AtomicBool,
+}
+
+impl Presence {
+    /// Notes which file is open; `None` for a storage that is not a file, and is never lost.
+    pub(super) fn note(&self, opened: Option<(PathBuf, Identity)>) {
+        *ignore_poison(self.opened.lock()) = opened;
+    }
+
+    /// Whether the file was lost when it was last looked for.
+    pub(super) fn is_lost(&self) -> bool {
+        self.is_lost.load(Ordering::SeqCst)
+    }
+
+    /// Looks whether the file is lost, and logs it when that has changed. A look is one `stat`,
+    /// which takes a microsecond.
+    pub(super) fn look(&self) -> bool {
+        let opened = ignore_poison(self.opened.lock());
+        let Some((path, opened)) = &*opened else {
+            return false;
+        };
+        let loss = match identity(path) {
+            Ok(found) if found == *opened => None,
+            Ok(_) => Some("was replaced by another file"),
+            Err(error) if is_absence(&error) => Some("is gone"),
+            // This says nothing about the file, for example if a directory may not be searched.
+            Err(_) => return self.is_lost(),
+        };
+        let was_lost = self.is_lost.swap(loss.is_some(), Ordering::SeqCst);
+        let shown = path.display();
+        match loss {
+            Some(how) if !was_lost => log::error!(
+                "the store's file {shown} {how}: users can be read, not changed; {}",
+                Fix::new(RESCUE)
+            ),
+            None if was_lost => log::warn!("the store's file {shown} is back: it is written again"),
+            _ => {}
+        }
+        loss.is_some()
+    }
+}
+
+fn is_absence(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
