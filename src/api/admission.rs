@@ -16,7 +16,7 @@ use super::request::{self, Admission, Who};
 use super::routes::{self, Access, RouteMatch};
 use crate::access::{self, Administrator, Credentials, Principal, Rejection, Token};
 use crate::http1::{Head, Method};
-use crate::metrics;
+use crate::metrics::Rate;
 
 impl Api {
     /// Admits or refuses a request from the network.
@@ -131,7 +131,7 @@ impl Api {
         self.metrics.unauthenticated(reason);
         let noted = self.failures.note(peer, Monotonic::now());
         if noted.retry_after_seconds.is_some() {
-            self.metrics.throttled(metrics::THROTTLED_ADDRESS);
+            self.metrics.throttled(Rate::OfAddress);
         }
         let problem = noted
             .retry_after_seconds

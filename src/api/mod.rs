@@ -58,7 +58,7 @@ use crate::directory::{self, Directory};
 use crate::http1::{Answer, Fault};
 use crate::limits;
 use crate::locks::ignore_poison;
-use crate::metrics::{self, Counted, Metrics};
+use crate::metrics::{Counted, Metrics, Rate, Status};
 use crate::scim::{Tolerance, Tolerated};
 use crate::secret;
 use crate::store::{OpenError, ReadError, Store, WriteError};
@@ -333,8 +333,10 @@ impl Api {
         let (route, method) = (admission.route().path, admission.method());
         let took = started.elapsed();
         let answer = admission.finish(outcome, took);
-        let (status, metrics) = (answer.status, &self.metrics);
-        metrics.answered_in_place_of(real.unwrap_or(status), route, method, status);
+        let answered = answer.status;
+        let real = real.unwrap_or(answered);
+        self.metrics
+            .answered(route, method, Status { answered, real });
         self.metrics.took(route, took);
         answer
     }
@@ -385,8 +387,9 @@ impl Api {
         let (route, method) = (admission.route().path, admission.method());
         let real = problem.status;
         let problem = admission.told(problem);
+        let answered = problem.status;
         self.metrics
-            .answered_in_place_of(real, route, method, problem.status);
+            .answered(route, method, Status { answered, real });
         if let Some(principal) = admission.principal() {
             let refused = Refused::admitted(admission, &[]);
             self.note_refusal(principal, &refused, &problem);
@@ -411,7 +414,7 @@ impl Api {
     }
 
     fn throttled(&self, seconds: u32) -> Problem {
-        self.metrics.throttled(metrics::THROTTLED_TOKEN);
+        self.metrics.throttled(Rate::OfToken);
         Problem::too_many_requests(seconds)
     }
 

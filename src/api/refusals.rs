@@ -32,7 +32,7 @@ use crate::http1::target::query_pairs;
 use crate::http1::{Fault, Head};
 use crate::limits;
 use crate::locks::ignore_poison;
-use crate::metrics;
+use crate::metrics::Audited;
 use crate::scim::shape;
 
 /// The refusals that are remembered and counted.
@@ -334,10 +334,10 @@ impl Api {
                 .take_place(at);
         if has_place {
             self.store.note(row);
-            self.metrics.refused(metrics::REFUSAL_NOTED);
+            self.metrics.refused(Audited::ByRow);
         } else {
             state.rows.count(problem.status);
-            self.metrics.refused(metrics::REFUSAL_COUNTED);
+            self.metrics.refused(Audited::ByCount);
         }
     }
 
@@ -358,7 +358,7 @@ impl Api {
         let is_again = !(state.rows.told_to_wait).insert((principal.to_owned(), cause));
         if is_again {
             state.rows.count(problem.status);
-            self.metrics.refused(metrics::REFUSAL_COUNTED);
+            self.metrics.refused(Audited::ByCount);
         }
         is_again
     }
