@@ -16,6 +16,7 @@ mod bulk;
 mod change;
 mod deactivations;
 mod draft;
+mod ending;
 mod history;
 mod import;
 mod order;

@@ -14,7 +14,8 @@ use memchr::{memchr2, memmem};
 use serde_json::{Map, Value, json};
 
 use super::Error;
-use super::row_header::{Ending, RowHeader, TEXT_AT};
+use super::ending::Ending;
+use super::row_header::{RowHeader, TEXT_AT};
 use super::row_keys::keys;
 use super::user_id::UserId;
 use crate::clock::Instant;
@@ -91,7 +92,7 @@ impl Record {
         // Only the URNs of `schemas` stand before it, and they hold nothing like it.
         let at = memmem::find(row, BEFORE_ID).expect("a row was written with its id");
         let at = at + BEFORE_ID.len();
-        row[at..at + 36].copy_from_slice(&self.header.id.to_text());
+        row[at..at + UserId::TEXT_BYTES].copy_from_slice(&self.header.id.to_text());
     }
 
     /// The `id`.
