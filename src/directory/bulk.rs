@@ -126,10 +126,7 @@ impl Directory {
                 });
             }
         }
-        let results = self.store.write_all(plans)?;
-        let done = results.iter().flatten();
-        let lost_access = done.filter(|(_, (done, _))| done.lost_access());
-        self.note_lost_access(caller, lost_access.count());
+        let results = self.write_all(plans, caller, |(_, (done, _))| done.lost_access())?;
         for result in results {
             match result {
                 Ok((index, done)) => outcomes[index] = Some(Ok(done)),

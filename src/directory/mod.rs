@@ -22,6 +22,7 @@ mod import;
 mod order;
 mod page_slice;
 mod partial_read;
+mod plans;
 mod position;
 mod query;
 mod record;

@@ -198,7 +198,7 @@ fn what_was_undone_before_the_disk_failed_is_told() {
     };
     let manner = Manner {
         is_forced: true,
-        is_rehearsed: false,
+        is_dry_run: false,
     };
     let undo = |after| directory.undo(&selection, manner, after, &caller());
     // The first batch makes the file grow, which takes a sync before that of the commit.
