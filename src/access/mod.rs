@@ -18,7 +18,7 @@ mod unconfirmed;
 
 pub use credentials::{Credentials, from_authorization};
 pub use error::{IssueError, LoadError, Rejection};
-pub use failures::{Failures, Noted, network_of};
+pub use failures::{Failure, Failures, network_of};
 pub use last_use::LastUse;
 pub use principal::{Administrator, Principal};
 pub use rate::Limiter;

@@ -445,9 +445,9 @@ impl Api {
     /// Periodic work on the audit trail: sums up refusals and removes old rows.
     pub fn tend_audit(&self, at: Monotonic) {
         self.sum_up_refusals(false);
-        if self.store.notes_waiting() >= limits::AUDIT_NOTES_FLUSHED {
-            // If this fails, the notes go on waiting; the disk is reported elsewhere.
-            let _ = self.store.flush_notes();
+        if self.store.audit_rows_queued() >= limits::AUDIT_ROWS_FLUSHED_AT {
+            // If this fails, the rows go on waiting; the disk is reported elsewhere.
+            let _ = self.store.flush_audit_rows();
         }
         self.directory.drop_verification(at);
         self.directory.tend_trail(self.tuned.get().keep, at);
@@ -463,7 +463,7 @@ impl Api {
             );
         }
         self.sum_up_refusals(true);
-        if let Err(error) = self.store.flush_notes() {
+        if let Err(error) = self.store.flush_audit_rows() {
             log::warn!("refusals could not be written to the audit trail: {error:?}");
         }
         self.store.close();

@@ -10,7 +10,7 @@
 //! Answers that only say to come back later are different, since a busy identity provider gets
 //! thousands: only a principal's first one in a minute for each cause is kept like other refusals.
 //!
-//! No row is worth a sync: each waits for another commit ([`crate::store::Store::note`]).
+//! No row is worth a sync: all wait for a commit ([`crate::store::Store::queue_audit_row`]).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -338,7 +338,7 @@ impl Api {
                 .or_default()
                 .take_place(at);
         if has_place {
-            self.store.note(row);
+            self.store.queue_audit_row(row);
             self.metrics.refused(Audited::ByRow);
         } else {
             state.rows.count(problem.status);
@@ -439,8 +439,8 @@ impl Api {
         details.insert("since".to_owned(), json!(since.to_string()));
         details.insert("count".to_owned(), json!(count));
         details.insert(member.to_owned(), Value::Object(counted));
-        self.store
-            .note(directory::event(&directory::itself(), now, kind, &details));
+        let row = directory::event(&directory::itself(), now, kind, &details);
+        self.store.queue_audit_row(row);
     }
 }
 

@@ -21,7 +21,7 @@ impl Directory {
     {
         let results = self.store.write_all(plans)?;
         let done = results.iter().flatten();
-        self.note_lost_access(caller, done.filter(|done| lost_access(done)).count());
+        self.count_lost_access(caller, done.filter(|done| lost_access(done)).count());
         Ok(results)
     }
 

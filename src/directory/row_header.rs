@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 use super::user_id::UserId;
 use crate::clock::Instant;
 
-/// Every row has this one. Another needs a step of `store/upgrade.rs` that rewrites all rows, and so
-/// a new [`crate::store::FORMAT`], by which older programs refuse the file before they read a row.
+/// Every row has this one. A second needs a step of `store/upgrade.rs` that rewrites all rows, so a
+/// new [`crate::store::FORMAT`], by which older programs refuse the file before they read a row.
 const ROW_VERSION: u8 = 1;
 /// Where the text of a row begins.
 pub(super) const TEXT_AT: usize = 41;

@@ -194,7 +194,7 @@ impl StorageBackend for GuardedBackend {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.unsynced.note(offset, data.len());
+        self.unsynced.add(offset, data.len());
         self.wait_for_space(|| self.inner.write(offset, data))
     }
 

@@ -349,7 +349,7 @@ impl Restore<'_> {
         let now = u32::try_from(self.now).unwrap_or(0);
         tables.put_era(now.max(last.saturating_add(1)))?;
         tables.apply(change, &mut Changes::new())?;
-        tables.note_head()?;
+        tables.put_head()?;
         drop(tables);
         txn.commit().map_err(ReadError::from)?;
         Ok(database.close().map_err(ReadError::from)?)

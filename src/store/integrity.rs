@@ -37,7 +37,7 @@ impl Snapshot {
             if self.sequence_of_name(&keys.name)? != Some(sequence) {
                 return Err(damaged("it is not found by its userName"));
             }
-            self.hints.note(&keys.name, sequence);
+            self.hints.remember(&keys.name, sequence);
             previous = Some(sequence);
             keys.external
                 .iter()

@@ -2,7 +2,7 @@
 //! users this takes 0.2 s instead of 5 s.
 //!
 //! ```text
-//! table "chunks"  number of a chunk << 32 | number of a piece → bytes, with a checksum (see `seal`)
+//! table "chunks"  number of a chunk << 32 | number of a piece → bytes, with checksum (see `seal`)
 //!
 //! the pieces of a chunk, one after the other:
 //!

@@ -178,7 +178,7 @@ impl Snapshot {
         }
         let found = self.user_by_name(name)?;
         if let Some(sequence) = found {
-            self.hints.note(name, sequence);
+            self.hints.remember(name, sequence);
         }
         Ok(found)
     }

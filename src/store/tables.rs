@@ -100,7 +100,7 @@ impl<'txn> Tables<'txn> {
         })
     }
 
-    /// For a file that has no format yet: notes the format, the first sequence, and where the audit
+    /// For a file without a format: writes the format, the first sequence, and where the audit
     /// chain begins. The tables exist: opening makes them.
     pub(super) fn initialise(&mut self) -> Result<(), ReadError> {
         put_number(&mut self.meta, META_FORMAT, FORMAT)?;
@@ -110,7 +110,7 @@ impl<'txn> Tables<'txn> {
             CHAIN_ANCHOR,
             ChainPosition::default(),
         )?;
-        self.note_chain()
+        self.put_chain()
     }
 
     /// Begins an era.
@@ -118,16 +118,16 @@ impl<'txn> Tables<'txn> {
         put_number(&mut self.meta, META_ERA, u64::from(era))
     }
 
-    /// Notes where the audit trail's chain continues, and that the saved index is right. Call this
+    /// Writes where the audit trail's chain continues, and that the saved index is right. Call this
     /// before each commit.
-    pub(super) fn note_chain(&mut self) -> Result<(), ReadError> {
+    pub(super) fn put_chain(&mut self) -> Result<(), ReadError> {
         put_position(&mut self.chain_table, CHAIN_INDEX, self.chain)?;
-        self.note_head()
+        self.put_head()
     }
 
-    /// Like [`Self::note_chain`], for a caller that has not checked whether the saved index is
+    /// Like [`Self::put_chain`], for a caller that has not checked whether the saved index is
     /// right: the index is ignored from then on.
-    pub(super) fn note_head(&mut self) -> Result<(), ReadError> {
+    pub(super) fn put_head(&mut self) -> Result<(), ReadError> {
         put_position(&mut self.chain_table, CHAIN_HEAD, self.chain)
     }
 
