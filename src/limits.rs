@@ -357,10 +357,10 @@ pub const BATCH_CHANGES_MAX: usize = 128;
 // The audit trail
 
 /// Rows of the audit trail that wait for the next commit of any change.
-pub const AUDIT_NOTES_MAX: usize = 1024;
+pub const AUDIT_ROWS_QUEUED_MAX: usize = 1024;
 /// Waiting rows of the audit trail at which a commit is made for them alone, since many more may
 /// follow soon: each token may have 120 a minute.
-pub const AUDIT_NOTES_FLUSHED: usize = 64;
+pub const AUDIT_ROWS_FLUSHED_AT: usize = 64;
 /// Rows of the audit trail that one commit removes.
 pub const AUDIT_TRIM_ROWS_MAX: u64 = 5000;
 /// Bytes of audit trail rows in one answer; the client asks for the rest.

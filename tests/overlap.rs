@@ -80,7 +80,7 @@ fn three(third: Does) -> Three {
     let (run, last_run) = (Arc::default(), Arc::default());
     let first = write(&store, Does::Write(1), &run);
     wait_until("the first is at its sync", || disk.gate.state().is_syncing);
-    store.note(json!({"kind": "note"}).to_string());
+    store.queue_audit_row(json!({"kind": "note"}).to_string());
     // So many that no other change joins the commit.
     let second = write(&store, Does::Write(SECOND), &run);
     wait_until("the second waits", || waiting(&store) == 1);

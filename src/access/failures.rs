@@ -21,7 +21,7 @@ pub struct Failures {
 struct State {
     by_network: HashMap<IpAddr, Window>,
     /// The start of the window, and the number of log lines in it.
-    told: Option<(Monotonic, u32)>,
+    logged: Option<(Monotonic, u32)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -35,27 +35,27 @@ struct Window {
 
 /// The consequences of one more failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Noted {
+pub struct Failure {
     /// The seconds after which the address may try again, if it has failed too often.
     pub retry_after_seconds: Option<u32>,
     /// Whether to log the failure: only the first few of an address, and a limited number in total.
-    pub is_told: bool,
+    pub is_logged: bool,
 }
 
 impl Failures {
     /// Counts a failed authentication of this address.
-    pub fn note(&self, peer: IpAddr, now: Monotonic) -> Noted {
+    pub fn count_failure(&self, peer: IpAddr, now: Monotonic) -> Failure {
         let mut state = ignore_poison(self.state.lock());
         let window = state.window(network_of(peer), now);
         window.failed = window.failed.saturating_add(1);
         let Window { began, failed, .. } = *window;
         let left = limits::FAILURE_WINDOW.saturating_sub(now.saturating_duration_since(began));
         let seconds = u32::try_from(left.as_secs()).unwrap_or(u32::MAX);
-        Noted {
+        Failure {
             retry_after_seconds: (failed > limits::FAILURES_PER_WINDOW_MAX)
                 .then(|| seconds.saturating_add(1)),
             // The first one too many is logged, too: its line says that the next ones are not.
-            is_told: failed <= limits::FAILURES_PER_WINDOW_MAX + 1 && state.tells(now),
+            is_logged: failed <= limits::FAILURES_PER_WINDOW_MAX + 1 && state.take_line(now),
         }
     }
 
@@ -67,13 +67,13 @@ impl Failures {
         let window = state.window(network_of(peer), now);
         window.refused = window.refused.saturating_add(1);
         let refused = window.refused;
-        if refused == limits::FAILURES_PER_WINDOW_MAX + 1 && state.tells(now) {
+        if refused == limits::FAILURES_PER_WINDOW_MAX + 1 && state.take_line(now) {
             log::info!(
                 "{peer} too many refusals: for a minute, further ones are not logged, except wrong \
                  tokens"
             );
         }
-        refused <= limits::FAILURES_PER_WINDOW_MAX && state.tells(now)
+        refused <= limits::FAILURES_PER_WINDOW_MAX && state.take_line(now)
     }
 }
 
@@ -98,9 +98,9 @@ impl State {
         window
     }
 
-    /// Counts a line of the log. Returns false if there were too many in total.
-    fn tells(&mut self, now: Monotonic) -> bool {
-        let (began, lines) = self.told.get_or_insert((now, 0));
+    /// Counts a line of the log, and returns whether there is room for it.
+    fn take_line(&mut self, now: Monotonic) -> bool {
+        let (began, lines) = self.logged.get_or_insert((now, 0));
         if is_over(*began, now) {
             (*began, *lines) = (now, 0);
         }
@@ -149,60 +149,64 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    fn told(retry_after_seconds: Option<u32>) -> Noted {
-        Noted {
+    fn logged(retry_after_seconds: Option<u32>) -> Failure {
+        Failure {
             retry_after_seconds,
-            is_told: true,
+            is_logged: true,
         }
     }
 
     #[test]
-    fn after_twenty_in_a_minute_an_address_is_no_longer_told() {
+    fn after_twenty_in_a_minute_an_address_is_no_longer_logged() {
         let failures = Failures::default();
         let start = Monotonic::now();
         let peer: IpAddr = "192.0.2.1".parse().expect("an address");
         for _ in 0..20 {
-            assert_eq!(failures.note(peer, start), told(None));
+            assert_eq!(failures.count_failure(peer, start), logged(None));
         }
         let later = start + Duration::from_secs(20);
-        assert_eq!(failures.note(peer, later), told(Some(41)));
-        let untold = Noted {
+        assert_eq!(failures.count_failure(peer, later), logged(Some(41)));
+        let unlogged = Failure {
             retry_after_seconds: Some(41),
-            is_told: false,
+            is_logged: false,
         };
-        assert_eq!(failures.note(peer, later), untold);
+        assert_eq!(failures.count_failure(peer, later), unlogged);
         let mapped: IpAddr = "::ffff:192.0.2.1".parse().expect("an address");
-        assert_eq!(failures.note(mapped, later), untold, "the same host");
+        assert_eq!(
+            failures.count_failure(mapped, later),
+            unlogged,
+            "the same host"
+        );
         let other: IpAddr = "192.0.2.2".parse().expect("an address");
-        assert_eq!(failures.note(other, later), told(None));
+        assert_eq!(failures.count_failure(other, later), logged(None));
         let over = start + Duration::from_secs(60);
-        assert_eq!(failures.note(peer, over), told(None));
+        assert_eq!(failures.count_failure(peer, over), logged(None));
     }
 
     #[test]
-    fn failed_authentications_are_told_whatever_else_is_refused() {
+    fn failed_authentications_are_logged_whatever_else_is_refused() {
         let failures = Failures::default();
         let now = Monotonic::now();
         let peer: IpAddr = "192.0.2.1".parse().expect("an address");
         let refusals = (0..100).filter(|_| failures.count_refusal(peer, now));
         assert_eq!(refusals.count(), 20);
         for _ in 0..20 {
-            assert_eq!(failures.note(peer, now), told(None));
+            assert_eq!(failures.count_failure(peer, now), logged(None));
         }
-        assert_eq!(failures.note(peer, now), told(Some(61)));
-        assert!(!failures.note(peer, now).is_told && !failures.count_refusal(peer, now));
+        assert_eq!(failures.count_failure(peer, now), logged(Some(61)));
+        assert!(!failures.count_failure(peer, now).is_logged && !failures.count_refusal(peer, now));
     }
 
     #[test]
-    fn addresses_and_what_is_told_of_them_are_bounded() {
+    fn addresses_and_what_is_logged_of_them_are_bounded() {
         let failures = Failures::default();
         let now = Monotonic::now();
         let count = u32::try_from(limits::FAILURE_ADDRESSES_MAX).expect("small") + 100;
-        let told = (0..count)
-            .map(|number| failures.note(IpAddr::V4(number.into()), now))
-            .filter(|noted| noted.is_told)
+        let logged = (0..count)
+            .map(|number| failures.count_failure(IpAddr::V4(number.into()), now))
+            .filter(|failure| failure.is_logged)
             .count();
-        assert_eq!(told, limits::FAILURES_TOLD_MAX as usize - 1);
+        assert_eq!(logged, limits::FAILURES_TOLD_MAX as usize - 1);
         let state = failures.state.lock().expect("not poisoned");
         assert_eq!(state.by_network.len(), limits::FAILURE_ADDRESSES_MAX);
     }

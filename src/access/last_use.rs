@@ -27,12 +27,12 @@ pub struct LastUse {
     pub by: Option<String>,
 }
 
-/// The last use, noted by every request of the token.
+/// The last use, set by every request of the token.
 #[derive(Debug, Default)]
-pub(super) struct LastUseCell(Mutex<Noted>);
+pub(super) struct LastUseCell(Mutex<Remembered>);
 
 #[derive(Clone, Debug, Default)]
-struct Noted {
+struct Remembered {
     at: Option<Instant>,
     from: Option<IpAddr>,
     /// As received, but cut; converted to text only when it is read.
@@ -43,44 +43,44 @@ struct Noted {
 impl LastUseCell {
     /// Continues from the stored text; a text that cannot be read is dropped.
     pub(super) fn from_text(text: &str) -> Self {
-        let noted = match serde_json::from_str(text) {
+        let remembered = match serde_json::from_str(text) {
             Err(error) => {
                 log::warn!("when a token was last used cannot be read: {error}");
-                Noted::default()
+                Remembered::default()
             }
-            Ok(Stored::Millis(at)) => Noted {
+            Ok(Stored::Millis(at)) => Remembered {
                 at: Some(Instant::from_millis(at)),
-                ..Noted::default()
+                ..Remembered::default()
             },
-            Ok(Stored::Whole { at, from, by }) => Noted {
+            Ok(Stored::Whole { at, from, by }) => Remembered {
                 at: Some(Instant::from_millis(at)),
                 from,
                 by: by.map(String::into_bytes),
                 is_unsaved: false,
             },
         };
-        Self(Mutex::new(noted))
+        Self(Mutex::new(remembered))
     }
 
-    /// Notes a use. Nothing is allocated while address and User-Agent stay the same.
-    pub(super) fn note(&self, at: Instant, from: IpAddr, by: Option<&[u8]>) {
+    /// Remembers a use. Nothing is allocated while address and User-Agent stay the same.
+    pub(super) fn remember(&self, at: Instant, from: IpAddr, by: Option<&[u8]>) {
         let by = by.map(|by| &by[..by.len().min(limits::USER_AGENT_BYTES_MAX)]);
-        let mut noted = self.lock();
-        noted.at = Some(at);
-        noted.from = Some(from.to_canonical());
-        noted.is_unsaved = true;
-        if noted.by.as_deref() != by {
-            noted.by = by.map(<[u8]>::to_vec);
+        let mut remembered = self.lock();
+        remembered.at = Some(at);
+        remembered.from = Some(from.to_canonical());
+        remembered.is_unsaved = true;
+        if remembered.by.as_deref() != by {
+            remembered.by = by.map(<[u8]>::to_vec);
         }
     }
 
     /// The last use, if there was one.
     pub(super) fn last(&self) -> Option<LastUse> {
-        let noted = self.lock().clone();
+        let remembered = self.lock().clone();
         Some(LastUse {
-            at: noted.at?,
-            from: noted.from,
-            by: noted.by.as_deref().map(text_of),
+            at: remembered.at?,
+            from: remembered.from,
+            by: remembered.by.as_deref().map(text_of),
         })
     }
 
@@ -103,7 +103,7 @@ impl LastUseCell {
         self.lock().is_unsaved = true;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Noted> {
+    fn lock(&self) -> MutexGuard<'_, Remembered> {
         ignore_poison(self.0.lock())
     }
 }
@@ -134,10 +134,10 @@ mod tests {
 
     const AT: i64 = 1_795_465_800_000;
 
-    fn noted(by: Option<&[u8]>) -> LastUseCell {
+    fn remembered(by: Option<&[u8]>) -> LastUseCell {
         let last_use = LastUseCell::default();
         let from = "::ffff:203.0.113.7".parse().expect("an address");
-        last_use.note(Instant::from_millis(AT), from, by);
+        last_use.remember(Instant::from_millis(AT), from, by);
         last_use
     }
 
@@ -148,7 +148,7 @@ mod tests {
             Some(&b"Okta SCIM Client 1.0.0"[..]),
             Some(b"\"\x1b[31m\t\\"),
         ] {
-            let last_use = noted(by);
+            let last_use = remembered(by);
             let last = last_use.last().expect("it was used");
             assert_eq!(last.from, "203.0.113.7".parse().ok());
             let text = last_use.take_unsaved().expect("it is new");
@@ -169,7 +169,7 @@ mod tests {
     fn a_long_or_broken_user_agent_is_cut_to_text() {
         let long = "é".repeat(150);
         for by in [long.as_bytes(), &long.as_bytes()[1..], &[0xff; 500]] {
-            let text = noted(Some(by)).last().and_then(|last| last.by);
+            let text = remembered(Some(by)).last().and_then(|last| last.by);
             let text = text.expect("there is one");
             assert!((190..=limits::USER_AGENT_BYTES_MAX).contains(&text.len()));
         }

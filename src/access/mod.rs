@@ -19,7 +19,7 @@ mod unconfirmed;
 
 pub use credentials::{Credentials, from_authorization};
 pub use error::{IssueError, LoadError, Rejection};
-pub use failures::{Failures, Noted, network_of};
+pub use failures::{Failure, Failures, network_of};
 pub use last_use::LastUse;
 pub use network::network;
 pub use principal::{Administrator, Principal};

@@ -225,9 +225,9 @@ impl Token {
         self.last_use.last()
     }
 
-    /// Notes a use, with its address and User-Agent. Only in memory: a read must not cost a sync.
-    pub fn note_use(&self, now: Instant, peer: IpAddr, user_agent: Option<&[u8]>) {
-        self.last_use.note(now, peer, user_agent);
+    /// Remembers a use, with address and User-Agent. Only in memory: a read must not cost a sync.
+    pub fn remember_use(&self, now: Instant, peer: IpAddr, user_agent: Option<&[u8]>) {
+        self.last_use.remember(now, peer, user_agent);
     }
 
     /// Counts one request against the token's own rate, or the server's; `None` is unlimited. The

@@ -16,7 +16,7 @@ use super::request::{self, Admission, Who};
 use super::routes::{self, Access, RouteMatch};
 use crate::access::{self, Administrator, Credentials, Principal, Rejection, Token};
 use crate::http1::{Head, Method};
-use crate::metrics;
+use crate::metrics::Rate;
 
 impl Api {
     /// Admits or refuses a request from the network.
@@ -129,15 +129,15 @@ impl Api {
     ) -> Refusal {
         let reason = word_of(why);
         self.metrics.unauthenticated(reason);
-        let noted = self.failures.note(peer, Monotonic::now());
-        if noted.retry_after_seconds.is_some() {
-            self.metrics.throttled(metrics::THROTTLED_ADDRESS);
+        let failure = self.failures.count_failure(peer, Monotonic::now());
+        if failure.retry_after_seconds.is_some() {
+            self.metrics.throttled(Rate::OfAddress);
         }
-        let problem = noted
+        let problem = failure
             .retry_after_seconds
             .map_or_else(|| Problem::unauthorized(why), Problem::too_many_failures);
         self.note_stranger(reason, &Refused::by_head(request, head), &problem);
-        let is_told = noted.is_told;
+        let is_told = failure.is_logged;
         request.refused(head, problem, &Who::Stranger { is_told })
     }
 
@@ -153,7 +153,7 @@ impl Api {
             .tokens
             .authenticate(&candidate, peer, now)
             .map_err(Some)?;
-        token.note_use(now, peer, head.header("user-agent"));
+        token.remember_use(now, peer, head.header("user-agent"));
         Ok(token)
     }
 }

@@ -15,7 +15,7 @@ use super::disk::{self, Disk};
 use super::problem::Problem;
 use super::reply::{self, Outcome};
 use super::request::Admission;
-use super::warnings::{self, Warning};
+use super::warnings::{self, Step, Warning};
 use crate::access::{Administrator, Principal};
 use crate::clock::Instant;
 use crate::fix::Fix;
@@ -171,19 +171,18 @@ pub(super) fn unready(api: &Api) -> Vec<Warning> {
         warnings.push(warning("disk", little_space(&disk), step));
     }
     let certificate = certificate_out_of_date(api);
-    warnings
-        .extend(certificate.map(|it| warning(warnings::CERTIFICATE, it, warnings::STEP_REACHED)));
+    warnings.extend(certificate.map(|it| warning(warnings::CERTIFICATE, it, Step::Reached)));
     warnings
 }
 
 /// The step of the warning about free space. It is forgotten at twice the limit only, since free
 /// space hovers around the limit. The store itself reports a full disk.
-fn step_of_space(free_bytes: u64, fault: Option<StorageFault>) -> Option<i64> {
+fn step_of_space(free_bytes: u64, fault: Option<StorageFault>) -> Option<Step> {
     match fault {
         _ if free_bytes >= 2 * limits::DISK_FREE_BYTES_MIN => None,
-        Some(StorageFault::Full) => Some(warnings::STEP_UNLOGGED),
-        _ if free_bytes < limits::DISK_FREE_BYTES_MIN => Some(warnings::STEP_REACHED),
-        _ => Some(warnings::STEP_UNLOGGED),
+        Some(StorageFault::Full) => Some(Step::Unlogged),
+        _ if free_bytes < limits::DISK_FREE_BYTES_MIN => Some(Step::Reached),
+        _ => Some(Step::Unlogged),
     }
 }
 
@@ -216,15 +215,11 @@ mod tests {
         let least = limits::DISK_FREE_BYTES_MIN;
         for (free, fault, wanted) in [
             (2 * least, None, None),
-            (2 * least - 1, None, Some(warnings::STEP_UNLOGGED)),
-            (least, None, Some(warnings::STEP_UNLOGGED)),
-            (least - 1, None, Some(warnings::STEP_REACHED)),
-            (
-                least - 1,
-                Some(StorageFault::Failing),
-                Some(warnings::STEP_REACHED),
-            ),
-            (0, Some(StorageFault::Full), Some(warnings::STEP_UNLOGGED)),
+            (2 * least - 1, None, Some(Step::Unlogged)),
+            (least, None, Some(Step::Unlogged)),
+            (least - 1, None, Some(Step::Reached)),
+            (least - 1, Some(StorageFault::Failing), Some(Step::Reached)),
+            (0, Some(StorageFault::Full), Some(Step::Unlogged)),
         ] {
             assert_eq!(step_of_space(free, fault), wanted, "{free} {fault:?}");
         }

@@ -70,7 +70,7 @@ pub(super) fn undo(api: &Api, admission: &Admission, _: &Administrator, body: &[
     };
     let manner = Manner {
         is_forced: is("force"),
-        is_rehearsed: is("dryRun"),
+        is_dry_run: is("dryRun"),
     };
     let after = wanted["after"]
         .as_u64()

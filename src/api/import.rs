@@ -18,12 +18,11 @@ use crate::scim::{User, differences_of_members, json};
 
 /// `POST /admin/users/import`: the rows of one request go into one commit.
 pub(super) fn import(api: &Api, admission: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
-    let mut request = Request::read(body)?;
-    let rows = std::mem::take(&mut request.rows);
+    let request = Request::read(body)?;
     let done = api.directory.import(
-        rows,
+        &request.rows,
         request.empty,
-        request.is_rehearsal,
+        request.is_dry_run,
         &admission.caller(),
     )?;
     let reason = |error| reason(api, admission, error);
@@ -53,8 +52,8 @@ pub(super) fn import(api: &Api, admission: &Admission, _: &Administrator, body: 
 /// status. If the status was left out of the request, no row is a claim about it. The emails that a
 /// user would get are told, since somebody else here may have them.
 pub(super) fn compare(api: &Api, admission: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
-    let mut request = Request::read(body)?;
-    let rows = std::mem::take(&mut request.rows);
+    let request = Request::read(body)?;
+    let rows = &request.rows;
     let active = rows
         .iter()
         .map(|row| !request.ignores_status && !row.tells_status() && !row.creates_unknown());
@@ -131,7 +130,7 @@ fn put_refused_user(row: &mut Map<String, Value>, record: &Record, why: &str) {
 /// A parsed request: the rows that can be read, and why the others cannot.
 struct Request {
     empty: Empty,
-    is_rehearsal: bool,
+    is_dry_run: bool,
     /// Whether the rows had a status that the owner of the file ignores.
     ignores_status: bool,
     rows: Vec<Row>,
@@ -162,7 +161,7 @@ impl Request {
         };
         let mut request = Self {
             empty,
-            is_rehearsal: body.get("dryRun") == Some(&Value::Bool(true)),
+            is_dry_run: body.get("dryRun") == Some(&Value::Bool(true)),
             ignores_status: body.get("ignoresStatus") == Some(&Value::Bool(true)),
             rows: Vec::with_capacity(rows.len()),
             lines: Vec::with_capacity(rows.len()),

@@ -63,7 +63,7 @@ use crate::directory::{self, Directory};
 use crate::http1::{Answer, Fault};
 use crate::limits;
 use crate::locks::ignore_poison;
-use crate::metrics::{Counted, Metrics, THROTTLED_TOKEN};
+use crate::metrics::{Counted, Metrics, Rate, Status};
 use crate::scim::{Tolerance, Tolerated};
 use crate::secret;
 use crate::store::{OpenError, ReadError, Store, WriteError};
@@ -334,8 +334,10 @@ impl Api {
         let (route, method) = (admission.route().path, admission.method());
         let took = started.elapsed();
         let answer = admission.finish(outcome, took);
-        let (status, metrics) = (answer.status, &self.metrics);
-        metrics.answered_in_place_of(real.unwrap_or(status), route, method, status);
+        let answered = answer.status;
+        let real = real.unwrap_or(answered);
+        self.metrics
+            .answered(route, method, Status { answered, real });
         self.metrics.took(route, took);
         answer
     }
@@ -386,8 +388,9 @@ impl Api {
         let (route, method) = (admission.route().path, admission.method());
         let real = problem.status;
         let problem = admission.told(problem);
+        let answered = problem.status;
         self.metrics
-            .answered_in_place_of(real, route, method, problem.status);
+            .answered(route, method, Status { answered, real });
         if let Some(principal) = admission.principal() {
             let refused = Refused::admitted(admission, &[]);
             self.note_refusal(principal, &refused, &problem);
@@ -412,7 +415,7 @@ impl Api {
     }
 
     fn throttled(&self, seconds: u32) -> Problem {
-        self.metrics.throttled(THROTTLED_TOKEN);
+        self.metrics.throttled(Rate::OfToken);
         Problem::too_many_requests(seconds)
     }
 
@@ -448,9 +451,9 @@ impl Api {
     /// Periodic work on the audit trail: sums up refusals and removes old rows.
     pub fn tend_audit(&self, at: Monotonic) {
         self.sum_up_refusals(false);
-        if self.store.notes_waiting() >= limits::AUDIT_NOTES_FLUSHED {
-            // If this fails, the notes go on waiting; the disk is reported elsewhere.
-            let _ = self.store.flush_notes();
+        if self.store.audit_rows_queued() >= limits::AUDIT_ROWS_FLUSHED_AT {
+            // If this fails, the rows go on waiting; the disk is reported elsewhere.
+            let _ = self.store.flush_audit_rows();
         }
         self.directory.drop_verification(at);
         self.directory.tend_trail(self.tuned.get().keep, at);
@@ -466,7 +469,7 @@ impl Api {
             );
         }
         self.sum_up_refusals(true);
-        if let Err(error) = self.store.flush_notes() {
+        if let Err(error) = self.store.flush_audit_rows() {
             log::warn!("refusals could not be written to the audit trail: {error:?}");
         }
         self.store.close();

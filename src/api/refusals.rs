@@ -10,7 +10,7 @@
 //! Answers that only say to come back later are different, since a busy identity provider gets
 //! thousands: only a principal's first one in a minute for each cause is kept like other refusals.
 //!
-//! No row is worth a sync: each waits for another commit ([`crate::store::Store::note`]).
+//! No row is worth a sync: all wait for a commit ([`crate::store::Store::queue_audit_row`]).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -32,7 +32,7 @@ use crate::http1::target::query_pairs;
 use crate::http1::{Fault, Head};
 use crate::limits;
 use crate::locks::ignore_poison;
-use crate::metrics;
+use crate::metrics::Audited;
 use crate::scim::{ErrorType, shape};
 
 /// The refusals that are remembered and counted.
@@ -92,6 +92,12 @@ struct Window<K> {
     counted: BTreeMap<K, u64>,
 }
 
+/// What a window has counted that is over.
+struct Sum {
+    since: Instant,
+    counted: Map<String, Value>,
+}
+
 impl<K> Default for Window<K> {
     fn default() -> Self {
         Self {
@@ -105,7 +111,7 @@ impl<K> Default for Window<K> {
 
 impl<K: Ord + ToString> Window<K> {
     /// Begins a window at the first refusal after the last one ended. Returns what that counted.
-    fn begin(&mut self, at: Monotonic, now: Instant) -> Option<(Instant, Map<String, Value>)> {
+    fn begin(&mut self, at: Monotonic, now: Instant) -> Option<Sum> {
         let over = self.end(Some(at));
         self.began.get_or_insert((at, now));
         over
@@ -113,17 +119,16 @@ impl<K: Ord + ToString> Window<K> {
 
     /// Ends the window if it is over at `at`, or in any case if `at` is `None`. Returns what it
     /// counted, if anything.
-    fn end(&mut self, at: Option<Monotonic>) -> Option<(Instant, Map<String, Value>)> {
+    fn end(&mut self, at: Option<Monotonic>) -> Option<Sum> {
         let (began, since) = self.began?;
         let is_over =
             at.is_none_or(|at| at.saturating_duration_since(began) >= limits::REFUSAL_WINDOW);
         if !is_over {
             return None;
         }
-        let counted = std::mem::take(self).counted;
-        let each = counted.iter();
+        let each = std::mem::take(self).counted.into_iter();
         let counted: Map<_, _> = each.map(|(key, n)| (key.to_string(), json!(n))).collect();
-        (!counted.is_empty()).then_some((since, counted))
+        (!counted.is_empty()).then_some(Sum { since, counted })
     }
 
     /// Counts a row of this principal, and returns whether it is allowed in this window.
@@ -333,11 +338,11 @@ impl Api {
                 .or_default()
                 .take_place(at);
         if has_place {
-            self.store.note(row);
-            self.metrics.refused(metrics::REFUSAL_NOTED);
+            self.store.queue_audit_row(row);
+            self.metrics.refused(Audited::ByRow);
         } else {
             state.rows.count(problem.status);
-            self.metrics.refused(metrics::REFUSAL_COUNTED);
+            self.metrics.refused(Audited::ByCount);
         }
     }
 
@@ -358,7 +363,7 @@ impl Api {
         let is_again = !(state.rows.told_to_wait).insert((principal.to_owned(), cause));
         if is_again {
             state.rows.count(problem.status);
-            self.metrics.refused(metrics::REFUSAL_COUNTED);
+            self.metrics.refused(Audited::ByCount);
         }
         is_again
     }
@@ -416,31 +421,26 @@ impl Api {
         self.note_strangers(now, strangers);
     }
 
-    fn note_more(&self, now: Instant, over: Option<(Instant, Map<String, Value>)>) {
+    fn note_more(&self, now: Instant, over: Option<Sum>) {
         self.note_summary(now, "refuse.more", "statuses", over);
     }
 
-    fn note_strangers(&self, now: Instant, over: Option<(Instant, Map<String, Value>)>) {
+    fn note_strangers(&self, now: Instant, over: Option<Sum>) {
         self.note_summary(now, "refuse.strangers", "reasons", over);
     }
 
-    fn note_summary(
-        &self,
-        now: Instant,
-        kind: &str,
-        by: &str,
-        over: Option<(Instant, Map<String, Value>)>,
-    ) {
-        let Some((since, counted)) = over else {
+    /// `member` is where the row has the counts.
+    fn note_summary(&self, now: Instant, kind: &str, member: &str, over: Option<Sum>) {
+        let Some(Sum { since, counted }) = over else {
             return;
         };
         let mut details = Map::new();
         let count: u64 = counted.values().filter_map(Value::as_u64).sum();
         details.insert("since".to_owned(), json!(since.to_string()));
         details.insert("count".to_owned(), json!(count));
-        details.insert(by.to_owned(), Value::Object(counted));
-        self.store
-            .note(directory::event(&directory::itself(), now, kind, &details));
+        details.insert(member.to_owned(), Value::Object(counted));
+        let row = directory::event(&directory::itself(), now, kind, &details);
+        self.store.queue_audit_row(row);
     }
 }
 
@@ -470,7 +470,7 @@ mod tests {
         assert!(window.end(Some(start)).is_none());
         let later = start + limits::REFUSAL_WINDOW;
         let over = window.begin(later, Instant::from_millis(60_000));
-        let over = over.map(|(since, counted)| (since.millis(), Value::Object(counted)));
+        let over = over.map(|sum| (sum.since.millis(), Value::Object(sum.counted)));
         assert_eq!(over, Some((0, json!({"absent": 3}))));
         assert!(window.end(None).is_none(), "nothing was counted since");
     }

@@ -20,14 +20,6 @@ use crate::locks::ignore_poison;
 
 /// Days before the end of a token at which a warning is logged.
 const TOKEN_WARNING_DAYS: [i64; 5] = [1, 7, 14, 30, 60];
-/// The step after all of these: the token has ended.
-const TOKEN_ENDED: i64 = 0;
-/// The step of a warning that is not logged here, because it is not bad enough or is logged
-/// elsewhere. [`LoggedSteps`] keeps the step reached before, so that it is not logged a second
-/// time.
-pub(super) const STEP_UNLOGGED: i64 = i64::MAX;
-/// The step of a warning that has only one.
-pub(super) const STEP_REACHED: i64 = 0;
 /// The subject of the warning about a certificate that is out of date.
 pub(super) const CERTIFICATE: &str = "certificate";
 /// Days before the end of a token that is still used although another has replaced it.
@@ -37,18 +29,29 @@ const CERTIFICATE_WARNING_DAYS: [i64; 4] = [1, 7, 14, 30];
 /// Days before the end of the private authority: by then each of its clients needs the next one.
 const AUTHORITY_WARNING_DAYS: [i64; 6] = [1, 7, 14, 30, 90, 365];
 
+/// How far a warning has come, from the furthest step to the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Step {
+    /// What was to come is there, or the warning has only this step.
+    Reached,
+    /// It comes within these days.
+    WithinDays(i64),
+    /// The warning is not logged here, because it is not bad enough or is logged elsewhere.
+    /// [`LoggedSteps`] keeps the step reached before, so that it is not logged a second time.
+    Unlogged,
+}
+
 /// The steps that were reached, logged or not, by subject.
 #[derive(Default)]
-pub(super) struct LoggedSteps(Mutex<HashMap<String, i64>>);
+pub(super) struct LoggedSteps(Mutex<HashMap<String, Step>>);
 
 /// One thing that somebody should know.
 pub(super) struct Warning {
     pub(super) kind: &'static str,
     pub(super) what: String,
     pub(super) fix: Fix,
-    /// The subjects, each with the step that it has reached, in days if there are several steps.
-    /// Each step is logged once.
-    pub(super) steps: Vec<(String, i64)>,
+    /// The subjects, each with the step that it has reached. Each step is logged once.
+    pub(super) steps: Vec<(String, Step)>,
 }
 
 impl Warning {
@@ -79,7 +82,7 @@ impl LoggedSteps {
         let told = Self::default();
         if certificate.is_some_and(|cell| cell.summary().out_of_date(now).is_some()) {
             let mut steps = ignore_poison(told.0.lock());
-            steps.insert(CERTIFICATE.to_owned(), STEP_REACHED);
+            steps.insert(CERTIFICATE.to_owned(), Step::Reached);
         }
         told
     }
@@ -91,7 +94,7 @@ impl LoggedSteps {
         for warning in warnings {
             let mut is_news = false;
             for (about, step) in &warning.steps {
-                let before = told.get(about).copied().unwrap_or(STEP_UNLOGGED);
+                let before = told.get(about).copied().unwrap_or(Step::Unlogged);
                 is_news |= *step < before;
                 // A clock that is set back does not make the log repeat itself.
                 still.insert(about.clone(), before.min(*step));
@@ -186,7 +189,7 @@ fn token_ended(token: &Token, newest: &Token) -> Option<Warning> {
             "{{program}} token issue {name}{}; if nobody needs it: {{program}} token revoke {name}",
             options(newest)
         )),
-        steps: vec![(token.id.to_string(), TOKEN_ENDED)],
+        steps: vec![(token.id.to_string(), Step::Reached)],
     })
 }
 
@@ -212,7 +215,7 @@ fn many_tokens_ended(ended: &[Arc<Token>]) -> Warning {
         ),
         steps: ended
             .iter()
-            .map(|token| (token.id.to_string(), TOKEN_ENDED))
+            .map(|token| (token.id.to_string(), Step::Reached))
             .collect(),
     }
 }
@@ -263,7 +266,7 @@ fn replaced_token_still_used(token: &Token, replaced: Instant, now: Instant) -> 
     } else if -days <= limits::ENDED_TOKEN_TOLD_DAYS {
         (
             format!("expired at {expires}, and was still used"),
-            TOKEN_ENDED,
+            Step::Reached,
         )
     } else {
         return None;
@@ -292,7 +295,7 @@ fn another_base_url(api: &Api) -> Option<Warning> {
              base_url = \"{before}\" (or --base-url, if the server is started with it) and restart \
              the server"
         )),
-        steps: vec![("base URL".to_owned(), STEP_REACHED)],
+        steps: vec![("base URL".to_owned(), Step::Reached)],
     })
 }
 
@@ -344,7 +347,7 @@ fn authority_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
 
 /// The step of a chain that is good until `ends`. It is usually renewed with a third of its life
 /// left: until then nothing is late.
-fn step_of_chain(summary: &Summary, ends: Instant, now: Instant) -> Option<i64> {
+fn step_of_chain(summary: &Summary, ends: Instant, now: Instant) -> Option<Step> {
     // The certificate is still good in its last second.
     let life = summary
         .not_before
@@ -369,8 +372,9 @@ fn certificate_stays(api: &Api) -> Option<Warning> {
 }
 
 /// The narrowest of these steps, in ascending order, that `days` has reached.
-fn step(days: i64, steps: impl IntoIterator<Item = i64>) -> Option<i64> {
-    steps.into_iter().find(|step| days <= *step)
+fn step(days: i64, steps: impl IntoIterator<Item = i64>) -> Option<Step> {
+    let reached = steps.into_iter().find(|step| days <= *step);
+    reached.map(Step::WithinDays)
 }
 
 #[cfg(test)]
@@ -389,7 +393,11 @@ mod tests {
             (1, Some(1)),
             (0, Some(1)),
         ] {
-            assert_eq!(step(days, TOKEN_WARNING_DAYS), wanted, "{days}");
+            assert_eq!(
+                step(days, TOKEN_WARNING_DAYS),
+                wanted.map(Step::WithinDays),
+                "{days}"
+            );
         }
     }
 
@@ -415,7 +423,7 @@ mod tests {
     #[test]
     fn what_eases_a_little_and_gets_worse_again_is_not_told_anew() {
         let told = LoggedSteps::default();
-        let news = |step: Option<i64>| {
+        let news = |step: Option<Step>| {
             let warning = step.map(|step| Warning {
                 kind: "readiness",
                 what: String::new(),
@@ -424,8 +432,8 @@ mod tests {
             });
             told.news(warning.as_slice()).len()
         };
-        let steps = [STEP_UNLOGGED, STEP_REACHED, STEP_UNLOGGED, STEP_REACHED].map(Some);
+        let steps = [Step::Unlogged, Step::Reached, Step::Unlogged, Step::Reached].map(Some);
         assert_eq!(steps.map(news), [0, 1, 0, 0]);
-        assert_eq!([None, Some(STEP_REACHED)].map(news), [0, 1]);
+        assert_eq!([None, Some(Step::Reached)].map(news), [0, 1]);
     }
 }

@@ -125,7 +125,7 @@ pub(super) enum Transition {
 
 impl Alarm {
     /// Counts deactivations made by `by` at `at`, when the clock showed `now`.
-    pub(super) fn note(&self, by: &str, deactivations: u64, at: Monotonic, now: Instant) {
+    pub(super) fn count(&self, by: &str, deactivations: u64, at: Monotonic, now: Instant) {
         let mut state = ignore_poison(self.state.lock());
         state.forget(at);
         let is_new = |part: &Part| at.saturating_duration_since(part.began) >= PART;
@@ -189,8 +189,8 @@ impl Alarm {
         std::mem::take(&mut ignore_poison(self.state.lock()).is_first_due)
     }
 
-    /// Notes which change was the first, if an earlier one is not known. Returns that.
-    pub(super) fn note_first(&self, first: Option<u64>) -> Option<u64> {
+    /// Keeps which change was the first, if an earlier one is not known. Returns that.
+    pub(super) fn keep_first(&self, first: Option<u64>) -> Option<u64> {
         let mut state = ignore_poison(self.state.lock());
         let raised = state.raised.as_mut()?;
         raised.first = raised.first.into_iter().chain(first).min();
@@ -276,7 +276,7 @@ mod tests {
     fn it_is_raised_by_more_than_both_thresholds_and_over_after_an_hour() {
         for (active_before, wanted) in [(60, 50), (250, 50), (1000, 200), (10_000, 2000)] {
             let (alarm, start) = (Alarm::default(), Monotonic::now());
-            alarm.note("okta", wanted, start, epoch());
+            alarm.count("okta", wanted, start, epoch());
             let (state, transition) = look(&alarm, active_before - wanted, start);
             assert_eq!(
                 (state.threshold, transition),
@@ -284,7 +284,7 @@ mod tests {
                 "{active_before}"
             );
 
-            alarm.note("jane", 1, start + Duration::from_secs(30), epoch());
+            alarm.count("jane", 1, start + Duration::from_secs(30), epoch());
             let (state, transition) = look(&alarm, active_before - wanted - 1, start);
             assert_eq!(transition, Some(Transition::Raised), "{active_before}");
             assert_eq!(state.deactivations, wanted + 1);
@@ -318,24 +318,24 @@ mod tests {
         let (alarm, start) = (Alarm::default(), Monotonic::now());
         let first = epoch().plus_days(3);
         let before = first.plus_seconds(-MARGIN_SECONDS);
-        alarm.note("okta", 100, start, first);
+        alarm.count("okta", 100, start, first);
         assert_eq!(look(&alarm, 0, start).0.began, before);
         let half = start + WINDOW / 2;
-        alarm.note("okta", 100, half, first.plus_days(1));
+        alarm.count("okta", 100, half, first.plus_days(1));
         assert_eq!(look(&alarm, 0, half).0.began, before);
         let (later, _) = look(&alarm, 0, start + WINDOW);
         assert_eq!((later.deactivations, later.began), (100, before));
         // Once the alarm is over, the next one has a beginning of its own.
         let end = half + WINDOW;
         assert_eq!(look(&alarm, 0, end).1, Some(Transition::Over));
-        alarm.note("okta", 100, end, first.plus_days(2));
+        alarm.count("okta", 100, end, first.plus_days(2));
         let (next, _) = look(&alarm, 0, end);
         assert_eq!(next.began, before.plus_days(2));
         // An undo from there on must find all of them: also those from after the clock was set back,
         // in the same minute or later.
         for (passed, days) in [(0, 1), (300, 0)] {
             let at = end + Duration::from_secs(passed);
-            alarm.note("okta", 100, at, first.plus_days(days));
+            alarm.count("okta", 100, at, first.plus_days(days));
             assert_eq!(look(&alarm, 0, at).0.began, before.plus_days(days));
         }
     }
@@ -345,7 +345,7 @@ mod tests {
         let (alarm, at) = (Alarm::default(), Monotonic::now());
         let mut told = Vec::new();
         for count in 1..=408 {
-            alarm.note("okta", 1, at, epoch());
+            alarm.count("okta", 1, at, epoch());
             if look(&alarm, 0, at).1 == Some(Transition::Raised) {
                 told.push(count);
             }
@@ -353,11 +353,11 @@ mod tests {
         assert_eq!(told, [51, 102, 204, 408]);
         // Sixty keep it raised while the others are forgotten.
         let later = at + WINDOW / 2;
-        alarm.note("okta", 60, later, epoch());
+        alarm.count("okta", 60, later, epoch());
         assert_eq!(look(&alarm, 0, later).1, None);
         let end = at + WINDOW;
         assert_eq!(look(&alarm, 0, end).1, None);
-        alarm.note("okta", 60, end, epoch());
+        alarm.count("okta", 60, end, epoch());
         assert_eq!(look(&alarm, 0, end).1, Some(Transition::Raised));
     }
 
@@ -365,7 +365,7 @@ mod tests {
     fn who_asks_how_it_stands_takes_no_turn_from_the_log() {
         let (alarm, start) = (Alarm::default(), Monotonic::now());
         let now = Instant::from_millis(0);
-        alarm.note("okta", 51, start, epoch());
+        alarm.count("okta", 51, start, epoch());
         for _ in 0..2 {
             let state = alarm.stands(&of(Some(0), USUAL, start));
             assert_eq!((state.deactivations, state.raised), (51, Some(now)));
@@ -384,7 +384,7 @@ mod tests {
         let check = |by: &[(&str, u64)], wanted: &str| {
             let (alarm, at) = (Alarm::default(), Monotonic::now());
             for (who, count) in by {
-                alarm.note(who, *count, at, epoch());
+                alarm.count(who, *count, at, epoch());
             }
             let fix = look(&alarm, 0, at).0.fix().to_string();
             let since = Instant::from_millis(if by.is_empty() { 0 } else { -60_000 });
@@ -406,7 +406,7 @@ mod tests {
         let (alarm, start) = (Alarm::default(), Monotonic::now());
         for minute in 0..120 {
             let at = start + PART * minute;
-            alarm.note("okta", 1, at, epoch());
+            alarm.count("okta", 1, at, epoch());
             let (state, transition) = look(&alarm, 0, at);
             assert_eq!(state.deactivations, u64::from(minute + 1).min(60));
             assert_eq!(
@@ -426,12 +426,12 @@ mod tests {
             let mut recalled = Recalled::default();
             for second in seconds {
                 let time = epoch().plus_seconds(-i64::from(second));
-                recalled.note("okta", Duration::from_secs(second.into()), start, time);
+                recalled.count("okta", Duration::from_secs(second.into()), start, time);
             }
             alarm.recall(recalled);
         };
         recall(0..100);
-        alarm.note("okta", 1, start, epoch());
+        alarm.count("okta", 1, start, epoch());
         let (state, transition) = look(&alarm, 0, start);
         assert_eq!(
             (state.deactivations, transition),
@@ -457,7 +457,7 @@ mod tests {
         let (alarm, at) = (Alarm::default(), Monotonic::now());
         let many = limits::ALARM_PRINCIPALS_MAX as u64 + 100;
         for number in 0..many {
-            alarm.note(&number.to_string(), 1, at, epoch());
+            alarm.count(&number.to_string(), 1, at, epoch());
         }
         let (state, _) = look(&alarm, 0, at);
         assert_eq!(state.deactivations, many);
@@ -467,7 +467,7 @@ mod tests {
     #[test]
     fn users_that_cannot_be_counted_are_as_many_as_before() {
         let (alarm, at) = (Alarm::default(), Monotonic::now());
-        alarm.note("okta", 100, at, epoch());
+        alarm.count("okta", 100, at, epoch());
         let (state, _) = alarm.look(&of(Some(900), USUAL, at));
         assert_eq!(state.threshold, Some(200));
         assert_eq!(alarm.look(&of(None, USUAL, at)).0, state);
@@ -476,7 +476,7 @@ mod tests {
     #[test]
     fn it_can_be_off() {
         let alarm = Alarm::default();
-        alarm.note("okta", 1_000_000, Monotonic::now(), epoch());
+        alarm.count("okta", 1_000_000, Monotonic::now(), epoch());
         let off = Thresholds {
             deactivations: 0,
             percent: 20,

@@ -126,10 +126,7 @@ impl Directory {
                 });
             }
         }
-        let results = self.store.write_all(plans)?;
-        let done = results.iter().flatten();
-        let lost_access = done.filter(|(_, (done, _))| done.lost_access());
-        self.note_lost_access(caller, lost_access.count());
+        let results = self.write_all(plans, caller, |(_, (done, _))| done.lost_access())?;
         for result in results {
             match result {
                 Ok((index, done)) => outcomes[index] = Some(Ok(done)),
@@ -336,7 +333,7 @@ impl State {
             others.retain(|id| Some(id) != creates.as_ref());
             match change::settled(self.perform(view, task, context))? {
                 Err(error) => {
-                    self.note_failure(creates.as_ref());
+                    self.fail_creation(creates.as_ref());
                     failed.push_back((index, Err(error)));
                 }
                 Ok(tried) => done.push_back((index, creates, others, tried)),
@@ -355,13 +352,13 @@ impl State {
             let other = others.iter().find(has_failed).or(others.first());
             let other = other.expect("each of a cycle refers to one of it");
             failed.push_back((index, Err(Error::Unresolved(other.clone()))));
-            self.note_failure(creates.as_ref());
+            self.fail_creation(creates.as_ref());
         }
         Ok(failed)
     }
 
-    /// Notes that a creation has failed: operations that refer to its `bulkId` then fail, too.
-    fn note_failure(&mut self, creates: Option<&String>) {
+    /// Makes a creation one that has failed: operations that refer to its `bulkId` then fail, too.
+    fn fail_creation(&mut self, creates: Option<&String>) {
         if let Some(creation) = creates.and_then(|id| self.created.get_mut(id)) {
             creation.has_failed = true;
         }

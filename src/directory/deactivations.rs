@@ -31,7 +31,7 @@ pub(super) struct Recalled(BTreeMap<u128, Part>);
 
 impl Recalled {
     /// Counts a deactivation made by `by` at `time` by the clock, which is of this age at `at`.
-    pub(super) fn note(&mut self, by: &str, age: Duration, at: Monotonic, time: Instant) {
+    pub(super) fn count(&mut self, by: &str, age: Duration, at: Monotonic, time: Instant) {
         let began = at.checked_sub(age).unwrap_or(at);
         let parts = age.as_millis() / PART.as_millis();
         let part = self.0.entry(parts);

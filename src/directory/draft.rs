@@ -50,7 +50,7 @@ impl Decided {
                 lost_access: false,
             }));
         }
-        let told = tell(&record, &differences, now);
+        let audit_row = tell(&record, &differences, now);
         let keys = if differences.iter().any(|it| KEYED.contains(&it.attribute)) {
             KeysAfter::Changed {
                 before: before.keys(),
@@ -60,7 +60,7 @@ impl Decided {
             KeysAfter::Same
         };
         let lost_access = has_access(&before) && !has_access(&record);
-        let draft = Draft::new(record, keys, told)?;
+        let draft = Draft::new(record, keys, audit_row)?;
         Ok(Self::Draft(Box::new(Draft {
             before: Some(before.header()),
             lost_access,
@@ -114,8 +114,7 @@ pub(super) struct Draft {
     keys: KeysAfter,
     facts: Facts,
     row: Vec<u8>,
-    /// The row for the audit trail.
-    told: String,
+    audit_row: String,
     tolerances: Vec<Tolerated>,
     lost_access: bool,
 }
@@ -144,12 +143,12 @@ impl Draft {
         }
         let now = context.clock.now();
         let record = Record::created(id, user, now);
-        let told = audit::created(&context.caller, now, &record);
+        let audit_row = audit::created(&context.caller, now, &record);
         let keys = KeysAfter::New(record.keys());
-        Self::new(record, keys, told)
+        Self::new(record, keys, audit_row)
     }
 
-    fn new(record: Record, keys: KeysAfter, told: String) -> Result<Self, Error> {
+    fn new(record: Record, keys: KeysAfter, audit_row: String) -> Result<Self, Error> {
         let row = record.encode();
         // `active` does not count: otherwise a user of the largest size could not change its
         // status.
@@ -166,7 +165,7 @@ impl Draft {
             keys,
             facts: record.facts(),
             row,
-            told,
+            audit_row,
             record,
             tolerances: Vec::new(),
             lost_access: false,
@@ -180,7 +179,7 @@ impl Draft {
         }
         self.record.stamp(now, self.before.as_ref(), &mut self.row);
         self.facts.modified = self.record.last_modified().millis();
-        audit::restamp(&mut self.told, now, self.record.id());
+        audit::restamp(&mut self.audit_row, now, self.record.id());
     }
 
     /// The write, unless another user has the name.
@@ -212,7 +211,7 @@ impl Draft {
             }
             KeysAfter::Same => Change::none().replace_user(sequence, None, facts, row),
         };
-        Ok((change.audit(self.told), written))
+        Ok((change.audit(self.audit_row), written))
     }
 }
 
@@ -258,10 +257,10 @@ mod tests {
     fn assert_agrees(draft: &Draft, now: Instant) {
         assert_eq!(draft.row, draft.record.encode());
         assert_eq!(draft.facts, draft.record.facts());
-        let told: Value = serde_json::from_str(&draft.told).expect("JSON");
-        assert_eq!(told["user"], draft.record.id().to_string());
-        assert_eq!(told["time"], now.to_string());
-        assert_eq!(told["principal"], context().caller.principal);
+        let audit_row: Value = serde_json::from_str(&draft.audit_row).expect("JSON");
+        assert_eq!(audit_row["user"], draft.record.id().to_string());
+        assert_eq!(audit_row["time"], now.to_string());
+        assert_eq!(audit_row["principal"], context().caller.principal);
     }
 
     #[test]

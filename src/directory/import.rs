@@ -1,6 +1,6 @@
 //! Imports the rows of a file: each creates its user, changes it, or changes nothing. All rows of a
 //! request go into one commit, each sees what the earlier ones have done, and a refused one undoes
-//! no other. A rehearsal, and so a comparison, runs the same plans on the committed state. Of what
+//! no other. A dry run, and so a comparison, runs the same plans on the committed state. Of what
 //! they want to write, it keeps only who would have which userName.
 
 use std::collections::HashSet;
@@ -37,7 +37,7 @@ pub enum Imported {
 #[derive(Default)]
 struct Seen {
     sequences: HashSet<u32>,
-    /// The folded userNames that they had and have. A rehearsal finds nobody under a new name, and
+    /// The folded userNames that they had and have. A dry run finds nobody under a new name, and
     /// a real import nobody under an old one.
     names: HashSet<String>,
 }
@@ -79,39 +79,28 @@ impl Seen {
 }
 
 impl Directory {
-    /// Does what the rows say; with `is_rehearsal` it only says what would be done.
+    /// Does what the rows say; with `is_dry_run` it only says what would be done.
     pub fn import(
         &self,
-        rows: Vec<Row>,
+        rows: &[Row],
         empty: Empty,
-        is_rehearsal: bool,
+        is_dry_run: bool,
         caller: &Caller,
     ) -> Result<Vec<Result<Imported, Error>>, Error> {
         self.store.await_check()?;
-        let context = self.context(caller);
-        if is_rehearsal {
-            return self.read(|snapshot| {
-                let mut view = View::of_committed(&snapshot);
-                let seen = Mutex::new(Seen::default());
-                let told = rows.iter().map(|row| {
-                    let planned =
-                        change::settled(plan(&view, row.clone(), empty, &context, &seen))?;
-                    Ok(planned.map(|(change, (done, _))| {
-                        view.suppose(&change);
-                        done
-                    }))
-                });
-                told.collect()
-            });
-        }
-        let seen = Arc::new(Mutex::new(Seen::default()));
-        let plans = rows.into_iter().map(|row| {
-            let (context, seen) = (context.clone(), Arc::clone(&seen));
-            move |view: &View<'_>| change::settled(plan(view, row, empty, &context, &seen))
-        });
-        let results = self.store.write_all(plans.collect())?;
-        let lost_access = results.iter().flatten().filter(|(_, lost)| *lost);
-        self.note_lost_access(caller, lost_access.count());
+        let context = &self.context(caller);
+        let plans = || {
+            let seen = Arc::new(Mutex::new(Seen::default()));
+            rows.iter().map(move |row| {
+                let (row, context, seen) = (row.clone(), context.clone(), Arc::clone(&seen));
+                move |view: &View<'_>| change::settled(plan(view, row, empty, &context, &seen))
+            })
+        };
+        let results = if is_dry_run {
+            self.suppose_all(plans)?
+        } else {
+            self.write_all(plans().collect(), caller, |(_, lost_access)| *lost_access)?
+        };
         let done = results.into_iter();
         Ok(done.map(|one| one.map(|(done, _)| done)).collect())
     }

@@ -16,11 +16,13 @@ mod bulk;
 mod change;
 mod deactivations;
 mod draft;
+mod ending;
 mod history;
 mod import;
 mod order;
 mod page_slice;
 mod partial_read;
+mod plans;
 mod position;
 mod query;
 mod record;
@@ -246,7 +248,7 @@ impl Directory {
         let lost_access = self.write(move |view| {
             change::delete(view, id, &preconditions, &mut Budget::default(), &context)
         })?;
-        self.note_lost_access(caller, usize::from(lost_access));
+        self.count_lost_access(caller, usize::from(lost_access));
         Ok(())
     }
 
@@ -268,7 +270,7 @@ impl Directory {
         let (mut state, transition) = self.alarm.look(&self.readings(thresholds));
         if state.raised.is_some() && self.alarm.take_first_due() {
             let first = self.first_of_deactivations(&state);
-            state.first = self.alarm.note_first(first);
+            state.first = self.alarm.keep_first(first);
         }
         match transition {
             Some(Transition::Raised) => log::warn!("{}; fix: {}", state.words(), state.fix()),
@@ -342,7 +344,7 @@ impl Directory {
                 let age = Duration::from_millis(age);
                 if age < deactivations::WINDOW {
                     if let Some(by) = audit::deactivated_by(row) {
-                        recalled.note(&by, age, at, time);
+                        recalled.count(&by, age, at, time);
                     }
                 } else if audit::subject_of(row).is_some() {
                     // Changes are in the order of their times. Refusals are not, because they wait
@@ -364,13 +366,13 @@ impl Directory {
     }
 
     /// Tells the alarm how many users have lost access by the caller's changes.
-    fn note_lost_access(&self, caller: &Caller, users: usize) {
+    fn count_lost_access(&self, caller: &Caller, users: usize) {
         // Otherwise the alarm would begin a part for nothing.
         if users == 0 {
             return;
         }
         let (at, now) = (Monotonic::now(), self.clock.now());
-        self.alarm.note(&caller.principal, users as u64, at, now);
+        self.alarm.count(&caller.principal, users as u64, at, now);
     }
 
     /// How many users there are.
@@ -435,7 +437,7 @@ impl Directory {
             let budget = &mut Budget::default();
             change::edit(view, id, edit, &preconditions, leniency, budget, &context)
         })?;
-        self.note_lost_access(caller, usize::from(written.lost_access));
+        self.count_lost_access(caller, usize::from(written.lost_access));
         Ok(written)
     }
 

@@ -5,11 +5,11 @@
 use std::sync::Arc;
 
 use super::Error;
+use super::ending::Ending;
 use super::order;
 use super::page_slice::{PageSlice, in_order_of_creation, whole};
 use super::position::{Position, Start};
 use super::record;
-use super::row_header::Ending;
 use super::scan::Scan;
 use super::selection::select;
 use crate::scim::{Filter, Projection, Search, Sort};

@@ -14,7 +14,8 @@ use memchr::{memchr2, memmem};
 use serde_json::{Map, Value, json};
 
 use super::Error;
-use super::row_header::{Ending, RowHeader, TEXT_AT};
+use super::ending::Ending;
+use super::row_header::{RowHeader, TEXT_AT};
 use super::row_keys::keys;
 use super::user_id::UserId;
 use crate::clock::Instant;

@@ -36,14 +36,14 @@ impl ReturnedUsers {
             for (id, name) in deleted {
                 let row = snapshot.user(id.sequence())?;
                 if row.is_some_and(|row| Record::decode(&row).is_ok_and(|it| it.id() == id)) {
-                    found.note(id, name);
+                    found.add(id, name);
                 }
             }
             Ok(found)
         })
     }
 
-    fn note(&mut self, id: UserId, name: String) {
+    fn add(&mut self, id: UserId, name: String) {
         if self.named.len() < limits::RETURNED_USERS_TOLD_MAX {
             self.named.push((id, name));
         } else {

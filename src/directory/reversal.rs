@@ -11,7 +11,7 @@ use super::audit::{self, CREATE, DELETE, UNDO, UserEvent};
 use super::change::{self, ChangeContext, Planned, Unplanned};
 use super::matching;
 use super::record::Record;
-use super::undo::{Manner, Obstacle, UndoEffect};
+use super::undo::{Manner, Obstacle, UndoEffect, Undone};
 use super::user_id::UserId;
 use crate::limits;
 use crate::scim::fold::fold;
@@ -93,9 +93,15 @@ impl Reversal {
         }
     }
 
-    pub(super) fn told(&self) -> (UserId, String, Vec<u64>, bool) {
-        let (name, changes) = (self.user_name.clone(), self.changes.clone());
-        (self.id, name, changes, self.is_creation)
+    /// What the undo of these changes has come to.
+    pub(super) fn undone(&self, outcome: Result<UndoEffect, Obstacle>) -> Undone {
+        Undone {
+            user: self.id,
+            user_name: self.user_name.clone(),
+            changes: self.changes.clone(),
+            is_creation: self.is_creation,
+            outcome,
+        }
     }
 
     /// Takes in the next row of the user.

@@ -1,4 +1,4 @@
-//! The header of a user's row, which stands before the text, and what is shown of it: `meta`.
+//! The header of a user's row, which stands before the text. What is shown of it is `meta`.
 //!
 //! ```text
 //! byte  0       version of the row's layout, 1
@@ -15,14 +15,13 @@
 use serde_json::{Value, json};
 
 use super::user_id::UserId;
-use crate::clock::{Instant, TEXT_BYTES, Times};
-use crate::scim::json;
+use crate::clock::Instant;
 
+/// Every row has this one. A second needs a step of `store/upgrade.rs` that rewrites all rows, so a
+/// new [`crate::store::FORMAT`], by which older programs refuse the file before they read a row.
 const ROW_VERSION: u8 = 1;
 /// Where the text of a row begins.
 pub(super) const TEXT_AT: usize = 41;
-/// Room for an [`Ending`] without its base URL.
-const ENDING_BYTES: usize = 192;
 
 /// What the service provider keeps of a user. As a whole it distinguishes all states of a user. The
 /// version alone does not, if the file was reopened and a commit of unknown outcome is gone.
@@ -88,75 +87,4 @@ impl RowHeader {
 /// The count in a version, whatever its era.
 pub(super) fn count_of(version: u64) -> u32 {
     u32::try_from(version & u64::from(u32::MAX)).expect("it is the lower half")
-}
-
-/// The end of each resource in an answer: `meta` as bytes. Every user that is shown has one.
-/// Building it as a value would be most of the work, and writing it piece by piece a quarter of a
-/// page's instructions. So the text is written once, and only the differences are overwritten for
-/// each user: a page takes a tenth less (`tests/bench/counts`).
-pub(super) struct Ending<'a> {
-    base_url: &'a str,
-    text: Vec<u8>,
-    created_at: usize,
-    last_modified_at: usize,
-    id_at: usize,
-    times: Times,
-}
-
-impl<'a> Ending<'a> {
-    /// The ending of resources below `base_url`.
-    pub(super) fn new(base_url: &'a str) -> Self {
-        let mut text = Vec::with_capacity(ENDING_BYTES + base_url.len());
-        let mut leave = |before: &[u8], length: usize| {
-            text.extend_from_slice(before);
-            let at = text.len();
-            text.resize(at + length, b'0');
-            at
-        };
-        let created_at = leave(
-            b",\"meta\":{\"resourceType\":\"User\",\"created\":\"",
-            TEXT_BYTES,
-        );
-        let last_modified_at = leave(b"\",\"lastModified\":\"", TEXT_BYTES);
-        leave(b"\",\"location\":\"", 0);
-        // Escaped as in a JSON string, without the quotes.
-        let mut quoted = Vec::with_capacity(base_url.len() + 2);
-        json::append(base_url, &mut quoted);
-        leave(&quoted[1..quoted.len() - 1], 0);
-        let id_at = leave(b"/Users/", UserId::TEXT_BYTES);
-        leave(b"\",\"version\":\"W/\\\"", 0);
-        Self {
-            base_url,
-            text,
-            created_at,
-            last_modified_at,
-            id_at,
-            times: Times::default(),
-        }
-    }
-
-    /// The URL below which the resources are.
-    pub(super) fn base_url(&self) -> &'a str {
-        self.base_url
-    }
-
-    /// Writes the ending of one user.
-    pub(super) fn write(&mut self, header: &RowHeader, out: &mut Vec<u8>) {
-        let created = self.times.text_of(header.created);
-        // Most users were never changed.
-        let last_modified = if header.last_modified == header.created {
-            created
-        } else {
-            self.times.text_of(header.last_modified)
-        };
-        let mut put = |at: usize, part: &[u8]| {
-            self.text[at..at + part.len()].copy_from_slice(part);
-        };
-        put(self.created_at, &created);
-        put(self.last_modified_at, &last_modified);
-        put(self.id_at, &header.id.to_text());
-        out.extend_from_slice(&self.text);
-        json::append(&header.version, out);
-        out.extend_from_slice(b"\\\"\"}}");
-    }
 }

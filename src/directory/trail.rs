@@ -118,8 +118,8 @@ impl Test<'_> {
         (!is_early && !is_late).then_some(time)
     }
 
-    /// Notes the user of a row who had the wanted name, unless the user is wanted.
-    fn note_namesake(&self, text: &str, namesakes: &mut Vec<(UserId, String)>) {
+    /// Adds the user of a row who had the wanted name, unless the user is wanted.
+    fn add_namesake(&self, text: &str, namesakes: &mut Vec<(UserId, String)>) {
         let wanted = self.wanted.users.as_deref().unwrap_or_default();
         let named = self
             .name
@@ -235,7 +235,7 @@ fn found(snapshot: &Snapshot, wanted: &Wanted, way: Way, count: usize) -> Result
             bytes += text.len();
             rows.push(numbered(sequence, row));
         } else {
-            test.note_namesake(text, &mut namesakes);
+            test.add_namesake(text, &mut namesakes);
         }
         ControlFlow::Continue(())
     };

@@ -27,7 +27,7 @@ use super::user_id::UserId;
 use super::{Directory, Error};
 use crate::clock::Instant;
 use crate::limits;
-use crate::store::{Snapshot, View};
+use crate::store::View;
 
 /// Which changes are undone.
 #[derive(Clone, Debug)]
@@ -58,7 +58,7 @@ pub struct Manner {
     /// Whether attributes are restored even if other changes have touched them since.
     pub is_forced: bool,
     /// Whether this only says what would be done.
-    pub is_rehearsed: bool,
+    pub is_dry_run: bool,
 }
 
 /// The outcome for one user's changes.
@@ -190,43 +190,25 @@ impl Directory {
         manner: Manner,
         context: &ChangeContext,
     ) -> Result<Vec<Undone>, Error> {
-        let reversals = givers_first(reversals);
-        let told: Vec<_> = reversals.iter().map(Reversal::told).collect();
-        let outcomes = if manner.is_rehearsed {
-            let plan = |snapshot: Arc<Snapshot>| {
-                let mut view = View::of_committed(&snapshot);
-                let outcomes = reversals.iter().map(|reversal| {
-                    let planned = reversal.plan(&view, manner, context)?;
-                    Ok(planned.map(|(change, restored)| {
-                        view.suppose(&change);
-                        restored
-                    }))
-                });
-                outcomes.collect::<Result<Vec<_>, Error>>()
-            };
-            self.read(plan)?
-        } else {
-            let plan = |reversal: Reversal| {
-                let context = context.clone();
+        let reversals = givers_first(reversals).into_iter().map(Arc::new);
+        let reversals: Vec<Arc<Reversal>> = reversals.collect();
+        let plans = || {
+            reversals.iter().map(|reversal| {
+                let (reversal, context) = (Arc::clone(reversal), context.clone());
                 move |view: &View<'_>| reversal.plan(view, manner, &context)
-            };
-            self.store
-                .write_all(reversals.into_iter().map(plan).collect())?
+            })
         };
-        if !manner.is_rehearsed {
-            let lost_access = outcomes.iter().flatten().filter(|it| it.lost_access);
-            self.note_lost_access(&context.caller, lost_access.count());
-        }
-        let undone = told.into_iter().zip(outcomes).map(
-            |((user, user_name, changes, is_creation), outcome)| Undone {
-                user,
-                user_name,
-                changes,
-                is_creation,
-                outcome,
-            },
-        );
-        let mut undone: Vec<_> = undone.collect();
+        let outcomes = if manner.is_dry_run {
+            self.suppose_all(plans)?
+        } else {
+            self.write_all(plans().collect(), &context.caller, |it: &UndoEffect| {
+                it.lost_access
+            })?
+        };
+        let undone = reversals.iter().zip(outcomes);
+        let mut undone: Vec<_> = undone
+            .map(|(reversal, outcome)| reversal.undone(outcome))
+            .collect();
         undone.sort_by_key(|it| it.user.sequence());
         Ok(undone)
     }

@@ -22,11 +22,11 @@ pub enum Body {
     /// The whole body.
     Bytes(Vec<u8>),
     /// Piece by piece, for a body too large to be held in memory.
-    Stream(Stream),
+    Stream(Pieces),
 }
 
 /// The pieces of a large body.
-pub type Stream = Box<dyn Iterator<Item = Result<Vec<u8>, Broken>> + Send>;
+pub type Pieces = Box<dyn Iterator<Item = Result<Vec<u8>, Broken>> + Send>;
 
 /// The rest of a streamed body is not available: the connection must be cut, so that the client
 /// does not take the part for the whole.

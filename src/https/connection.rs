@@ -13,9 +13,7 @@ use super::linger;
 use super::listener::Shared;
 use super::slot::Slot;
 use crate::api::{Admission, Api};
-use crate::http1::answer::{
-    Broken, CHUNK_END, LAST_CHUNK, Stream as Pieces, chunk_head, write_head,
-};
+use crate::http1::answer::{Broken, CHUNK_END, LAST_CHUNK, Pieces, chunk_head, write_head};
 use crate::http1::chunks::Decoder;
 use crate::http1::framing::Framing;
 use crate::http1::{Answer, BODY_TOO_LARGE, Body, Fault, Head, Method, Version};
@@ -46,7 +44,7 @@ enum Next {
 }
 
 /// Whether the connection goes on after an exchange.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Then {
     GoOn,
     End,
@@ -172,27 +170,27 @@ impl<'a> Connection<'a> {
             Ok(framed) => framed,
             Err(fault) => {
                 let answer = self.shared.api.refuse(&fault, Some(self.peer));
-                return self.write(answer, head, true, deadline);
+                return self.write(answer, head, Then::End, deadline);
             }
         };
         let admission = match self.shared.api.admit(head, self.peer) {
             Ok(admission) => admission,
             Err(refusal) => {
-                let skippable = match &refusal.token {
-                    Some(token) => {
-                        self.slot.set_token(token);
-                        !expects && self.skip_body(framing, deadline)
+                let mut then = Then::End;
+                if let Some(token) = &refusal.token {
+                    self.slot.set_token(token);
+                    if !expects && self.skip_body(framing, deadline) {
+                        then = Then::GoOn;
                     }
-                    None => false,
-                };
-                return self.write(refusal.answer, head, !skippable, deadline);
+                }
+                return self.write(refusal.answer, head, then, deadline);
             }
         };
         match admission.token() {
             Some(token) => self.slot.set_token(token),
             // Open routes need no body, and none is held for a caller without a token.
             None if framing.has_body() => {
-                return self.work(admission, None, head, true, deadline);
+                return self.work(admission, None, head, Then::End, deadline);
             }
             None => {}
         }
@@ -200,7 +198,7 @@ impl<'a> Connection<'a> {
             Ok(body) => body,
             Err(BodyError::Fault(fault)) => {
                 let answer = self.shared.api.refuse_body(&admission, &fault);
-                return self.write(answer, head, true, deadline);
+                return self.write(answer, head, Then::End, deadline);
             }
             Err(BodyError::Gone) => {
                 let is_ending = self.slot.is_ending();
@@ -215,7 +213,7 @@ impl<'a> Connection<'a> {
             }
         };
         let body = framing.has_body().then_some(body);
-        self.work(admission, body, head, false, deadline)
+        self.work(admission, body, head, Then::GoOn, deadline)
     }
 
     /// Has the router answer the request, unless the connection had to make room meanwhile, and
@@ -225,7 +223,7 @@ impl<'a> Connection<'a> {
         admission: Admission,
         body: Option<Vec<u8>>,
         head: &Head,
-        close: bool,
+        then: Then,
         deadline: Monotonic,
     ) -> Then {
         let api = &self.shared.api;
@@ -237,7 +235,7 @@ impl<'a> Connection<'a> {
         let answer = api.answer_in_turn(admission, body.as_deref(), &waited);
         // Freed before sending: the client may be slow to take the answer.
         drop((body, waited));
-        self.write(answer, head, close, deadline)
+        self.write(answer, head, then, deadline)
     }
 
     fn read_body(
@@ -355,16 +353,18 @@ impl<'a> Connection<'a> {
         self.send(&bytes)
     }
 
-    fn write(&mut self, answer: Answer, head: &Head, close: bool, deadline: Monotonic) -> Then {
+    /// Sends an answer. The connection may end after it although `then` is to go on.
+    fn write(&mut self, answer: Answer, head: &Head, then: Then, deadline: Monotonic) -> Then {
         let now = Monotonic::now();
         self.slot.set_writing(now);
         // `wants_close` always holds for HTTP/1.0, where a stream ends with its connection.
-        let close = close || head.wants_close() || self.is_last(now);
+        let is_last = head.wants_close() || self.is_last(now);
+        let then = if is_last { Then::End } else { then };
         // A request that has used up its time still gets its answer.
         let last = deadline.max(now) + limits::LAST_ANSWER_DURATION_MAX;
         self.socket.set(last.min(now + limits::WRITE_DURATION_MAX));
         let mut bytes = Vec::with_capacity(1024);
-        append_head(&self.shared.api, &answer, head.version(), close, &mut bytes);
+        append_head(&self.shared.api, &answer, head.version(), then, &mut bytes);
         let sent = match answer.body {
             _ if head.method() == Method::Head => self.send(&bytes),
             Body::Empty => self.send(&bytes),
@@ -376,7 +376,7 @@ impl<'a> Connection<'a> {
                 log::debug!("{} an answer was not taken: {error}", self.peer);
                 Then::End
             }
-            Ok(()) if close => self.linger(),
+            Ok(()) if then == Then::End => self.linger(),
             Ok(()) => Then::GoOn,
         }
     }
@@ -459,15 +459,15 @@ impl<'a> Connection<'a> {
     }
 }
 
-fn append_head(api: &Api, answer: &Answer, version: Version, close: bool, out: &mut Vec<u8>) {
+fn append_head(api: &Api, answer: &Answer, version: Version, then: Then, out: &mut Vec<u8>) {
     let date = api.now().imf_fixdate();
-    write_head(answer, version, close, &date, out);
+    write_head(answer, version, then == Then::End, &date, out);
 }
 
 /// The last answer of a connection as bytes: a refusal, which is short and never streamed.
 fn last_bytes(api: &Api, answer: &Answer) -> Vec<u8> {
     let mut bytes = Vec::new();
-    append_head(api, answer, Version::Http11, true, &mut bytes);
+    append_head(api, answer, Version::Http11, Then::End, &mut bytes);
     match &answer.body {
         Body::Empty => {}
         Body::Bytes(body) => bytes.extend_from_slice(body),

@@ -14,7 +14,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::{Metric, Registry, Unit};
 
 pub use process::Process;
 pub use state::{State, TokenGauges};
@@ -47,12 +47,14 @@ const SECONDS: [f64; 12] = [
 /// Bounds in changes: up to the largest batch of single changes, and to the largest bulk request.
 const CHANGES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 1024.0];
 
+type Durations = Family<Route, Histogram, fn() -> Histogram>;
+
 /// The counters of one running program. They begin at zero with each start.
 pub struct Metrics {
     registry: Registry,
     requests: Family<Request, Counter>,
     server_errors: Counter,
-    durations: Family<Route, Histogram, fn() -> Histogram>,
+    durations: Durations,
     tolerated: Family<Tolerated, Counter>,
     throttled: Family<Reason, Counter>,
     unauthenticated: Family<Reason, Counter>,
@@ -87,6 +89,63 @@ struct Kept {
     kept: &'static str,
 }
 
+/// The status of an answer. If it replaces another one that says better what was wrong, `real` is
+/// that one; otherwise both are the same.
+#[derive(Clone, Copy, Debug)]
+pub struct Status {
+    /// The one that the caller is given.
+    pub answered: u16,
+    /// The one that is judged.
+    pub real: u16,
+}
+
+impl From<u16> for Status {
+    fn from(status: u16) -> Self {
+        Self {
+            answered: status,
+            real: status,
+        }
+    }
+}
+
+/// The limit above which a request is answered 429.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rate {
+    /// The rate of the caller's token.
+    OfToken,
+    /// How often the caller's address may fail.
+    OfAddress,
+}
+
+impl Rate {
+    fn label(self) -> Reason {
+        let reason = match self {
+            Self::OfToken => "token",
+            Self::OfAddress => "address",
+        };
+        Reason { reason }
+    }
+}
+
+/// How the audit trail keeps the refusal of a principal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audited {
+    /// With a row of its own.
+    ByRow,
+    /// In the count of a shared row: there were too many for a row each.
+    ByCount,
+}
+
+impl Audited {
+    fn label(self) -> Kept {
+        let kept = match self {
+            Self::ByRow => "row",
+            Self::ByCount => "count",
+        };
+        Kept { kept }
+    }
+}
+
 /// The commits of one store.
 #[derive(Clone, Debug)]
 pub struct Commits {
@@ -108,6 +167,26 @@ impl Default for Commits {
 }
 
 impl Commits {
+    fn register(&self, registry: &mut Registry) {
+        registry.register("commits", "Commits that are on disk", self.count.clone());
+        registry.register(
+            "commit_changes",
+            "Changes in one commit",
+            self.changes.clone(),
+        );
+        registry.register_with_unit(
+            "commit_duration",
+            "One commit, its sync included",
+            Unit::Seconds,
+            self.seconds.clone(),
+        );
+        registry.register(
+            "writes_waiting",
+            "Writes that wait for the writer",
+            self.waiting.clone(),
+        );
+    }
+
     /// Counts a commit that is on disk, with its changes and the time that it took.
     #[allow(
         clippy::cast_precision_loss,
@@ -133,118 +212,84 @@ impl Metrics {
         rejections: impl Iterator<Item = &'static str>,
         commits: &Commits,
     ) -> Self {
+        let mut registry = Registry::with_prefix(PREFIX);
         let metrics = Self {
-            registry: Registry::default(),
-            requests: Family::default(),
-            server_errors: Counter::default(),
-            durations: Family::new_with_constructor(|| Histogram::new(SECONDS)),
-            tolerated: Family::default(),
-            throttled: Family::default(),
-            unauthenticated: Family::default(),
-            refusals: Family::default(),
-            connections: Gauge::default(),
+            requests: registered(
+                &mut registry,
+                "http_requests",
+                "Requests, by route, method and status of the answer",
+            ),
+            server_errors: registered(
+                &mut registry,
+                "server_errors",
+                "Requests that failed in the server: answered 500 or more except 501 and 505, or \
+                 429 in place of 503; not those to /readyz",
+            ),
+            durations: durations(&mut registry),
+            tolerated: registered(
+                &mut registry,
+                "tolerated_requests",
+                "Requests accepted although no RFC allows them, by what was tolerated",
+            ),
+            throttled: registered(
+                &mut registry,
+                "throttled_requests",
+                "Requests answered 429: above the rate of their token, or of an address that \
+                 failed too often",
+            ),
+            unauthenticated: registered(
+                &mut registry,
+                "authentication_failures",
+                "Requests without a usable token, by what was wrong",
+            ),
+            refusals: registered(
+                &mut registry,
+                "audited_refusals",
+                "Refused requests of known callers, each with its audit row or counted in a \
+                 shared one",
+            ),
+            connections: registered(
+                &mut registry,
+                "connections",
+                "Open connections of the HTTPS port",
+            ),
+            registry: {
+                commits.register(&mut registry);
+                let version = vec![("version", env!("CARGO_PKG_VERSION"))];
+                registry.register("build", "The program", Info::new(version));
+                registry
+            },
         };
-        for tolerance in tolerances {
-            drop(metrics.tolerated.get_or_create(&Tolerated { tolerance }));
-        }
-        for reason in rejections {
-            drop(metrics.unauthenticated.get_or_create(&Reason { reason }));
-        }
-        for reason in [THROTTLED_TOKEN, THROTTLED_ADDRESS] {
-            drop(metrics.throttled.get_or_create(&Reason { reason }));
-        }
-        for kept in [REFUSAL_NOTED, REFUSAL_COUNTED] {
-            drop(metrics.refusals.get_or_create(&Kept { kept }));
-        }
-        metrics.registered(commits)
+        metrics.show_zeros(tolerances, rejections);
+        metrics
     }
 
-    fn registered(mut self, commits: &Commits) -> Self {
-        let mut registry = Registry::with_prefix(PREFIX);
-        registry.register(
-            "http_requests",
-            "Requests, by route, method and status of the answer",
-            self.requests.clone(),
-        );
-        registry.register(
-            "server_errors",
-            "Requests that failed in the server: answered 500 or more except 501 and 505, or 429 \
-             in place of 503; not those to /readyz",
-            self.server_errors.clone(),
-        );
-        registry.register_with_unit(
-            "http_request_duration",
-            "Time from when a request has been read, and its turn has come, until its answer is \
-             ready",
-            Unit::Seconds,
-            self.durations.clone(),
-        );
-        registry.register(
-            "tolerated_requests",
-            "Requests accepted although no RFC allows them, by what was tolerated",
-            self.tolerated.clone(),
-        );
-        registry.register(
-            "throttled_requests",
-            "Requests answered 429: above the rate of their token, or of an address that failed too often",
-            self.throttled.clone(),
-        );
-        registry.register(
-            "authentication_failures",
-            "Requests without a usable token, by what was wrong",
-            self.unauthenticated.clone(),
-        );
-        registry.register(
-            "audited_refusals",
-            "Refused requests of known callers, each with its audit row or counted in a shared one",
-            self.refusals.clone(),
-        );
-        registry.register(
-            "connections",
-            "Open connections of the HTTPS port",
-            self.connections.clone(),
-        );
-        registry.register("commits", "Commits that are on disk", commits.count.clone());
-        registry.register(
-            "commit_changes",
-            "Changes in one commit",
-            commits.changes.clone(),
-        );
-        registry.register_with_unit(
-            "commit_duration",
-            "One commit, its sync included",
-            Unit::Seconds,
-            commits.seconds.clone(),
-        );
-        registry.register(
-            "writes_waiting",
-            "Writes that wait for the writer",
-            commits.waiting.clone(),
-        );
-        let version = vec![("version", env!("CARGO_PKG_VERSION"))];
-        registry.register("build", "The program", Info::new(version));
-        self.registry = registry;
-        self
+    fn show_zeros(
+        &self,
+        tolerances: impl Iterator<Item = &'static str>,
+        rejections: impl Iterator<Item = &'static str>,
+    ) {
+        for tolerance in tolerances {
+            drop(self.tolerated.get_or_create(&Tolerated { tolerance }));
+        }
+        for reason in rejections {
+            drop(self.unauthenticated.get_or_create(&Reason { reason }));
+        }
+        for above in [Rate::OfToken, Rate::OfAddress] {
+            drop(self.throttled.get_or_create(&above.label()));
+        }
+        for audited in [Audited::ByRow, Audited::ByCount] {
+            drop(self.refusals.get_or_create(&audited.label()));
+        }
     }
 
     /// Counts a request and its answer. `route` is the pattern of the route table, or `none`.
-    pub fn answered(&self, route: &'static str, method: &'static str, status: u16) {
-        self.answered_in_place_of(status, route, method, status);
-    }
-
-    /// [`Self::answered`] for an answer whose status replaces another one, `real`, which says
-    /// better what was wrong.
-    pub fn answered_in_place_of(
-        &self,
-        real: u16,
-        route: &'static str,
-        method: &'static str,
-        status: u16,
-    ) {
+    pub fn answered(&self, route: &'static str, method: &'static str, status: impl Into<Status>) {
+        let Status { answered, real } = status.into();
         let request = Request {
             route,
             method,
-            status,
+            status: answered,
         };
         self.requests.get_or_create(&request).inc();
         // Asking for what is not implemented is the caller's fault, and /readyz has an alert of its
@@ -265,9 +310,9 @@ impl Metrics {
         self.tolerated.get_or_create(&Tolerated { tolerance }).inc();
     }
 
-    /// Counts a 429; `reason` is one of the constants here.
-    pub fn throttled(&self, reason: &'static str) {
-        self.throttled.get_or_create(&Reason { reason }).inc();
+    /// Counts a 429.
+    pub fn throttled(&self, above: Rate) {
+        self.throttled.get_or_create(&above.label()).inc();
     }
 
     /// Counts a caller without a valid token.
@@ -275,9 +320,9 @@ impl Metrics {
         self.unauthenticated.get_or_create(&Reason { reason }).inc();
     }
 
-    /// Counts the refusal of a principal; `kept` is one of the constants here.
-    pub fn refused(&self, kept: &'static str) {
-        self.refusals.get_or_create(&Kept { kept }).inc();
+    /// Counts the refusal of a principal.
+    pub fn refused(&self, audited: Audited) {
+        self.refusals.get_or_create(&audited.label()).inc();
     }
 
     /// Counts a connection until the returned guard is dropped.
@@ -305,15 +350,27 @@ impl Metrics {
     }
 }
 
-/// The caller was above the rate of its token.
-pub const THROTTLED_TOKEN: &str = "token";
-/// The caller's address has failed too often.
-pub const THROTTLED_ADDRESS: &str = "address";
+/// A metric at zero that the registry shows.
+fn registered<M: Metric + Clone + Default>(
+    registry: &mut Registry,
+    name: &'static str,
+    help: &'static str,
+) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
 
-/// The refusal got a row of its own in the audit trail.
-pub const REFUSAL_NOTED: &str = "row";
-/// There were too many refusals for a row each.
-pub const REFUSAL_COUNTED: &str = "count";
+fn durations(registry: &mut Registry) -> Durations {
+    let durations: Durations = Family::new_with_constructor(|| Histogram::new(SECONDS));
+    registry.register_with_unit(
+        "http_request_duration",
+        "Time from when a request has been read, and its turn has come, until its answer is ready",
+        Unit::Seconds,
+        durations.clone(),
+    );
+    durations
+}
 
 /// Counts as one in a gauge until it is dropped.
 pub struct Counted(Gauge);

@@ -197,7 +197,7 @@ impl StorageBackend for GuardedBackend {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.unsynced.note(offset, data.len());
+        self.unsynced.add(offset, data.len());
         self.wait_for_space(|| self.inner.write(offset, data))
     }
 

@@ -20,7 +20,7 @@ use super::error::guarded;
 use super::file::{self, Readable, create_private, lock};
 use super::index::{Changes, Index};
 use super::opening::patiently;
-use super::row;
+use super::seal::open_row;
 use super::tables::{
     self, AUDIT, CHAIN, EMAILS, EXTERNALS, META, NAMES, SEEN, SETTINGS, TOKENS, Tables, USERS,
 };
@@ -106,13 +106,13 @@ impl Snapshot {
         copying.table(META)?;
         copying.table(SETTINGS)?;
         let users = copying.checked(USERS, |sequence, sealed| {
-            row::open(&sequence.to_be_bytes(), sealed).map(drop)
+            open_row(&sequence.to_be_bytes(), sealed).map(drop)
         })?;
         copying.table(NAMES)?;
         copying.multimap(EXTERNALS)?;
         copying.multimap(EMAILS)?;
         let tokens = copying.checked(TOKENS, |id, sealed| {
-            row::open(id.as_bytes(), sealed).map(drop)
+            open_row(id.as_bytes(), sealed).map(drop)
         })?;
         copying.table(SEEN)?;
         let audit_rows = copying.table(AUDIT)?;
@@ -349,7 +349,7 @@ impl Restore<'_> {
         let now = u32::try_from(self.now).unwrap_or(0);
         tables.put_era(now.max(last.saturating_add(1)))?;
         tables.apply(change, &mut Changes::new())?;
-        tables.note_head()?;
+        tables.put_head()?;
         drop(tables);
         txn.commit().map_err(ReadError::from)?;
         Ok(database.close().map_err(ReadError::from)?)

@@ -9,8 +9,9 @@ use redb::{ReadOnlyMultimapTable, ReadableMultimapTable, ReadableTable, Readable
 
 use super::change::RowReader;
 use super::index::{CHUNK, Changes};
+use super::seal::{open_row, open_text};
 use super::tables::{self, SETTINGS};
-use super::{OpenError, ReadError, Snapshot, row};
+use super::{OpenError, ReadError, Snapshot};
 
 impl Snapshot {
     /// Checks everything. Passes the users of the first chunk, and of each other that has any, to
@@ -27,7 +28,7 @@ impl Snapshot {
             let (sequence, sealed) = entry.map_err(ReadError::from)?;
             let sequence = sequence.value();
             let damaged = |how: &str| OpenError::Damaged(format!("user {sequence}: {how}"));
-            let row = row::open(&sequence.to_be_bytes(), sealed.value())?;
+            let row = open_row(&sequence.to_be_bytes(), sealed.value())?;
             let (keys, facts) = describe(row).map_err(|how| damaged(&how))?;
             let is_found = self.users.get(sequence).map_err(ReadError::from)?.is_some();
             if previous >= Some(sequence) || !is_found {
@@ -36,7 +37,7 @@ impl Snapshot {
             if self.sequence_of_name(&keys.name)? != Some(sequence) {
                 return Err(damaged("it is not found by its userName"));
             }
-            self.hints.note(&keys.name, sequence);
+            self.hints.remember(&keys.name, sequence);
             previous = Some(sequence);
             keys.external
                 .iter()
@@ -82,7 +83,7 @@ impl Snapshot {
         self.tokens_seen()?;
         for entry in self.txn.open_table(SETTINGS)?.iter()? {
             let (name, value) = entry?;
-            row::open_text(name.value(), value.value())?;
+            open_text(name.value(), value.value())?;
         }
         Ok(())
     }

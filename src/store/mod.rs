@@ -26,7 +26,7 @@
 //! - A file of an older format is upgraded, and the old file is kept (`upgrade.rs`).
 
 mod audit;
-mod audit_notes;
+mod audit_queue;
 mod backend;
 mod backup;
 mod change;
@@ -40,8 +40,8 @@ mod name_hints;
 mod opening;
 mod presence;
 mod queue;
-mod row;
 mod saved_index;
+mod seal;
 mod snapshot;
 mod summary;
 mod syncer;
@@ -78,7 +78,7 @@ pub use view::View;
 use crate::limits;
 use crate::locks::ignore_poison;
 use crate::metrics::Commits;
-use audit_notes::AuditNotes;
+use audit_queue::AuditQueue;
 use backend::Health;
 use check_progress::CheckProgress;
 use file::Site;
@@ -112,7 +112,7 @@ struct Shared {
     presence: Arc<Presence>,
     check_progress: Arc<CheckProgress>,
     hints: Arc<NameHints>,
-    notes: Arc<AuditNotes>,
+    audit_queue: Arc<AuditQueue>,
     commits: Commits,
 }
 
@@ -248,27 +248,27 @@ impl Store {
     }
 
     /// Puts a row into the audit trail with the next commit of any caller: for events that are
-    /// worth a row but no sync. If more than [`limits::AUDIT_NOTES_MAX`] wait, the oldest is
+    /// worth a row but no sync. If more than [`limits::AUDIT_ROWS_QUEUED_MAX`] wait, the oldest is
     /// dropped.
-    pub fn note(&self, text: String) {
-        self.shared.notes.add(text);
+    pub fn queue_audit_row(&self, text: String) {
+        self.shared.audit_queue.add(text);
     }
 
-    /// How many rows wait for a commit.
-    pub fn notes_waiting(&self) -> usize {
-        self.shared.notes.count()
+    /// How many rows of the audit trail wait for a commit.
+    pub fn audit_rows_queued(&self) -> usize {
+        self.shared.audit_queue.count()
     }
 
-    /// Commits the rows that wait for a commit.
-    pub fn flush_notes(&self) -> Result<(), WriteError> {
-        let texts = self.shared.notes.take();
+    /// Commits the rows of the audit trail that wait for a commit.
+    pub fn flush_audit_rows(&self) -> Result<(), WriteError> {
+        let texts = self.shared.audit_queue.take();
         if texts.is_empty() {
             return Ok(());
         }
         let change = texts.iter().cloned().fold(Change::none(), Change::audit);
         // A duplicate row is better than a lost one.
         self.commit_anyway(change)
-            .inspect_err(|_| self.shared.notes.give_back(texts))
+            .inspect_err(|_| self.shared.audit_queue.give_back(texts))
     }
 
     /// The newest committed state. It is cheap to get, and does not change while others write.

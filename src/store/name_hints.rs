@@ -44,13 +44,13 @@ impl NameHints {
         if groups_for(names) <= slots.groups() {
             return;
         }
-        // Lookups do not wait for this. What is noted meanwhile may be lost.
+        // Lookups do not wait for this. What is remembered meanwhile may be lost.
         let moved = slots.moved_to(groups_for(names / 4 * 5));
         drop(slots);
         *ignore_poison(self.slots.write()) = moved;
     }
 
-    /// Notes what a change says about names. The change may still fail, but a wrong hint does no
+    /// Takes in what a change says about names. The change may still fail, but a wrong hint does no
     /// harm.
     pub(super) fn follow(&self, change: &Change) {
         for put in &change.puts {
@@ -68,13 +68,13 @@ impl NameHints {
                 self.forget(&before.name, sequence);
             }
             if let Some(after) = after {
-                self.note(&after.name, sequence);
+                self.remember(&after.name, sequence);
             }
         }
     }
 
-    /// Notes which user has this folded userName.
-    pub(super) fn note(&self, name: &[u8], sequence: u32) {
+    /// Remembers which user has this folded userName.
+    pub(super) fn remember(&self, name: &[u8], sequence: u32) {
         let hint = self.hint(name, sequence);
         let slots = ignore_poison(self.slots.read());
         slots.put(hint);
@@ -177,8 +177,8 @@ mod tests {
         let hints = NameHints::default();
         for number in 1..=50_000 {
             hints.reserve(number.into());
-            hints.note(&name(number), number);
-            hints.note(&name(number), number);
+            hints.remember(&name(number), number);
+            hints.remember(&name(number), number);
         }
         let is_right = |number: &u32| hints.of(&name(*number)) == [*number];
         let right = (1..=50_000).filter(is_right).count();
@@ -192,14 +192,14 @@ mod tests {
     fn what_is_forgotten_makes_room_and_what_is_not_is_bounded() {
         let hints = NameHints::default();
         for number in 1..=100_000 {
-            hints.note(&name(number), number);
+            hints.remember(&name(number), number);
             assert_eq!(hints.of(&name(number)), [number]);
             hints.forget(&name(number), number);
             hints.forget(&name(number), number);
             assert!(hints.of(&name(number)).is_empty());
         }
         for number in 1..=100_000 {
-            hints.note(&name(number), number);
+            hints.remember(&name(number), number);
         }
         assert_eq!(hints.slots.read().expect("no panic").groups(), GROUPS_MIN);
     }

@@ -133,7 +133,7 @@ impl Writer {
         Ok(open)
     }
 
-    /// Makes the index. If this `checks`, everything is looked at first, so that nothing damaged is
+    /// Makes the index. If `checks` is set, everything is checked first, so that nothing damaged is
     /// served, and an index that differs from the users' rows is rebuilt from them.
     fn read_index(&self, open: &mut Open, checks: bool) -> Result<(), OpenError> {
         let snapshot = Snapshot::begin(

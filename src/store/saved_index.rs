@@ -2,7 +2,7 @@
 //! users this takes 0.2 s instead of 5 s.
 //!
 //! ```text
-//! table "chunks"  number of a chunk << 32 | number of a piece → bytes, with a checksum (see `row`)
+//! table "chunks"  number of a chunk << 32 | number of a piece → bytes, with checksum (see `seal`)
 //!
 //! the pieces of a chunk, one after the other:
 //!
@@ -33,8 +33,9 @@ use roaring::RoaringBitmap;
 use super::audit::ChainPosition;
 use super::change::RowReader;
 use super::index::{CHUNK, Changes, Chunk, Index, Status, Texts, place};
+use super::seal::{open_row, seal_row};
 use super::tables::{self, CHAIN, CHAIN_INDEX};
-use super::{OpenError, ReadError, Snapshot, row};
+use super::{OpenError, ReadError, Snapshot};
 
 const CHUNKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("chunks");
 
@@ -85,7 +86,7 @@ pub(super) fn read(snapshot: &Snapshot) -> Result<(Index, RoaringBitmap), ReadEr
         let mut bytes = Vec::new();
         for entry in table.range(keys(number))? {
             let (key, sealed) = entry?;
-            match row::open(&key.value().to_be_bytes(), sealed.value()) {
+            match open_row(&key.value().to_be_bytes(), sealed.value()) {
                 Ok(piece) => bytes.extend_from_slice(piece),
                 Err(_) => break,
             }
@@ -171,7 +172,7 @@ pub(super) fn save(
             table.retain_in(keys(number), |_, _| false)?;
             let bytes = encode(index, number);
             for (key, piece) in keys(number).zip(bytes.chunks(PIECE_BYTES)) {
-                let sealed = row::seal(&key.to_be_bytes(), piece.to_vec());
+                let sealed = seal_row(&key.to_be_bytes(), piece.to_vec());
                 table.insert(key, sealed.as_slice())?;
             }
         }

@@ -14,8 +14,9 @@ use roaring::RoaringBitmap;
 use super::check_progress::CheckProgress;
 use super::index::{CHUNK, Index, WordMatches};
 use super::name_hints::NameHints;
+use super::seal::{open_row, open_text, row_unchecked};
 use super::tables::{self, EMAILS, EXTERNALS, NAMES, SEEN, SETTINGS, TOKENS, USERS};
-use super::{ReadError, Shared, row};
+use super::{ReadError, Shared};
 use crate::limits;
 
 /// After this many rows, some 100 us, the thread yields: retrieving one user must not wait for a
@@ -44,7 +45,7 @@ pub struct Row<'a> {
 
 impl<'a> Row<'a> {
     fn open(sequence: u32, sealed: AccessGuard<'a, &'static [u8]>) -> Result<Self, ReadError> {
-        let length = row::open(&sequence.to_be_bytes(), sealed.value())?.len();
+        let length = open_row(&sequence.to_be_bytes(), sealed.value())?.len();
         Ok(Self { sealed, length })
     }
 }
@@ -170,14 +171,14 @@ impl Snapshot {
             // A row that cannot be read may be anybody's, so the table decides. The checksum is
             // verified when the row's content is read; users that are only counted do not need it.
             if let Ok(Some(row)) = self.users.get(sequence)
-                && is_named(row::unchecked(row.value()))
+                && is_named(row_unchecked(row.value()))
             {
                 return Ok(Some(sequence));
             }
         }
         let found = self.user_by_name(name)?;
         if let Some(sequence) = found {
-            self.hints.note(name, sequence);
+            self.hints.remember(name, sequence);
         }
         Ok(found)
     }
@@ -242,7 +243,7 @@ impl Snapshot {
             let sequence = sequence.value();
             others_turn();
             if set.contains(sequence) {
-                let row = row::open(&sequence.to_be_bytes(), sealed.value());
+                let row = open_row(&sequence.to_be_bytes(), sealed.value());
                 if visit(sequence, row.map_err(ReadError::from)?)?.is_break() {
                     break;
                 }
@@ -256,7 +257,7 @@ impl Snapshot {
         let mut tokens = Vec::new();
         for entry in self.txn.open_table(TOKENS)?.iter()? {
             let (id, row) = entry?;
-            let row = row::open(id.value().as_bytes(), row.value())?.to_vec();
+            let row = open_row(id.value().as_bytes(), row.value())?.to_vec();
             tokens.push((id.value().to_owned(), row));
         }
         Ok(tokens)
@@ -267,7 +268,7 @@ impl Snapshot {
         let Some(row) = self.txn.open_table(TOKENS)?.get(id)? else {
             return Ok(None);
         };
-        Ok(Some(row::open(id.as_bytes(), row.value())?.to_vec()))
+        Ok(Some(open_row(id.as_bytes(), row.value())?.to_vec()))
     }
 
     /// The last uses of tokens: the public id, and the text given to [`super::Change::seen`]. A
@@ -276,7 +277,7 @@ impl Snapshot {
         let mut seen = Vec::new();
         for entry in self.txn.open_table(SEEN)?.iter()? {
             let (id, text) = entry?;
-            let text = row::open_text(id.value(), text.value())?;
+            let text = open_text(id.value(), text.value())?;
             seen.push((id.value().to_owned(), text.to_owned()));
         }
         Ok(seen)
@@ -287,7 +288,7 @@ impl Snapshot {
         let Some(value) = self.txn.open_table(SETTINGS)?.get(name)? else {
             return Ok(None);
         };
-        Ok(Some(row::open_text(name, value.value())?.to_owned()))
+        Ok(Some(open_text(name, value.value())?.to_owned()))
     }
 }
 

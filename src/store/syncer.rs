@@ -43,7 +43,7 @@ pub(super) struct UnsyncedCommit {
 pub(super) struct Unanswered {
     pub(super) callers: Vec<Callers>,
     /// Rows for the audit trail that are committed with it.
-    pub(super) noted: Vec<String>,
+    pub(super) audit_rows: Vec<String>,
     /// The audit chain's head if the commit is on disk: each change has a row in the chain.
     pub(super) head: ChainPosition,
 }

@@ -19,7 +19,7 @@
 //! ```
 //!
 //! Rows of `users` and `tokens` belong to their callers and begin with a version byte; here
-//! they get a checksum, like the values of `meta`, `settings` and `seen` (see `row`).
+//! they get a checksum, like the values of `meta`, `settings` and `seen` (see `seal`).
 //!
 //! ```text
 //! format 1   no checksums, no `emails`, no `chain`
@@ -39,7 +39,8 @@ use redb::{
 use super::audit::{self, ChainPosition};
 use super::change::{Change, Keys, Put};
 use super::index::Changes;
-use super::{FORMAT, OpenError, ReadError, row};
+use super::seal::{open_number, seal_number, seal_row, seal_text};
+use super::{FORMAT, OpenError, ReadError};
 
 pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 pub(super) const SETTINGS: TableDefinition<'_, &str, &str> = TableDefinition::new("settings");
@@ -99,7 +100,7 @@ impl<'txn> Tables<'txn> {
         })
     }
 
-    /// For a file that has no format yet: notes the format, the first sequence, and where the audit
+    /// For a file without a format: writes the format, the first sequence, and where the audit
     /// chain begins. The tables exist: opening makes them.
     pub(super) fn initialise(&mut self) -> Result<(), ReadError> {
         put_number(&mut self.meta, META_FORMAT, FORMAT)?;
@@ -109,7 +110,7 @@ impl<'txn> Tables<'txn> {
             CHAIN_ANCHOR,
             ChainPosition::default(),
         )?;
-        self.note_chain()
+        self.put_chain()
     }
 
     /// Begins an era.
@@ -117,16 +118,16 @@ impl<'txn> Tables<'txn> {
         put_number(&mut self.meta, META_ERA, u64::from(era))
     }
 
-    /// Notes where the audit trail's chain continues, and that the saved index is right. Call this
+    /// Writes where the audit trail's chain continues, and that the saved index is right. Call this
     /// before each commit.
-    pub(super) fn note_chain(&mut self) -> Result<(), ReadError> {
+    pub(super) fn put_chain(&mut self) -> Result<(), ReadError> {
         put_position(&mut self.chain_table, CHAIN_INDEX, self.chain)?;
-        self.note_head()
+        self.put_head()
     }
 
-    /// Like [`Self::note_chain`], for a caller that has not checked whether the saved index is
+    /// Like [`Self::put_chain`], for a caller that has not checked whether the saved index is
     /// right: the index is ignored from then on.
-    pub(super) fn note_head(&mut self) -> Result<(), ReadError> {
+    pub(super) fn put_head(&mut self) -> Result<(), ReadError> {
         put_position(&mut self.chain_table, CHAIN_HEAD, self.chain)
     }
 
@@ -171,7 +172,7 @@ impl<'txn> Tables<'txn> {
                 changes.insert(sequence, None);
             }
             Put::Token { id, row } => {
-                let sealed = row::seal(id.as_bytes(), row);
+                let sealed = seal_row(id.as_bytes(), row);
                 self.tokens.insert(id.as_str(), sealed.as_slice())?;
             }
             Put::ForgetToken { id } => {
@@ -179,11 +180,11 @@ impl<'txn> Tables<'txn> {
                 self.seen.remove(id.as_str())?;
             }
             Put::Seen { id, text } => {
-                let sealed = row::seal_text(&id, &text);
+                let sealed = seal_text(&id, &text);
                 self.seen.insert(id.as_str(), sealed.as_str())?;
             }
             Put::Setting { name, value } => {
-                let sealed = row::seal_text(name, &value);
+                let sealed = seal_text(name, &value);
                 self.settings.insert(name, sealed.as_str())?;
             }
             Put::Audit { text } => {
@@ -228,7 +229,7 @@ impl<'txn> Tables<'txn> {
     }
 
     fn put_row(&mut self, sequence: u32, row: Vec<u8>) -> Result<(), ReadError> {
-        let sealed = row::seal(&sequence.to_be_bytes(), row);
+        let sealed = seal_row(&sequence.to_be_bytes(), row);
         self.users.insert(sequence, sealed.as_slice())?;
         Ok(())
     }
@@ -320,7 +321,7 @@ pub(super) fn put_number(
     name: &str,
     number: u64,
 ) -> Result<(), ReadError> {
-    meta.insert(name, row::seal_number(name, number))?;
+    meta.insert(name, seal_number(name, number))?;
     Ok(())
 }
 
@@ -366,7 +367,7 @@ fn number_of(
     if is_plain {
         return Ok(Some(number));
     }
-    Ok(Some(row::open_number(name, number)?))
+    Ok(Some(open_number(name, number)?))
 }
 
 /// The two ends of the audit chain, as noted: where it begins and where it continues.

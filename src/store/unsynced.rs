@@ -42,10 +42,10 @@ impl UnsyncedData {
         }
     }
 
-    /// Notes what is about to be written.
-    pub(super) fn note(&self, offset: u64, length: usize) {
+    /// Adds what is about to be written.
+    pub(super) fn add(&self, offset: u64, length: usize) {
         let to = offset.saturating_add(length as u64);
-        self.state().written.note(offset, to);
+        self.state().written.add(offset, to);
     }
 
     /// Syncs a storage. A failure is remembered, and repaired before the storage is reopened.
@@ -166,7 +166,7 @@ enum Written {
 }
 
 impl Written {
-    fn note(&mut self, from: u64, to: u64) {
+    fn add(&mut self, from: u64, to: u64) {
         match self {
             Self::Parts(parts) if parts.len() < limits::UNSYNCED_PARTS_MAX => {
                 parts.push((from, to));
@@ -332,23 +332,23 @@ mod tests {
         let (well, opener) = Disk::new(false, false);
         let unsynced = UnsyncedData::of(None);
         unsynced.make_up(&opener, false).expect("nothing to do");
-        unsynced.note(0, 4096);
+        unsynced.add(0, 4096);
         // What was written before the first sync is unknown.
         assert!(unsynced.sync(&broken).is_err());
         unsynced.make_up(&opener, false).expect("written");
         assert_eq!(well.take(), [0, 4096, 0, 4096, 4096, 4096, 8192, 2048]);
-        unsynced.note(0, 4096);
+        unsynced.add(0, 4096);
         unsynced.sync(&well).expect("synced");
-        unsynced.note(4096, 6144);
+        unsynced.add(4096, 6144);
         assert!(unsynced.sync(&broken).is_err());
-        unsynced.note(0, 512);
+        unsynced.add(0, 512);
         unsynced.sync(&well).expect("synced");
         unsynced.make_up(&opener, false).expect("written");
         assert_eq!(well.take(), [4096, 4096, 8192, 2048, 0, 512]);
         unsynced.make_up(&opener, false).expect("nothing to do");
         assert!(well.take().is_empty());
         for _ in 0..=limits::UNSYNCED_PARTS_MAX {
-            unsynced.note(8192, 2048);
+            unsynced.add(8192, 2048);
         }
         assert!(unsynced.sync(&broken).is_err());
         unsynced.make_up(&opener, false).expect("written");

@@ -37,12 +37,13 @@ use super::backend::{GuardedBackend, Overlay};
 use super::change::RowReader;
 use super::error::guarded;
 use super::file::{self, Readable};
+use super::seal::{open_number, seal_number, seal_row, seal_text};
 use super::tables::{
     self, AUDIT, CHAIN, CHAIN_ANCHOR, CHAIN_HEAD, EMAILS, EXTERNALS, META, META_FORMAT,
     META_USERS_NEXT, NAMES, SEEN, SETTINGS, TOKENS, USERS,
 };
 use super::unsynced::UnsyncedData;
-use super::{FORMAT, OpenError, Opener, ReadError, row};
+use super::{FORMAT, OpenError, Opener, ReadError};
 use crate::fix::quoted;
 use crate::secret::{Digest, Sha256};
 use crate::{files, limits};
@@ -149,16 +150,16 @@ fn from_1_to_2(txn: &WriteTransaction, describe: RowReader) -> Result<(), OpenEr
     seal_users(txn, describe)?;
     let mut tokens = txn.open_table(TOKENS).map_err(ReadError::from)?;
     for (id, row) in all(&tokens, <[u8]>::to_vec)? {
-        let sealed = row::seal(id.as_bytes(), row);
+        let sealed = seal_row(id.as_bytes(), row);
         tokens.insert(id.as_str(), sealed.as_slice())?;
     }
     let mut used = txn.open_table(USED).map_err(ReadError::from)?;
     for (id, millis) in all(&used, |millis| millis)? {
-        used.insert(id.as_str(), row::seal_number(&id, millis))?;
+        used.insert(id.as_str(), seal_number(&id, millis))?;
     }
     let mut settings = txn.open_table(SETTINGS).map_err(ReadError::from)?;
     for (name, text) in all(&settings, str::to_owned)? {
-        let sealed = row::seal_text(&name, &text);
+        let sealed = seal_text(&name, &text);
         settings.insert(name.as_str(), sealed.as_str())?;
     }
     let audit = txn.open_table(AUDIT).map_err(ReadError::from)?;
@@ -184,7 +185,7 @@ fn seal_users(txn: &WriteTransaction, describe: RowReader) -> Result<(), OpenErr
         for email in &keys.emails {
             emails.insert(email.as_slice(), sequence)?;
         }
-        let sealed = row::seal(&sequence.to_be_bytes(), row);
+        let sealed = seal_row(&sequence.to_be_bytes(), row);
         users.insert(sequence, sealed.as_slice())?;
         last = Some(sequence);
     }
@@ -197,8 +198,8 @@ fn from_2_to_3(txn: &WriteTransaction) -> Result<(), ReadError> {
     let used = txn.open_table(USED)?;
     for entry in used.iter()? {
         let (id, millis) = entry?;
-        let millis = row::open_number(id.value(), millis.value())?;
-        let sealed = row::seal_text(id.value(), &millis.to_string());
+        let millis = open_number(id.value(), millis.value())?;
+        let sealed = seal_text(id.value(), &millis.to_string());
         seen.insert(id.value(), sealed.as_str())?;
     }
     txn.delete_table(used)?;

@@ -9,8 +9,9 @@ use redb::ReadableTable;
 
 use super::change::Put;
 use super::check_progress::CheckProgress;
+use super::seal::open_row;
 use super::tables::Tables;
-use super::{Change, ReadError, Snapshot, row};
+use super::{Change, ReadError, Snapshot};
 
 /// Tables, read-only.
 pub struct View<'a>(Source<'a>);
@@ -73,7 +74,7 @@ impl<'a> View<'a> {
                 let Some(row) = tables.users.get(sequence)? else {
                     return Ok(None);
                 };
-                let row = row::open(&sequence.to_be_bytes(), row.value())?;
+                let row = open_row(&sequence.to_be_bytes(), row.value())?;
                 Ok(Some(row.to_vec()))
             }
             Source::Committed(snapshot, _) => Ok(snapshot.user(sequence)?.map(|row| row.to_vec())),
@@ -103,7 +104,7 @@ impl<'a> View<'a> {
                 let Some(row) = tables.tokens.get(id)? else {
                     return Ok(None);
                 };
-                Ok(Some(row::open(id.as_bytes(), row.value())?.to_vec()))
+                Ok(Some(open_row(id.as_bytes(), row.value())?.to_vec()))
             }
             Source::Committed(snapshot, _) => snapshot.token(id),
         }

@@ -144,17 +144,17 @@ impl Writer {
                         answer(unanswered.callers, Outcome::Unknown);
                     } else {
                         answer(unanswered.callers, Outcome::Failed);
-                        self.shared.notes.give_back(unanswered.noted);
+                        self.shared.audit_queue.give_back(unanswered.audit_rows);
                     }
                 }
                 return Some(open);
             }
-            Err(error) => self.note_fault(&error),
+            Err(error) => self.report_fault(&error),
         }
         if let Some(unanswered) = unanswered {
             answer(unanswered.callers, Outcome::Unknown);
             // A row twice is better than no row.
-            self.shared.notes.give_back(unanswered.noted);
+            self.shared.audit_queue.give_back(unanswered.audit_rows);
         }
         let mut pause = REOPEN_PAUSE_MIN;
         let mut view = None;
@@ -173,7 +173,7 @@ impl Writer {
             let is_held = view.as_ref().is_some_and(Open::try_lock);
             let made_up = guarded(|| self.unsynced.make_up(&self.site.opener, is_held));
             if let Err(error) = made_up {
-                self.note_fault(&error);
+                self.report_fault(&error);
                 continue;
             }
             self.shared.publish(None);
@@ -185,7 +185,7 @@ impl Writer {
                     self.shared.health.set_well();
                     return Some(open);
                 }
-                Err(error) => self.note_fault(&error),
+                Err(error) => self.report_fault(&error),
             }
         }
     }
@@ -201,7 +201,7 @@ impl Writer {
             .ok()
     }
 
-    fn note_fault(&self, error: &OpenError) {
+    fn report_fault(&self, error: &OpenError) {
         log::error!("the store cannot be reopened yet: {error}");
         match error {
             OpenError::Io(error) if is_lack_of_space(error) => self.shared.health.set_full(),
@@ -278,11 +278,11 @@ impl Writer {
         mut callers: Vec<Callers>,
         queue: &Queue,
     ) -> Option<Stop> {
-        let mut noted = Vec::new();
+        let mut audit_rows = Vec::new();
         // Unwinding drops the transaction, which aborts it. The database is then reopened, so that
         // nothing of a half-done batch is trusted.
         let attempt = catch_unwind(AssertUnwindSafe(|| {
-            self.commit(open, plans, &mut callers, &mut noted, queue)
+            self.commit(open, plans, &mut callers, &mut audit_rows, queue)
         }));
         let attempt = match attempt {
             Ok(Ok(attempt)) => attempt,
@@ -292,7 +292,7 @@ impl Writer {
             }
             Err(_) => Attempt::Done(Outcome::Panicked),
         };
-        let stop = self.conclude(open, attempt, callers, noted, queue);
+        let stop = self.conclude(open, attempt, callers, audit_rows, queue);
         self.syncer.tell();
         stop
     }
@@ -303,7 +303,7 @@ impl Writer {
         open: &Open,
         attempt: Attempt,
         callers: Vec<Callers>,
-        noted: Vec<String>,
+        audit_rows: Vec<String>,
         queue: &Queue,
     ) -> Option<Stop> {
         match attempt {
@@ -320,7 +320,7 @@ impl Writer {
                     snapshot,
                     unanswered: Unanswered {
                         callers,
-                        noted,
+                        audit_rows,
                         head: open.chain,
                     },
                     changes,
@@ -330,11 +330,11 @@ impl Writer {
             }
             Attempt::Uncertain(head) => Some(Stop::Broken(Some(Unanswered {
                 callers,
-                noted,
+                audit_rows,
                 head,
             }))),
             Attempt::Done(outcome) => {
-                self.shared.notes.give_back(noted);
+                self.shared.audit_queue.give_back(audit_rows);
                 answer(callers, outcome);
                 // A lost file must stay open: its content would go with it.
                 let goes_on = matches!(outcome, Outcome::Unchanged | Outcome::Lost);
@@ -380,13 +380,13 @@ impl Writer {
 
     /// Runs the plans in one transaction and commits it, unless none of them wrote anything. Plans
     /// that arrive until the previous commit is synced join them, and their callers are added to
-    /// `callers`. Rows that wait for the audit trail are committed, too, and moved to `noted`.
+    /// `callers`. Rows that wait for the audit trail are committed, too, and moved to `audit_rows`.
     fn commit(
         &self,
         open: &mut Open,
         plans: Vec<Plan>,
         callers: &mut Vec<Callers>,
-        noted: &mut Vec<String>,
+        audit_rows: &mut Vec<String>,
         queue: &Queue,
     ) -> Result<Attempt, ReadError> {
         let is_followed = self.syncer.is_underway();
@@ -400,10 +400,13 @@ impl Writer {
                 return Ok(Attempt::Done(Outcome::Failed));
             }
             if written > 0 {
-                *noted = self.shared.notes.take();
-                let change = noted.iter().cloned().fold(Change::none(), Change::audit);
+                *audit_rows = self.shared.audit_queue.take();
+                let change = audit_rows
+                    .iter()
+                    .cloned()
+                    .fold(Change::none(), Change::audit);
                 tables.apply(change, &mut changes)?;
-                tables.note_chain()?;
+                tables.put_chain()?;
             }
             (tables.chain(), written)
         };

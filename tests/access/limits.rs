@@ -118,7 +118,7 @@ fn tokens_are_bounded_whether_good_or_not() {
     let tokens = load();
     let (oldest, _) = issue(&tokens, "dead", start, Some(start)).expect("issued");
     issue(&tokens, "good", now, None).expect("issued");
-    oldest.note_use(now, [127, 0, 0, 1].into(), None);
+    oldest.remember_use(now, [127, 0, 0, 1].into(), None);
     tokens.flush_last_used().expect("written");
     fill(&store, limits::TOKENS_MAX);
 

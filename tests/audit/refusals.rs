@@ -168,7 +168,7 @@ fn each_refusal_of_a_burst_has_its_row() {
     let written = |talk: &Talk| of_kind(&listed(&talk.server, &["--user", &id]), "refuse").len();
     // Fewer than these may go on waiting for the next change.
     wait_until("all but a few are written", || {
-        written(&talk) + limits::AUDIT_NOTES_FLUSHED > 3 * EACH
+        written(&talk) + limits::AUDIT_ROWS_FLUSHED_AT > 3 * EACH
     });
     talk.create("next");
     assert_eq!(written(&talk), 3 * EACH);

@@ -198,7 +198,7 @@ fn what_was_undone_before_the_disk_failed_is_told() {
     };
     let manner = Manner {
         is_forced: true,
-        is_rehearsed: false,
+        is_dry_run: false,
     };
     let undo = |after| directory.undo(&selection, manner, after, &caller());
     // The first batch makes the file grow, which takes a sync before that of the commit.
@@ -222,15 +222,15 @@ fn rows_that_wait_are_not_lost_with_a_commit() {
     let disk = Disk::default();
     let store = disk.open();
     // The rows are so large that the file must grow, which fails before the commit begins.
-    for number in 0..limits::AUDIT_NOTES_MAX {
-        store.note(format!("{number} {}", "x".repeat(8000)));
+    for number in 0..limits::AUDIT_ROWS_QUEUED_MAX {
+        store.queue_audit_row(format!("{number} {}", "x".repeat(8000)));
     }
     let next = disk.calls.load(Ordering::SeqCst) + 1;
     disk.fails_at.store(next, Ordering::SeqCst);
     let commit = || store.commit(Change::none().audit("{}".to_owned()));
     assert_eq!(commit(), Err(WriteError::Unavailable));
     wait_until("it comes back", || commit().is_ok());
-    assert_eq!(audit_rows(&store), limits::AUDIT_NOTES_MAX as u64 + 1);
+    assert_eq!(audit_rows(&store), limits::AUDIT_ROWS_QUEUED_MAX as u64 + 1);
 }
 
 /// Nor if it fails later, at any call of the disk. A row may then be there twice.
@@ -239,7 +239,7 @@ fn a_row_that_waits_outlives_an_error_at_any_call_of_its_commit() {
     for call in 1.. {
         let disk = Disk::default();
         let store = disk.open();
-        store.note("{\"kind\":\"noted\"}".to_owned());
+        store.queue_audit_row("{\"kind\":\"noted\"}".to_owned());
         let next = disk.calls.load(Ordering::SeqCst) + call;
         disk.fails_at.store(next, Ordering::SeqCst);
         let commit = || store.commit(Change::none().audit("{}".to_owned()));

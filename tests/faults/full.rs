@@ -69,9 +69,9 @@ fn a_full_disk_is_waited_for_and_nothing_is_lost() {
             start.elapsed() < limits::DISK_FULL_WAIT_MAX / 2,
             "it was not refused at once"
         );
-        store.note("{}".to_owned());
-        assert_eq!(store.flush_notes(), Err(WriteError::Full));
-        assert_eq!(store.notes_waiting(), 1, "it waits on");
+        store.queue_audit_row("{}".to_owned());
+        assert_eq!(store.flush_audit_rows(), Err(WriteError::Full));
+        assert_eq!(store.audit_rows_queued(), 1, "it waits on");
         let found = record_of(&directory, &kept.id().to_string());
         assert_eq!(found.ok(), Some(kept), "reading goes on");
         disk.is_full.store(false, Ordering::SeqCst);

@@ -89,7 +89,7 @@ fn deed(name: &str, deed: Deed, fails_at: usize, disk: &Disk) -> usize {
         "{what}: {outcome:?}"
     );
     // A request that was let in before the change.
-    okta.note_use(now, [127, 0, 0, 1].into(), None);
+    okta.remember_use(now, [127, 0, 0, 1].into(), None);
     let is_revoked = |tokens: &Tokens| tokens.find(okta.id.as_str(), now)[0].revoked.is_some();
     let was_revoked = is_revoked(&tokens);
     wait_until("it is settled", || tokens.settle().is_ok());
@@ -118,7 +118,7 @@ fn a_use_that_could_not_be_kept_is_kept_later() {
     let disk = Disk::default();
     let (store, tokens, now) = disk.open_with_tokens();
     let (token, _) = tokens.issue(wanted("okta"), now, row).expect("issued");
-    token.note_use(now, [127, 0, 0, 1].into(), None);
+    token.remember_use(now, [127, 0, 0, 1].into(), None);
     disk.is_broken.store(true, Ordering::SeqCst);
     assert!(tokens.flush_last_used().is_err());
     disk.is_broken.store(false, Ordering::SeqCst);
@@ -384,7 +384,7 @@ fn last_uses_are_kept_while_a_change_stays_in_doubt() {
     let unreadable = Change::none().token("0", b"no token".to_vec());
     store.commit(unreadable).expect("written");
     assert_eq!(tokens.settle(), Err(WriteError::Unavailable));
-    okta.note_use(now, [127, 0, 0, 1].into(), None);
+    okta.remember_use(now, [127, 0, 0, 1].into(), None);
     tokens.tend();
     let snapshot = store.snapshot().expect("open");
     let seen = snapshot.tokens_seen().expect("read");

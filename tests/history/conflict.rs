@@ -86,7 +86,7 @@ fn assert_past(kept: &Kept, random: &mut Random) {
 fn undo(directory: &Directory, selection: &ToUndo, is_forced: bool) -> Vec<Undone> {
     let manner = Manner {
         is_forced,
-        is_rehearsed: false,
+        is_dry_run: false,
     };
     let page = directory
         .undo(selection, manner, None, &caller("c"))
@@ -140,10 +140,10 @@ fn who_is_deactivated_by_an_undo_is_counted() {
         deactivations: 50,
         percent: 20,
     };
-    for (is_rehearsed, wanted) in [(true, 0), (false, 1)] {
+    for (is_dry_run, wanted) in [(true, 0), (false, 1)] {
         let manner = Manner {
             is_forced: false,
-            is_rehearsed,
+            is_dry_run,
         };
         let page = kept
             .directory
@@ -151,7 +151,7 @@ fn who_is_deactivated_by_an_undo_is_counted() {
             .expect("done");
         assert!(page.undone[0].outcome.is_ok(), "{page:?}");
         let counted = kept.directory.alarm(thresholds).deactivations;
-        assert_eq!(counted, wanted, "{is_rehearsed}");
+        assert_eq!(counted, wanted, "{is_dry_run}");
     }
 }
 
@@ -375,10 +375,10 @@ fn names_are_given_back_in_whatever_order_they_went() {
             since: Beginning::Moment(since),
             token,
         };
-        for is_rehearsed in [true, false] {
+        for is_dry_run in [true, false] {
             let manner = Manner {
                 is_forced: false,
-                is_rehearsed,
+                is_dry_run,
             };
             let page = kept.directory.undo(&selection, manner, None, &caller("c"));
             let undone = page.expect("done").undone;
@@ -386,7 +386,7 @@ fn names_are_given_back_in_whatever_order_they_went() {
             let refused = undone.iter().filter(|it| it.outcome.is_err());
             let mut refused: Vec<_> = refused.map(|it| it.user_name.as_str()).collect();
             refused.sort_unstable();
-            assert_eq!(refused.join(" "), wanted, "{steps}: {is_rehearsed}");
+            assert_eq!(refused.join(" "), wanted, "{steps}: {is_dry_run}");
         }
     }
 }

@@ -148,8 +148,8 @@ fn a_user_who_came_and_went_since_is_as_before() {
         let typed = [&["user", "undo", "--since", "1h"], more].concat();
         let undone = talk.server.cli(&typed);
         assert_eq!(undone.status, Some(0), "{undone:?}");
-        let is_rehearsal = more.contains(&"--dry-run");
-        let would = if is_rehearsal { "would be " } else { "" };
+        let is_dry_run = more.contains(&"--dry-run");
+        let would = if is_dry_run { "would be " } else { "" };
         let words = format!("0 users {would}changed back, 1 needed no change, 0 refused");
         assert!(undone.stderr.contains(&words), "{undone:?}");
         assert!(!undone.stderr.contains("hint: to create"), "{undone:?}");

@@ -142,7 +142,7 @@ fn an_undo_may_begin_behind_a_row_that_is_ahead() {
     kept.change(&id, "title", &json!("Chef"), "a");
     let manner = Manner {
         is_forced: false,
-        is_rehearsed: false,
+        is_dry_run: false,
     };
     let undo = |since| {
         let selection = ToUndo::Since {

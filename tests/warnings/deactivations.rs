@@ -67,12 +67,12 @@ fn who_is_deactivated_by_an_import_is_counted() {
         json!({"line": line, "user": user})
     });
     let rows: Vec<Value> = rows.collect();
-    for (is_rehearsal, wanted) in [(true, 0), (false, 2)] {
-        let import = json!({"rows": rows, "dryRun": is_rehearsal});
+    for (is_dry_run, wanted) in [(true, 0), (false, 2)] {
+        let import = json!({"rows": rows, "dryRun": is_dry_run});
         let done = here.json("POST", "/admin/users/import", &import);
         assert_eq!(done["rows"][1]["outcome"], "updated", "{done}");
         let counted = here.status()["alarm"]["deactivationsLastHour"].clone();
-        assert_eq!(counted, wanted, "{is_rehearsal}");
+        assert_eq!(counted, wanted, "{is_dry_run}");
     }
 }
 

@@ -149,8 +149,8 @@ fn not_listed(failure: Failure, typed: &Undo, counts: &Counts, body: &Value) -> 
 }
 
 /// Adds to a failure midway how to continue.
-fn to_go_on(failure: Failure, body: &Value, is_rehearsal: bool) -> Failure {
-    failure.hint(if is_rehearsal {
+fn to_go_on(failure: Failure, body: &Value, is_dry_run: bool) -> Failure {
+    failure.hint(if is_dry_run {
         "nothing was changed: run it again".to_owned()
     } else {
         let since = continuing(body);

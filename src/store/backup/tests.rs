@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use redb::backends::InMemoryBackend;
 
+use super::super::seal::seal_row;
 use super::*;
 use crate::clock::{Clock, SystemClock};
 
@@ -112,7 +113,7 @@ fn holes_of_the_store_need_no_room_for_its_copy() {
 fn a_user_whose_row_is_damaged_is_in_no_backup() {
     let database = file::database(InMemoryBackend::new()).expect("a database");
     file::initialise(&database).expect("tables");
-    let sound = row::seal(&1_u32.to_be_bytes(), b"a user".to_vec());
+    let sound = seal_row(&1_u32.to_be_bytes(), b"a user".to_vec());
     let mut damaged = sound.clone();
     damaged[0] ^= 1;
     for (row, is_sound) in [(sound, true), (damaged, false)] {

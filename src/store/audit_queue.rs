@@ -8,16 +8,16 @@ use crate::limits;
 use crate::locks::ignore_poison;
 
 #[derive(Debug, Default)]
-pub(super) struct AuditNotes(Mutex<VecDeque<String>>);
+pub(super) struct AuditQueue(Mutex<VecDeque<String>>);
 
-impl AuditNotes {
+impl AuditQueue {
     /// Adds a row, dropping the oldest ones beyond the bound.
-    pub(super) fn add(&self, text: String) {
-        let mut notes = self.lock();
-        while notes.len() >= limits::AUDIT_NOTES_MAX {
-            notes.pop_front();
+    pub(super) fn add(&self, row: String) {
+        let mut rows = self.lock();
+        while rows.len() >= limits::AUDIT_ROWS_QUEUED_MAX {
+            rows.pop_front();
         }
-        notes.push_back(text);
+        rows.push_back(row);
     }
 
     pub(super) fn count(&self) -> usize {
@@ -30,11 +30,11 @@ impl AuditNotes {
     }
 
     /// Puts back the rows of a failed commit, to wait for the next one.
-    pub(super) fn give_back(&self, texts: Vec<String>) {
-        let mut notes = self.lock();
-        for text in texts.into_iter().rev() {
-            if notes.len() < limits::AUDIT_NOTES_MAX {
-                notes.push_front(text);
+    pub(super) fn give_back(&self, taken: Vec<String>) {
+        let mut rows = self.lock();
+        for row in taken.into_iter().rev() {
+            if rows.len() < limits::AUDIT_ROWS_QUEUED_MAX {
+                rows.push_front(row);
             }
         }
     }
@@ -50,21 +50,21 @@ mod tests {
 
     #[test]
     fn the_oldest_give_way() {
-        let notes = AuditNotes::default();
-        for number in 0..limits::AUDIT_NOTES_MAX + 2 {
-            notes.add(number.to_string());
+        let queue = AuditQueue::default();
+        for number in 0..limits::AUDIT_ROWS_QUEUED_MAX + 2 {
+            queue.add(number.to_string());
         }
-        let taken = notes.take();
-        assert_eq!(taken.len(), limits::AUDIT_NOTES_MAX);
+        let taken = queue.take();
+        assert_eq!(taken.len(), limits::AUDIT_ROWS_QUEUED_MAX);
         assert_eq!(taken[0], "2");
-        notes.add("new".to_owned());
-        notes.give_back(taken);
-        let taken = notes.take();
-        assert_eq!(taken.len(), limits::AUDIT_NOTES_MAX);
+        queue.add("new".to_owned());
+        queue.give_back(taken);
+        let taken = queue.take();
+        assert_eq!(taken.len(), limits::AUDIT_ROWS_QUEUED_MAX);
         assert_eq!(
             (taken[0].as_str(), taken.last()),
             ("3", Some(&"new".to_owned()))
         );
-        assert!(notes.take().is_empty());
+        assert!(queue.take().is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! The stored form of values: each has a checksum, so that a flipped bit is reported and never
+//! The seal of stored values: each has a checksum, so that a flipped bit is reported and never
 //! served. The audit trail's rows have their chain instead, and keys are checked when the file is
 //! opened.
 //!
@@ -20,14 +20,14 @@ const NUMBER_BITS: u32 = 44;
 const NUMBER_MAX: u64 = (1 << NUMBER_BITS) - 1;
 
 /// The row as it is stored under `key`.
-pub(super) fn seal(key: &[u8], mut row: Vec<u8>) -> Vec<u8> {
+pub(super) fn seal_row(key: &[u8], mut row: Vec<u8>) -> Vec<u8> {
     let checksum = checksum(key, &row);
     row.extend_from_slice(&checksum);
     row
 }
 
-/// The row that [`seal`] made for the same key.
-pub(super) fn open<'a>(key: &[u8], sealed: &'a [u8]) -> Result<&'a [u8], StorageError> {
+/// The row that [`seal_row`] made for the same key.
+pub(super) fn open_row<'a>(key: &[u8], sealed: &'a [u8]) -> Result<&'a [u8], StorageError> {
     match sealed.split_last_chunk::<CHECKSUM_BYTES>() {
         Some((row, found)) if *found == checksum(key, row) => Ok(row),
         _ => Err(StorageError::Corrupted(format!(
@@ -38,7 +38,7 @@ pub(super) fn open<'a>(key: &[u8], sealed: &'a [u8]) -> Result<&'a [u8], Storage
 }
 
 /// The row, whose checksum is not verified.
-pub(super) fn unchecked(sealed: &[u8]) -> &[u8] {
+pub(super) fn row_unchecked(sealed: &[u8]) -> &[u8] {
     sealed
         .split_last_chunk::<CHECKSUM_BYTES>()
         .map_or(&[], |(row, _)| row)
@@ -99,16 +99,16 @@ mod tests {
 
     #[test]
     fn a_row_opens_only_as_it_was_sealed() {
-        let sealed = seal(b"7", b"Jane".to_vec());
-        assert_eq!(open(b"7", &sealed).ok(), Some(&b"Jane"[..]));
-        assert!(open(b"8", &sealed).is_err());
+        let sealed = seal_row(b"7", b"Jane".to_vec());
+        assert_eq!(open_row(b"7", &sealed).ok(), Some(&b"Jane"[..]));
+        assert!(open_row(b"8", &sealed).is_err());
         for bit in 0..sealed.len() * 8 {
             let mut flipped = sealed.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(open(b"7", &flipped).is_err(), "{bit}");
+            assert!(open_row(b"7", &flipped).is_err(), "{bit}");
         }
         for length in 0..sealed.len() {
-            assert!(open(b"7", &sealed[..length]).is_err(), "{length}");
+            assert!(open_row(b"7", &sealed[..length]).is_err(), "{length}");
         }
     }
 

@@ -1,0 +1,81 @@
+//! The end of each resource in an answer, written from the header of the user's row: `meta` (RFC
+//! 7643 section 3.1) as bytes.
+
+use super::row_header::RowHeader;
+use super::user_id::UserId;
+use crate::clock::{TEXT_BYTES, Times};
+use crate::scim::json;
+
+/// Room for an [`Ending`] without its base URL.
+const ENDING_BYTES: usize = 192;
+
+/// What [`RowHeader::meta`] is, as bytes, and the end of the resource. Every user that is shown has
+/// one. Building it as a value would be most of the work, and writing it piece by piece a quarter
+/// of a page's instructions. So the text is written once, and only the differences are overwritten
+/// for each user: a page takes a tenth less (`tests/bench/counts`).
+pub(super) struct Ending<'a> {
+    base_url: &'a str,
+    text: Vec<u8>,
+    created_at: usize,
+    last_modified_at: usize,
+    id_at: usize,
+    times: Times,
+}
+
+impl<'a> Ending<'a> {
+    /// The ending of resources below `base_url`.
+    pub(super) fn new(base_url: &'a str) -> Self {
+        let mut text = Vec::with_capacity(ENDING_BYTES + base_url.len());
+        let mut leave = |before: &[u8], length: usize| {
+            text.extend_from_slice(before);
+            let at = text.len();
+            text.resize(at + length, b'0');
+            at
+        };
+        let created_at = leave(
+            b",\"meta\":{\"resourceType\":\"User\",\"created\":\"",
+            TEXT_BYTES,
+        );
+        let last_modified_at = leave(b"\",\"lastModified\":\"", TEXT_BYTES);
+        leave(b"\",\"location\":\"", 0);
+        // Escaped as in a JSON string, without the quotes.
+        let mut quoted = Vec::with_capacity(base_url.len() + 2);
+        json::append(base_url, &mut quoted);
+        leave(&quoted[1..quoted.len() - 1], 0);
+        let id_at = leave(b"/Users/", UserId::TEXT_BYTES);
+        leave(b"\",\"version\":\"W/\\\"", 0);
+        Self {
+            base_url,
+            text,
+            created_at,
+            last_modified_at,
+            id_at,
+            times: Times::default(),
+        }
+    }
+
+    /// The URL below which the resources are.
+    pub(super) fn base_url(&self) -> &'a str {
+        self.base_url
+    }
+
+    /// Writes the ending of one user.
+    pub(super) fn write(&mut self, header: &RowHeader, out: &mut Vec<u8>) {
+        let created = self.times.text_of(header.created);
+        // Most users were never changed.
+        let last_modified = if header.last_modified == header.created {
+            created
+        } else {
+            self.times.text_of(header.last_modified)
+        };
+        let mut put = |at: usize, part: &[u8]| {
+            self.text[at..at + part.len()].copy_from_slice(part);
+        };
+        put(self.created_at, &created);
+        put(self.last_modified_at, &last_modified);
+        put(self.id_at, &header.id.to_text());
+        out.extend_from_slice(&self.text);
+        json::append(&header.version, out);
+        out.extend_from_slice(b"\\\"\"}}");
+    }
+}
