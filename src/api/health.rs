@@ -192,9 +192,12 @@ fn certificate_out_of_date(api: &Api) -> Option<Reason> {
     let what = if summary.out_of_date(now).is_some() {
         let (begins, ends) = (summary.not_before, summary.not_after);
         format!("the certificate is valid from {begins} to {ends}, but it is now {now}")
-    } else {
-        let ends = summary.authority_ends().filter(|ends| *ends <= now)?;
+    } else if !summary.is_interrupted(now) {
+        return None;
+    } else if let Some(ends) = summary.authority_ends().filter(|ends| *ends <= now) {
         format!("an authority in the certificate's chain has ended at {ends}: clients refuse it")
+    } else {
+        "an authority in the certificate's chain is not valid yet: clients refuse it".to_owned()
     };
     let fix = cell.fix(now);
     Some(Reason { what, fix })

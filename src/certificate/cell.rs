@@ -69,6 +69,11 @@ impl Summary {
         (last < self.not_after).then_some(last)
     }
 
+    /// Whether no client accepts the chain now, although there are moments when clients do.
+    pub fn is_interrupted(&self, now: Instant) -> bool {
+        self.windows().next().is_some() && !self.is_accepted(now)
+    }
+
     /// Whether a client accepts the chain now, as far as its certificates tell.
     fn is_accepted(&self, now: Instant) -> bool {
         self.windows().any(|window| window.holds(now))
@@ -176,7 +181,8 @@ impl Cell {
         let (old, new) = (self.summary(), &loaded.summary);
         let bad = |what: String| Error::Bad(path.to_owned(), what);
         new.out_of_date(now).map_or(Ok(()), |why| Err(bad(why)))?;
-        if !old.is_accepted(now) {
+        let is_elsewhere = |one: &Objection| matches!(one, Objection::Elsewhere(_));
+        if !old.is_accepted(now) || old.objections.iter().any(is_elsewhere) {
             return Ok(loaded);
         }
         let is_news = |one: &&Objection| {

@@ -273,8 +273,9 @@ pub(super) struct Facts {
 
 impl Facts {
     pub(super) fn of(certificate: &CertificateDer<'_>) -> Result<Self, String> {
-        let (_, parsed) = X509Certificate::from_der(certificate)
-            .map_err(|_| "the certificate cannot be read: it is damaged, or not X.509")?;
+        let Ok(([], parsed)) = X509Certificate::from_der(certificate) else {
+            return Err("the certificate cannot be read: it is damaged, or not X.509".to_owned());
+        };
         let names = match parsed.subject_alternative_name() {
             Ok(Some(extension)) => extension
                 .value

@@ -121,7 +121,10 @@ fn read_unless(path: &Path, exposing: impl FnOnce(u32) -> u32) -> Result<Vec<u8>
 /// with this user and group. The user's other groups are unknown.
 pub fn exposed(path: &Path, user: u32, group: u32) -> Error {
     match fs::metadata(path) {
-        Ok(metadata) => exposed_by(path, &metadata, metadata.uid() == 0, (user, group)),
+        Ok(metadata) => {
+            let may_share = metadata.uid() == 0 && metadata.gid() == group;
+            exposed_by(path, &metadata, may_share, (user, group))
+        }
         Err(error) => Error::Io(path.to_owned(), error),
     }
 }

@@ -92,6 +92,11 @@ impl Above<'_> {
         if !self.facts.is_authority {
             return Err("one of its certificates is not a CA's".to_owned());
         }
+        if !self.facts.is_for_servers {
+            return Err(
+                "an authority in it may not issue for servers (extendedKeyUsage)".to_owned(),
+            );
+        }
         check_dates(self.facts.not_before, self.facts.not_after, now)
             .map_err(|why| format!("of an authority in it: {why}"))
     }

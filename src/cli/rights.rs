@@ -3,6 +3,7 @@
 //! server out, which may use another's directory by its group, or only because everybody may.
 
 use std::fs::{self, Metadata};
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -121,24 +122,66 @@ impl User {
         format!("chown {}:{} {path}", self.id, self.group)
     }
 
+    /// Whether a directory that is closed to this user may be that of another user's server.
+    fn is_for_another(&self, data_dir: &Path, directory: &Metadata) -> bool {
+        match fs::symlink_metadata(config::store_path(data_dir)) {
+            Ok(store) => store.uid() != self.id,
+            // One of root's was most likely made for the server.
+            Err(error) => error.kind() == ErrorKind::PermissionDenied && directory.uid() != 0,
+        }
+    }
+
     /// What is wrong with the rights of the directory, for a server of this user.
     pub(super) fn fault(&self, data_dir: &Path, directory: &Metadata) -> Option<Fault> {
+        let owner = directory.uid();
+        if self.id != owner
+            && let Some(fault) = self.wrong_directory(data_dir, directory)
+        {
+            return Some(fault);
+        }
+        let (what, command) = self.wrong_rights(&quoted(data_dir), directory)?;
+        let this = geteuid().as_raw();
+        let fix = if this == 0 || this == owner {
+            command
+        } else {
+            format!("as root: {command}")
+        };
+        Some(Fault { what, fix })
+    }
+
+    /// What is wrong with a directory that others need as it is: no command may change it.
+    fn wrong_directory(&self, data_dir: &Path, directory: &Metadata) -> Option<Fault> {
         let shown = quoted(data_dir);
+        if !self.gets_in && self.is_for_another(data_dir, directory) {
+            let owner = directory.uid();
+            let what = self.closed(&shown, owner);
+            let fix = format!(
+                "if it is that user's server, run this as root or as user {owner}; otherwise name \
+                 another directory with --data-dir"
+            );
+            return Some(Fault { what, fix });
+        }
+        // As /tmp is.
+        (directory.mode() & 0o1002 == 0o1002).then(|| Fault {
+            what: format!("{shown} is a directory that all users share"),
+            fix: "name a directory of the server's own with --data-dir".to_owned(),
+        })
+    }
+
+    /// What is wrong with the rights of a directory for the server alone, and the command that mends
+    /// it.
+    fn wrong_rights(&self, shown: &str, directory: &Metadata) -> Option<(String, String)> {
         let (mode, owner) = (directory.mode(), directory.uid());
         let close = format!("chmod 700 {shown}");
-        let give = || format!("{} && {close}", self.give(&shown));
+        let give = || format!("{} && {close}", self.give(shown));
         let is_owner = self.id == owner;
-        let (what, command) = if is_owner && mode & 0o700 != 0o700 {
+        Some(if is_owner && mode & 0o700 != 0o700 {
             (format!("{shown} cannot be used by its owner"), close)
         } else if is_owner && mode & 0o077 != 0 {
             let what = format!("users other than its owner can access {shown}");
             (what, close)
         } else if !self.gets_in {
-            let what = format!(
-                "{shown} belongs to user {owner} and is closed to the server's user, {}",
-                self.id
-            );
-            (what, give())
+            (self.closed(shown, owner), give())
         } else if !is_owner && mode & 0o002 != 0 {
             let what = format!("everybody may write to {shown}");
             if self.is_member && mode & 0o070 == 0o070 {
@@ -148,15 +191,14 @@ impl User {
             }
         } else {
             return None;
-        };
-        let this = geteuid().as_raw();
-        let may_type_it = this == 0 || this == owner;
-        let fix = if may_type_it {
-            command
-        } else {
-            format!("as root: {command}")
-        };
-        Some(Fault { what, fix })
+        })
+    }
+
+    fn closed(&self, shown: &str, owner: u32) -> String {
+        format!(
+            "{shown} belongs to user {owner} and is closed to the server's user, {}",
+            self.id
+        )
     }
 }
 

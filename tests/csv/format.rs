@@ -167,7 +167,12 @@ fn what_is_no_table_with_a_header_is_told_what_to_make_of_it() {
     let desk = Desk::new();
     let to_spreadsheet = "hint: open it in the spreadsheet program, and save it as `CSV UTF-8`\n";
     let array = desk.write("array.json", "[{}]\n");
-    let jq = format!("hint: jq -c '.[]' {} > users.jsonl\n", array.display());
+    let lines = array.with_file_name("array.lines.jsonl");
+    let jq = format!(
+        "hint: jq -c '.[]' {} > {}\n",
+        array.display(),
+        lines.display()
+    );
     let row = "rows.csv:1: this looks like a row, but the first line must be a header\n";
     let twice = "; give one of the two another name, or remove it: --ignore would leave out both\n";
     for (name, content, words) in [
@@ -208,8 +213,9 @@ fn lines_of_json_stay_json_in_another_encoding() {
         ("wide.jsonl", b"\xff\xfe{\0", "UTF-16"),
     ] {
         let path = desk.write(name, content);
-        let path = path.display();
-        let advice = format!("hint: iconv -f {advice} -t UTF-8 {path} > utf8.jsonl\n");
+        let to = path.with_extension("utf8.jsonl");
+        let (path, to) = (path.display(), to.display());
+        let advice = format!("hint: iconv -f {advice} -t UTF-8 {path} > {to}\n");
         check(&desk.import(name, &[]), 65, &[&advice]);
     }
 }

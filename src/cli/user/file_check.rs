@@ -4,11 +4,12 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use memchr::{memchr, memchr2};
 
 use super::super::{Failure, quoted, status, unusable};
+use super::file::beside;
 use crate::limits;
 
 pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
@@ -223,8 +224,8 @@ fn check_format(path: &Path, line: u64, text: &[u8], is_json: bool) -> Result<()
     };
     let failure = Failure::new(status::DATA, format!("{}:{line}: {what}", path.display()));
     Err(if what == AN_ARRAY {
-        let path = quoted(path);
-        failure.hint(format!("jq -c '.[]' {path} > users.jsonl"))
+        let lines = unused(path, ".lines", ".jsonl");
+        failure.hint(format!("jq -c '.[]' {} > {lines}", quoted(path)))
     } else {
         failure.hint("golinks-scim manual csv says what a file may contain")
     })
@@ -247,11 +248,17 @@ fn not_utf8(path: &Path, line: u64, is_json: bool) -> Failure {
 /// How to convert a file from another encoding.
 fn converting(path: &Path, from: &str, is_json: bool) -> String {
     let command = format!("iconv -f {from} -t UTF-8 {}", quoted(path));
-    let mut hint = format!("{command} > utf8.jsonl");
-    if !is_json {
-        hint = format!("in Excel save it as `CSV UTF-8`, or: {command} > utf8.csv");
+    if is_json {
+        return format!("{command} > {}", unused(path, ".utf8", ".jsonl"));
     }
-    hint
+    let csv = unused(path, ".utf8", ".csv");
+    format!("in Excel save it as `CSV UTF-8`, or: {command} > {csv}")
+}
+
+/// The name of a file beside this one that is not there yet, quoted for a shell.
+fn unused(path: &Path, mark: &str, ending: &str) -> String {
+    let beside = beside(path, mark, Some(ending));
+    quoted(&beside.unwrap_or_else(|_| PathBuf::from(format!("users{mark}{ending}"))))
 }
 
 fn too_long(path: &Path, line: u64, is_json: bool) -> Failure {

@@ -50,14 +50,14 @@ pub(super) fn run(
     }
     let is_interrupted = interruption()?;
     loop {
-        if is_interrupted.load(Ordering::Relaxed) {
-            let failure = Failure::new(status::INTERRUPTED, "interrupted");
-            return Err(import.broken_off(failure));
-        }
         let batch = user_file.batch();
         let lines = batch.map_err(|failure| import.broken_off(failure))?;
         if lines.is_empty() {
             break;
+        }
+        if is_interrupted.load(Ordering::Relaxed) {
+            let failure = Failure::new(status::INTERRUPTED, "interrupted");
+            return Err(import.broken_off(failure));
         }
         let rows: Vec<Value> = lines
             .iter()

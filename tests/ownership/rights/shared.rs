@@ -49,10 +49,9 @@ const fn shared(
     }
 }
 
-const SHARED: [Shared; 12] = [
+const SHARED: [Shared; 11] = [
     // What k3s makes of a local path.
     shared((0, 0), 0o777, &[], GIVE, GIVE),
-    shared((0, 0), 0o1777, &[GROUP], GIVE, GIVE),
     // An emptyDir with an `fsGroup`.
     shared(
         (0, GROUP),
@@ -197,6 +196,27 @@ fn a_server_without_keys_of_its_own_is_not_locked_out_either() {
     fs::remove_dir_all(data.join("tls")).expect("removed");
     let fix = fix_in(&cli_on(&data, &["check"])).expect("everybody may write there");
     assert!(fix.starts_with("chown 65532:65532 "), "{fix}");
+}
+
+/// Whoever types what a start advises must not take the directory away from its server.
+#[test]
+fn another_users_server_keeps_its_directory() {
+    if !is_root() {
+        return;
+    }
+    let (folder, data) = made((STRANGER, STRANGER), 0o700);
+    let mut command = in_groups(command_on(&data).args(SERVE), folder.path(), &[]);
+    let told = run_to_its_end(&mut command);
+    assert_eq!(told.status, Some(77), "{told:?}");
+    let words = format!("run this as root or as user {STRANGER}; otherwise name another");
+    assert!(told.stderr.contains(&words), "{told:?}");
+    assert!(!told.stderr.contains("chown"), "{told:?}");
+    // Nor is a directory that all users share for one of them.
+    let (folder, _) = made((0, 0), 0o1777);
+    let server = start(folder, &[]);
+    assert!(server.log().contains("is a directory that all users share"));
+    assert!(!server.log().contains("chown"), "{}", server.log());
+    server.stop();
 }
 
 #[test]
