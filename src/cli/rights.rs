@@ -19,7 +19,7 @@ use crate::local::{self, Peer};
 /// The user as whom a server uses a data directory.
 pub(super) struct User {
     pub(super) id: u32,
-    group: u32,
+    pub(super) group: u32,
     /// Whether the directory's group is surely one of this user's.
     is_member: bool,
     /// Whether the directory is open to this user. In doubt it is.

@@ -3,7 +3,7 @@
 //! 443 needs no privilege and no connection is refused during a restart.
 //!
 //! The protocols are those of `sd_notify(3)` and `sd_listen_fds(3)`; without `NOTIFY_SOCKET` and
-//! `LISTEN_FDS` nothing here has any effect.
+//! `LISTEN_FDS` they have no effect.
 
 use std::env;
 use std::ffi::OsStr;

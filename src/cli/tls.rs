@@ -1,14 +1,15 @@
 //! The certificate that `serve` starts with: where it comes from, whether it can be used, and what
 //! to do if not. `serve`, `config check` and `check` share this code, so that none of them accepts
-//! what another refuses. The exception is a chain that clients refuse for its dates, or because the
-//! leaf's issuer is not in it: a starting server serves it, but the other commands and a running
-//! server refuse it.
+//! what another refuses. The exception is a chain that clients refuse for its dates, or because
+//! nothing in it leads up to what they trust: a starting server serves it, but the other commands
+//! refuse it, and so does a running server that serves a better one.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::rights::User;
 use super::{Failure, quoted, status};
 use crate::certificate::{self, Error, Names, Source};
 use crate::clock::{Clock, SystemClock};
@@ -43,31 +44,26 @@ pub(super) fn examine(config: &config::Serve) -> Result<Vec<String>, Failure> {
         return examined.map_err(|error| failure(&error, true));
     };
     // This command often runs as root, who may read everything; the server runs as another user.
-    let Ok(server) = fs::metadata(&config.data_dir) else {
+    let Ok(directory) = fs::metadata(&config.data_dir) else {
         return examined.map_err(|error| failure(&error, false));
     };
+    let server = User::of_server(&config.data_dir, &directory);
     let warnings = examined.map_err(|error| match error {
         Error::Exposed { path, .. } => {
-            let error = certificate::exposed(&path, server.uid(), server.gid());
+            let error = certificate::exposed(&path, server.id, server.group);
             failure(&error, false)
         }
         error => failure(&error, false),
     })?;
     for path in [chain, key] {
-        if !may_read(path, server.uid(), server.gid()) {
+        if !may_read(path, server.id, server.group) {
             let what = format!(
                 "{}: the user that runs the server ({}) may not read it",
                 path.display(),
-                server.uid()
+                server.id
             );
-            let fix = format!(
-                "copy it to where that user can read it: install -D -o {} -g {} -m 600 {} {}, and \
-                 name the copy",
-                server.uid(),
-                server.gid(),
-                quoted(path),
-                quoted(&Path::new("/etc/golinks-scim").join(path.file_name().unwrap_or_default()))
-            );
+            let copy = certificate::copy_for(path, server.id, server.group);
+            let fix = format!("copy it to where that user can read it: {copy}");
             return Err(Failure::new(status::CONFIGURATION, what).hint(fix));
         }
     }

@@ -62,6 +62,9 @@ impl Writer {
         // The file is opened by name and then locked. A restore in between would leave this process
         // with a file without a name, and what is written to that is lost.
         let before = self.site.identity()?;
+        if known.is_some() {
+            self.shared.presence.require_same(before.as_ref())?;
+        }
         self.unsynced.make_up(&self.site.opener, false)?;
         let (health, unsynced) = (Arc::clone(&self.shared.health), Arc::clone(&self.unsynced));
         // Opening waits for no space: a command would stand still for ever, and after a failure
@@ -82,6 +85,10 @@ impl Writer {
 
     /// Opens a storage that takes no writes, as far as it can be read.
     pub(super) fn open_for_reading(&self, known: Option<&Known>) -> Result<Open, OpenError> {
+        if known.is_some() {
+            let found = self.site.identity()?;
+            self.shared.presence.require_same(found.as_ref())?;
+        }
         let storage = Overlay::new((self.site.reader)()?)?;
         self.open_database(storage, known, false)
     }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::error::OpenError;
 use super::file::{Identity, identity};
 use crate::fix::Fix;
 use crate::locks::ignore_poison;
@@ -26,6 +27,18 @@ impl Presence {
     /// Notes which file is open; `None` for a storage that is not a file, and is never lost.
     pub(super) fn note(&self, opened: Option<(PathBuf, Identity)>) {
         *ignore_poison(self.opened.lock()) = opened;
+    }
+
+    /// Fails if `found`, which has the path now, is another file than was open: its users are not
+    /// those that this process serves.
+    pub(super) fn require_same(&self, found: Option<&Identity>) -> Result<(), OpenError> {
+        let opened = ignore_poison(self.opened.lock());
+        let is_same = opened.as_ref().is_none_or(|(_, it)| Some(it) == found);
+        if is_same {
+            return Ok(());
+        }
+        let what = "the store's file was removed or replaced while the server ran";
+        Err(OpenError::Io(io::Error::other(what)))
     }
 
     /// Whether the file was lost when it was last looked for.
@@ -66,4 +79,30 @@ fn is_absence(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// After a failure of the disk the file is opened again, by its path.
+    #[test]
+    fn another_file_at_the_path_is_not_opened_in_place_of_the_lost_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [path, other] = ["users.redb", "other"].map(|name| folder.path().join(name));
+        for path in [&path, &other] {
+            std::fs::write(path, "").expect("written");
+        }
+        let presence = Presence::default();
+        let found = || identity(&path).ok();
+        assert!(presence.require_same(found().as_ref()).is_ok());
+        presence.note(found().map(|found| (path.clone(), found)));
+        assert!(presence.require_same(found().as_ref()).is_ok());
+        assert!(!presence.look());
+        std::fs::rename(&other, &path).expect("replaced");
+        assert!(presence.look());
+        assert!(presence.require_same(found().as_ref()).is_err());
+        std::fs::remove_file(&path).expect("removed");
+        assert!(presence.require_same(None).is_err());
+    }
 }

@@ -62,6 +62,11 @@ impl UnsyncedCommit {
         }
         shared.commits.note(self.changes, self.began.elapsed());
         shared.publish(self.snapshot);
+        // The commit may have waited for space, and the file may have been lost meanwhile.
+        if shared.presence.look() {
+            answer(self.unanswered.callers, Outcome::Unknown);
+            return Ok(Vec::new());
+        }
         Ok(self.unanswered.callers)
     }
 }

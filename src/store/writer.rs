@@ -261,6 +261,8 @@ impl Writer {
                 // A sync that outlasts the idle time: a checkpoint would wait for it, and callers
                 // who arrive would wait for the checkpoint.
                 Next::Nothing if self.syncer.is_underway() => {}
+                // If it failed, the file would be closed, and with it everything would be gone.
+                Next::Nothing if self.shared.presence.look() => open.unchecked = false,
                 Next::Nothing => {
                     let saved = open.checkpoint()?;
                     // The next checkpoint saves what was too much for this one.

@@ -3,13 +3,13 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use serde_json::Value;
 
 use super::{Findings, Halt, ask, number};
 use crate::cli::output::{self, elements, text_of};
+use crate::cli::rights::User;
 use crate::cli::{
     answered, as_root, from_local, login_name, other_data_dir, quoted, serve, service,
     too_few_descriptors,
@@ -57,9 +57,10 @@ pub(super) fn first_start(config: &config::Serve, findings: &Findings) -> String
 /// The command that starts the server with these words as the owner of its files.
 fn by_hand(data_dir: &Path, words: &str, findings: &Findings) -> String {
     let serve = findings.command(words);
-    let owner = fs::metadata(data_dir).map_or((0, 0), |it| (it.uid(), it.gid()));
-    match owner {
-        (user, group) if user != 0 && rustix::process::geteuid().is_root() => {
+    let directory = fs::metadata(data_dir).ok();
+    match directory.map(|it| User::of_server(data_dir, &it)) {
+        Some(user) if user.id != 0 && rustix::process::geteuid().is_root() => {
+            let (user, group) = (user.id, user.group);
             format!("setpriv --reuid {user} --regid {group} --clear-groups {serve}")
         }
         _ => serve,

@@ -11,9 +11,9 @@ use super::super::output::{elements, text_of};
 pub(super) struct Claims {
     /// The userNames of rows that have found nobody.
     absent: HashSet<u64>,
-    /// The same, and the emails that rows would give to somebody, with the line of the first.
+    /// The same and their emails, with the line of the first.
     lines: HashMap<u64, u64>,
-    /// The emails by which rows have found somebody.
+    /// Emails of users whom rows have found, or that they would get.
     found: HashSet<u64>,
 }
 
@@ -22,10 +22,10 @@ pub(super) struct Claims {
 pub(super) enum Standing {
     /// Came, or was renamed, after the row with this userName had been compared.
     Meanwhile,
-    /// Has an email or userName that the row on this line gives to somebody else, or to a new user:
-    /// most likely its person.
+    /// Has an email or userName of the row on this line, which has found nobody: most likely its
+    /// person.
     Otherwise(u64),
-    /// Has the email of somebody whom a row has found, as a second account has.
+    /// Has an email of somebody whom a row has found, or would give it to, as a second account has.
     Sharing,
     /// Is not in the file.
     Missing,
@@ -36,20 +36,15 @@ impl Claims {
     pub(super) fn note_absent(&mut self, row: &Value, hash: impl Fn(&str) -> u64) {
         let name = hash(&text_of(row, "userName"));
         self.absent.insert(name);
-        self.note_emails(row, hash);
-        self.note_line(name, row);
+        let line = row["line"].as_u64().unwrap_or_default();
+        for text in emails(row).map(hash).chain([name]) {
+            self.lines.entry(text).or_insert(line);
+        }
     }
 
     /// Notes the emails that the user of a row would get, as the server tells them.
     pub(super) fn note_emails(&mut self, row: &Value, hash: impl Fn(&str) -> u64) {
-        for email in elements(&row["emails"]).iter().filter_map(Value::as_str) {
-            self.note_line(hash(email), row);
-        }
-    }
-
-    fn note_line(&mut self, text: u64, row: &Value) {
-        let line = row["line"].as_u64().unwrap_or_default();
-        self.lines.entry(text).or_insert(line);
+        self.found.extend(emails(row).map(hash));
     }
 
     /// Notes the email by which a row has found its user.
@@ -73,6 +68,10 @@ impl Claims {
             Standing::Missing
         }
     }
+}
+
+fn emails(row: &Value) -> impl Iterator<Item = &str> {
+    elements(&row["emails"]).iter().filter_map(Value::as_str)
 }
 
 #[cfg(test)]
@@ -104,7 +103,7 @@ mod tests {
             ("jnew", "new@x", Standing::Otherwise(2)),
             ("new@x", "", Standing::Otherwise(2)),
             ("later", "later@x", Standing::Otherwise(3)),
-            ("moved", "moved@x", Standing::Otherwise(4)),
+            ("moved", "moved@x", Standing::Sharing),
             ("admin-old", "old@x", Standing::Sharing),
             ("left@x", "left@x", Standing::Missing),
         ] {

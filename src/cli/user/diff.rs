@@ -96,9 +96,9 @@ struct Diff {
 /// Users here whom no row has found, and for whom no command is printed.
 #[derive(Default)]
 struct Others {
-    /// Those whose email a row gives to another userName.
+    /// Those whose email a row gives to a new userName.
     named_otherwise: u64,
-    /// Active ones with the email of somebody whom a row has found.
+    /// Active ones with an email of somebody whom a row has found.
     sharing: u64,
     /// Those who came, or were renamed, while the file was compared.
     meanwhile: u64,
@@ -124,7 +124,7 @@ impl Others {
         );
         tell(
             self.sharing,
-            "with the email of somebody else in the file: deactivate them yourself if they have \
+            "with an email of somebody else in the file: deactivate them yourself if they have \
              left",
         );
         tell(

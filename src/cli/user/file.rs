@@ -171,11 +171,13 @@ impl UserFile {
     /// What to send for a line. A row once rejected as the second about its user stays refused in
     /// the file of rejected rows: alone there, it would be applied over the first one.
     fn read(&self, line: &mut Line) -> Result<Value, String> {
+        let ignores_reasons = is_among(&self.ignored, REASON);
         let (row, content, reason) = match &self.format {
             RowFormat::Csv {
                 columns, reason_at, ..
             } => {
-                line.was_rejected = reason_at.is_some() && !is_among(&self.ignored, REASON);
+                let reason_at = reason_at.filter(|_| !ignores_reasons);
+                line.was_rejected = reason_at.is_some();
                 let row = Row::from_cells(columns, &line.cells).map_err(|error| error.detail)?;
                 let reason = reason_at.and_then(|at| line.cells.get(at)).cloned();
                 let content = json!({"line": line.number, "cells": line.cells});
@@ -185,15 +187,16 @@ impl UserFile {
                 let parse = |line: &str| json::parse_line(line).map_err(|error| error.detail);
                 let mut value = parse(&line.cells[0])?;
                 if let Some(text) = kept_whole(&value) {
-                    line.was_rejected = !is_among(&self.ignored, REASON);
+                    line.was_rejected = !ignores_reasons;
                     line.cells[0] = text;
                     value = parse(&line.cells[0])?;
                 }
                 let Value::Object(mut user) = value else {
                     return Err("the line is no JSON object".to_owned());
                 };
-                let reason = user.iter().find(|(name, _)| columns::is_reason(name));
-                line.was_rejected |= reason.is_some() && !is_among(&self.ignored, REASON);
+                let is_reason = |name: &str| columns::is_reason(name) && !ignores_reasons;
+                let reason = user.iter().find(|(name, _)| is_reason(name));
+                line.was_rejected |= reason.is_some();
                 let reason = reason.and_then(|(_, text)| text.as_str().map(str::to_owned));
                 user.retain(|name, _| !is_among(&self.ignored, name));
                 let row = Row::from_resource(user.clone()).map_err(|error| error.detail)?;
