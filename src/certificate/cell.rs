@@ -181,12 +181,18 @@ impl Cell {
         let (old, new) = (self.summary(), &loaded.summary);
         let bad = |what: String| Error::Bad(path.to_owned(), what);
         new.out_of_date(now).map_or(Ok(()), |why| Err(bad(why)))?;
-        let is_elsewhere = |one: &Objection| matches!(one, Objection::Elsewhere(_));
-        if !old.is_accepted(now) || old.objections.iter().any(is_elsewhere) {
+        if !old.is_accepted(now) {
             return Ok(loaded);
         }
+        let is_elsewhere = |of: &Summary| {
+            let mut objections = of.objections.iter();
+            objections.any(|one| matches!(one, Objection::Elsewhere(_)))
+        };
+        // For its host it is the first one.
+        let is_better = is_elsewhere(&old) && !is_elsewhere(new);
         let is_news = |one: &&Objection| {
-            one.is_of_everybody() || !old.objections.iter().any(|other| other.is_like(one))
+            let is_known = old.objections.iter().any(|other| other.is_like(one));
+            one.is_of_everybody() || !is_known && !is_better
         };
         match new.objections.iter().find(is_news) {
             Some(objection) => Err(bad(objection.to_string())),

@@ -136,11 +136,11 @@ fn exposed_by(path: &Path, key: &Metadata, may_share: bool, (user, group): (u32,
         format!("chmod 640 {shown}")
     } else if user == 0 || key.uid() == user {
         format!("chmod 600 {shown}")
-    } else if (key.uid(), key.gid()) == (0, 0) {
+    } else if (key.uid(), key.gid()) == (0, 0) || path.parent() == Some(Path::new(PLACE)) {
         format!("chown {user}:{group} {shown} && chmod 600 {shown}")
     } else {
-        // Others need it as it is.
-        copy_for(path, user, group)
+        // Its owner needs it.
+        format!("chmod o-rwx {shown} && {}", copy_for(path, user, group))
     };
     Error::Exposed {
         path: path.to_owned(),
@@ -148,11 +148,14 @@ fn exposed_by(path: &Path, key: &Metadata, may_share: bool, (user, group): (u32,
     }
 }
 
+/// Where a service's own files are.
+const PLACE: &str = "/etc/golinks-scim";
+
 /// The command that copies a file to where a server with this user and group can read it, and what
 /// to do then.
 pub fn copy_for(path: &Path, user: u32, group: u32) -> String {
     let name = path.file_name().unwrap_or_default();
-    let copy = quoted(&Path::new("/etc/golinks-scim").join(name));
+    let copy = quoted(&Path::new(PLACE).join(name));
     let path = quoted(path);
     format!("install -D -o {user} -g {group} -m 600 {path} {copy}, and name the copy")
 }

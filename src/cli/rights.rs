@@ -126,17 +126,18 @@ impl User {
     fn is_for_another(&self, data_dir: &Path, directory: &Metadata) -> bool {
         match fs::symlink_metadata(config::store_path(data_dir)) {
             Ok(store) => store.uid() != self.id,
-            // One of root's was most likely made for the server.
-            Err(error) => error.kind() == ErrorKind::PermissionDenied && directory.uid() != 0,
+            // One of root's was most likely made for the server, unless it is open to a group.
+            Err(error) => {
+                let is_roots = directory.uid() == 0 && directory.mode() & 0o070 != 0o070;
+                error.kind() == ErrorKind::PermissionDenied && !is_roots
+            }
         }
     }
 
     /// What is wrong with the rights of the directory, for a server of this user.
     pub(super) fn fault(&self, data_dir: &Path, directory: &Metadata) -> Option<Fault> {
         let owner = directory.uid();
-        if self.id != owner
-            && let Some(fault) = self.wrong_directory(data_dir, directory)
-        {
+        if let Some(fault) = self.wrong_directory(data_dir, directory) {
             return Some(fault);
         }
         let (what, command) = self.wrong_rights(&quoted(data_dir), directory)?;
@@ -152,8 +153,8 @@ impl User {
     /// What is wrong with a directory that others need as it is: no command may change it.
     fn wrong_directory(&self, data_dir: &Path, directory: &Metadata) -> Option<Fault> {
         let shown = quoted(data_dir);
-        if !self.gets_in && self.is_for_another(data_dir, directory) {
-            let owner = directory.uid();
+        let owner = directory.uid();
+        if self.id != owner && !self.gets_in && self.is_for_another(data_dir, directory) {
             let what = self.closed(&shown, owner);
             let fix = format!(
                 "if it is that user's server, run this as root or as user {owner}; otherwise name \
@@ -162,7 +163,9 @@ impl User {
             return Some(Fault { what, fix });
         }
         // As /tmp is.
-        (directory.mode() & 0o1002 == 0o1002).then(|| Fault {
+        let is_open = directory.mode() & 0o1002 == 0o1002;
+        let is_shared = is_open && (owner == 0 || owner != self.id);
+        is_shared.then(|| Fault {
             what: format!("{shown} is a directory that all users share"),
             fix: "name a directory of the server's own with --data-dir".to_owned(),
         })

@@ -262,7 +262,7 @@ impl Writer {
                 // who arrive would wait for the checkpoint.
                 Next::Nothing if self.syncer.is_underway() => {}
                 // If it failed, the file would be closed, and with it everything would be gone.
-                Next::Nothing if self.shared.presence.look() => open.unchecked = false,
+                Next::Nothing if self.shared.presence.look() => {}
                 Next::Nothing => {
                     let saved = open.checkpoint()?;
                     // The next checkpoint saves what was too much for this one.

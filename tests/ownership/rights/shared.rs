@@ -212,11 +212,14 @@ fn another_users_server_keeps_its_directory() {
     assert!(told.stderr.contains(&words), "{told:?}");
     assert!(!told.stderr.contains("chown"), "{told:?}");
     // Nor is a directory that all users share for one of them.
-    let (folder, _) = made((0, 0), 0o1777);
+    let (folder, data) = made((0, 0), 0o1777);
     let server = start(folder, &[]);
     assert!(server.log().contains("is a directory that all users share"));
     assert!(!server.log().contains("chown"), "{}", server.log());
-    server.stop();
+    let _folder = server.stop_and_keep();
+    let told = cli_on(&data, &["check"]);
+    assert!(told.stdout.contains("that all users share"), "{told:?}");
+    assert!(!told.stdout.contains("chmod 700"), "{told:?}");
 }
 
 #[test]

@@ -215,6 +215,28 @@ fn what_clients_object_to_replaces_nothing_that_they_accept() {
     }
 }
 
+/// As behind a proxy with a name of its own.
+#[test]
+fn a_chain_for_another_host_is_replaced_by_one_for_this_host_but_by_none_that_is_useless() {
+    let key = || KeyPair::generate().expect("a key");
+    let [leaf, between, root] = issued(90);
+    let [_, stranger, _] = issued(90);
+    let named = |name: &str, issuer: &Made| {
+        let mut parameters = parameters_of_leaf();
+        let name = name.try_into().expect("ASCII");
+        parameters.subject_alt_names = vec![rcgen::SanType::DnsName(name)];
+        CertifiedIssuer::signed_by(parameters, key(), issuer).expect("a leaf")
+    };
+    let (inner, direct) = (named("inner", &between), named("localhost", &root));
+    let (folder, cell) = served(&[&inner, &between]);
+    put(&folder, &[&leaf, &stranger]);
+    assert!(cell.reload(now()).is_err(), "no client accepts it");
+    put(&folder, &[&named("inner", &root)]);
+    assert!(cell.reload(now()).is_err(), "fewer clients accept it");
+    put(&folder, &[&direct]);
+    assert!(cell.reload(now()).is_ok(), "it is for this host");
+}
+
 fn parameters_of_leaf() -> CertificateParams {
     parameters("leaf", 90)
 }
