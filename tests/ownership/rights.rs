@@ -13,11 +13,9 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{USER, as_user, is_root, of_root, start, text};
+use super::{USER, as_user, is_root, of_root, start, text, with_own_mounts};
 use crate::support::place::chain_for;
-use crate::support::{
-    Output, Running, command_on, lines_of, run_to_its_end, wait_until, without_settings,
-};
+use crate::support::{Output, Running, command_on, lines_of, run_to_its_end, wait_until};
 
 /// Neither root nor the server's user.
 const STRANGER: u32 = 65_531;
@@ -217,15 +215,9 @@ fn a_guide_beside_a_service_is_for_root() {
          guide; echo $?; guide --data-dir {home}/data",
         text(Path::new(ours.get_program())),
     );
-    let output: Output = without_settings(&mut Command::new("unshare"))
-        .args(["--mount", "sh", "-c", &script])
-        .output()
-        .expect("unshare runs")
-        .into();
-    if [Some(1), Some(99)].contains(&output.status) {
-        println!("skipped: nothing can be mounted here: {output:?}");
+    let Some(output) = with_own_mounts(&script) else {
         return;
-    }
+    };
     check(&output, 0, &["\nhint: sudo golinks-scim guide okta\n"]);
     let named = output.stdout.strip_prefix("77\n");
     let named = named.unwrap_or_else(|| panic!("{output:?}"));
