@@ -18,7 +18,7 @@ use socket2::SockRef;
 
 use crate::slow::{Kept, populate, size};
 use crate::support::wire::{BOTH, Door, PATIENCE, Tls, assert_closed, read};
-use crate::support::{Server, body, number, options, scim_error, status, wait_until};
+use crate::support::{Server, body, number, options, scim_error, send, status, wait_until};
 
 /// How many connections a server of these tests has room for.
 const PLACES: usize = 40;
@@ -249,6 +249,13 @@ fn a_token_that_asks_what_no_index_answers_leaves_others_their_turn() {
     let mut other = door.connect();
     other.write_all(&door.with_token(sorted)).expect("taken");
     assert_eq!(read(&mut other, false).status, 200);
+    let mut observer = door.server.client();
+    // Revoked sooner, the token would have none of its queries looked at.
+    wait_until("a query was told that too many wait", || {
+        let answer = send(&mut observer, &authorization, "GET", "/metrics", None);
+        let metrics = String::from_utf8(answer.expect("an answer").body).expect("text");
+        !metrics.contains("golinks_scim_server_errors_total 0\n")
+    });
     let revoked = door.server.cli(&["token", "revoke", "hoarder"]);
     assert_eq!(revoked.status, Some(0), "{revoked:?}");
     let count = |status| move |found: &&u16| **found == status;
