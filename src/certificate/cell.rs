@@ -419,12 +419,20 @@ fn private(directory: &Path, names: &Names, now: Instant) -> Result<Current, Err
 
 fn from_files([chain, key]: [&Path; 2], host: &str, now: Instant) -> Result<Current, Error> {
     let loaded = Chain::load(chain, key)?;
+    let is_ca_itself = loaded.leaf.self_issued && loaded.leaf.is_authority;
     // Before the first start it may not be known.
     let host = Some(host).filter(|host| !host.is_empty());
     let mut current = current(loaded, None, host, now);
     let objections = current.summary.objections.iter();
     let warnings = objections.map(|objection| format!("{}: {objection}", chain.display()));
     current.summary.warnings = warnings.collect();
+    if is_ca_itself {
+        current.summary.warnings.push(format!(
+            "{}: it is a CA's own certificate, which some clients do not accept as a server's: make \
+             one that is no CA's (basicConstraints CA:FALSE)",
+            chain.display()
+        ));
+    }
     if let Some(ends) = current.summary.authority_ends().filter(|ends| now < *ends) {
         current.summary.warnings.push(format!(
             "{}: an authority in it ends at {ends}, before the leaf: clients that need it will \

@@ -25,6 +25,7 @@ pub use error_text::words_of;
 pub use files::{copy_for, exposed};
 pub use request::{Installed, install, request};
 pub use source::Source;
+pub use ways::Elsewhere;
 
 /// The names that a leaf certificate of the private authority is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,16 +81,9 @@ pub enum Error {
     /// A file does not hold what it should; the text says why.
     #[error("{0}: {1}")]
     Bad(PathBuf, String),
-    /// The chain in the file is for these names, not for the host of the base URL.
-    #[error("{chain}: {}, the host of the base URL", elsewhere(names, host))]
-    Elsewhere {
-        /// The file.
-        chain: PathBuf,
-        /// The names in its leaf.
-        names: Vec<String>,
-        /// The host.
-        host: String,
-    },
+    /// The chain in the file is not for the host of the base URL.
+    #[error("{0}: {1}")]
+    Elsewhere(PathBuf, Elsewhere),
     /// The private authority could not sign.
     #[error("the private authority cannot sign: {0}")]
     Sign(String),
@@ -101,15 +95,6 @@ impl Error {
         use io::ErrorKind::{NotFound, PermissionDenied};
         matches!(self, Self::Io(_, error) if !matches!(error.kind(), NotFound | PermissionDenied))
     }
-}
-
-fn elsewhere(names: &[String], host: &str) -> String {
-    if names.is_empty() {
-        return format!(
-            "it names no host (it has no subjectAltName), so clients would refuse it for {host}"
-        );
-    }
-    format!("it is for {}, not for {host}", names.join(", "))
 }
 
 /// The private authority in the data directory, for commands when no server runs; `None` before the

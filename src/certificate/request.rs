@@ -111,11 +111,7 @@ pub fn install(
     loaded.check_validity(now).map_err(bad)?;
     if let Some(objection) = ways.judge(host, now).objections.into_iter().next() {
         return Err(match objection {
-            Objection::Elsewhere(host) => Error::Elsewhere {
-                chain: chain.to_owned(),
-                names: loaded.leaf.names.clone(),
-                host,
-            },
+            Objection::Elsewhere(what) => Error::Elsewhere(chain.to_owned(), what),
             objection => bad(objection.to_string()),
         });
     }

@@ -6,6 +6,8 @@
 //! leaf ◀── between               clients that trust the issuer of `between`
 //! ```
 
+use std::cmp::Reverse;
+
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 
@@ -56,8 +58,8 @@ pub(super) enum Objection {
     )]
     Incomplete,
     /// Those that ask for this host.
-    #[error("the certificate is not for {0}, the host of the base URL: clients will refuse it")]
-    Elsewhere(String),
+    #[error("{0}")]
+    Elsewhere(Elsewhere),
 }
 
 impl Objection {
@@ -69,6 +71,25 @@ impl Objection {
     /// Whether it keeps out clients whatever they know and ask for.
     pub(super) fn is_of_everybody(&self) -> bool {
         matches!(self, Self::Refused(_))
+    }
+}
+
+/// The leaf is for these names, not for the host of the base URL.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("it {} not for {host}, the host of the base URL: clients will refuse it", self.what())]
+pub struct Elsewhere {
+    /// The names in the leaf.
+    pub names: Vec<String>,
+    /// The host.
+    pub host: String,
+}
+
+impl Elsewhere {
+    fn what(&self) -> String {
+        if self.names.is_empty() {
+            return "names no host (it has no subjectAltName), so it is".to_owned();
+        }
+        format!("is for {},", self.names.join(", "))
     }
 }
 
@@ -148,8 +169,10 @@ impl<'a> Ways<'a> {
             level = found.iter().map(|it| it.facts.issuer.clone()).collect();
             above.extend(found.into_iter().map(|it| Above { depth, ..it }));
         }
-        above.sort_by_key(|it| it.at);
+        // Of too many, clients need the old ones least.
+        above.sort_by_key(|it| Reverse(it.facts.not_after));
         above.truncate(limits::CHAIN_AUTHORITIES_MAX);
+        above.sort_by_key(|it| it.at);
         Self {
             chain,
             above,
@@ -175,7 +198,10 @@ impl<'a> Ways<'a> {
         }
         match host {
             Some(host) if !self.chain.covers(host) => {
-                objections.push(Objection::Elsewhere(host.to_owned()));
+                objections.push(Objection::Elsewhere(Elsewhere {
+                    names: leaf.names.clone(),
+                    host: host.to_owned(),
+                }));
             }
             None if leaf.names.is_empty() => {
                 objections.push(Objection::Refused("it names no host".to_owned()));
@@ -192,12 +218,9 @@ impl<'a> Ways<'a> {
     fn accepted(&self) -> Vec<Vec<Window>> {
         let mut accepted = vec![Vec::new(); self.chain.key.cert.len()];
         for one in &self.above {
-            let Ok(roots) = roots_of(one.certificate) else {
-                continue;
-            };
             accepted[one.at] = self.windows(|at| {
                 self.check_last(one, at)?;
-                self.verify(&roots, at)
+                self.verify_up_to(one, at)
             });
         }
         // Nothing is above it that clients could ask for.
@@ -245,8 +268,12 @@ impl<'a> Ways<'a> {
     /// goes on to another that clients can use.
     fn check_last(&self, one: &Above<'_>, now: Instant) -> Result<(), String> {
         one.check(now)?;
+        // One of the issuer's name may have another key.
         let goes_on = self.above.iter().any(|other| {
-            !other.facts.self_issued && other.has_issued(one) && other.check(now).is_ok()
+            !other.facts.self_issued
+                && other.has_issued(one)
+                && other.check(now).is_ok()
+                && self.verify_up_to(other, now).is_ok()
         });
         // Of what is trusted, this is not asked.
         let is_too_deep = one.facts.path_length.is_some_and(|most| one.depth > most);
@@ -254,6 +281,11 @@ impl<'a> Ways<'a> {
             return Err("its certificates do not belong together".to_owned());
         }
         Ok(())
+    }
+
+    /// Whether a client that trusts this authority accepts the leaf.
+    fn verify_up_to(&self, last: &Above<'_>, now: Instant) -> Result<(), String> {
+        self.verify(&roots_of(last.certificate)?, now)
     }
 
     fn verify(&self, roots: &RootCertStore, now: Instant) -> Result<(), String> {
@@ -269,11 +301,14 @@ impl<'a> Ways<'a> {
             "its first certificate may not be a server's (extendedKeyUsage)".to_owned()
         } else if let Some(last) = self.above.last() {
             let checks = self.above.iter().map(|it| it.check(now));
-            let whole = roots_of(last.certificate).and_then(|roots| self.verify(&roots, now));
-            let why = checks.chain([whole]).find_map(Result::err);
+            let why = checks
+                .chain([self.verify_up_to(last, now)])
+                .find_map(Result::err);
             why.unwrap_or_else(|| "its certificates do not belong together".to_owned())
         } else {
-            "its first certificate is followed by others, but not by its issuer".to_owned()
+            "its first certificate is followed by others, but not by its issuer (by its name, \
+             compared byte by byte)"
+                .to_owned()
         };
         format!("clients would not accept the chain: {why}")
     }

@@ -274,10 +274,10 @@ fn failure(error: &certificate::Error, directory: &Path) -> Failure {
     };
     match error {
         _ if code == status::PERMISSION => failure.hint(as_root(files::directory_of(directory))),
-        certificate::Error::Elsewhere { host, names, .. } if names.is_empty() => {
-            failure.hint(fix_no_names(host))
+        certificate::Error::Elsewhere(_, it) if it.names.is_empty() => {
+            failure.hint(fix_no_names(&it.host))
         }
-        certificate::Error::Elsewhere { host, .. } => failure.hint(fix_names(host)),
+        certificate::Error::Elsewhere(_, it) => failure.hint(fix_names(&it.host)),
         certificate::Error::Io(path, io)
             if path.starts_with(directory) && is_of_another_kind(io, path == directory) =>
         {

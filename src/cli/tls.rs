@@ -164,7 +164,7 @@ pub(super) fn failure(error: &Error, are_ours: bool) -> Failure {
         Error::Exposed { fix, .. } => fix.clone(),
         Error::Io(..) => "tls_cert and tls_key name a chain and its key".to_owned(),
         // Only an installation fails for this; a start only warns.
-        Error::Elsewhere { .. } | Error::Sign(_) => return Failure::new(code, error),
+        Error::Elsewhere(..) | Error::Sign(_) => return Failure::new(code, error),
     };
     Failure::new(code, error).hint(hint)
 }

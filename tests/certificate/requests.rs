@@ -214,7 +214,8 @@ fn a_request_becomes_a_certificate_that_is_served() {
         (
             "elsewhere.pem",
             format!("{}{authority}", signed(&elsewhere.stdout)),
-            "the host of the base URL (nothing was changed)\nhint: set base_url",
+            "localhost, the host of the base URL: clients will refuse it (nothing was changed)\nhint: \
+             set base_url",
         ),
         ("nothing.pem", String::new(), "no certificate"),
         (

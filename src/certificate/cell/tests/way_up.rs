@@ -123,8 +123,16 @@ fn what_nobody_needs_any_more_is_no_fault() {
     let cross = cross.expect("a cross-certificate");
     let leaf = CertifiedIssuer::signed_by(parameters("leaf", 90), key(), &new).expect("a leaf");
     let direct = signed("leaf", 90).expect("a leaf");
+    let of_another_key = CertifiedIssuer::signed_by(parameters("root", 3), key(), &older);
+    let of_another_key = of_another_key.expect("a cross-certificate");
+    let olds = (0..=limits::CHAIN_AUTHORITIES_MAX).map(|_| signed("between", 10));
+    let olds: Vec<Made> = olds.map(|old| old.expect("an authority")).collect();
+    let many: Vec<&Made> = [&leaf].into_iter().chain(&olds).chain([&new]).collect();
     for chain in [
-        &[&leaf, &old, &new][..],
+        &many[..],
+        &[&leaf, &new, &of_another_key],
+        &[&leaf, &new, &of_another_key, &older],
+        &[&leaf, &old, &new],
         &[&leaf, &new, &old, &root],
         &[&leaf, &new, &cross],
         &[&leaf, &new, &cross, &older],
@@ -138,6 +146,44 @@ fn what_nobody_needs_any_more_is_no_fault() {
             (None, &[][..])
         );
         assert_eq!(examine(&cell.source, now()).ok(), Some(Vec::new()));
+    }
+}
+
+/// Some clients compare names as they are meant, and others as they are written.
+#[test]
+fn a_name_written_in_another_way_is_another_name() {
+    let [_, between, root] = issued(90);
+    let key = KeyPair::from_pem(&between.key().serialize_pem()).expect("its key");
+    let leaf = CertifiedIssuer::signed_by(
+        parameters_of_leaf(),
+        KeyPair::generate().expect("a key"),
+        &between,
+    );
+    let mut other = parameters("between", 90);
+    let name = "between".try_into().expect("printable");
+    let name = rcgen::DnValue::PrintableString(name);
+    other.distinguished_name.push(DnType::CommonName, name);
+    let other = CertifiedIssuer::signed_by(other, key, &root).expect("an authority");
+    let (_folder, cell) = served(&[&leaf.expect("a leaf"), &other]);
+    let refused = examine(&cell.source, now()).expect_err("another name");
+    assert!(refused.to_string().contains("byte by byte"), "{refused}");
+}
+
+/// `openssl req -x509` makes such a one unless it is told otherwise.
+#[test]
+fn a_cas_own_certificate_is_warned_of() {
+    let key = || KeyPair::generate().expect("a key");
+    let of_a_ca = CertifiedIssuer::self_signed(parameters("ca", 90), key()).expect("a CA");
+    let of_none = CertifiedIssuer::self_signed(parameters_of_leaf(), key()).expect("a leaf");
+    for (made, is_warned) in [(&of_a_ca, true), (&of_none, false)] {
+        let (_folder, cell) = served(&[made]);
+        let warnings = cell.reload(now()).expect("served").warnings;
+        assert_eq!(warnings.len(), usize::from(is_warned), "{warnings:?}");
+        assert!(
+            warnings.iter().all(|it| it.contains("CA:FALSE")),
+            "{warnings:?}"
+        );
+        assert_eq!(examine(&cell.source, now()).ok(), Some(warnings));
     }
 }
 
