@@ -178,6 +178,8 @@ impl Socket {
         let newest = listen(&self.path)?;
         while servers.ended.len() >= limits::LOCAL_ENDED_MAX {
             // Dropped, it would remove the newest one's socket once no worker holds it any more.
+            // If its own socket was removed, its thread waits there for ever, with a descriptor:
+            // another one of it, to end that, would keep the socket open when the thread has died.
             mem::forget(servers.ended.remove(0));
         }
         let ended = mem::replace(&mut servers.newest, newest);
