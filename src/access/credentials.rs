@@ -7,42 +7,19 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// What an `Authorization` header holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Credentials<'a> {
-    /// No header was sent.
-    Absent,
-    /// A text that claims to be a token.
-    Candidate(Cow<'a, str>),
-    /// Anything else.
-    Malformed,
-}
-
-/// Reads the header's value.
-pub fn from_authorization(value: Option<&[u8]>) -> Credentials<'_> {
-    let Some(value) = value else {
-        return Credentials::Absent;
-    };
-    let Ok(value) = std::str::from_utf8(value) else {
-        return Credentials::Malformed;
-    };
-    let value = value.trim();
+/// The text that claims to be a token in an `Authorization` header; `None` if there is none.
+pub fn from_authorization(value: &[u8]) -> Option<Cow<'_, str>> {
+    let value = std::str::from_utf8(value).ok()?.trim();
     let Some((scheme, rest)) = value.split_once(' ') else {
-        return if value.is_empty() {
-            Credentials::Malformed
-        } else {
-            Credentials::Candidate(value.into())
-        };
+        return (!value.is_empty()).then_some(value.into());
     };
     let rest = rest.trim();
     if scheme.eq_ignore_ascii_case("bearer") && !rest.is_empty() {
-        Credentials::Candidate(rest.into())
+        Some(rest.into())
     } else if scheme.eq_ignore_ascii_case("basic") {
-        basic_password(rest).map_or(Credentials::Malformed, |password| {
-            Credentials::Candidate(password.into())
-        })
+        basic_password(rest).map(Cow::Owned)
     } else {
-        Credentials::Malformed
+        None
     }
 }
 
@@ -58,27 +35,22 @@ mod tests {
 
     #[test]
     fn the_forms_that_are_understood() {
-        let candidate = |text: &str| Credentials::Candidate(text.to_owned().into());
         for (value, wanted) in [
-            ("Bearer abc", candidate("abc")),
-            ("bEARER   abc ", candidate("abc")),
-            ("abc", candidate("abc")),
-            ("non-token", candidate("non-token")),
-            ("Basic b2t0YTphYmM=", candidate("abc")),
-            ("Basic !!", Credentials::Malformed),
-            ("Basic b2t0YQ==", Credentials::Malformed),
-            ("Bearer ", candidate("Bearer")),
-            ("Bearer Bearer abc", candidate("Bearer abc")),
-            ("Digest abc", Credentials::Malformed),
-            ("", Credentials::Malformed),
+            ("Bearer abc", Some("abc")),
+            ("bEARER   abc ", Some("abc")),
+            ("abc", Some("abc")),
+            ("non-token", Some("non-token")),
+            ("Basic b2t0YTphYmM=", Some("abc")),
+            ("Basic !!", None),
+            ("Basic b2t0YQ==", None),
+            ("Bearer ", Some("Bearer")),
+            ("Bearer Bearer abc", Some("Bearer abc")),
+            ("Digest abc", None),
+            ("", None),
         ] {
-            assert_eq!(
-                from_authorization(Some(value.as_bytes())),
-                wanted,
-                "{value}"
-            );
+            let found = from_authorization(value.as_bytes());
+            assert_eq!(found.as_deref(), wanted, "{value}");
         }
-        assert_eq!(from_authorization(None), Credentials::Absent);
-        assert_eq!(from_authorization(Some(b"\xff")), Credentials::Malformed);
+        assert_eq!(from_authorization(b"\xff"), None);
     }
 }

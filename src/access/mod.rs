@@ -17,7 +17,7 @@ mod token_text;
 mod tokens;
 mod unconfirmed;
 
-pub use credentials::{Credentials, from_authorization};
+pub use credentials::from_authorization;
 pub use error::{IssueError, LoadError, Rejection};
 pub use failures::{Failure, Failures, network_of};
 pub use last_use::LastUse;

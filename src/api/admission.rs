@@ -14,7 +14,7 @@ use super::refusals::Refused;
 use super::reply::Refusal;
 use super::request::{self, Admission, Who};
 use super::routes::{self, Access, RouteMatch};
-use crate::access::{self, Administrator, Credentials, Principal, Rejection, Token};
+use crate::access::{self, Administrator, Principal, Rejection, Token};
 use crate::http1::{Head, Method};
 use crate::metrics::Rate;
 
@@ -143,11 +143,8 @@ impl Api {
 
     /// The token that was sent, or why it is not accepted; `Err(None)` if no credentials were sent.
     fn authenticate(&self, head: &Head, peer: IpAddr) -> Result<Arc<Token>, Option<Rejection>> {
-        let candidate = match access::from_authorization(head.header("authorization")) {
-            Credentials::Absent => return Err(None),
-            Credentials::Malformed => return Err(Some(Rejection::Malformed)),
-            Credentials::Candidate(candidate) => candidate,
-        };
+        let header = head.header("authorization").ok_or(None)?;
+        let candidate = access::from_authorization(header).ok_or(Some(Rejection::Malformed))?;
         let now = self.clock.now();
         let token = self
             .tokens
