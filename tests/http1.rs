@@ -9,6 +9,7 @@ use std::io::{BufWriter, Write};
 use golinks_scim::http1::chunks::Decoder;
 use golinks_scim::http1::framing::Framing;
 use golinks_scim::http1::{Head, Method};
+use golinks_scim::limits::BODY_BYTES_MAX;
 use golinks_scim::secret::hex;
 use serde_json::json;
 
@@ -102,7 +103,7 @@ fn accepted(bytes: &[u8]) -> Option<(Head, Vec<u8>, usize)> {
             length
         }
         Framing::Chunked => {
-            let mut decoder = Decoder::new();
+            let mut decoder = Decoder::new(BODY_BYTES_MAX);
             let taken = decoder.feed(rest, &mut body).ok()?;
             decoder.is_done().then_some(taken)?
         }

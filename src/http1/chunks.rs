@@ -31,20 +31,9 @@ enum State {
     Done,
 }
 
-impl Default for Decoder {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Decoder {
-    /// A decoder for a request's body.
-    pub fn new() -> Self {
-        Self::with_limit(limits::BODY_BYTES_MAX)
-    }
-
     /// A decoder for a body of at most `bytes_max` bytes.
-    pub fn with_limit(bytes_max: usize) -> Self {
+    pub fn new(bytes_max: usize) -> Self {
         Self {
             state: State::Size,
             bytes_max,
@@ -195,7 +184,7 @@ mod tests {
     use super::*;
 
     fn decode(input: &[u8], step: usize) -> Result<(Vec<u8>, usize, bool), u16> {
-        let mut decoder = Decoder::new();
+        let mut decoder = Decoder::new(limits::BODY_BYTES_MAX);
         let (mut out, mut at) = (Vec::new(), 0);
         for piece in input.chunks(step) {
             let taken = decoder

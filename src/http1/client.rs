@@ -238,7 +238,7 @@ impl<'a, R: Read> Reader<'a, R> {
     }
 
     fn chunked(&mut self, bytes_max: usize) -> Result<Vec<u8>, ResponseError> {
-        let mut decoder = chunks::Decoder::with_limit(bytes_max);
+        let mut decoder = chunks::Decoder::new(bytes_max);
         let mut body = Vec::new();
         loop {
             let consumed =
@@ -337,11 +337,9 @@ fn parse_head(buffer: &[u8]) -> Result<Option<(ResponseHead, usize)>, ResponseEr
 
 /// Percent-encodes spaces and control bytes, which would end the request line early.
 fn write_target(target: &str, out: &mut Vec<u8>) {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     for byte in target.bytes() {
         if byte <= b' ' || byte == 0x7F {
-            let (high, low) = (usize::from(byte >> 4), usize::from(byte & 15));
-            out.extend_from_slice(&[b'%', DIGITS[high], DIGITS[low]]);
+            out.extend_from_slice(format!("%{byte:02X}").as_bytes());
         } else {
             out.push(byte);
         }

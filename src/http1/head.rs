@@ -131,14 +131,11 @@ impl Head {
 
     /// The first field of this name, in any case.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        let fields = &mut self.headers.iter();
-        let (_, value) = fields
-            .find(|(field, _)| self.bytes[field.clone()].eq_ignore_ascii_case(name.as_bytes()))?;
-        Some(&self.bytes[value.clone()])
+        self.headers(name).next()
     }
 
     /// All fields of this name, in any case.
-    pub fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    pub fn headers<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.headers
             .iter()
             .filter(move |(field, _)| {

@@ -276,7 +276,7 @@ impl<'a> Connection<'a> {
     fn read_chunks(&mut self) -> Result<Vec<u8>, BodyError> {
         // Reserves the most that is allowed: memory that is never written to is not used.
         let mut body = Vec::with_capacity(limits::BODY_BYTES_MAX);
-        let mut decoder = Decoder::new();
+        let mut decoder = Decoder::new(limits::BODY_BYTES_MAX);
         loop {
             let taken = decoder
                 .feed(&self.received, &mut body)

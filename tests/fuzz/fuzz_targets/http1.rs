@@ -6,6 +6,7 @@
 use golinks_scim::http1::chunks::Decoder;
 use golinks_scim::http1::framing::Framing;
 use golinks_scim::http1::{Head, target};
+use golinks_scim::limits::BODY_BYTES_MAX;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -30,10 +31,10 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let rest = &bytes[length..];
     let mut at_once = Vec::new();
-    let mut decoder = Decoder::new();
+    let mut decoder = Decoder::new(BODY_BYTES_MAX);
     let taken = decoder.feed(rest, &mut at_once);
     let is_done = decoder.is_done();
-    let (mut piecewise, mut decoder, mut used) = (Vec::new(), Decoder::new(), 0);
+    let (mut piecewise, mut decoder, mut used) = (Vec::new(), Decoder::new(BODY_BYTES_MAX), 0);
     for end in 1..=rest.len() {
         if decoder.is_done() {
             break;
