@@ -170,8 +170,7 @@ impl Slots {
             .filter(|(count, _)| *count > more_than)
             .filter_map(|(count, longest)| Some((count, Reverse(longest?))))
             .max();
-        let number = most.map(|(_, Reverse((_, number)))| number);
-        self.disconnect(number, now)
+        most.is_some_and(|(_, Reverse((_, number)))| self.disconnect(number, now))
     }
 
     /// Ends the oldest stranger from the address with the most. So a client with only one
@@ -192,7 +191,8 @@ impl Slots {
         let Some(((count, Reverse(oldest)), group)) = most else {
             return false;
         };
-        let is_cut = self.cut(Some(oldest));
+        // It may have shown a token by now, or be at work.
+        let is_cut = self.end_if(oldest, Slot::cut_stranger);
         if is_cut && self.tells(Monotonic::now()) {
             log::warn!(
                 "there is no room for another connection: closing the oldest from {group} without a \
@@ -218,21 +218,15 @@ impl Slots {
             .values()
             .filter_map(|slot| Some((slot.lock().idle_since()?, slot.number)))
             .min();
-        self.disconnect(longest.map(|(_, number)| number), now)
-    }
-
-    /// Ends a stranger; false if it has shown a token by now, or is at work.
-    fn cut(&mut self, number: Option<u64>) -> bool {
-        self.end_if(number, Slot::cut_stranger)
+        longest.is_some_and(|(_, number)| self.disconnect(number, now))
     }
 
     /// Ends a connection that waits for its client; false if it no longer waits.
-    fn disconnect(&mut self, number: Option<u64>, now: Monotonic) -> bool {
+    fn disconnect(&mut self, number: u64, now: Monotonic) -> bool {
         self.end_if(number, |slot| slot.disconnect(now))
     }
 
-    fn end_if(&mut self, number: Option<u64>, end: impl Fn(&Slot) -> bool) -> bool {
-        let Some(number) = number else { return false };
+    fn end_if(&mut self, number: u64, end: impl Fn(&Slot) -> bool) -> bool {
         let is_gone = self.by_number.get(&number).is_some_and(|slot| end(slot));
         if is_gone {
             self.by_number.remove(&number);

@@ -182,10 +182,9 @@ fn welcome(
     let job = {
         let (shared, slot) = (Arc::clone(shared), Arc::clone(&slot));
         Box::new(move || {
-            let leaving = Leaving(&shared, &slot);
             let _connected = shared.api.connected();
+            let _leaving = Leaving(&shared, &slot);
             Connection::serve(&shared, &slot, stream, peer);
-            drop(leaving);
         })
     };
     let end_one = || shared.connections.make_room_for(&slot);

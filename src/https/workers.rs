@@ -3,7 +3,6 @@
 //! queue before them is short.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -15,7 +14,6 @@ use crate::locks::ignore_poison;
 type Job = Box<dyn FnOnce() + Send>;
 
 /// The pool.
-#[derive(Clone)]
 pub(super) struct Workers {
     threads_max: usize,
     shared: Arc<Shared>,
@@ -26,9 +24,6 @@ struct Shared {
     wake: Condvar,
     room: Condvar,
 }
-
-/// No thread will serve the connection. Holds the system's error if the system refused a thread.
-pub(super) struct NoWorker(Option<io::Error>);
 
 #[derive(Default)]
 struct State {
@@ -52,9 +47,9 @@ impl Workers {
     /// Runs `job` on a thread, now or as soon as one is free. If the system refuses a thread, or
     /// the queue is full, calls `end_one` to end a connection, and waits for a place for
     /// [`limits::WORKER_WAIT_MAX`]: after a burst, the connections that were ended are about to
-    /// leave their threads. Logs nothing itself, since a flood of strangers would then fill the
-    /// log.
-    pub(super) fn submit(&self, job: Job, end_one: impl Fn()) -> Result<(), NoWorker> {
+    /// leave their threads. The error says why no thread will serve the connection. Logs nothing
+    /// itself, since a flood of strangers would then fill the log.
+    pub(super) fn submit(&self, job: Job, end_one: impl Fn()) -> Result<(), String> {
         let mut state = self.shared.lock();
         let (mut no_thread, mut is_started) = (None, false);
         if state.queue.len() >= state.waiting && state.threads < self.threads_max {
@@ -63,7 +58,7 @@ impl Workers {
                     state.threads += 1;
                     is_started = true;
                 }
-                Err(error) if state.threads == 0 => return Err(NoWorker(Some(error))),
+                Err(error) if state.threads == 0 => return Err(no_worker(Some(&error))),
                 Err(error) => no_thread = Some(error),
             }
         }
@@ -72,7 +67,7 @@ impl Workers {
             end_one();
             state = self.shared.await_room();
             if state.is_full() {
-                return Err(NoWorker(no_thread));
+                return Err(no_worker(no_thread.as_ref()));
             }
         }
         state.queue.push_back(job);
@@ -96,12 +91,11 @@ impl State {
     }
 }
 
-impl fmt::Display for NoWorker {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Some(error) => write!(f, "no thread can be started: {error}"),
-            None => f.write_str("all workers are busy and the queue is full"),
-        }
+/// Why no thread will serve a connection; with the system's error if it refused one.
+fn no_worker(refused: Option<&io::Error>) -> String {
+    match refused {
+        Some(error) => format!("no thread can be started: {error}"),
+        None => "all workers are busy and the queue is full".to_owned(),
     }
 }
 
