@@ -81,8 +81,7 @@ pub(super) struct Authority {
     pem: String,
     certificate: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
-    not_before: Instant,
-    not_after: Instant,
+    summary: AuthoritySummary,
 }
 
 impl Authority {
@@ -98,7 +97,7 @@ impl Authority {
         let pem = text(path, files::read(path)?)?;
         let bad = |path: &Path, what: &dyn ToString| Error::Bad(path.to_owned(), what.to_string());
         let key = own_key(key_path)?;
-        let certificate = chain::first_certificate(path)?;
+        let certificate = chain::certificates(path, pem.as_bytes())?.swap_remove(0);
         let facts = Facts::of(&certificate).map_err(|what| bad(path, &what))?;
         if !facts.is_authority {
             return Err(bad(path, &"it is not the certificate of a CA"));
@@ -109,12 +108,11 @@ impl Authority {
         let issuer = Issuer::from_ca_cert_pem(&pem, key)
             .map_err(|_| bad(path, &"no certificate can be issued with it"))?;
         Ok(Self {
+            summary: summary_of(path, &certificate, &facts),
             own,
             pem,
             certificate,
             issuer,
-            not_before: facts.not_before,
-            not_after: facts.not_after,
         })
     }
 
@@ -123,9 +121,9 @@ impl Authority {
         &self.certificate
     }
 
-    /// When it ends, and with it everything that it has issued.
-    pub(super) fn not_after(&self) -> Instant {
-        self.not_after
+    /// What people see of it. When it ends, so does everything that it has issued.
+    pub(super) fn summary(&self) -> &AuthoritySummary {
+        &self.summary
     }
 
     /// Makes a new leaf certificate and its key. Its dates lie within the authority's, because
@@ -134,10 +132,10 @@ impl Authority {
     pub(super) fn issue_leaf(&self, names: &Names, now: Instant) -> Result<(), Error> {
         let sign = |error: rcgen::Error| Error::Sign(error.to_string());
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(sign)?;
-        let name = names.as_slice().first().map_or("", String::as_str);
-        let (begins, ends) = life(now.max(self.not_before), limits::LEAF_DAYS);
-        let clamped = |instant: Instant| instant.max(self.not_before).min(self.not_after);
-        let mut params = params(name, clamped(begins), clamped(ends))?;
+        let own = &self.summary;
+        let (begins, ends) = life(now.max(own.not_before), limits::LEAF_DAYS);
+        let clamped = |instant: Instant| instant.max(own.not_before).min(own.not_after);
+        let mut params = params(names.first(), clamped(begins), clamped(ends))?;
         params.subject_alt_names = names
             .as_slice()
             .iter()
@@ -163,12 +161,16 @@ pub(super) fn summary(directory: &Path) -> Result<Option<AuthoritySummary>, Erro
     }
     let certificate = chain::first_certificate(&path)?;
     let facts = Facts::of(&certificate).map_err(|what| Error::Bad(path.clone(), what))?;
-    Ok(Some(AuthoritySummary {
-        fingerprint: chain::fingerprint(&certificate),
+    Ok(Some(summary_of(&path, &certificate, &facts)))
+}
+
+fn summary_of(path: &Path, certificate: &CertificateDer<'_>, facts: &Facts) -> AuthoritySummary {
+    AuthoritySummary {
+        path: path.to_owned(),
+        fingerprint: chain::fingerprint(certificate),
         not_before: facts.not_before,
         not_after: facts.not_after,
-        path,
-    }))
+    }
 }
 
 fn create(certificate: &Path, key: &Path, host_name: &str, now: Instant) -> Result<(), Error> {

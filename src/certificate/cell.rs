@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use super::authority::{self, Authority, AuthoritySummary, PrivateFiles};
+use super::authority::{Authority, AuthoritySummary, PrivateFiles};
 use super::chain::{self, Chain, Link};
 use super::source::{Source, SourceState, Stamp};
 use super::ways::{Objection, Ways, Window};
@@ -353,9 +353,8 @@ pub fn examine(source: &Source, now: Instant) -> Result<Vec<String>, Error> {
             Ok(Vec::new())
         }
         SourceState::Private { directory, names } => {
-            let host_name = names.as_slice().first().map_or("", String::as_str);
             // The authority is there, so none is made.
-            Authority::open(directory, host_name, now)?;
+            Authority::open(directory, names.first(), now)?;
             let own = PrivateFiles::of(directory);
             match Chain::load(&own.leaf, &own.leaf_key) {
                 Err(error @ Error::Exposed { .. }) => Err(error),
@@ -385,13 +384,12 @@ fn is_due(not_after: Instant, authority_not_after: Instant, now: Instant) -> boo
 /// The authority's leaf. It is replaced when it is due, or when a client that trusts the authority
 /// would not accept it: other names, another authority, a key that does not fit.
 fn private(directory: &Path, names: &Names, now: Instant) -> Result<Current, Error> {
-    let host_name = names.as_slice().first().map_or("", String::as_str);
-    let authority = Authority::open(directory, host_name, now)?;
-    let summary = authority::summary(directory)?;
+    let authority = Authority::open(directory, names.first(), now)?;
+    let summary = authority.summary();
     let own = PrivateFiles::of(directory);
     let (is_usable, names_before) = match Chain::load(&own.leaf, &own.leaf_key) {
         Ok(leaf) => {
-            let is_usable = !is_due(leaf.leaf.not_after, authority.not_after(), now)
+            let is_usable = !is_due(leaf.leaf.not_after, summary.not_after, now)
                 && leaf.is_good_for(names.as_slice(), authority.certificate(), now);
             (is_usable, leaf.leaf.names)
         }
@@ -406,7 +404,7 @@ fn private(directory: &Path, names: &Names, now: Instant) -> Result<Current, Err
     // The old leaf may have been kept with names of an earlier base URL.
     let mut gone = names_before;
     gone.retain(|name| !leaf.covers(name));
-    let mut current = current(leaf, summary, None, now);
+    let mut current = current(leaf, Some(summary.clone()), None, now);
     if !gone.is_empty() {
         current.summary.warnings.push(format!(
             "the certificate no longer covers {}, unlike the previous one: clients that still use \

@@ -58,6 +58,11 @@ impl Names {
         covers(&self.0, host)
     }
 
+    /// The first name, the machine's unless it is none; empty if there is none at all.
+    fn first(&self) -> &str {
+        self.0.first().map_or("", String::as_str)
+    }
+
     /// The DNS names and IP addresses.
     pub fn as_slice(&self) -> &[String] {
         &self.0
