@@ -21,59 +21,54 @@ pub(super) fn data_dir(path: &Path) -> Salvaged {
     let Ok(text) = file::text_of(path) else {
         return Salvaged::Ambiguous;
     };
-    let name = Key::DataDir.setting().name;
-    // Any other word with "dir" in it may be a misspelling of this setting.
     let words = text
         .lines()
         .filter(|line| !line.trim_start().starts_with('#'));
     let words = words.collect::<Vec<_>>().join("\n").to_lowercase();
-    let others = words.replace(Key::Directory.setting().name, "");
-    let mentions = others.replacen(name, "", 1).matches("dir").count();
+    let name = Key::DataDir.setting().name;
     let (table, errors) = DeTable::parse_recoverable(&text);
     let mut entries = table.get_ref().iter();
     let found = entries.find(|(key, _)| key.get_ref() == name);
     let Some((key, value)) = found else {
-        // This setting's name is easily taken for that of the data directory.
-        let directory = Key::Directory.setting().name;
-        let is_path = words
-            .lines()
-            .filter(|line| line.trim_start().starts_with(directory))
-            .any(|line| {
-                line.split('#')
-                    .next()
-                    .is_some_and(|line| line.contains('/'))
-            });
-        return if others.contains("dir") || is_path {
+        return if mentions(&words) > 0 || words.lines().any(sets_directory_to_a_path) {
             Salvaged::Ambiguous
         } else {
             Salvaged::Absent
         };
     };
     let line = file::line_of(&text, Some(key.span()));
-    let mut broken = errors
-        .iter()
-        .map(|error| file::line_of(&text, error.span()));
-    if broken.any(|broken| broken == line) {
-        return Salvaged::Ambiguous;
-    }
+    let is_broken = |error: &toml::de::Error| file::line_of(&text, error.span()) == line;
     let directory = file::plain(value).filter(|text| Path::new(text).is_absolute());
-    let in_path = |path: &str| {
-        let path = path.to_lowercase();
-        path.replace(Key::Directory.setting().name, "")
-            .matches("dir")
-            .count()
-    };
     match directory {
-        // The directory's own path may contain the word, too.
-        Some(directory) if mentions == in_path(&directory) => Salvaged::Found(Given {
-            text: directory,
-            origin: Origin::File {
-                path: path.to_owned(),
-                line,
-            },
-        }),
+        // The setting is one, and the directory's own path may contain the word, too.
+        Some(directory)
+            if mentions(&words) == 1 + mentions(&directory) && !errors.iter().any(is_broken) =>
+        {
+            Salvaged::Found(Given {
+                text: directory,
+                origin: Origin::File {
+                    path: path.to_owned(),
+                    line,
+                },
+            })
+        }
         _ => Salvaged::Ambiguous,
     }
+}
+
+/// How often a text has a word with "dir" in it, which may be a misspelling of the data directory's
+/// setting, other than `directory`.
+fn mentions(text: &str) -> usize {
+    let others = text
+        .to_lowercase()
+        .replace(Key::Directory.setting().name, "");
+    others.matches("dir").count()
+}
+
+/// Whether a line of the file takes `directory` for the name of the data directory's setting.
+fn sets_directory_to_a_path(line: &str) -> bool {
+    let line = line.split('#').next().unwrap_or_default();
+    line.trim_start().starts_with(Key::Directory.setting().name) && line.contains('/')
 }
 
 #[cfg(test)]
