@@ -144,9 +144,9 @@ impl Tokens {
     /// All tokens but temporary ones, live ones first, each group by name and age.
     pub fn list(&self, now: Instant) -> Vec<Arc<Token>> {
         let mut tokens = self.all();
-        tokens.sort_by(|a, b| {
-            let key = |token: &Token| (!token.is_live(now), token.created);
-            (key(a).0, &a.name, key(a).1, &a.id).cmp(&(key(b).0, &b.name, key(b).1, &b.id))
+        tokens.sort_by_cached_key(|it| {
+            let is_dead = !it.is_live(now);
+            (is_dead, it.name.clone(), it.created, it.id.clone())
         });
         tokens
     }
