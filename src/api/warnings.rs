@@ -111,12 +111,13 @@ impl LoggedSteps {
 /// All warnings that hold now, with the alarm as it stands.
 pub(super) fn all(api: &Api, alarm: &AlarmState, now: Instant) -> Vec<Warning> {
     let tokens = api.tokens.list(now);
-    let live: Vec<&Arc<Token>> = tokens.iter().filter(|token| token.is_live(now)).collect();
+    let mut live: HashMap<&str, Vec<&Token>> = HashMap::new();
+    for token in tokens.iter().filter(|token| token.is_live(now)) {
+        live.entry(&token.name).or_default().push(token);
+    }
     let warning = |token: &Arc<Token>| {
-        let others = live.iter().copied();
-        let newer: Vec<&Arc<Token>> = others
-            .filter(|other| other.name == token.name && other.created > token.created)
-            .collect();
+        let same = live.get(token.name.as_str()).into_iter().flatten();
+        let newer: Vec<&&Token> = same.filter(|it| it.created > token.created).collect();
         match newer.iter().map(|other| other.created).max() {
             None if token.is_live(now) => token_near_its_end(token, now),
             None => None,

@@ -444,8 +444,10 @@ impl State {
         };
         for reference in references {
             match self.created.get(&reference) {
-                Some(creation) if !creation.has_failed && creation.id.is_some() => {}
-                Some(_) => return Err(Error::Unresolved(reference)),
+                Some(creation) if creation.has_failed => return Err(Error::Unresolved(reference)),
+                // In a cycle, it has not been tried yet.
+                Some(creation) if creation.id.is_none() => return Err(Error::Exhausted),
+                Some(_) => {}
                 None => {
                     return Err(Error::Scim(scim::Error::new(
                         ErrorType::InvalidValue,

@@ -97,9 +97,9 @@ impl Snapshot {
 
     fn copy_to(&self, draft: &Path, may_go_on: &dyn Fn() -> bool) -> Result<Counts, OpenError> {
         let database = create_private(draft)?;
-        let to = database.begin_write().map_err(ReadError::from)?;
+        let to = database.begin_write()?;
         let copying = Copying {
-            from: self.transaction(),
+            from: &self.txn,
             to: &to,
             may_go_on,
         };
@@ -117,8 +117,8 @@ impl Snapshot {
         copying.table(SEEN)?;
         let audit_rows = copying.table(AUDIT)?;
         copying.table(CHAIN)?;
-        to.commit().map_err(ReadError::from)?;
-        database.close().map_err(ReadError::from)?;
+        to.commit()?;
+        database.close()?;
         Ok(Counts {
             users,
             tokens,
@@ -222,9 +222,9 @@ impl Snapshot {
         guarded(|| {
             self.check_chunks(describe, |_, _| ControlFlow::Continue(()))
                 .map(drop)?;
-            tables::chain_head(self.transaction())?;
+            tables::chain_head(&self.txn)?;
             // A start reads the era, too.
-            tables::era(self.transaction())?;
+            tables::era(&self.txn)?;
             let mut audit_rows = 0;
             self.check_audits(0, u64::MAX, |_, _| audit_rows += 1)?
                 .map_err(|broken| OpenError::Damaged(broken.to_string()))?;
@@ -343,7 +343,7 @@ impl Restore<'_> {
             replaced,
         });
         drop(restored);
-        let txn = database.begin_write().map_err(ReadError::from)?;
+        let txn = database.begin_write()?;
         let mut tables = Tables::open(&txn, chain)?;
         // Whatever the clock says, no era is repeated.
         let now = u32::try_from(self.now).unwrap_or(0);
@@ -351,8 +351,8 @@ impl Restore<'_> {
         tables.apply(change, &mut Changes::new())?;
         tables.put_head()?;
         drop(tables);
-        txn.commit().map_err(ReadError::from)?;
-        Ok(database.close().map_err(ReadError::from)?)
+        txn.commit()?;
+        Ok(database.close()?)
     }
 }
 

@@ -145,6 +145,11 @@ impl Change {
         self.with(Put::Audit { text })
     }
 
+    /// These rows of the audit trail.
+    pub(super) fn of_audit_rows(texts: &[String]) -> Self {
+        texts.iter().cloned().fold(Self::none(), Self::audit)
+    }
+
     /// The removal of the audit trail's rows up to and including this one.
     #[must_use]
     pub fn trim_audit(self, through: u64) -> Self {

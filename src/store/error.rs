@@ -112,14 +112,18 @@ impl From<redb::DatabaseError> for OpenError {
     }
 }
 
-impl From<redb::StorageError> for OpenError {
-    fn from(error: redb::StorageError) -> Self {
-        match error {
-            redb::StorageError::Io(error) if !tells_of_damage(&error) => Self::Io(error),
-            other => Self::Damaged(other.to_string()),
+/// What goes wrong in an open database goes wrong in reading it.
+macro_rules! from_errors_of_reading {
+    ($($error:ident),*) => {$(
+        impl From<redb::$error> for OpenError {
+            fn from(error: redb::$error) -> Self {
+                ReadError::from(error).into()
+            }
         }
-    }
+    )*};
 }
+
+from_errors_of_reading!(StorageError, TransactionError, TableError, CommitError);
 
 impl From<ReadError> for OpenError {
     fn from(error: ReadError) -> Self {

@@ -154,9 +154,15 @@ impl StorageBackend for Readable {
 
 /// Makes a complete, empty store at `path` if nothing is there, and returns whether it did.
 pub(super) fn create_if_absent(path: &Path) -> Result<bool, OpenError> {
-    if path.try_exists()? {
-        return Ok(false);
-    }
+    let made = !path.try_exists()? && make(path)?;
+    // redb syncs the file, not the directory that names it, and whoever has put the file there may
+    // have ended before the name was on disk.
+    files::sync_directory_of(path)?;
+    Ok(made)
+}
+
+/// Returns false if another process was quicker.
+fn make(path: &Path) -> Result<bool, OpenError> {
     let draft = files::draft_of(path);
     let made = create(&draft).and_then(|()| {
         // A link, not a rename: of two processes that start at once, one makes the store
@@ -174,8 +180,6 @@ pub(super) fn create_if_absent(path: &Path) -> Result<bool, OpenError> {
     };
     let made = made?;
     removed?;
-    // redb syncs the file, not the directory that names it.
-    files::sync_directory_of(path)?;
     Ok(made)
 }
 

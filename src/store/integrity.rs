@@ -24,13 +24,13 @@ impl Snapshot {
         let (mut externals, mut emails) = (Pairs::default(), Pairs::default());
         let (mut chunk, mut users_of_chunk) = (0, Changes::new());
         let (mut users, mut previous) = (0, None);
-        for entry in self.users.iter().map_err(ReadError::from)? {
-            let (sequence, sealed) = entry.map_err(ReadError::from)?;
+        for entry in self.users.iter()? {
+            let (sequence, sealed) = entry?;
             let sequence = sequence.value();
             let damaged = |how: &str| OpenError::Damaged(format!("user {sequence}: {how}"));
             let row = open_row(&sequence.to_be_bytes(), sealed.value())?;
             let (keys, facts) = describe(row).map_err(|how| damaged(&how))?;
-            let is_found = self.users.get(sequence).map_err(ReadError::from)?.is_some();
+            let is_found = self.users.get(sequence)?.is_some();
             if previous >= Some(sequence) || !is_found {
                 return Err(damaged("it is not found at its place"));
             }
@@ -65,7 +65,7 @@ impl Snapshot {
 
     /// Checks that the tables of keys hold what the users have, and nothing else.
     fn look_at_keys(&self, users: u64, externals: &Pairs, emails: &Pairs) -> Result<(), OpenError> {
-        let names = self.names.len().map_err(ReadError::from)?;
+        let names = self.names.len()?;
         if self.user_count()? != users || names != users {
             return damaged("the index of userNames holds other users");
         }

@@ -85,7 +85,6 @@ use file::Site;
 use name_hints::NameHints;
 use presence::Presence;
 use queue::{Outcome, Plan, Progress, Queue, Ticket};
-use syncer::Syncer;
 use writer::Writer;
 
 /// The version of the stored form that this program writes. A file with a greater one is
@@ -175,18 +174,17 @@ impl Store {
     }
 
     fn start(writer: Writer, lock_wait: Duration) -> Result<Self, OpenError> {
-        let shared = writer.shared().clone();
         let open = writer.open(lock_wait)?;
         let era = open.era;
-        let queue = Arc::new(Queue::new(shared.commits.clone()));
-        let ends = Ends {
-            syncer: Arc::clone(writer.syncer()),
-            queue: Arc::clone(&queue),
-        };
-        let (syncer, given) = (Arc::clone(writer.syncer()), shared.clone());
-        let woken = Arc::clone(&queue);
+        let (shared, queue) = (writer.shared.clone(), Arc::clone(&writer.queue));
+        let (syncer, given, woken) = (
+            Arc::clone(&writer.syncer),
+            shared.clone(),
+            Arc::clone(&queue),
+        );
+        let writer = Ends(writer);
         let syncing = thread("store-syncer", move || syncer.run(&given, &woken))?;
-        let writing = thread("store-writer", move || writer.run(open, &ends.queue))?;
+        let writing = thread("store-writer", move || writer.0.run(open))?;
         Ok(Self {
             shared,
             queue,
@@ -265,9 +263,8 @@ impl Store {
         if texts.is_empty() {
             return Ok(());
         }
-        let change = texts.iter().cloned().fold(Change::none(), Change::audit);
         // A duplicate row is better than a lost one.
-        self.commit_anyway(change)
+        self.commit_anyway(Change::of_audit_rows(&texts))
             .inspect_err(|_| self.shared.audit_queue.give_back(texts))
     }
 
@@ -432,15 +429,12 @@ impl Shared {
 }
 
 /// Ends the syncer and the queue, however the writer ends.
-struct Ends {
-    syncer: Arc<Syncer>,
-    queue: Arc<Queue>,
-}
+struct Ends(Writer);
 
 impl Drop for Ends {
     fn drop(&mut self) {
-        self.syncer.close();
-        self.queue.end();
+        self.0.syncer.close();
+        self.0.queue.end();
     }
 }
 

@@ -111,7 +111,7 @@ impl Writer {
             None if is_new => file::initialise(&database)?,
             None => return Err(OpenError::Damaged("it has no format".to_owned())),
         }
-        let txn = database.begin_read().map_err(ReadError::from)?;
+        let txn = database.begin_read()?;
         let chain = tables::chain_head(&txn)?;
         let mut open = Open {
             index: Index::default(),

@@ -83,7 +83,86 @@ fn is_absence(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::ops::Bound;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use redb::{BackendError, StorageBackend};
+
+    use super::super::backend::{Backend, StorageFault, delegate_locks};
+    use super::super::file::{Site, create_if_absent, opener};
+    use super::super::writer::Writer;
+    use super::super::{Change, Shared, Store, WriteError};
     use super::*;
+
+    /// A file that is removed before the next sync.
+    #[derive(Debug)]
+    struct Removed {
+        inner: Backend,
+        path: PathBuf,
+        is_due: Arc<AtomicBool>,
+    }
+
+    impl StorageBackend for Removed {
+        fn len(&self) -> io::Result<u64> {
+            self.inner.len()
+        }
+
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            self.inner.read(offset, out)
+        }
+
+        fn set_len(&self, length: u64) -> io::Result<()> {
+            self.inner.set_len(length)
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            if self.is_due.swap(false, Ordering::SeqCst) {
+                fs::remove_file(&self.path)?;
+            }
+            self.inner.sync_data()
+        }
+
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            self.inner.write(offset, data)
+        }
+
+        fn try_lock_range(&self, from: Bound<u64>, to: Bound<u64>) -> Result<bool, BackendError> {
+            self.inner.try_lock_range(from, to)
+        }
+
+        delegate_locks!();
+    }
+
+    /// It may have been found in the file or not: the file was there when the commit began.
+    #[test]
+    fn a_change_during_whose_commit_the_file_is_lost_is_not_confirmed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("users.redb");
+        create_if_absent(&path).expect("made");
+        let is_due = Arc::<AtomicBool>::default();
+        let (open, of, due) = (opener(&path), path.clone(), Arc::clone(&is_due));
+        let site = Site {
+            opener: Box::new(move || {
+                Ok(Box::new(Removed {
+                    inner: open()?,
+                    path: of.clone(),
+                    is_due: Arc::clone(&due),
+                }))
+            }),
+            ..Site::file(&path)
+        };
+        let describe = |_: &[u8]| Err("there is no user".to_owned());
+        let writer = Writer::new(site, describe, Shared::default(), true);
+        let store = Store::start(writer, Duration::ZERO).expect("open");
+        let change = || Change::none().setting("name", "value");
+        assert_eq!(store.commit(change()), Ok(()));
+        is_due.store(true, Ordering::SeqCst);
+        assert_eq!(store.commit(change()), Err(WriteError::Unknown));
+        assert_eq!(store.fault(), Some(StorageFault::Lost));
+        assert_eq!(store.commit(change()), Err(WriteError::Lost));
+    }
 
     /// After a failure of the disk the file is opened again, by its path.
     #[test]
@@ -91,7 +170,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let [path, other] = ["users.redb", "other"].map(|name| folder.path().join(name));
         for path in [&path, &other] {
-            std::fs::write(path, "").expect("written");
+            fs::write(path, "").expect("written");
         }
         let presence = Presence::default();
         let found = || identity(&path).ok();
@@ -99,10 +178,10 @@ mod tests {
         presence.note(found().map(|found| (path.clone(), found)));
         assert!(presence.require_same(found().as_ref()).is_ok());
         assert!(!presence.look());
-        std::fs::rename(&other, &path).expect("replaced");
+        fs::rename(&other, &path).expect("replaced");
         assert!(presence.look());
         assert!(presence.require_same(found().as_ref()).is_err());
-        std::fs::remove_file(&path).expect("removed");
+        fs::remove_file(&path).expect("removed");
         assert!(presence.require_same(None).is_err());
     }
 }

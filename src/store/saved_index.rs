@@ -74,7 +74,7 @@ pub(super) fn from_rows(snapshot: &Snapshot, describe: RowReader) -> Result<Inde
 /// The part of the index that is in the file. A chunk that is damaged counts as missing.
 pub(super) fn read(snapshot: &Snapshot) -> Result<(Index, RoaringBitmap), ReadError> {
     let (mut index, mut saved) = (Index::default(), RoaringBitmap::new());
-    let txn = snapshot.transaction();
+    let txn = &snapshot.txn;
     if !tables::is_index_kept(&txn.open_table(CHAIN)?)? {
         return Ok((index, saved));
     }

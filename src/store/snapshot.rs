@@ -87,10 +87,6 @@ impl Snapshot {
         self.state
     }
 
-    pub(super) fn transaction(&self) -> &ReadTransaction {
-        &self.txn
-    }
-
     pub(super) fn index(&self) -> &Index {
         &self.index
     }

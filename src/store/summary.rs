@@ -51,8 +51,8 @@ impl Summary {
         Ok(Self {
             trail: snapshot.audit_extent()?,
             tokens: snapshot.tokens()?,
-            era: tables::era(snapshot.transaction())?,
-            chain: tables::chain_head(snapshot.transaction())?,
+            era: tables::era(&snapshot.txn)?,
+            chain: tables::chain_head(&snapshot.txn)?,
             opened: Opened {
                 snapshot: Some(snapshot),
                 database: None,

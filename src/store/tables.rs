@@ -290,7 +290,7 @@ pub(super) fn format(txn: &redb::ReadTransaction) -> Result<Option<u64>, ReadErr
 
 /// The format of a database: this program's or an older one, or else an error.
 pub(super) fn known_format(database: &Database) -> Result<Option<u64>, OpenError> {
-    let txn = database.begin_read().map_err(ReadError::from)?;
+    let txn = database.begin_read()?;
     match format(&txn)? {
         Some(0) => Err(OpenError::Damaged("unknown format 0".to_owned())),
         Some(found) if found > FORMAT => Err(OpenError::Newer(found)),
@@ -383,10 +383,10 @@ pub(super) fn chain_ends(
 
 /// The head of the audit chain; an error if the last row does not lead to it.
 pub(super) fn chain_head(txn: &redb::ReadTransaction) -> Result<ChainPosition, OpenError> {
-    let audit = txn.open_table(AUDIT).map_err(ReadError::from)?;
-    let chain = txn.open_table(CHAIN).map_err(ReadError::from)?;
+    let audit = txn.open_table(AUDIT)?;
+    let chain = txn.open_table(CHAIN)?;
     let (anchor, head) = chain_ends(&chain)?;
-    let last = audit.last().map_err(ReadError::from)?;
+    let last = audit.last()?;
     let end = last.map_or(anchor, |(sequence, row)| {
         ChainPosition::after_row(sequence.value(), row.value())
     });

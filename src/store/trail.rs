@@ -26,8 +26,8 @@ pub struct Extent {
 impl Snapshot {
     /// Which rows are kept.
     pub fn audit_extent(&self) -> Result<Extent, ReadError> {
-        let (_, head) = tables::chain_ends(&self.transaction().open_table(CHAIN)?)?;
-        let table = self.transaction().open_table(AUDIT)?;
+        let (_, head) = tables::chain_ends(&self.txn.open_table(CHAIN)?)?;
+        let table = self.txn.open_table(AUDIT)?;
         let oldest = table.first()?.map(|(sequence, _)| sequence.value());
         Ok(Extent {
             first: oldest.unwrap_or(head.next_sequence),
@@ -44,7 +44,7 @@ impl Snapshot {
         first: u64,
         mut visit: impl FnMut(u64, &str) -> ControlFlow<()>,
     ) -> Result<(), ReadError> {
-        for entry in self.transaction().open_table(AUDIT)?.range(first..)? {
+        for entry in self.txn.open_table(AUDIT)?.range(first..)? {
             let (sequence, row) = entry?;
             if let Some(text) = text_of(row.value())
                 && visit(sequence.value(), text).is_break()
@@ -61,7 +61,7 @@ impl Snapshot {
         end: u64,
         mut visit: impl FnMut(u64, &str) -> ControlFlow<()>,
     ) -> Result<(), ReadError> {
-        for entry in self.transaction().open_table(AUDIT)?.range(..end)?.rev() {
+        for entry in self.txn.open_table(AUDIT)?.range(..end)?.rev() {
             let (sequence, row) = entry?;
             if let Some(text) = text_of(row.value())
                 && visit(sequence.value(), text).is_break()
@@ -74,13 +74,13 @@ impl Snapshot {
 
     /// The text of one row.
     pub fn audit(&self, sequence: u64) -> Result<Option<String>, ReadError> {
-        let row = self.transaction().open_table(AUDIT)?.get(sequence)?;
+        let row = self.txn.open_table(AUDIT)?.get(sequence)?;
         Ok(row.and_then(|row| text_of(row.value()).map(str::to_owned)))
     }
 
     /// The text of the newest row.
     pub fn newest_audit(&self) -> Result<Option<String>, ReadError> {
-        let table = self.transaction().open_table(AUDIT)?;
+        let table = self.txn.open_table(AUDIT)?;
         let newest = table.last()?;
         Ok(newest.and_then(|(_, row)| text_of(row.value()).map(str::to_owned)))
     }
@@ -95,8 +95,8 @@ impl Snapshot {
         count: u64,
         mut visit: impl FnMut(u64, &str),
     ) -> Result<Result<Option<u64>, ChainBroken>, ReadError> {
-        let (anchor, head) = tables::chain_ends(&self.transaction().open_table(CHAIN)?)?;
-        let table = self.transaction().open_table(AUDIT)?;
+        let (anchor, head) = tables::chain_ends(&self.txn.open_table(CHAIN)?)?;
+        let table = self.txn.open_table(AUDIT)?;
         let mut walk = Walk::from(anchor);
         // The check begins before the anchor, where no row may be left.
         let mut from = 0;

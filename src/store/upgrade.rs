@@ -75,7 +75,7 @@ pub(super) fn with_backup(
         Arc::clone(unsynced),
     ))?;
     let state = State::of(&database)?;
-    close(database)?;
+    database.close()?;
     let format = state.format;
     if format >= FORMAT {
         // Another process was quicker.
@@ -103,7 +103,7 @@ pub(super) fn with_backup(
     })?;
     // The upgrade is done, even if closing the file fails.
     tell(path, &backup, format);
-    close(database)
+    Ok(database.close()?)
 }
 
 /// Warnings, because commands show those, too: nobody should have to search for the way back.
@@ -130,7 +130,7 @@ fn tell(path: &Path, backup: &Path, format: u64) {
 
 /// Upgrades a database where it is, in one commit.
 pub(super) fn run(database: &Database, format: u64, describe: RowReader) -> Result<(), OpenError> {
-    let txn = database.begin_write().map_err(ReadError::from)?;
+    let txn = database.begin_write()?;
     for step in format..FORMAT {
         match step {
             1 => from_1_to_2(&txn, describe)?,
@@ -139,45 +139,45 @@ pub(super) fn run(database: &Database, format: u64, describe: RowReader) -> Resu
             unknown => return Err(OpenError::Damaged(format!("unknown format {unknown}"))),
         }
     }
-    txn.commit().map_err(ReadError::from)?;
+    txn.commit()?;
     Ok(())
 }
 
 /// Adds checksums to the rows, the index of addresses, and the audit chain's head.
 fn from_1_to_2(txn: &WriteTransaction, describe: RowReader) -> Result<(), OpenError> {
-    let mut meta = txn.open_table(META).map_err(ReadError::from)?;
+    let mut meta = txn.open_table(META)?;
     let users_next = tables::users_next_of(&meta)?;
     seal_users(txn, describe)?;
-    let mut tokens = txn.open_table(TOKENS).map_err(ReadError::from)?;
+    let mut tokens = txn.open_table(TOKENS)?;
     for (id, row) in all(&tokens, <[u8]>::to_vec)? {
         let sealed = seal_row(id.as_bytes(), row);
         tokens.insert(id.as_str(), sealed.as_slice())?;
     }
-    let mut used = txn.open_table(USED).map_err(ReadError::from)?;
+    let mut used = txn.open_table(USED)?;
     for (id, millis) in all(&used, |millis| millis)? {
         used.insert(id.as_str(), seal_number(&id, millis))?;
     }
-    let mut settings = txn.open_table(SETTINGS).map_err(ReadError::from)?;
+    let mut settings = txn.open_table(SETTINGS)?;
     for (name, text) in all(&settings, str::to_owned)? {
         let sealed = seal_text(&name, &text);
         settings.insert(name.as_str(), sealed.as_str())?;
     }
-    let audit = txn.open_table(AUDIT).map_err(ReadError::from)?;
-    let mut chain = txn.open_table(CHAIN).map_err(ReadError::from)?;
-    let last = audit.last().map_err(ReadError::from)?;
+    let audit = txn.open_table(AUDIT)?;
+    let mut chain = txn.open_table(CHAIN)?;
+    let last = audit.last()?;
     let head = last.map_or(ChainPosition::default(), |(sequence, row)| {
         ChainPosition::after_row(sequence.value(), row.value())
     });
     let short = &head.to_bytes()[..SHORT_HEAD_BYTES];
-    chain.insert(CHAIN_HEAD, short).map_err(ReadError::from)?;
+    chain.insert(CHAIN_HEAD, short)?;
     tables::put_number(&mut meta, META_FORMAT, 2)?;
     tables::put_number(&mut meta, META_USERS_NEXT, users_next)?;
     Ok(())
 }
 
 fn seal_users(txn: &WriteTransaction, describe: RowReader) -> Result<(), OpenError> {
-    let mut users = txn.open_table(USERS).map_err(ReadError::from)?;
-    let mut emails = txn.open_multimap_table(EMAILS).map_err(ReadError::from)?;
+    let mut users = txn.open_table(USERS)?;
+    let mut emails = txn.open_multimap_table(EMAILS)?;
     let mut last = None;
     while let Some((sequence, row)) = first_after(&users, last)? {
         let (keys, _) =
@@ -209,20 +209,20 @@ fn from_2_to_3(txn: &WriteTransaction) -> Result<(), ReadError> {
 /// Adds the audit chain's anchor, and the bytes of all rows to its head.
 fn from_3_to_4(txn: &WriteTransaction) -> Result<(), OpenError> {
     let mut head = ChainPosition::default();
-    let audit = txn.open_table(AUDIT).map_err(ReadError::from)?;
-    for entry in audit.iter().map_err(ReadError::from)? {
-        let (sequence, row) = entry.map_err(ReadError::from)?;
+    let audit = txn.open_table(AUDIT)?;
+    for entry in audit.iter()? {
+        let (sequence, row) = entry?;
         head.next_sequence = sequence.value();
         head = head.after(row.value());
     }
-    let mut chain = txn.open_table(CHAIN).map_err(ReadError::from)?;
-    let noted = chain.get(CHAIN_HEAD).map_err(ReadError::from)?;
+    let mut chain = txn.open_table(CHAIN)?;
+    let noted = chain.get(CHAIN_HEAD)?;
     if noted.is_none_or(|noted| *noted.value() != head.to_bytes()[..SHORT_HEAD_BYTES]) {
         return Err(tables::last_row_changed(&head));
     }
     tables::put_position(&mut chain, CHAIN_ANCHOR, ChainPosition::default())?;
     tables::put_position(&mut chain, CHAIN_HEAD, head)?;
-    let mut meta = txn.open_table(META).map_err(ReadError::from)?;
+    let mut meta = txn.open_table(META)?;
     tables::put_number(&mut meta, META_FORMAT, 4)?;
     Ok(())
 }
@@ -304,7 +304,7 @@ pub(super) fn growth(format: u64, bytes: u64) -> u64 {
 
 impl State {
     fn of(database: &Database) -> Result<Self, OpenError> {
-        let txn = database.begin_read().map_err(ReadError::from)?;
+        let txn = database.begin_read()?;
         let format = tables::format(&txn)?
             .ok_or_else(|| OpenError::Damaged("it has no format".to_owned()))?;
         let digest = digest(&txn)?;
@@ -319,10 +319,6 @@ impl State {
         });
         found.is_ok_and(|found| found == *self)
     }
-}
-
-fn close(database: Database) -> Result<(), OpenError> {
-    Ok(database.close().map_err(ReadError::from)?)
 }
 
 fn digest(txn: &ReadTransaction) -> Result<Digest, ReadError> {

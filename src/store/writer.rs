@@ -22,7 +22,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant as Monotonic};
 
-use super::audit::ChainPosition;
 use super::change::{Change, RowReader};
 use super::error::guarded;
 use super::file::Site;
@@ -50,7 +49,8 @@ pub(super) struct Writer {
     pub(super) unsynced: Arc<UnsyncedData>,
     /// Whether everything is checked before it is served for the first time.
     pub(super) checks_first: bool,
-    syncer: Arc<Syncer>,
+    pub(super) queue: Arc<Queue>,
+    pub(super) syncer: Arc<Syncer>,
 }
 
 /// Why serving stopped.
@@ -66,8 +66,8 @@ enum Stop {
 enum Attempt {
     /// It has ended with this outcome.
     Done(Outcome),
-    /// The commit itself failed. If it is on disk nevertheless, the chain has this head.
-    Uncertain(ChainPosition),
+    /// The commit itself failed, and may be on disk nevertheless.
+    Uncertain,
     /// The batch is written and not synced yet.
     Written {
         changes: usize,
@@ -84,25 +84,18 @@ impl Writer {
             unsynced: Arc::new(UnsyncedData::of(site.path.as_deref())),
             site,
             describe,
+            queue: Arc::new(Queue::new(shared.commits.clone())),
             shared,
             checks_first,
             syncer: Arc::default(),
         }
     }
 
-    pub(super) fn syncer(&self) -> &Arc<Syncer> {
-        &self.syncer
-    }
-
-    pub(super) fn shared(&self) -> &Shared {
-        &self.shared
-    }
-
     /// Writes what is queued until the queue is closed, then closes the file.
-    pub(super) fn run(self, mut open: Open, queue: &Queue) {
+    pub(super) fn run(&self, mut open: Open) {
         loop {
             // A panic outside of a commit must not end the only thread that writes, either.
-            let stop = catch_unwind(AssertUnwindSafe(|| self.serve(&mut open, queue)));
+            let stop = catch_unwind(AssertUnwindSafe(|| self.serve(&mut open)));
             // The commit that the syncer is working on must not be published after this. A failed
             // one is fetched below.
             let _ = self.syncer.wait_idle();
@@ -120,7 +113,7 @@ impl Writer {
                 Ok(Stop::Broken(unanswered)) => unanswered,
                 Err(_) => None,
             };
-            match self.recover(&known, late.or(unanswered), queue) {
+            match self.recover(&known, late.or(unanswered)) {
                 Some(opened) => open = opened,
                 None => return self.shared.publish(None),
             }
@@ -129,12 +122,7 @@ impl Writer {
 
     /// Reopens the database, however long that takes. The callers of the failed batch are answered
     /// at the first attempt. `None` when nothing will be queued any more.
-    fn recover(
-        &self,
-        known: &Known,
-        unanswered: Option<Unanswered>,
-        queue: &Queue,
-    ) -> Option<Open> {
+    fn recover(&self, known: &Known, unanswered: Option<Unanswered>) -> Option<Open> {
         match self.reopen(known) {
             Ok(open) => {
                 if let Some(unanswered) = unanswered {
@@ -162,7 +150,7 @@ impl Writer {
             if view.is_none() {
                 view = self.view(known);
             }
-            let is_suspect = queue.refuse_for(pause)?;
+            let is_suspect = self.queue.refuse_for(pause)?;
             pause = (pause * 2).min(REOPEN_PAUSE_MAX);
             if is_suspect && let Some(view) = view.take() {
                 // After one failed read of this view every other read fails, too.
@@ -219,9 +207,9 @@ impl Writer {
         Ok(open)
     }
 
-    fn serve(&self, open: &mut Open, queue: &Queue) -> Stop {
+    fn serve(&self, open: &mut Open) -> Stop {
         loop {
-            let (plans, callers) = match self.next(open, queue) {
+            let (plans, callers) = match self.next(open) {
                 Ok(Some(batch)) => batch,
                 Ok(None) => {
                     // A failed commit must be answered before the end.
@@ -241,7 +229,7 @@ impl Writer {
             if let Err(error) = self.rebuild_stale_index(open) {
                 log::error!("the index cannot be rebuilt: {error}");
             }
-            if let Some(stop) = self.write(open, plans, vec![callers], queue) {
+            if let Some(stop) = self.write(open, plans, callers) {
                 return stop;
             }
         }
@@ -249,13 +237,12 @@ impl Writer {
 
     /// The next batch, or `None` when nothing will be queued any more. Idle time is used for a
     /// checkpoint, from which the store reopens in milliseconds after a crash.
-    fn next(
-        &self,
-        open: &mut Open,
-        queue: &Queue,
-    ) -> Result<Option<(Vec<Plan>, Callers)>, ReadError> {
+    fn next(&self, open: &mut Open) -> Result<Option<(Vec<Plan>, Callers)>, ReadError> {
         loop {
-            match queue.next(open.unchecked.then_some(IDLE_BEFORE_CHECKPOINT)) {
+            match self
+                .queue
+                .next(open.unchecked.then_some(IDLE_BEFORE_CHECKPOINT))
+            {
                 Next::Batch(plans, callers) => return Ok(Some((plans, callers))),
                 Next::Closed => return Ok(None),
                 // A sync that outlasts the idle time: a checkpoint would wait for it, and callers
@@ -273,19 +260,15 @@ impl Writer {
     }
 
     /// Writes a batch, and with it what arrives until the previous commit is synced.
-    fn write(
-        &self,
-        open: &mut Open,
-        plans: Vec<Plan>,
-        mut callers: Vec<Callers>,
-        queue: &Queue,
-    ) -> Option<Stop> {
-        let mut audit_rows = Vec::new();
+    fn write(&self, open: &mut Open, plans: Vec<Plan>, callers: Callers) -> Option<Stop> {
+        let mut batch = Unanswered {
+            callers: vec![callers],
+            audit_rows: Vec::new(),
+            head: open.chain,
+        };
         // Unwinding drops the transaction, which aborts it. The database is then reopened, so that
         // nothing of a half-done batch is trusted.
-        let attempt = catch_unwind(AssertUnwindSafe(|| {
-            self.commit(open, plans, &mut callers, &mut audit_rows, queue)
-        }));
+        let attempt = catch_unwind(AssertUnwindSafe(|| self.commit(open, plans, &mut batch)));
         let attempt = match attempt {
             Ok(Ok(attempt)) => attempt,
             Ok(Err(error)) => {
@@ -294,20 +277,13 @@ impl Writer {
             }
             Err(_) => Attempt::Done(Outcome::Panicked),
         };
-        let stop = self.conclude(open, attempt, callers, audit_rows, queue);
+        let stop = self.conclude(open, attempt, batch);
         self.syncer.tell();
         stop
     }
 
     /// Decides what follows from how far a batch came.
-    fn conclude(
-        &self,
-        open: &Open,
-        attempt: Attempt,
-        callers: Vec<Callers>,
-        audit_rows: Vec<String>,
-        queue: &Queue,
-    ) -> Option<Stop> {
+    fn conclude(&self, open: &Open, attempt: Attempt, batch: Unanswered) -> Option<Stop> {
         match attempt {
             Attempt::Written {
                 changes,
@@ -320,24 +296,16 @@ impl Writer {
                 let commit = UnsyncedCommit {
                     storage: open.storage.clone(),
                     snapshot,
-                    unanswered: Unanswered {
-                        callers,
-                        audit_rows,
-                        head: open.chain,
-                    },
+                    unanswered: batch,
                     changes,
                     began,
                 };
-                self.finish(commit, is_followed, queue)
+                self.finish(commit, is_followed)
             }
-            Attempt::Uncertain(head) => Some(Stop::Broken(Some(Unanswered {
-                callers,
-                audit_rows,
-                head,
-            }))),
+            Attempt::Uncertain => Some(Stop::Broken(Some(batch))),
             Attempt::Done(outcome) => {
-                self.shared.audit_queue.give_back(audit_rows);
-                answer(callers, outcome);
+                self.shared.audit_queue.give_back(batch.audit_rows);
+                answer(batch.callers, outcome);
                 // A lost file must stay open: its content would go with it.
                 let goes_on = matches!(outcome, Outcome::Unchanged | Outcome::Lost);
                 (!goes_on).then_some(Stop::Broken(None))
@@ -347,9 +315,9 @@ impl Writer {
 
     /// Has a commit synced: by the syncer if there is or will soon be something else to do,
     /// otherwise here, since waking another thread takes as long as a sync of some disks.
-    fn finish(&self, commit: UnsyncedCommit, is_followed: bool, queue: &Queue) -> Option<Stop> {
+    fn finish(&self, commit: UnsyncedCommit, is_followed: bool) -> Option<Stop> {
         let is_readable = commit.snapshot.is_some();
-        if is_readable && (is_followed || !queue.is_empty()) {
+        if is_readable && (is_followed || !self.queue.is_empty()) {
             self.syncer.give(commit);
             return None;
         }
@@ -381,36 +349,31 @@ impl Writer {
     }
 
     /// Runs the plans in one transaction and commits it, unless none of them wrote anything. Plans
-    /// that arrive until the previous commit is synced join them, and their callers are added to
-    /// `callers`. Rows that wait for the audit trail are committed, too, and moved to `audit_rows`.
+    /// that arrive until the previous commit is synced join them, and rows that wait for the audit
+    /// trail: `batch` is told of both, and where the chain's head is then.
     fn commit(
         &self,
         open: &mut Open,
         plans: Vec<Plan>,
-        callers: &mut Vec<Callers>,
-        audit_rows: &mut Vec<String>,
-        queue: &Queue,
+        batch: &mut Unanswered,
     ) -> Result<Attempt, ReadError> {
         let is_followed = self.syncer.is_underway();
         let txn = open.database.begin_write()?;
         let mut changes = Changes::new();
-        let (chain, written) = {
+        let written = {
             let mut tables = Tables::open(&txn, open.chain)?;
-            let written = self.run_plans(&mut tables, &mut changes, plans, callers, queue)?;
+            let written = self.run_plans(&mut tables, &mut changes, plans, batch)?;
             // A plan may have found nothing to change because of a commit that is not on disk yet.
             if !self.syncer.awaited(|| self.syncer.wait_idle()) {
                 return Ok(Attempt::Done(Outcome::Failed));
             }
             if written > 0 {
-                *audit_rows = self.shared.audit_queue.take();
-                let change = audit_rows
-                    .iter()
-                    .cloned()
-                    .fold(Change::none(), Change::audit);
-                tables.apply(change, &mut changes)?;
+                batch.audit_rows = self.shared.audit_queue.take();
+                tables.apply(Change::of_audit_rows(&batch.audit_rows), &mut changes)?;
                 tables.put_chain()?;
             }
-            (tables.chain(), written)
+            batch.head = tables.chain();
+            written
         };
         if written == 0 {
             txn.abort()?;
@@ -431,16 +394,16 @@ impl Writer {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 log::error!("a commit failed: {error}");
-                return Ok(Attempt::Uncertain(chain));
+                return Ok(Attempt::Uncertain);
             }
             // After a panic, too, the commit may have reached the disk.
-            Err(_) => return Ok(Attempt::Uncertain(chain)),
+            Err(_) => return Ok(Attempt::Uncertain),
         }
         open.index = index;
         open.saved -= outdated;
         open.is_save_due = true;
         open.unchecked = true;
-        open.chain = chain;
+        open.chain = batch.head;
         Ok(Attempt::Written {
             changes: written,
             began,
@@ -455,8 +418,7 @@ impl Writer {
         tables: &mut Tables<'_>,
         changes: &mut Changes,
         mut plans: Vec<Plan>,
-        callers: &mut Vec<Callers>,
-        queue: &Queue,
+        batch: &mut Unanswered,
     ) -> Result<usize, ReadError> {
         let mut written = 0;
         let mut room = limits::BATCH_CHANGES_MAX;
@@ -470,12 +432,12 @@ impl Writer {
                 tables.apply(change, changes)?;
             }
             let lasts = || room > 0 && self.syncer.is_underway();
-            let more = (self.syncer).awaited(|| queue.next_while(lasts, room));
-            let Some((also, caller)) = more else {
+            let more = (self.syncer).awaited(|| self.queue.next_while(lasts, room));
+            let Some((also, callers)) = more else {
                 return Ok(written);
             };
             plans = also;
-            callers.push(caller);
+            batch.callers.push(callers);
         }
     }
 

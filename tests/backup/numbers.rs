@@ -9,6 +9,8 @@ use tempfile::TempDir;
 use super::rows;
 use crate::support::{Server, Talk, body, cli_in, scim_error, stored_number};
 
+const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+
 /// Restores the backup, and talks to a server on it with the token of `talk`.
 fn restored(talk: Talk, file: &str) -> Talk {
     let authorization = talk.authorization.clone();
@@ -138,6 +140,28 @@ fn a_store_that_has_given_all_numbers_creates_nobody_and_serves_the_rest() {
     let done = talk.json("POST", "/Bulk", Some(&bulk), 200);
     let statuses = [0, 1, 2].map(|at| done["Operations"][at]["status"].clone());
     assert_eq!(statuses, ["507", "409", "200"], "{done}");
+    let managed = |name: &str, by: &str| {
+        let mut data = body(name);
+        data["schemas"] = json!([data["schemas"][0], ENTERPRISE]);
+        data[ENTERPRISE] = json!({"manager": {"value": format!("bulkId:{by}")}});
+        json!({"method": "POST", "path": "/Users", "bulkId": name, "data": data})
+    };
+    for (cycle, wanted) in [
+        (json!([managed("a", "a")]), vec!["507"]),
+        (
+            json!([managed("a", "b"), managed("b", "a")]),
+            vec!["507", "409"],
+        ),
+    ] {
+        let bulk = json!({"schemas": bulk["schemas"], "Operations": cycle});
+        let done = talk.json("POST", "/Bulk", Some(&bulk), 200);
+        let operations = done["Operations"].as_array().expect("an array");
+        let statuses: Vec<&str> = operations
+            .iter()
+            .filter_map(|it| it["status"].as_str())
+            .collect();
+        assert_eq!(statuses, wanted, "{done}");
+    }
     let all = talk.json("GET", "/Users", None, 200);
     assert_eq!(all["totalResults"], 1, "{all}");
 }

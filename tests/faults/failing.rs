@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use golinks_scim::access::Administrator;
 use golinks_scim::api::{Admission, Api, Refusal, StartError};
 use golinks_scim::clock::Instant as Moment;
-use golinks_scim::directory::{Beginning, Error, Manner, ToUndo};
+use golinks_scim::directory::{Beginning, Directory, Error, Keep, Manner, ToUndo};
 use golinks_scim::http1::{Body, Head};
 use golinks_scim::limits;
 use golinks_scim::scim::User;
@@ -92,9 +92,16 @@ fn whoever_reads_goes_on_while_the_disk_takes_no_writes() {
 #[test]
 fn whoever_only_reads_gets_over_a_read_that_fails() {
     let disk = Disk::default();
-    let store = disk.open();
-    let directory = directory(&store);
-    // More than is cached.
+    let directory = directory(&disk.open());
+    let ids = more_than_is_cached(&directory);
+    disk.is_unreadable.store(true, Ordering::SeqCst);
+    read_all(&directory, &ids);
+    let is_left = disk.is_unreadable.load(Ordering::SeqCst);
+    assert!(!is_left, "nothing was read from the disk");
+}
+
+/// Creates users, and returns their ids.
+fn more_than_is_cached(directory: &Directory) -> Vec<String> {
     let title = "x".repeat(60_000);
     let count = 2 * limits::STORE_CACHE_BYTES_MIN / title.len();
     let created = (0..count).map(|number| {
@@ -103,14 +110,33 @@ fn whoever_only_reads_gets_over_a_read_that_fails() {
         let created = directory.create(User::from_attributes(attributes), &caller());
         created.expect("created").record.id().to_string()
     });
-    let ids: Vec<String> = created.collect();
-    disk.is_unreadable.store(true, Ordering::SeqCst);
-    for id in &ids {
+    created.collect()
+}
+
+fn read_all(directory: &Directory, ids: &[String]) {
+    for id in ids {
         let read = directory.retrieve(id, |_| Ok(()));
         assert!(read.is_ok(), "{id}: {read:?}");
     }
-    let is_left = disk.is_unreadable.load(Ordering::SeqCst);
-    assert!(!is_left, "nothing was read from the disk");
+}
+
+#[test]
+fn old_rows_that_could_not_be_read_just_now_do_not_wait_for_the_next_day() {
+    let disk = Disk::default();
+    let directory = directory(&disk.open());
+    let ids = more_than_is_cached(&directory);
+    let keep = Keep {
+        days: Some(0),
+        bytes: None,
+    };
+    let start = Instant::now();
+    assert_eq!(directory.trim(keep, start).expect("not due"), 0);
+    let due = start + limits::AUDIT_TRIM_FIRST_PAUSE;
+    disk.is_unreadable.store(true, Ordering::SeqCst);
+    let failed = directory.trim(keep, due);
+    assert!(matches!(failed, Err(Error::Unavailable)), "{failed:?}");
+    read_all(&directory, &ids);
+    assert!(directory.trim(keep, due).expect("read") > 0);
 }
 
 /// What a failed sync should have brought to the disk is written again while reads go on.

@@ -141,6 +141,27 @@ fn rows_of_a_clock_that_was_ahead_go_with_those_around_them() {
     assert_eq!(directory.trim(keep, later).expect("done"), 100 / 8);
 }
 
+/// However many of them there are.
+#[test]
+fn very_many_rows_of_a_clock_that_was_ahead_go_too() {
+    let folder = TempDir::new().expect("a folder");
+    let (store, directory, _) = empty(&folder);
+    let of_day = |day| format!("{{\"time\":\"{}\"}}", SystemClock.now().plus_days(day));
+    let ahead = (0..=limits::AUDIT_SCAN_ROWS_MAX).map(|_| of_day(5000));
+    let rows = ahead.chain([of_day(-100)]);
+    let written = store.commit(rows.fold(Change::none(), Change::audit));
+    written.expect("written");
+    let keep = Keep {
+        days: Some(95),
+        bytes: None,
+    };
+    let start = Monotonic::now();
+    assert_eq!(directory.trim(keep, start).expect("done"), 0);
+    let later = start + limits::AUDIT_TRIM_FIRST_PAUSE;
+    let removed = directory.trim(keep, later).expect("done");
+    assert_eq!(removed, limits::AUDIT_TRIM_ROWS_MAX);
+}
+
 #[test]
 fn retention_by_size_leaves_a_trail_that_is_verified_backed_up_and_restored() {
     let folder = TempDir::new().expect("a folder");
