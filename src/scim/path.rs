@@ -264,7 +264,9 @@ impl Target {
             };
             path.sub_attribute = Some(sub);
         }
-        let filter = filter_parse::parse_value_filter(inside, path.attribute, leniency)?;
+        let at = before.len() + 1;
+        let text = &text[..at + inside.len()];
+        let filter = filter_parse::parse_value_filter(text, at, path.attribute, leniency)?;
         Ok(Some(Self::Attribute {
             path,
             filter: Some(filter),
@@ -362,6 +364,14 @@ mod tests {
             assert!(Target::parse(bad, &mut leniency).is_err(), "{bad}");
         }
         assert!(matches!(Target::parse("nothing", &mut leniency), Ok(None)));
+        for (text, position) in [
+            ("emails[nothing pr]", "position 8:"),
+            ("emails[type eq \"work\" and].value", "position 26:"),
+            ("emails[]", "position 8:"),
+        ] {
+            let error = Target::parse(text, &mut leniency).expect_err(text);
+            assert!(error.detail.contains(position), "{text}: {error}");
+        }
     }
 
     #[test]
