@@ -49,15 +49,12 @@ impl AttributePath {
     }
 
     /// Reads the path of an extension's attribute without the URN. `None` if
-    /// [`AttributePath::parse`] can read it, or if no extension has it.
+    /// [`AttributePath::parse`] can read it, or if the extension does not have it.
     pub fn parse_without_urn(text: &str) -> Option<Self> {
         if Self::parse(text).is_some() {
             return None;
         }
-        let mut extensions = schema::SCHEMAS
-            .into_iter()
-            .filter(|one| one.urn != schema::USER_URN);
-        extensions.find_map(|schema| Self::within(Some(schema), text))
+        Self::within(Some(&schema::ENTERPRISE), text)
     }
 
     /// Reads `name[.sub]` of an extension, or of the core and common attributes.
