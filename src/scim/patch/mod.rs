@@ -198,9 +198,7 @@ impl Patch {
             .iter()
             .map(|operation| match &operation.target {
                 Target::Extension(schema) => schema.urn,
-                Target::Attribute { path, .. } => {
-                    path.extension.map_or(path.attribute.name, |it| it.urn)
-                }
+                Target::Attribute { path, .. } => path.member(),
             })
             .collect();
         // The texts that the patch sets were checked when read, and the others were stored earlier.
