@@ -171,8 +171,8 @@ fn split_urn(text: &str, separator: char) -> (Option<&'static Schema>, &str) {
 /// The target of a patch operation.
 #[derive(Clone, Debug)]
 pub enum Target {
-    /// A whole extension.
-    Extension(&'static Schema),
+    /// The whole extension.
+    Extension,
     /// An attribute or a part of it; for a list, possibly only the matching elements.
     Attribute {
         /// The attribute, and the sub-attribute if one is named.
@@ -219,10 +219,8 @@ impl Target {
     /// in the brackets is an error of the filter (RFC 7644 table 9, "invalidFilter").
     pub fn parse(text: &str, leniency: &mut Leniency) -> Result<Option<Self>, Error> {
         let text = text.trim();
-        if let Some(schema) = schema::by_urn(text)
-            && schema.urn != schema::USER_URN
-        {
-            return Ok(Some(Self::Extension(schema)));
+        if text.eq_ignore_ascii_case(schema::ENTERPRISE_URN) {
+            return Ok(Some(Self::Extension));
         }
         let Some((before, rest)) = text.split_once('[') else {
             let path = match AttributePath::parse(text) {
