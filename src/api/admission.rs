@@ -10,7 +10,7 @@ use std::time::Instant as Monotonic;
 use super::Api;
 use super::problem::Problem;
 use super::refusal_cause::word_of;
-use super::refusals::Refused;
+use super::refused::Refused;
 use super::reply::Refusal;
 use super::request::{self, Admission, Who};
 use super::routes::{self, Access, RouteMatch};

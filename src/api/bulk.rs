@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::Api;
 use super::problem::Problem;
-use super::refusals::Refused;
+use super::refused::Refused;
 use super::reply::{self, Outcome};
 use super::request::Admission;
 use crate::access::{Principal, Scope};

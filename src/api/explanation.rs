@@ -289,7 +289,7 @@ mod tests {
     use super::*;
     use crate::access::Scope;
     use crate::api::problem::Problem;
-    use crate::api::refusals::put_problem;
+    use crate::api::refused::put_problem;
     use crate::directory::Error;
     use crate::limits;
     use crate::scim::bulk::Endpoint;

@@ -106,6 +106,10 @@ pub(super) fn compare(api: &Api, admission: &Admission, _: &Administrator, body:
 
 fn put_user(row: &mut Map<String, Value>, outcome: RowOutcome, record: &Record) {
     outcome.put(row);
+    put_name(row, record);
+}
+
+fn put_name(row: &mut Map<String, Value>, record: &Record) {
     row.insert("id".to_owned(), json!(record.id().to_string()));
     row.insert("userName".to_owned(), json!(record.user().user_name()));
 }
@@ -124,7 +128,7 @@ fn known_as(user: &User) -> impl Iterator<Item = String> {
 /// Also names the user, so that a later row about the same user is recognized.
 fn put_refused_user(row: &mut Map<String, Value>, record: &Record, why: &str) {
     put_refusal(row, why);
-    put_user(row, RowOutcome::Refused, record);
+    put_name(row, record);
 }
 
 /// A parsed request: the rows that can be read, and why the others cannot.

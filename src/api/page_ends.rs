@@ -8,9 +8,9 @@
 //! Two walks of one principal through one list look the same. If one comes after the other, the
 //! second must not go on from where the first was, which would show users twice. If both go on at
 //! once, each may show a user twice but must not miss one: a user missed in an import looks
-//! unassigned. Only a page that is requested again meanwhile may miss some. Clients that stop once they have seen the total number of users still fetch the
-//! rest, since the reported total is never less than the next index while there is a next page
-//! (`query`).
+//! unassigned. Only a page that is requested again meanwhile may miss some. Clients that stop once
+//! they have seen the total number of users still fetch the rest, since the reported total is never
+//! less than the next index while there is a next page (`query`).
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};

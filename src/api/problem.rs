@@ -118,11 +118,7 @@ impl Problem {
 
     /// A method that the server does not know (RFC 9110 section 9.1).
     pub(super) fn unknown_method() -> Self {
-        Self::not_implemented("this method is not known here")
-    }
-
-    pub(super) fn not_implemented(detail: &str) -> Self {
-        Self::new(501, detail)
+        Self::new(501, "this method is not known here")
     }
 
     /// An endpoint of RFC 7644 that is not implemented here.
@@ -138,7 +134,7 @@ impl Problem {
                 Cause::Me,
             ),
         };
-        Self::not_implemented(detail).caused(cause)
+        Self::new(501, detail).caused(cause)
     }
 
     /// 401 (RFC 6750 section 3). Unknown, expired and revoked tokens get the same answer; the log

@@ -37,8 +37,9 @@ pub(super) enum Cause {
 }
 
 impl Cause {
-    /// All causes but the credentials.
-    const OTHERS: [Self; 12] = [
+    /// One of each; those of credentials differ further, by their [`rejections`].
+    const ALL: [Self; 13] = [
+        Self::Credentials(None),
         Self::Scope,
         Self::User,
         Self::Rate,
@@ -76,7 +77,7 @@ impl Cause {
     pub(super) fn of(row: &Value) -> Option<Self> {
         let word = row["cause"].as_str()?;
         let credentials = rejections().map(Self::Credentials);
-        let mut all = credentials.chain(Self::OTHERS);
+        let mut all = credentials.chain(Self::ALL);
         all.find(|cause| cause.as_str() == word)
     }
 }

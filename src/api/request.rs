@@ -277,8 +277,7 @@ impl Admission {
 
     /// The problem in the form that suits this caller.
     pub(super) fn told(&self, problem: Problem) -> Problem {
-        let token = self.principal.as_ref().and_then(Principal::token);
-        match token.map(|token| token.mode) {
+        match self.token().map(|token| token.mode) {
             Some(Mode::Compatible) if !self.is_read() => problem.for_identity_providers(),
             _ => problem,
         }

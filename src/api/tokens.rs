@@ -7,6 +7,7 @@
 )]
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde_json::{Map, Value, json};
@@ -26,12 +27,7 @@ use crate::test_user;
 pub(super) fn list(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
     settle(api);
     let now = api.clock.now();
-    let tokens: Vec<Value> = api
-        .tokens
-        .list(now)
-        .iter()
-        .map(|token| described(token, now))
-        .collect();
+    let tokens = all_described(&api.tokens.list(now), now);
     Ok(reply::json(200, &json!({"tokens": tokens})))
 }
 
@@ -39,15 +35,11 @@ pub(super) fn list(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> Out
 pub(super) fn show(api: &Api, admission: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
     settle(api);
     let now = api.clock.now();
-    let tokens: Vec<Value> = api
-        .tokens
-        .find(admission.parameter(), now)
-        .iter()
-        .map(|token| described(token, now))
-        .collect();
+    let tokens = api.tokens.find(admission.parameter(), now);
     if tokens.is_empty() {
         return Err(Problem::new(404, "no token has this name or id"));
     }
+    let tokens = all_described(&tokens, now);
     Ok(reply::json(200, &json!({"tokens": tokens})))
 }
 
@@ -100,11 +92,8 @@ pub(super) fn change(api: &Api, admission: &Admission, _: &Administrator, body: 
         .change(admission.parameter(), &terms, now, |token| {
             audit_row_with_limits(admission, now, "token.change", token, &[])
         })?;
-    let changed = changed.iter().map(|token| described(token, now));
-    Ok(reply::json(
-        200,
-        &json!({"tokens": changed.collect::<Vec<_>>()}),
-    ))
+    let changed = all_described(&changed, now);
+    Ok(reply::json(200, &json!({"tokens": changed})))
 }
 
 /// `POST /admin/tokens/{name or id}/rotate`.
@@ -123,10 +112,8 @@ pub(super) fn rotate(api: &Api, admission: &Admission, _: &Administrator, body: 
     let rotated = api
         .tokens
         .rotate(admission.parameter(), overlap, now, &by, row)?;
-    let old = rotated.old.iter().map(|token| described(token, now));
-    let old: Vec<Value> = old.collect();
     let mut shown = with_text(&rotated.token, &rotated.text, now);
-    shown["old"] = json!(old);
+    shown["old"] = json!(all_described(&rotated.old, now));
     shown["overlapEnds"] = json!(overlap_ends.to_string());
     Ok(reply::json(201, &shown))
 }
@@ -241,6 +228,10 @@ fn with_text(token: &Token, text: &TokenText, now: Instant) -> Value {
     let mut shown = described(token, now);
     shown["token"] = json!(text.reveal());
     shown
+}
+
+fn all_described(tokens: &[Arc<Token>], now: Instant) -> Vec<Value> {
+    tokens.iter().map(|token| described(token, now)).collect()
 }
 
 fn described(token: &Token, now: Instant) -> Value {

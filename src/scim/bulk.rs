@@ -261,18 +261,19 @@ fn positive(number: &Value) -> Option<usize> {
 
 /// The user that a path names; `None` for the path of all users.
 fn target(path: &str) -> Result<Option<Who>, NoAction> {
+    let other = || {
+        let detail = format!(
+            "path must be /Users or /Users/ID and nothing else, not {}",
+            quoted(path)
+        );
+        Err(syntax(detail).into())
+    };
     let mut segments = path.split('/').filter(|segment| !segment.is_empty());
     match segments.next() {
         Some("Users") => {}
         Some("Groups") => return Err(NoAction::NotImplemented(Endpoint::Groups)),
         Some("Me") => return Err(NoAction::NotImplemented(Endpoint::Me)),
-        _ => {
-            return Err(syntax(format!(
-                "path must be /Users or /Users/ID, not {}",
-                quoted(path)
-            ))
-            .into());
-        }
+        _ => return other(),
     }
     let who = segments
         .next()
@@ -282,7 +283,7 @@ fn target(path: &str) -> Result<Option<Who>, NoAction> {
         });
     // A query would become part of an id that nobody has.
     if segments.next().is_some() || path.contains(['?', '#']) {
-        return Err(syntax("path must be /Users or /Users/ID").into());
+        return other();
     }
     Ok(who)
 }
@@ -405,6 +406,14 @@ mod tests {
             };
             assert_eq!(error.kind, ErrorType::InvalidSyntax, "{item}");
         }
+        let query = bulk(&json!([{"method": "DELETE", "path": "/Users/1?x=1"}]));
+        let Err(NoAction::Malformed(error)) = query.operations[0].action.clone() else {
+            panic!("{query:?}");
+        };
+        assert!(
+            error.detail.ends_with("nothing else, not \"/Users/1?x=1\""),
+            "{error}"
+        );
         for (path, endpoint) in [
             ("/Groups", Endpoint::Groups),
             ("/Groups/bulkId:a", Endpoint::Groups),

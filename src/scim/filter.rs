@@ -11,6 +11,7 @@ use super::fold::fold;
 use super::path::AttributePath;
 use super::schema::{Attribute, Kind};
 use super::tolerance::Leniency;
+use super::value::boolean_word;
 use super::{Object, filter_parse};
 use crate::clock::DateTime;
 
@@ -74,7 +75,7 @@ impl CompValue {
     pub(super) fn of_kind(self, kind: Kind) -> Option<Self> {
         match (kind, self) {
             (_, Self::Null) => Some(Self::Null),
-            (Kind::Boolean, Self::Text(text)) => boolean(&text.text).map(Self::Boolean),
+            (Kind::Boolean, Self::Text(text)) => boolean_word(&text.text).map(Self::Boolean),
             (Kind::DateTime, Self::Text(text)) => {
                 let is_date_time = DateTime::parse(&text.text).is_some();
                 is_date_time.then_some(Self::Text(text))
@@ -83,12 +84,6 @@ impl CompValue {
             (_, value) => Some(value),
         }
     }
-}
-
-/// What a word says, in any case, if it is a boolean.
-pub(super) fn boolean(word: &str) -> Option<bool> {
-    let is = |wanted: &str| word.eq_ignore_ascii_case(wanted);
-    (is("true") || is("false")).then(|| is("true"))
 }
 
 /// A text to compare with, and its folded form, which is computed once for all comparisons.

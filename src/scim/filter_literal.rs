@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::filter::{CompValue, boolean};
+use super::filter::CompValue;
+use super::value::boolean_word;
 
 /// Quotes that word processors, messengers and keyboards put in place of straight ones.
 const OTHER_QUOTES: [char; 15] = [
@@ -42,7 +43,7 @@ impl Literal {
         if word.starts_with(OTHER_QUOTES) || word.ends_with(OTHER_QUOTES) {
             return Err("a text must stand in straight quotes, not typographic ones");
         }
-        let literal = match boolean(word) {
+        let literal = match boolean_word(word) {
             Some(value) if allows_boolean => Some(CompValue::Boolean(value)),
             _ if word.eq_ignore_ascii_case("null") => Some(CompValue::Null),
             _ => match serde_json::from_str(word) {

@@ -12,16 +12,19 @@ use crate::limits;
 
 /// Reads a whole filter over a User's attributes.
 pub(super) fn parse(text: &str, leniency: &mut Leniency) -> Result<Filter, Error> {
-    Parser::new(text, None, leniency)?.whole()
+    Parser::new(text, 0, None, leniency)?.whole()
 }
 
-/// Reads the filter inside the brackets of a value path, where names are sub-attributes.
+/// Reads the filter inside the brackets of a value path, where names are sub-attributes. It begins
+/// at the byte `at` of the path; `text` is the path up to the closing bracket, so that positions
+/// count from the beginning of the path.
 pub(super) fn parse_value_filter(
     text: &str,
+    at: usize,
     parent: &'static Attribute,
     leniency: &mut Leniency,
 ) -> Result<Filter, Error> {
-    Parser::new(text, Some(parent), leniency)?.whole()
+    Parser::new(text, at, Some(parent), leniency)?.whole()
 }
 
 struct Parser<'a> {
@@ -37,10 +40,11 @@ struct Parser<'a> {
 impl<'a> Parser<'a> {
     fn new(
         text: &'a str,
+        at: usize,
         parent: Option<&'static Attribute>,
         leniency: &'a mut Leniency,
     ) -> Result<Self, Error> {
-        if text.len() > limits::FILTER_BYTES_MAX {
+        if text.len() - at > limits::FILTER_BYTES_MAX {
             return Err(Error::new(
                 ErrorType::InvalidFilter,
                 format!(
@@ -51,7 +55,7 @@ impl<'a> Parser<'a> {
         }
         Ok(Self {
             text,
-            at: 0,
+            at,
             parent,
             depth: 0,
             clauses: 0,

@@ -49,15 +49,12 @@ impl AttributePath {
     }
 
     /// Reads the path of an extension's attribute without the URN. `None` if
-    /// [`AttributePath::parse`] can read it, or if no extension has it.
+    /// [`AttributePath::parse`] can read it, or if the extension does not have it.
     pub fn parse_without_urn(text: &str) -> Option<Self> {
         if Self::parse(text).is_some() {
             return None;
         }
-        let mut extensions = schema::SCHEMAS
-            .into_iter()
-            .filter(|one| one.urn != schema::USER_URN);
-        extensions.find_map(|schema| Self::within(Some(schema), text))
+        Self::within(Some(&schema::ENTERPRISE), text)
     }
 
     /// Reads `name[.sub]` of an extension, or of the core and common attributes.
@@ -174,8 +171,8 @@ fn split_urn(text: &str, separator: char) -> (Option<&'static Schema>, &str) {
 /// The target of a patch operation.
 #[derive(Clone, Debug)]
 pub enum Target {
-    /// A whole extension.
-    Extension(&'static Schema),
+    /// The whole extension.
+    Extension,
     /// An attribute or a part of it; for a list, possibly only the matching elements.
     Attribute {
         /// The attribute, and the sub-attribute if one is named.
@@ -222,10 +219,8 @@ impl Target {
     /// in the brackets is an error of the filter (RFC 7644 table 9, "invalidFilter").
     pub fn parse(text: &str, leniency: &mut Leniency) -> Result<Option<Self>, Error> {
         let text = text.trim();
-        if let Some(schema) = schema::by_urn(text)
-            && schema.urn != schema::USER_URN
-        {
-            return Ok(Some(Self::Extension(schema)));
+        if text.eq_ignore_ascii_case(schema::ENTERPRISE_URN) {
+            return Ok(Some(Self::Extension));
         }
         let Some((before, rest)) = text.split_once('[') else {
             let path = match AttributePath::parse(text) {
@@ -264,7 +259,9 @@ impl Target {
             };
             path.sub_attribute = Some(sub);
         }
-        let filter = filter_parse::parse_value_filter(inside, path.attribute, leniency)?;
+        let at = before.len() + 1;
+        let text = &text[..at + inside.len()];
+        let filter = filter_parse::parse_value_filter(text, at, path.attribute, leniency)?;
         Ok(Some(Self::Attribute {
             path,
             filter: Some(filter),
@@ -362,6 +359,14 @@ mod tests {
             assert!(Target::parse(bad, &mut leniency).is_err(), "{bad}");
         }
         assert!(matches!(Target::parse("nothing", &mut leniency), Ok(None)));
+        for (text, position) in [
+            ("emails[nothing pr]", "position 8:"),
+            ("emails[type eq \"work\" and].value", "position 26:"),
+            ("emails[]", "position 8:"),
+        ] {
+            let error = Target::parse(text, &mut leniency).expect_err(text);
+            assert!(error.detail.contains(position), "{text}: {error}");
+        }
     }
 
     #[test]

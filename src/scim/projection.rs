@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::Object;
 use super::path::AttributePath;
-use super::schema::{self, Returned, USER_URN};
+use super::schema::{ENTERPRISE_URN, Returned};
 use super::tolerance::Leniency;
 
 /// The attributes to show.
@@ -33,7 +33,7 @@ impl Projection {
 
     /// Whether everything is shown.
     pub fn is_whole(&self) -> bool {
-        self.only.is_none() && self.without.paths.is_empty() && self.without.extensions.is_empty()
+        self.only.is_none() && self.without.paths.is_empty() && !self.without.has_extension
     }
 
     /// The part of `resource` that is shown. `schemas` and attributes that are always returned
@@ -44,7 +44,7 @@ impl Projection {
             Some(only) => {
                 let mut shown = Object::new();
                 for (name, value) in resource {
-                    if always(&name) || only.extensions.contains(&name.as_str()) {
+                    if always(&name) || only.has_extension && name == ENTERPRISE_URN {
                         shown.insert(name, value);
                     } else if let Some(value) = selected(&only.paths, &name, value) {
                         shown.insert(name, value);
@@ -53,8 +53,8 @@ impl Projection {
                 shown
             }
         };
-        for urn in &self.without.extensions {
-            shown.shift_remove(*urn);
+        if self.without.has_extension {
+            shown.shift_remove(ENTERPRISE_URN);
         }
         for path in &self.without.paths {
             remove(&mut shown, path);
@@ -67,24 +67,25 @@ impl Projection {
 #[derive(Clone, Debug, Default)]
 struct Selection {
     paths: Vec<AttributePath>,
-    /// URNs of extensions named as a whole.
-    extensions: Vec<&'static str>,
+    /// Whether the extension is named as a whole.
+    has_extension: bool,
 }
 
 impl Selection {
     fn parse(list: &str, leniency: &mut Leniency) -> Self {
         let mut selection = Self::default();
         for name in list.split(',').map(str::trim) {
-            match schema::by_urn(name) {
-                Some(schema) if schema.urn != USER_URN => {
-                    once(&mut selection.extensions, schema.urn);
-                }
-                _ => {
-                    let path = AttributePath::parse(name).or_else(|| tolerated(name, leniency));
-                    if let Some(path) = path {
-                        once(&mut selection.paths, path);
-                    }
-                }
+            if name.eq_ignore_ascii_case(ENTERPRISE_URN) {
+                selection.has_extension = true;
+                continue;
+            }
+            let path = AttributePath::parse(name).or_else(|| tolerated(name, leniency));
+            // Each once, so that there are never more than the schemas have, however long the list
+            // is.
+            if let Some(path) = path
+                && !selection.paths.contains(&path)
+            {
+                selection.paths.push(path);
             }
         }
         selection
@@ -99,13 +100,6 @@ fn tolerated(name: &str, leniency: &mut Leniency) -> Option<AttributePath> {
     let (path, tolerance) = AttributePath::parse_tolerantly(name)?;
     leniency.note(tolerance);
     Some(path)
-}
-
-/// Adds a name once, so that there are never more than the schemas have, however long the list is.
-fn once<T: PartialEq>(names: &mut Vec<T>, name: T) {
-    if !names.contains(&name) {
-        names.push(name);
-    }
 }
 
 fn always(name: &str) -> bool {
@@ -218,7 +212,6 @@ fn remove_from(members: &mut Object, path: &AttributePath) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scim::schema::ENTERPRISE_URN;
     use crate::scim::tolerance::Tolerance;
     use serde_json::json;
 
@@ -243,7 +236,7 @@ mod tests {
     fn a_long_list_of_names_is_a_short_one() {
         let names = format!("emails.type,EMAILS.TYPE,{ENTERPRISE_URN},x,").repeat(10_000);
         let selection = Selection::parse(&names, &mut Leniency::strict());
-        assert_eq!((selection.paths.len(), selection.extensions.len()), (1, 1));
+        assert_eq!((selection.paths.len(), selection.has_extension), (1, true));
     }
 
     #[test]

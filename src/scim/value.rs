@@ -187,20 +187,24 @@ fn boolean(
     value: Value,
     leniency: &mut Leniency,
 ) -> Result<Option<Value>, Error> {
-    match value {
-        Value::Bool(_) => Ok(Some(value)),
-        Value::String(text) if text.is_empty() => empty_text(attribute, leniency),
-        Value::String(text)
-            if text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false") =>
-        {
-            leniency.allow(
-                Tolerance::BooleanAsText,
-                &format!("{} must be true or false, without quotes", attribute.name),
-            )?;
-            Ok(Some(Value::Bool(text.eq_ignore_ascii_case("true"))))
-        }
-        other => Err(wrong_type(attribute, &other)),
-    }
+    let told = match &value {
+        Value::Bool(_) => return Ok(Some(value)),
+        Value::String(text) if text.is_empty() => return empty_text(attribute, leniency),
+        Value::String(text) => boolean_word(text),
+        _ => None,
+    };
+    let told = told.ok_or_else(|| wrong_type(attribute, &value))?;
+    leniency.allow(
+        Tolerance::BooleanAsText,
+        &format!("{} must be true or false, without quotes", attribute.name),
+    )?;
+    Ok(Some(Value::Bool(told)))
+}
+
+/// What a word says, in any case, if it is a boolean.
+pub(super) fn boolean_word(word: &str) -> Option<bool> {
+    let is = |wanted: &str| word.eq_ignore_ascii_case(wanted);
+    (is("true") || is("false")).then(|| is("true"))
 }
 
 pub(super) fn allow_list_of_one(

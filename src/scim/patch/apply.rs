@@ -7,14 +7,14 @@ use super::{Op, Operation, is_nothing, is_read_only, is_set_by_us};
 use crate::scim::error::{Error, ErrorType, quoted};
 use crate::scim::filter::Filter;
 use crate::scim::path::{AttributePath, Target};
-use crate::scim::schema::{Mutability, Schema};
+use crate::scim::schema::{ENTERPRISE, ENTERPRISE_URN, Mutability};
 use crate::scim::tolerance::Tolerance;
 use crate::scim::{Object, value};
 
 impl Operation {
     pub(super) fn apply(&self, attributes: &mut Object, work: &mut Work<'_>) -> Result<(), Error> {
         match &self.target {
-            Target::Extension(schema) => self.apply_to_extension(schema, attributes, work),
+            Target::Extension => self.apply_to_extension(attributes, work),
             Target::Attribute { path, filter } => {
                 if is_read_only(path) {
                     let what = is_set_by_us(path);
@@ -42,38 +42,39 @@ impl Operation {
 
     fn apply_to_extension(
         &self,
-        schema: &'static Schema,
         attributes: &mut Object,
         work: &mut Work<'_>,
     ) -> Result<(), Error> {
-        if self.op == Op::Remove || value::is_unassigned(schema.urn, &self.value, work.leniency)? {
+        if self.op == Op::Remove
+            || value::is_unassigned(ENTERPRISE_URN, &self.value, work.leniency)?
+        {
             // Adding nothing changes nothing.
             if self.op != Op::Add {
-                attributes.remove(schema.urn);
+                attributes.remove(ENTERPRISE_URN);
             }
             return Ok(());
         }
         let Value::Object(members) = &self.value else {
             return Err(Error::new(
                 ErrorType::InvalidValue,
-                format!("the value for {} must be an object", schema.urn),
+                format!("the value for {ENTERPRISE_URN} must be an object"),
             ));
         };
-        let mut merged = take_object(attributes, schema.urn);
+        let mut merged = take_object(attributes, ENTERPRISE_URN);
         for (name, member) in members {
             if name.eq_ignore_ascii_case("schemas") {
                 continue;
             }
-            match schema.attribute(name) {
+            match ENTERPRISE.attribute(name) {
                 Some(attribute) => assign(&mut merged, attribute, member.clone(), self.op, work)?,
                 None => work.leniency.allow_ignoring(
                     Tolerance::UnknownAttribute,
-                    &format!("{}:{name}", schema.urn),
-                    &format!("{} is not an attribute of {}", quoted(name), schema.urn),
+                    &format!("{ENTERPRISE_URN}:{name}"),
+                    &format!("{} is not an attribute of {ENTERPRISE_URN}", quoted(name)),
                 )?,
             }
         }
-        put_object(attributes, schema.urn, merged);
+        put_object(attributes, ENTERPRISE_URN, merged);
         Ok(())
     }
 

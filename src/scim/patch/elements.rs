@@ -107,7 +107,8 @@ impl Operation {
         Ok(())
     }
 
-    /// The value goes into each selected element, and all the copies must fit into a user.
+    /// The value goes into each selected element, and all the copies must fit into a user. It is
+    /// measured as it was sent: each copy is read anew, with what is unknown in it.
     fn check_copies(&self, copies: usize) -> Result<(), Error> {
         let size = match &self.value {
             Value::String(text) => text.len(),

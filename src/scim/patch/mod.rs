@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::error::{Error, ErrorType, quoted};
 use super::message::{self, PATCH_URN};
 use super::path::{AttributePath, Target};
-use super::schema::{Attribute, Mutability, USER_URN};
+use super::schema::{Attribute, ENTERPRISE_URN, Mutability, USER_URN};
 use super::tolerance::{Leniency, Tolerance};
 use super::user::User;
 use super::{Object, member, value};
@@ -197,10 +197,8 @@ impl Patch {
             .operations
             .iter()
             .map(|operation| match &operation.target {
-                Target::Extension(schema) => schema.urn,
-                Target::Attribute { path, .. } => {
-                    path.extension.map_or(path.attribute.name, |it| it.urn)
-                }
+                Target::Extension => ENTERPRISE_URN,
+                Target::Attribute { path, .. } => path.member(),
             })
             .collect();
         // The texts that the patch sets were checked when read, and the others were stored earlier.
@@ -412,11 +410,11 @@ fn push_target(
     leniency: &mut Leniency,
 ) -> Result<(), Error> {
     let mut paths = Vec::new();
-    if let (Target::Extension(schema), Some(members)) = (&target, value.as_object_mut()) {
+    if let (Target::Extension, Some(members)) = (&target, value.as_object_mut()) {
         members.retain(|name, value| {
             let is_path = name.contains('.') && !name.contains('[');
             if is_path {
-                paths.push((format!("{}:{name}", schema.urn), value.take()));
+                paths.push((format!("{ENTERPRISE_URN}:{name}"), value.take()));
             }
             !is_path
         });
