@@ -411,7 +411,7 @@ fn network_or_everywhere(text: &str) -> Result<String, String> {
 
 pub(super) fn change(text: &str) -> Result<u64, String> {
     let number = text.parse().ok().filter(|number| *number > 0);
-    number.ok_or_else(|| "write its number from `user history WHO`".to_owned())
+    number.ok_or_else(|| "write the number from `user history WHO`".to_owned())
 }
 
 /// A name that a certificate may have: of a host, of all in a domain, or an address.
