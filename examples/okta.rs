@@ -1,14 +1,14 @@
-//! A simulated Okta: plays Okta's requests against any SCIM service provider, and reports what does
-//! not come back as Okta needs it.
+//! A simulated Okta: sends Okta's requests to any SCIM service provider, and reports answers that
+//! are not as Okta needs them.
 //!
 //! ```text
 //! cargo run --release --example okta -- \
 //!     --url https://scim.example.com:8443/scim/v2 --ca ca.pem --token-file token --suite all
 //! ```
 //!
-//! Use a directory for trials: users made here stay, deactivated, since Okta never deletes. The
-//! exit status is 0 if every check holds, 1 if one fails or nothing can be played, and 64 if the
-//! command line is unusable.
+//! Use a trial directory: the users that this creates remain there, deactivated, because Okta never
+//! deletes. The exit status is 0 if every check holds, 1 if one fails or nothing can be played, and
+//! 64 if the command line is unusable.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -35,7 +35,7 @@ struct Typed {
     /// The API token; a file or the environment keeps it out of the list of processes
     #[arg(long, env = "GOLINKS_SCIM_TOKEN", hide_env_values = true)]
     token: Option<String>,
-    /// A file that holds the API token; it wins over --token and GOLINKS_SCIM_TOKEN
+    /// A file with the API token; overrides --token and GOLINKS_SCIM_TOKEN
     #[arg(long)]
     token_file: Option<PathBuf>,
     /// What to play

@@ -19,7 +19,8 @@ use crate::limits;
 pub(super) const EXIT_STATUS: &str = "\
 0 done; 1 refused, not found, or different (user diff); 64 usage; 65 damaged or newer data, or \
 an invalid user file; 69 no directory, or the store is locked; 74 I/O; 77 permission; \
-78 configuration; 130 a second signal ended the server at once, or Ctrl-C an import.";
+78 configuration; 130 a second signal ended the server at once, or Ctrl-C \
+ended an import.";
 
 /// What to type next.
 pub(super) const NEXT: &str = "\
@@ -62,7 +63,7 @@ pub(super) enum Command {
     /// Issue, list, change, rotate and revoke API tokens
     #[command(subcommand)]
     Token(Token),
-    /// Look at and change users; import, export and compare them; show their history, and undo
+    /// List, show and change users; import, export and compare them; show their history and undo
     /// changes
     #[command(subcommand)]
     User(User),
@@ -146,7 +147,7 @@ pub(super) enum Token {
         #[command(flatten)]
         output: Output,
     },
-    /// Change what a token may do, from the next request on; its text and its expiry stay
+    /// Change what a token may do, from the next request on; its text and expiry stay the same
     Change(TokenChange),
     /// Create a new token like this one, and let the old one expire
     Rotate {
@@ -210,7 +211,7 @@ pub(super) struct TokenChange {
     /// Requests per second, or `server` for the server's rate
     #[arg(long, group = "terms", value_name = "N", value_parser = rate_or_server)]
     pub(super) rate_limit: Option<Value>,
-    /// Accept it only from these networks or addresses, instead of those before; or `everywhere`
+    /// Accept it only from these networks or addresses, replacing the previous ones; or `everywhere`
     #[arg(long, group = "terms", value_name = "CIDR", value_delimiter = ',',
           value_parser = network_or_everywhere)]
     pub(super) allow_from: Vec<String>,
@@ -245,10 +246,10 @@ pub(super) enum Cert {
 pub(super) enum Audit {
     /// List the rows of the audit trail, oldest first
     List {
-        /// Only rows since then: a time, a date, or how long ago, such as 2h or 7d
+        /// Only rows since TIME: a time, a date, or how long ago, such as 2h or 7d
         #[arg(long, value_name = "TIME")]
         since: Option<String>,
-        /// Only rows before then
+        /// Only rows before TIME
         #[arg(long, value_name = "TIME")]
         until: Option<String>,
         /// Only rows about this user, even a deleted one: a userName or an id
@@ -276,7 +277,7 @@ pub(super) enum Audit {
     },
     /// Explain what happened to requests, and what to do
     Explain {
-        /// The ids of the requests, or the texts ending with them that the identity provider shows
+        /// The ids of the requests, or the texts that the identity provider shows, which end with them
         #[arg(required = true, value_name = "REQUEST-ID")]
         request: Vec<String>,
         #[command(flatten)]
@@ -296,7 +297,7 @@ pub(super) enum Backup {
         /// The file, which must not exist yet; `-` for standard output
         file: PathBuf,
     },
-    /// Read a whole backup to check it, and show what is in it
+    /// Check a backup by reading all of it, and show what is in it
     Verify {
         /// The file
         file: PathBuf,
@@ -318,7 +319,7 @@ pub(super) struct Check {
     /// Also trust these authorities, as PEM, such as that of a proxy in front of the server
     #[arg(long, value_name = "FILE")]
     pub(super) ca: Option<PathBuf>,
-    /// With --write: send what this identity provider is known to send instead, and then delete the users that this created
+    /// With --write: send what this identity provider is known to send instead, and then delete the users that this creates
     #[arg(long, value_name = "PROVIDER", value_parser = provider(), ignore_case = true)]
     #[arg(requires = "write")]
     pub(super) like: Option<Provider>,
@@ -374,7 +375,7 @@ fn provider() -> impl TypedValueParser<Value = Provider> {
 /// `tests/cli/conventions.rs`.
 pub(super) fn given(text: &str) -> Result<String, String> {
     if text.trim().is_empty() {
-        return Err("it is given, and empty".to_owned());
+        return Err("it must not be empty".to_owned());
     }
     Ok(text.to_owned())
 }
@@ -388,7 +389,7 @@ fn network(text: &str) -> Result<String, String> {
 fn rate(text: &str) -> Result<u32, String> {
     let rate = text.parse().ok().filter(|rate| *rate > 0);
     rate.ok_or_else(|| {
-        "write a number from 1 on, or leave it out: then the server's rate holds".to_owned()
+        "write a number of at least 1, or leave the option out to use the server's rate".to_owned()
     })
 }
 
@@ -397,7 +398,7 @@ fn rate_or_server(text: &str) -> Result<Value, String> {
     if text == "server" {
         return Ok(Value::Null);
     }
-    let rate = rate(text).map_err(|_| "write a number from 1 on, or `server`")?;
+    let rate = rate(text).map_err(|_| "write a number of at least 1, or `server`")?;
     Ok(Value::from(rate))
 }
 
@@ -410,7 +411,7 @@ fn network_or_everywhere(text: &str) -> Result<String, String> {
 
 pub(super) fn change(text: &str) -> Result<u64, String> {
     let number = text.parse().ok().filter(|number| *number > 0);
-    number.ok_or_else(|| "write the number that `user history WHO` has for it".to_owned())
+    number.ok_or_else(|| "write the number from `user history WHO`".to_owned())
 }
 
 /// A name that a certificate may have: of a host, of all in a domain, or an address.

@@ -123,7 +123,7 @@ fn empty_flag(key: Key) -> Error {
     Error {
         blame: Blame::Flag,
         ..Error::new(
-            format!("{} is given, and empty", key.flag()),
+            format!("{} must not be empty", key.flag()),
             "give it a value, or leave it out",
         )
     }

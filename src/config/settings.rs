@@ -117,8 +117,8 @@ pub static SETTINGS: [Setting; 14] = [
             words: "the name of this machine and the port",
             example: "\"https://scim.example.com\"",
         },
-        about: "Where the identity provider finds the server; /scim/v2 is appended if it has no \
-                path.\nWith one it must end in /scim/v2, unless a proxy rewrites it to that.",
+        about: "The URL at which the identity provider reaches the server. If it has no path, /scim/v2 is\n\
+                appended. A path must end in /scim/v2, unless a proxy rewrites it to that.",
         is_reloaded: false,
     },
     Setting {
@@ -129,7 +129,7 @@ pub static SETTINGS: [Setting; 14] = [
             example: "\"/etc/golinks-scim/chain.pem\"",
         },
         about: "Your own certificate with its full chain, as PEM. When the file changes, the \
-                new\none is served. `golinks-scim cert install` does not need this setting.",
+                server\nuses the new one. `golinks-scim cert install` does not need this setting.",
         is_reloaded: false,
     },
     Setting {
@@ -139,7 +139,7 @@ pub static SETTINGS: [Setting; 14] = [
             words: "none",
             example: "\"/etc/golinks-scim/key.pem\"",
         },
-        about: "The key of that certificate, as PEM, which the server's user and nobody else may read.",
+        about: "The key of that certificate, as PEM. Only the server's user may be able to read it.",
         is_reloaded: false,
     },
     Setting {
@@ -160,7 +160,7 @@ pub static SETTINGS: [Setting; 14] = [
         key: Key::LogFormat,
         name: "log_format",
         default: Fallback::Value("\"text\""),
-        about: "How it is written: text, for people, or json, one object per line, for log \
+        about: "The format of the log: text for people, or json (one object per line) for log \
                 collectors.",
         is_reloaded: false,
     },
@@ -168,23 +168,24 @@ pub static SETTINGS: [Setting; 14] = [
         key: Key::AlarmDeactivations,
         name: "alarm_deactivations",
         default: Fallback::Number(limits::ALARM_DEACTIVATIONS_DEFAULT),
-        about: "Warn of more deactivations within an hour than this, and than alarm_percent of the\n\
-                active users; they are still carried out. 0 turns the alarm off.",
+        about: "Warn if there are more deactivations within an hour than this, and more than\n\
+                alarm_percent of the active users. They are carried out all the same. 0 turns the\n\
+                alarm off.",
         is_reloaded: true,
     },
     Setting {
         key: Key::AlarmPercent,
         name: "alarm_percent",
         default: Fallback::Number(limits::ALARM_PERCENT_DEFAULT),
-        about: "See alarm_deactivations; with 0, only that number decides.",
+        about: "See alarm_deactivations. With 0, only that number counts.",
         is_reloaded: true,
     },
     Setting {
         key: Key::AuditKeep,
         name: "audit_keep",
         default: Fallback::Value("\"400d\""),
-        about: "How long rows of the audit trail are kept, unless audit_keep_bytes is reached before: days,\n\
-                from 30d on, or \"forever\".",
+        about: "How long rows of the audit trail are kept, unless audit_keep_bytes is reached first: days,\n\
+                30d or more, or \"forever\".",
         is_reloaded: true,
     },
     Setting {
@@ -192,7 +193,7 @@ pub static SETTINGS: [Setting; 14] = [
         name: "audit_keep_bytes",
         default: Fallback::Value("\"4GiB\""),
         about: "The space that all rows together may take, such as 500MiB or 4GiB, or \
-                \"unlimited\"; beyond it the\noldest are removed.",
+                \"unlimited\". Above\nit, the oldest rows are removed.",
         is_reloaded: true,
     },
     Setting {
@@ -207,8 +208,8 @@ pub static SETTINGS: [Setting; 14] = [
         key: Key::Directory,
         name: "directory",
         default: Fallback::Value("\"on\""),
-        about: "The Team Directory, the page at /directory/ on which whoever has a token of scope read\n\
-                looks people up; \"off\" for none.",
+        about: "The Team Directory, the page at /directory/ where anyone with a token of scope read can\n\
+                look people up: on or off.",
         is_reloaded: true,
     },
 ];
@@ -245,20 +246,19 @@ impl Key {
 pub fn default_text() -> String {
     let mut text = "# golinks-scim: the configuration of the server.
 #
-# Every setting stands here \
-                    with its default, commented out. A flag of `golinks-scim serve`,
-# where there \
-                    is one, wins over the environment (GOLINKS_SCIM_ and the name in capitals), \
-                    and
-# that over this file.
+# Every setting is here \
+                    with its default, commented out. The environment (GOLINKS_SCIM_ and
+# the \
+                    name in capitals) overrides this file, and a flag of `golinks-scim serve` \
+                    overrides both.
 #
-#   golinks-scim config check    whether this \
+#   golinks-scim config check    check that this \
                     file can be used
-#   golinks-scim config show     the settings in effect, and \
-                    where each comes from
+#   golinks-scim config show     show the settings in effect, \
+                    and where each comes from
 #
 # Settings marked [reload] are read again on SIGHUP \
-                    (systemctl reload golinks-scim); the
+                    (systemctl reload golinks-scim). The
 # others need a restart.
 "
     .to_owned();

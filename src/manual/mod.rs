@@ -34,16 +34,16 @@ pages! {
     entra, "entra", "Microsoft Entra ID";
     directory, "directory", "the Team Directory: looking people up in a browser";
     certificates, "certificates", "the private CA, public certificates, renewal";
-    tokens, "tokens", "scopes, rotation, a token that has leaked";
+    tokens, "tokens", "scopes, rotation, expiry, leaked tokens";
     backup, "backup", "making, checking and restoring backups: the drill";
-    csv, "csv", "files of users: importing, exporting, comparing with HR's list";
-    history, "history", "who changed what, what a user was, and undoing changes";
-    audit, "audit", "who did what: listing, following, verifying it; why a request was refused";
+    csv, "csv", "user files: importing, exporting, comparing with HR's list";
+    history, "history", "who changed what, a user as of a time, and undoing changes";
+    audit, "audit", "who did what: listing, following, verifying; why a request was refused";
     disk_full, "disk-full", "what happens on a full or failing disk, and what to do";
-    metrics, "metrics", "metrics, health, what to alert on, the alarm over deactivations";
-    errors, "errors", "every error and exit status, its cause, and what fixes it";
-    protocol, "protocol", "SCIM clause by clause: what is done, how it is proved, where it differs";
-    providers, "providers", "identity providers quirk by quirk: what they send, and what becomes of it";
-    faults, "faults", "the faults survived: what was done, how much of it, and how to do it again";
-    figures, "figures", "throughput, latency, memory, starts: measured, beside the machine's limits";
+    metrics, "metrics", "metrics, health, what to alert on, the mass deactivation alarm";
+    errors, "errors", "every error and exit status, its cause and its fix";
+    protocol, "protocol", "SCIM clause by clause: what the server does, which test proves it, where it differs";
+    providers, "providers", "identity providers, quirk by quirk: what they send, and how the server handles it";
+    faults, "faults", "the faults survived: what was done, how much of it, and how to repeat it";
+    figures, "figures", "throughput, latency, memory and starts, compared with the machine's limits";
 }

@@ -43,7 +43,7 @@ fn exit_statuses_without_a_server() {
     check(
         &cli_on(Path::new(""), &["user", "list"]),
         64,
-        "--data-dir is given, and empty",
+        "--data-dir must not be empty",
     );
     for command in [
         &["token", "issue", ""][..],
@@ -76,7 +76,7 @@ fn exit_statuses_without_a_server() {
         &["user", "reactivate", ""],
         &["user", "delete", "--yes", ""],
     ] {
-        check(&cli_on(&data_dir, command), 64, "it is given, and empty");
+        check(&cli_on(&data_dir, command), 64, "it must not be empty");
     }
     check(&cli_on(&data_dir, &["--version"]), 0, "");
     check(&cli_on(&data_dir, &["user", "list", "--help"]), 0, "");

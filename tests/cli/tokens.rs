@@ -167,7 +167,7 @@ fn tokens_have_a_life_on_the_command_line() {
     );
     for (option, bad, told) in [
         ("--expires", "40000d", "36500d is the longest"),
-        ("--rate-limit", "off", "write a number from 1 on"),
+        ("--rate-limit", "off", "write a number of at least 1"),
     ] {
         check(&server.cli(&["token", "issue", "x", option, bad]), 64, told);
     }

@@ -89,7 +89,7 @@ pub(super) fn run(
     if installation["listens"].is_null() && service::is_out_of_sight(sources) {
         let which = which.to_possible_value();
         let which = which.as_ref().map_or("", |which| which.get_name());
-        let what = "only root sees what the service that is installed here has";
+        let what = "only root can see the settings of the service that is installed here";
         let hint = format!("sudo {{program}} guide {which}");
         return Err(Failure::new(status::PERMISSION, what).hint(hint));
     }

@@ -93,7 +93,7 @@ pub(in crate::cli) struct Show {
     /// A userName or an id
     #[arg(value_parser = given)]
     pub(super) who: String,
-    /// The user as of then: 2026-11-25T08:30:00Z, 2026-11-25, or how long ago, such as 2h
+    /// The user as of TIME: 2026-11-25T08:30:00Z, 2026-11-25, or how long ago, such as 2h
     #[arg(long, value_name = "TIME")]
     pub(super) at: Option<String>,
     /// The user before this change: its number in `user history` or `audit list`
@@ -108,7 +108,7 @@ const ADD_USAGE: &str =
 
 #[derive(ClapArgs)]
 pub(in crate::cli) struct Add {
-    /// The userName, which is the email
+    /// The email address, which becomes the userName
     pub(super) email: String,
     /// Given name; optional if you give --family
     #[arg(long, value_parser = given, required_unless_present = "family")]
@@ -172,9 +172,9 @@ pub(in crate::cli) struct Diff {
 }
 
 const UNDO_HELP: &str = "\
-Attributes get the values that they had before. To undo a creation, the user is deactivated. A \
-deletion is not undone, but the user can be created again: golinks-scim manual history. An \
-attribute that another change has changed since is refused, and its user is left alone.";
+Attributes get back the values that they had before. Undoing a creation deactivates the user. A \
+deletion cannot be undone, but you can create the user again: golinks-scim manual history. If a \
+later change has changed an attribute again, the undo is refused and the user is left alone.";
 
 const UNDO_USAGE: &str =
     "golinks-scim user undo [OPTIONS] <CHANGE | --since <TIME> | --from <CHANGE>>";
@@ -185,10 +185,10 @@ pub(in crate::cli) struct Undo {
     #[arg(required_unless_present_any = ["since", "from"], value_parser = change)]
     #[arg(conflicts_with_all = ["since", "from"])]
     pub(super) change: Option<u64>,
-    /// All changes since then: 2026-11-25T08:30:00Z, 2026-11-25, or how long ago, such as 2h
+    /// All changes since TIME: 2026-11-25T08:30:00Z, 2026-11-25, or how long ago, such as 2h
     #[arg(long, value_name = "TIME")]
     pub(super) since: Option<String>,
-    /// All changes from the one of this number on
+    /// All changes from the one with this number on
     #[arg(long, value_name = "CHANGE", value_parser = change, conflicts_with = "since")]
     pub(super) from: Option<u64>,
     /// Only changes by this token: its name or id
