@@ -122,6 +122,19 @@ impl User {
         format!("chown {}:{} {path}", self.id, self.group)
     }
 
+    /// What runs a command as this user, with no group besides its own but that which lets it into
+    /// the directory.
+    pub(super) fn setpriv(&self, directory: &Metadata) -> String {
+        let (id, group) = (self.id, self.group);
+        let is_by_group = id != directory.uid() && directory.mode() & 0o007 != 0o007;
+        let groups = if is_by_group && group != directory.gid() {
+            format!("--groups {}", directory.gid())
+        } else {
+            "--clear-groups".to_owned()
+        };
+        format!("setpriv --reuid {id} --regid {group} {groups}")
+    }
+
     /// Whether a directory that is closed to this user may be that of another user's server.
     fn is_for_another(&self, data_dir: &Path, directory: &Metadata) -> bool {
         match fs::symlink_metadata(config::store_path(data_dir)) {

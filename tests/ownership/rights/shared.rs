@@ -222,6 +222,31 @@ fn another_users_server_keeps_its_directory() {
     assert!(!told.stdout.contains("chmod 700"), "{told:?}");
 }
 
+/// Whoever types how to start a server that a group lets in must not start it without that group.
+#[test]
+fn a_server_is_started_by_hand_in_the_group_that_lets_it_in() {
+    if !is_root() {
+        return;
+    }
+    for (owner, mode) in [
+        ((0, GROUP), 0o770),
+        ((STRANGER, GROUP), 0o2770),
+        ((USER, USER), 0o700),
+    ] {
+        let (folder, data) = made(owner, mode);
+        let folder = start(folder, &[GROUP]).stop_and_keep();
+        let checked = cli_on(&data, &["check"]);
+        let mut lines = checked.stdout.lines().map(str::trim_start);
+        let start = lines.find_map(|line| line.strip_prefix("fix: setpriv "));
+        let start = start.and_then(|start| start.strip_suffix(" serve"));
+        let start = start.unwrap_or_else(|| panic!("{checked:?}"));
+        let ours = as_user(&Command::new("golinks-scim"), folder.path());
+        let ours = format!(" {} ", ours.get_program().display());
+        let start = start.replace(" golinks-scim ", &ours);
+        typed_by_root(&format!("setpriv {start} user list"));
+    }
+}
+
 #[test]
 fn a_server_that_is_locked_out_is_let_in_by_what_it_advises() {
     if !is_root() {
