@@ -169,9 +169,13 @@ impl User {
         let owner = directory.uid();
         if self.id != owner && !self.gets_in && self.is_for_another(data_dir, directory) {
             let what = self.closed(&shown, owner);
+            let who = match owner {
+                0 => "root".to_owned(),
+                _ => format!("root or as user {owner}"),
+            };
             let fix = format!(
-                "if it is that user's server, run this as root or as user {owner}; otherwise name \
-                 another directory with --data-dir"
+                "if it is that user's server, run this as {who}; otherwise name another directory \
+                 with --data-dir"
             );
             return Some(Fault { what, fix });
         }

@@ -211,6 +211,11 @@ fn another_users_server_keeps_its_directory() {
     let words = format!("run this as root or as user {STRANGER}; otherwise name another");
     assert!(told.stderr.contains(&words), "{told:?}");
     assert!(!told.stderr.contains("chown"), "{told:?}");
+    let (folder, data) = made((0, GROUP), 0o770);
+    let mut command = in_groups(command_on(&data).args(SERVE), folder.path(), &[]);
+    let told = run_to_its_end(&mut command);
+    let words = "if it is that user's server, run this as root; otherwise name another";
+    assert!(told.stderr.contains(words), "{told:?}");
     // Nor is a directory that all users share for one of them.
     let (folder, data) = made((0, 0), 0o1777);
     let server = start(folder, &[]);
