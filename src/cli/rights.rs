@@ -16,6 +16,8 @@ use crate::certificate;
 use crate::config;
 use crate::local::{self, Peer};
 
+const NAME_ANOTHER: &str = "name a directory of the server's own with --data-dir";
+
 /// The user as whom a server uses a data directory.
 pub(super) struct User {
     pub(super) id: u32,
@@ -160,6 +162,11 @@ impl User {
         } else {
             format!("as root: {command}")
         };
+        let fix = if holds_others(data_dir) {
+            format!("if nothing but the server uses it, {fix}; otherwise {NAME_ANOTHER}")
+        } else {
+            fix
+        };
         Some(Fault { what, fix })
     }
 
@@ -184,7 +191,7 @@ impl User {
         let is_shared = is_open && (owner == 0 || owner != self.id);
         is_shared.then(|| Fault {
             what: format!("{shown} is a directory that all users share"),
-            fix: "name a directory of the server's own with --data-dir".to_owned(),
+            fix: NAME_ANOTHER.to_owned(),
         })
     }
 
@@ -220,6 +227,19 @@ impl User {
             self.id
         )
     }
+}
+
+/// Whether there are directories besides the server's own, as in `/srv`: somebody may need them.
+fn holds_others(data_dir: &Path) -> bool {
+    // The last one is in each ext4 volume.
+    let own = [
+        certificate::directory(data_dir),
+        data_dir.join("lost+found"),
+    ];
+    let entries = fs::read_dir(data_dir).into_iter().flatten().flatten();
+    let is_directory = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+    let mut others = entries.filter(is_directory).map(|entry| entry.path());
+    others.any(|path| !own.contains(&path))
 }
 
 /// The store's metadata, if all that a server makes, the store, keys and a socket, belongs to one

@@ -227,6 +227,38 @@ fn another_users_server_keeps_its_directory() {
     assert!(!told.stdout.contains("chmod 700"), "{told:?}");
 }
 
+/// As `/var/lib` does, if the end of a path was forgotten.
+#[test]
+fn a_directory_that_holds_others_is_closed_only_if_nobody_needs_it() {
+    if !is_root() {
+        return;
+    }
+    let (folder, data) = made((0, 0), 0o755);
+    let advised = || {
+        let mut command = in_groups(command_on(&data).args(SERVE), folder.path(), &[]);
+        let told = run_to_its_end(&mut command).stderr;
+        let (_, fix) = told.split_once("65532: ").expect("advice");
+        fix.lines().next().expect("a line").to_owned()
+    };
+    let shown = data.display();
+    let give = format!("as root: chown 65532:65532 {shown} && chmod 700 {shown}");
+    let with_condition = |command: &str| {
+        format!(
+            "if nothing but the server uses it, {command}; otherwise name a directory of the \
+             server's own with --data-dir"
+        )
+    };
+    // Each ext4 volume has it.
+    fs::create_dir(data.join("lost+found")).expect("made");
+    fs::create_dir(data.join("tls")).expect("made");
+    assert_eq!(advised(), give);
+    fs::create_dir(data.join("postgresql")).expect("made");
+    assert_eq!(advised(), with_condition(&give));
+    fs::write(data.join("users.redb"), "").expect("written");
+    let close = with_condition(&format!("chmod 700 {shown}"));
+    assert_eq!(fix_in(&cli_on(&data, &["check"])), Some(close));
+}
+
 /// Whoever types how to start a server that a group lets in must not start it without that group.
 #[test]
 fn a_server_is_started_by_hand_in_the_group_that_lets_it_in() {
