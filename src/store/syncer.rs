@@ -235,8 +235,11 @@ impl Syncer {
 
 #[cfg(test)]
 mod tests {
+    use redb::backends::InMemoryBackend;
+
     use super::*;
     use crate::metrics::Commits;
+    use crate::store::file::identity;
     use crate::store::queue::{Next, Ticket};
 
     fn caller(queue: &Queue) -> (Ticket, Callers) {
@@ -245,6 +248,37 @@ mod tests {
             Next::Batch(_, callers) => (ticket, callers),
             _ => panic!("something was queued"),
         }
+    }
+
+    /// The commit may have waited for space until somebody removed the file.
+    #[test]
+    fn nobody_is_told_that_a_change_is_kept_which_was_synced_into_a_lost_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("users.redb");
+        std::fs::write(&path, "").expect("written");
+        let shared = Shared::default();
+        let opened = identity(&path).expect("it is there");
+        shared.presence.note(Some((path.clone(), opened)));
+        let queue = Queue::new(Commits::default());
+        let synced = || {
+            let (ticket, callers) = caller(&queue);
+            let commit = UnsyncedCommit {
+                storage: DeferredSync::new(Box::new(InMemoryBackend::new())),
+                snapshot: None,
+                unanswered: Unanswered {
+                    callers: vec![callers],
+                    audit_rows: Vec::new(),
+                    head: ChainPosition::default(),
+                },
+                changes: 1,
+                began: Monotonic::now(),
+            };
+            let left = commit.finish(&shared).ok().expect("it is synced");
+            (left.len(), ticket.wait(Duration::ZERO))
+        };
+        assert!(matches!(synced(), (1, None)));
+        std::fs::remove_file(&path).expect("removed");
+        assert!(matches!(synced(), (0, Some(Outcome::Unknown))));
     }
 
     #[test]
