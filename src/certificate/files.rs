@@ -136,8 +136,8 @@ fn exposed_by(path: &Path, key: &Metadata, may_share: bool, (user, group): (u32,
         format!("chmod 640 {shown}")
     } else if user == 0 || key.uid() == user {
         format!("chmod 600 {shown}")
-    } else if (key.uid(), key.gid()) == (0, 0) || path.parent() == Some(Path::new(PLACE)) {
-        format!("chown {user}:{group} {shown} && chmod 600 {shown}")
+    } else if (key.uid(), key.gid()) == (0, 0) || is_in_place(path) {
+        give(path, user, group)
     } else {
         // Its owner needs it.
         format!("chmod o-rwx {shown} && {}", copy_for(path, user, group))
@@ -151,13 +151,39 @@ fn exposed_by(path: &Path, key: &Metadata, may_share: bool, (user, group): (u32,
 /// Where a service's own files are.
 const PLACE: &str = "/etc/golinks-scim";
 
+/// Whether the file itself is there, and not only a link to one that others may need.
+fn is_in_place(path: &Path) -> bool {
+    let place = fs::canonicalize(PLACE).ok();
+    fs::canonicalize(path).is_ok_and(|real| real.parent() == place.as_deref())
+}
+
+/// What lets a server with this user and group read a file that is closed to it.
+pub fn let_read(path: &Path, user: u32, group: u32) -> String {
+    if is_in_place(path) {
+        format!("give it to that user: {}", give(path, user, group))
+    } else {
+        let copy = copy_for(path, user, group);
+        format!("copy it to where that user can read it: {copy}")
+    }
+}
+
+fn give(path: &Path, user: u32, group: u32) -> String {
+    let shown = quoted(path);
+    format!("chown {user}:{group} {shown} && chmod 600 {shown}")
+}
+
 /// The command that copies a file to where a server with this user and group can read it, and what
 /// to do then.
-pub fn copy_for(path: &Path, user: u32, group: u32) -> String {
+fn copy_for(path: &Path, user: u32, group: u32) -> String {
     let name = path.file_name().unwrap_or_default();
-    let copy = quoted(&Path::new(PLACE).join(name));
-    let path = quoted(path);
-    format!("install -D -o {user} -g {group} -m 600 {path} {copy}, and name the copy")
+    let copy = Path::new(PLACE).join(name);
+    // A link there is replaced by what it leads to.
+    let source = match fs::canonicalize(path) {
+        Ok(real) if path == copy => real,
+        _ => path.to_owned(),
+    };
+    let (source, copy) = (quoted(&source), quoted(&copy));
+    format!("install -D -o {user} -g {group} -m 600 {source} {copy}, and name the copy")
 }
 
 fn holds_key(text: &[u8]) -> bool {

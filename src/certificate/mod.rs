@@ -22,7 +22,7 @@ pub use authority::AuthoritySummary;
 pub use cell::{Cell, NEW_AUTHORITY, Summary, examine};
 pub use chain::{Link, end_of, issuer_of, public_roots, without_mark};
 pub use error_text::words_of;
-pub use files::{copy_for, exposed};
+pub use files::{exposed, let_read};
 pub use request::{Installed, install, request};
 pub use source::Source;
 pub use ways::Elsewhere;

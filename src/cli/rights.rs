@@ -16,6 +16,8 @@ use crate::certificate;
 use crate::config;
 use crate::local::{self, Peer};
 
+const NAME_ANOTHER: &str = "name a directory of the server's own with --data-dir";
+
 /// The user as whom a server uses a data directory.
 pub(super) struct User {
     pub(super) id: u32,
@@ -122,6 +124,19 @@ impl User {
         format!("chown {}:{} {path}", self.id, self.group)
     }
 
+    /// What runs a command as this user, with no group besides its own but that which lets it into
+    /// the directory.
+    pub(super) fn setpriv(&self, directory: &Metadata) -> String {
+        let (id, group) = (self.id, self.group);
+        let is_by_group = id != directory.uid() && directory.mode() & 0o007 != 0o007;
+        let groups = if is_by_group && group != directory.gid() {
+            format!("--groups {}", directory.gid())
+        } else {
+            "--clear-groups".to_owned()
+        };
+        format!("setpriv --reuid {id} --regid {group} {groups}")
+    }
+
     /// Whether a directory that is closed to this user may be that of another user's server.
     fn is_for_another(&self, data_dir: &Path, directory: &Metadata) -> bool {
         match fs::symlink_metadata(config::store_path(data_dir)) {
@@ -147,6 +162,11 @@ impl User {
         } else {
             format!("as root: {command}")
         };
+        let fix = if holds_others(data_dir) {
+            format!("if nothing but the server uses it, {fix}; otherwise {NAME_ANOTHER}")
+        } else {
+            fix
+        };
         Some(Fault { what, fix })
     }
 
@@ -156,9 +176,13 @@ impl User {
         let owner = directory.uid();
         if self.id != owner && !self.gets_in && self.is_for_another(data_dir, directory) {
             let what = self.closed(&shown, owner);
+            let who = match owner {
+                0 => "root".to_owned(),
+                _ => format!("root or as user {owner}"),
+            };
             let fix = format!(
-                "if it is that user's server, run this as root or as user {owner}; otherwise name \
-                 another directory with --data-dir"
+                "if it is that user's server, run this as {who}; otherwise name another directory \
+                 with --data-dir"
             );
             return Some(Fault { what, fix });
         }
@@ -167,7 +191,7 @@ impl User {
         let is_shared = is_open && (owner == 0 || owner != self.id);
         is_shared.then(|| Fault {
             what: format!("{shown} is a directory that all users share"),
-            fix: "name a directory of the server's own with --data-dir".to_owned(),
+            fix: NAME_ANOTHER.to_owned(),
         })
     }
 
@@ -203,6 +227,19 @@ impl User {
             self.id
         )
     }
+}
+
+/// Whether there are directories besides the server's own, as in `/srv`: somebody may need them.
+fn holds_others(data_dir: &Path) -> bool {
+    // The last one is in each ext4 volume.
+    let own = [
+        certificate::directory(data_dir),
+        data_dir.join("lost+found"),
+    ];
+    let entries = fs::read_dir(data_dir).into_iter().flatten().flatten();
+    let is_directory = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+    let mut others = entries.filter(is_directory).map(|entry| entry.path());
+    others.any(|path| !own.contains(&path))
 }
 
 /// The store's metadata, if all that a server makes, the store, keys and a socket, belongs to one

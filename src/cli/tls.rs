@@ -62,8 +62,7 @@ pub(super) fn examine(config: &config::Serve) -> Result<Vec<String>, Failure> {
                 path.display(),
                 server.id
             );
-            let copy = certificate::copy_for(path, server.id, server.group);
-            let fix = format!("copy it to where that user can read it: {copy}");
+            let fix = certificate::let_read(path, server.id, server.group);
             return Err(Failure::new(status::CONFIGURATION, what).hint(fix));
         }
     }

@@ -30,6 +30,17 @@ impl Suite {
         }
     }
 
+    /// These steps, about the user `id`.
+    pub fn of_user(name: &'static str, id: &str, steps: impl IntoIterator<Item = Step>) -> Self {
+        let mut variables = Variables::default();
+        variables.set("id", id.to_owned());
+        Self {
+            name,
+            variables,
+            steps: steps.into_iter().collect(),
+        }
+    }
+
     /// Changes the client whose header fields are sent in every step.
     #[must_use]
     pub fn headers(mut self, headers: Headers) -> Self {

@@ -2,8 +2,7 @@
 //! service provider in use can be tried without leaving anything behind.
 
 use super::check::Check;
-use super::step::{Step, Suite};
-use super::variables::Variables;
+use super::step::{Step, Suite, USER};
 use super::{Person, okta};
 use crate::test_user::SUFFIX;
 
@@ -28,17 +27,9 @@ pub fn life(person: &Person) -> Suite {
 
 /// Deletes the user `id`, and verifies that it is gone.
 pub fn end(id: &str) -> Suite {
-    let mut variables = Variables::default();
-    variables.set("id", id.to_owned());
-    Suite {
-        name: "END",
-        variables,
-        steps: vec![
-            Step::delete("delete", "RFC 7644 3.6").checks([Check::Status(204)]),
-            Step::get("see it gone", "RFC 7644 3.6", super::step::USER)
-                .checks([Check::Status(404)]),
-        ],
-    }
+    let delete = Step::delete("delete", "RFC 7644 3.6").checks([Check::Status(204)]);
+    let see_it_gone = Step::get("see it gone", "RFC 7644 3.6", USER).checks([Check::Status(404)]);
+    Suite::of_user("END", id, [delete, see_it_gone])
 }
 
 #[cfg(test)]

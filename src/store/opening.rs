@@ -256,8 +256,33 @@ mod tests {
     use std::fs;
 
     use super::super::Shared;
+    use super::super::change::RowReader;
     use super::super::file::{Site, create_if_absent, opener};
     use super::*;
+
+    const NO_USER: RowReader = |_| Err("there is no user".to_owned());
+
+    /// After a failure of the disk the file is opened again, by its path.
+    #[test]
+    fn another_file_at_the_path_is_not_opened_in_place_of_the_lost_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [path, other] = ["users.redb", "other"].map(|name| folder.path().join(name));
+        for each in [&path, &other] {
+            create_if_absent(each).expect("made");
+        }
+        let writer = Writer::new(Site::file(&path), NO_USER, Shared::default(), true);
+        let open = writer.open(Duration::ZERO).expect("it is there");
+        let known = open.known();
+        close(open).expect("closed");
+        let opened_again = || {
+            let known = Some(&known);
+            let is_read = writer.open_for_reading(known).is_ok();
+            [is_read, writer.open_for_writing(known).is_ok()]
+        };
+        assert_eq!(opened_again(), [true; 2]);
+        fs::rename(&other, &path).expect("replaced");
+        assert_eq!(opened_again(), [false; 2]);
+    }
 
     /// Simulates a restore between opening and locking.
     #[test]
@@ -277,8 +302,7 @@ mod tests {
             }),
             ..Site::file(&path)
         };
-        let describe = |_: &[u8]| Err("there is no user".to_owned());
-        let writer = Writer::new(site, describe, Shared::default(), true);
+        let writer = Writer::new(site, NO_USER, Shared::default(), true);
         let first = writer.open(Duration::ZERO).map(drop);
         assert!(matches!(first, Err(OpenError::Locked)), "{first:?}");
         assert!(writer.open(Duration::ZERO).is_ok());

@@ -112,6 +112,48 @@ fn a_key_of_roots_that_everybody_may_read_is_given_to_the_server() {
     assert!(!no_key.stderr.contains("chmod"), "{no_key:?}");
 }
 
+/// Nothing can be copied onto itself, and a link there may lead to a key that another service needs.
+#[test]
+fn a_key_among_the_services_own_files_is_given_to_it_but_no_key_of_anothers() {
+    if !is_root() {
+        return;
+    }
+    let folder = TempDir::new().expect("a folder");
+    let (chain, key) = chain_for("localhost", None);
+    fs::write(folder.path().join("chain.pem"), chain).expect("written");
+    fs::write(folder.path().join("key.pem"), key).expect("written");
+    let data = folder.path().join("data");
+    fs::create_dir(&data).expect("made");
+    chown(&data, Some(USER), Some(USER)).expect("root may do that");
+    let ours = as_user(&Command::new("golinks-scim"), folder.path());
+    for (made, file, owner) in [
+        ("chmod 600 key.pem", "key.pem", USER),
+        (
+            "mkdir ../other && mv key.pem ../other && ln -s ../other/key.pem && \
+             chown 65531:65531 key.pem && chmod 644 key.pem",
+            "../other/key.pem",
+            STRANGER,
+        ),
+    ] {
+        let script = format!(
+            "mount -t tmpfs tmpfs /etc && mkdir /etc/golinks-scim && cd /etc/golinks-scim && \
+             cp {home}/*.pem . && {made} || exit 99; \
+             export GOLINKS_SCIM_TLS_CERT=$PWD/chain.pem GOLINKS_SCIM_TLS_KEY=$PWD/key.pem; \
+             check() {{ {program} --data-dir {home}/data config check; }}; \
+             advice=$(check 2>&1 | sed -n 's/^hint: //p'); advice=${{advice%, and name the copy}}; \
+             sh -ec \"${{advice##*: }}\" && check && stat -c %u {file}",
+            home = text(folder.path()),
+            program = text(Path::new(ours.get_program())),
+        );
+        let Some(output) = with_own_mounts(&script) else {
+            return;
+        };
+        check(&output, 0, &[]);
+        let is_left = output.stdout.ends_with(&format!("{owner}\n"));
+        assert!(is_left, "{made}: {output:?}");
+    }
+}
+
 #[test]
 fn who_may_not_make_a_data_directory_or_take_a_port_is_told_what_to_do() {
     if !is_root() {

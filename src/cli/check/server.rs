@@ -57,14 +57,14 @@ pub(super) fn first_start(config: &config::Serve, findings: &Findings) -> String
 /// The command that starts the server with these words as the owner of its files.
 fn by_hand(data_dir: &Path, words: &str, findings: &Findings) -> String {
     let serve = findings.command(words);
-    let directory = fs::metadata(data_dir).ok();
-    match directory.map(|it| User::of_server(data_dir, &it)) {
-        Some(user) if user.id != 0 && rustix::process::geteuid().is_root() => {
-            let (user, group) = (user.id, user.group);
-            format!("setpriv --reuid {user} --regid {group} --clear-groups {serve}")
-        }
-        _ => serve,
+    let Ok(directory) = fs::metadata(data_dir) else {
+        return serve;
+    };
+    let user = User::of_server(data_dir, &directory);
+    if user.id == 0 || !rustix::process::geteuid().is_root() {
+        return serve;
     }
+    format!("{} {serve}", user.setpriv(&directory))
 }
 
 fn restart(findings: &Findings) -> &'static str {

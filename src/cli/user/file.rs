@@ -169,15 +169,15 @@ impl UserFile {
     }
 
     /// What to send for a line. A row once rejected as the second about its user stays refused in
-    /// the file of rejected rows: alone there, it would be applied over the first one.
+    /// the file of rejected rows, even if reasons are ignored: alone there, it would be applied over
+    /// the first one.
     fn read(&self, line: &mut Line) -> Result<Value, String> {
-        let ignores_reasons = is_among(&self.ignored, REASON);
+        let ignores_reasons = self.ignored.iter().any(|name| columns::is_reason(name));
         let (row, content, reason) = match &self.format {
             RowFormat::Csv {
                 columns, reason_at, ..
             } => {
-                let reason_at = reason_at.filter(|_| !ignores_reasons);
-                line.was_rejected = reason_at.is_some();
+                line.was_rejected = reason_at.is_some() && !ignores_reasons;
                 let row = Row::from_cells(columns, &line.cells).map_err(|error| error.detail)?;
                 let reason = reason_at.and_then(|at| line.cells.get(at)).cloned();
                 let content = json!({"line": line.number, "cells": line.cells});
@@ -194,9 +194,8 @@ impl UserFile {
                 let Value::Object(mut user) = value else {
                     return Err("the line is no JSON object".to_owned());
                 };
-                let is_reason = |name: &str| columns::is_reason(name) && !ignores_reasons;
-                let reason = user.iter().find(|(name, _)| is_reason(name));
-                line.was_rejected |= reason.is_some();
+                let reason = user.iter().find(|(name, _)| columns::is_reason(name));
+                line.was_rejected |= reason.is_some() && !ignores_reasons;
                 let reason = reason.and_then(|(_, text)| text.as_str().map(str::to_owned));
                 user.retain(|name, _| !is_among(&self.ignored, name));
                 let row = Row::from_resource(user.clone()).map_err(|error| error.detail)?;

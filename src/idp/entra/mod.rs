@@ -139,19 +139,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_step_of_every_suite_checks_something() {
-        let person = Person::from_random([7; Person::RANDOM_BYTES]);
-        for suite in [
-            entra_validator(&person),
-            entra_default(&person),
-            entra_062020(&person),
-            entra_reference(&person),
-        ] {
-            super::super::common_checks::is_complete(&suite);
-        }
-    }
-
-    #[test]
     fn every_target_of_the_flagged_tenant_url_has_the_flag() {
         let person = Person::from_random([7; Person::RANDOM_BYTES]);
         for step in entra_062020(&person).steps {

@@ -211,6 +211,11 @@ fn another_users_server_keeps_its_directory() {
     let words = format!("run this as root or as user {STRANGER}; otherwise name another");
     assert!(told.stderr.contains(&words), "{told:?}");
     assert!(!told.stderr.contains("chown"), "{told:?}");
+    let (folder, data) = made((0, GROUP), 0o770);
+    let mut command = in_groups(command_on(&data).args(SERVE), folder.path(), &[]);
+    let told = run_to_its_end(&mut command);
+    let words = "if it is that user's server, run this as root; otherwise name another";
+    assert!(told.stderr.contains(words), "{told:?}");
     // Nor is a directory that all users share for one of them.
     let (folder, data) = made((0, 0), 0o1777);
     let server = start(folder, &[]);
@@ -220,6 +225,63 @@ fn another_users_server_keeps_its_directory() {
     let told = cli_on(&data, &["check"]);
     assert!(told.stdout.contains("that all users share"), "{told:?}");
     assert!(!told.stdout.contains("chmod 700"), "{told:?}");
+}
+
+/// As `/var/lib` does, if the end of a path was forgotten.
+#[test]
+fn a_directory_that_holds_others_is_closed_only_if_nobody_needs_it() {
+    if !is_root() {
+        return;
+    }
+    let (folder, data) = made((0, 0), 0o755);
+    let advised = || {
+        let mut command = in_groups(command_on(&data).args(SERVE), folder.path(), &[]);
+        let told = run_to_its_end(&mut command).stderr;
+        let (_, fix) = told.split_once("65532: ").expect("advice");
+        fix.lines().next().expect("a line").to_owned()
+    };
+    let shown = data.display();
+    let give = format!("as root: chown 65532:65532 {shown} && chmod 700 {shown}");
+    let with_condition = |command: &str| {
+        format!(
+            "if nothing but the server uses it, {command}; otherwise name a directory of the \
+             server's own with --data-dir"
+        )
+    };
+    // Each ext4 volume has it.
+    fs::create_dir(data.join("lost+found")).expect("made");
+    fs::create_dir(data.join("tls")).expect("made");
+    assert_eq!(advised(), give);
+    fs::create_dir(data.join("postgresql")).expect("made");
+    assert_eq!(advised(), with_condition(&give));
+    fs::write(data.join("users.redb"), "").expect("written");
+    let close = with_condition(&format!("chmod 700 {shown}"));
+    assert_eq!(fix_in(&cli_on(&data, &["check"])), Some(close));
+}
+
+/// Whoever types how to start a server that a group lets in must not start it without that group.
+#[test]
+fn a_server_is_started_by_hand_in_the_group_that_lets_it_in() {
+    if !is_root() {
+        return;
+    }
+    for (owner, mode) in [
+        ((0, GROUP), 0o770),
+        ((STRANGER, GROUP), 0o2770),
+        ((USER, USER), 0o700),
+    ] {
+        let (folder, data) = made(owner, mode);
+        let folder = start(folder, &[GROUP]).stop_and_keep();
+        let checked = cli_on(&data, &["check"]);
+        let mut lines = checked.stdout.lines().map(str::trim_start);
+        let start = lines.find_map(|line| line.strip_prefix("fix: setpriv "));
+        let start = start.and_then(|start| start.strip_suffix(" serve"));
+        let start = start.unwrap_or_else(|| panic!("{checked:?}"));
+        let ours = as_user(&Command::new("golinks-scim"), folder.path());
+        let ours = format!(" {} ", ours.get_program().display());
+        let start = start.replace(" golinks-scim ", &ours);
+        typed_by_root(&format!("setpriv {start} user list"));
+    }
 }
 
 #[test]
