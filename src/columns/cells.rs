@@ -100,7 +100,7 @@ impl Columns {
                 && element.attribute == attribute
             {
                 let text = lists::text_of(list, element).unwrap_or_default();
-                said.elements.push((element, text));
+                said.elements.push((element, target.text_in(text)));
             }
         }
         let made = said.apply(attribute, None, Empty::Keep);

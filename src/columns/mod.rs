@@ -72,6 +72,16 @@ impl PartialEq for Element {
     }
 }
 
+impl Target {
+    /// What counts in a cell: white space around an email does not, since hardly anybody sees it.
+    fn text_in<'a>(&self, cell: &'a str) -> &'a str {
+        match self {
+            Self::Element(it) if it.attribute == "emails" && it.part == "value" => cell.trim(),
+            _ => cell,
+        }
+    }
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -137,11 +147,6 @@ impl Columns {
     /// The number of columns.
     pub fn count(&self) -> usize {
         self.targets.len()
-    }
-
-    /// Whether a column holds `active`.
-    pub fn tell_status(&self) -> bool {
-        self.targets.iter().any(row::is_active)
     }
 
     /// Whether the email stands for a userName that has no column.
