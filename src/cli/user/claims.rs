@@ -15,6 +15,8 @@ pub(super) struct Claims {
     lines: HashMap<u64, u64>,
     /// Emails of users whom rows have found, or that they would get.
     found: HashSet<u64>,
+    /// The ids of inactive users whom rows have found by email and want active, by that email.
+    returning: HashMap<u64, String>,
 }
 
 /// What a user is whom no row has found.
@@ -50,6 +52,28 @@ impl Claims {
     /// Notes the email by which a row has found its user.
     pub(super) fn note_found(&mut self, email: u64) {
         self.found.insert(email);
+    }
+
+    /// Notes the email by which a row has found its inactive user, who is to be active.
+    pub(super) fn note_returning(&mut self, email: u64, id: String) {
+        self.returning.insert(email, id);
+    }
+
+    /// Leaves inactive users as they are if this one, whom no row has found, is active and has
+    /// their email: most likely the person's account. Returns how many.
+    pub(super) fn leave_inactive(&mut self, active: &Value, hash: impl Fn(&str) -> u64) -> usize {
+        let before = self.returning.len();
+        for email in elements(&active["emails"]) {
+            self.returning.remove(&hash(&text_of(email, "value")));
+        }
+        before - self.returning.len()
+    }
+
+    /// The ids of the users to reactivate, in order of creation.
+    pub(super) fn returning(&mut self) -> Vec<String> {
+        let mut ids: Vec<String> = self.returning.drain().map(|(_, id)| id).collect();
+        ids.sort_unstable();
+        ids
     }
 
     pub(super) fn standing(&self, user: &Value, hash: impl Fn(&str) -> u64) -> Standing {

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use signal_hook::consts::SIGINT;
 use signal_hook::flag;
 
 use super::super::output::{self, Column, Format, Listing, column, text_of};
 use super::super::{Failure, ask, status};
 use super::args;
-use super::file::{Line, UserFile, rows_of};
+use super::file::{Line, UserFile};
 use super::rejects::Rejects;
 use crate::columns::{self, RowOutcome};
 use crate::local::Client;
@@ -49,46 +49,20 @@ pub(super) fn run(
         import.first_change = end["end"].as_u64();
     }
     let is_interrupted = interruption()?;
-    loop {
-        let batch = user_file.batch();
-        let lines = batch.map_err(|failure| import.broken_off(failure))?;
-        if lines.is_empty() {
-            break;
-        }
-        if is_interrupted.load(Ordering::Relaxed) {
-            let failure = Failure::new(status::INTERRUPTED, "interrupted");
-            return Err(import.broken_off(failure));
-        }
-        let rows: Vec<Value> = lines
-            .iter()
-            .filter_map(|line| line.content.as_ref().ok().cloned())
-            .collect();
-        let mut request = user_file.request(&typed.empty, &rows);
-        request["dryRun"] = json!(typed.dry_run);
-        let answer = ask(client, "POST", "/admin/users/import", Some(&request));
-        let mut answer = answer.map_err(|failure| import.broken_off(failure))?;
-        let mut answered = rows_of(&mut answer);
-        let outcomes: Vec<Value> = lines
-            .iter()
-            .map(|line| Value::Object(outcome(line, &mut answered)))
-            .collect();
-        for (line, outcome) in lines.iter().zip(&outcomes) {
-            user_file.note_outcome(line, outcome);
-            import
-                .exchange
-                .note(line, outcome, |name| user_file.by_name(name));
-        }
-        if let Err(failure) = import.note(&lines, &outcomes) {
-            return Err(import.broken_off(failure));
-        }
-    }
+    import
+        .rows(client, &mut user_file, &is_interrupted)
+        .and_then(|()| import.end_listing())
+        .map_err(|failure| import.broken_off(failure))?;
     import.end()
 }
 
 /// Whether SIGINT (Ctrl-C) has come: what was applied is still reported. A second one ends the process
-/// at once.
+/// at once. A process that was started to ignore it goes on doing so.
 fn interruption() -> Result<Arc<AtomicBool>, Failure> {
     let is_interrupted = Arc::new(AtomicBool::new(false));
+    if is_ignored() {
+        return Ok(is_interrupted);
+    }
     let (code, second) = (i32::from(status::INTERRUPTED), Arc::clone(&is_interrupted));
     flag::register_conditional_shutdown(SIGINT, code, second)
         .and_then(|_| flag::register(SIGINT, Arc::clone(&is_interrupted)))
@@ -96,22 +70,13 @@ fn interruption() -> Result<Arc<AtomicBool>, Failure> {
     Ok(is_interrupted)
 }
 
-/// The outcome of a line, decided here or by the server.
-fn outcome(
-    line: &Line,
-    answered: &mut impl Iterator<Item = Map<String, Value>>,
-) -> Map<String, Value> {
-    let mut row = match &line.content {
-        Ok(_) => answered.next().unwrap_or_default(),
-        Err(why) => {
-            let mut row = Map::new();
-            row.insert("line".to_owned(), json!(line.number));
-            columns::put_refusal(&mut row, why);
-            row
-        }
-    };
-    row.entry("userName").or_insert_with(|| json!(line.who));
-    row
+/// Whether this process ignores SIGINT (`proc_pid_status(5)`), as in the background of a script.
+fn is_ignored() -> bool {
+    let status = std::fs::read("/proc/self/status").unwrap_or_default();
+    let status = String::from_utf8_lossy(&status);
+    let ignored = status.lines().find_map(|it| it.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask & 1 << (SIGINT - 1) != 0)
 }
 
 /// What the rows want that were refused because somebody else has the userName: by the hash of the
@@ -121,8 +86,7 @@ struct Exchange(HashMap<u64, u64>);
 
 impl Exchange {
     fn note(&mut self, line: &Line, outcome: &Value, hash: impl Fn(&str) -> u64) {
-        let is_taken = text_of(outcome, "reason").starts_with(TAKEN);
-        if is_taken && outcome["id"].is_string() {
+        if outcome["reason"] == columns::NAME_TAKEN && outcome["id"].is_string() {
             self.0
                 .insert(hash(&text_of(outcome, "userName")), hash(&line.who));
         }
@@ -147,9 +111,6 @@ impl Exchange {
 
 const EXCHANGE: &str = "users who are to have each other's userName wait for each other: first give \
                         one of them a userName that nobody has, in an import of its own";
-
-/// How the server's reason to refuse a userName that is taken begins.
-const TAKEN: &str = "another user has this userName";
 
 /// An import under way.
 struct Import<'a> {
@@ -202,6 +163,33 @@ impl<'a> Import<'a> {
         })
     }
 
+    /// Imports batch by batch.
+    fn rows(
+        &mut self,
+        client: &mut Client,
+        user_file: &mut UserFile,
+        is_interrupted: &AtomicBool,
+    ) -> Result<(), Failure> {
+        let typed = self.typed;
+        loop {
+            let mut lines = user_file.batch()?;
+            if lines.is_empty() {
+                return Ok(());
+            }
+            if is_interrupted.load(Ordering::Relaxed) {
+                return Err(Failure::new(status::INTERRUPTED, "interrupted"));
+            }
+            let request = json!({"empty": typed.empty, "dryRun": typed.dry_run});
+            let target = "/admin/users/import";
+            let outcomes = user_file.outcomes(client, target, request, &mut lines)?;
+            for (line, outcome) in lines.iter().zip(&outcomes) {
+                let hash = |name: &str| user_file.by_name(name);
+                self.exchange.note(line, outcome, hash);
+            }
+            self.note(user_file, &lines, &outcomes)?;
+        }
+    }
+
     /// Whether rejected rows go to no file, so that all of them are shown.
     fn has_no_rejects_file(&self) -> bool {
         self.rejects.path.is_none()
@@ -211,7 +199,12 @@ impl<'a> Import<'a> {
         self.created + self.updated + self.unchanged + self.refused
     }
 
-    fn note(&mut self, lines: &[Line], outcomes: &[Value]) -> Result<(), Failure> {
+    fn note(
+        &mut self,
+        user_file: &UserFile,
+        lines: &[Line],
+        outcomes: &[Value],
+    ) -> Result<(), Failure> {
         let before = self.done();
         let (mut shown, mut rejected) = (Vec::new(), Vec::new());
         // Count all first: the server has applied them, even if something here fails.
@@ -233,7 +226,7 @@ impl<'a> Import<'a> {
                 }
             }
         }
-        self.rejects.take(&rejected)?;
+        self.rejects.take(user_file, &rejected)?;
         let listing = &mut self.listing;
         self.bar.suspend(|| {
             for line in shown {
@@ -251,9 +244,15 @@ impl<'a> Import<'a> {
         Ok(())
     }
 
-    /// Reports what was applied before the failure, and how to continue.
-    fn broken_off(&self, failure: Failure) -> Failure {
+    fn end_listing(&mut self) -> Result<(), Failure> {
         self.bar.finish_and_clear();
+        self.listing.take().map_or(Ok(()), Listing::end)
+    }
+
+    /// Reports what was applied before the failure, and how to continue.
+    fn broken_off(&mut self, failure: Failure) -> Failure {
+        // Ignored: the first failure is the one to report.
+        let _ = self.end_listing();
         let is_reader_gone = failure.is_reader_gone();
         if is_reader_gone && self.typed.dry_run {
             return failure;
@@ -269,17 +268,18 @@ impl<'a> Import<'a> {
             let what = format!("after {done}: {}", failure.what);
             Failure { what, ..failure }
         };
-        let another = match (self.rejects.must_be_another, self.rejects.is_named) {
-            (false, _) => "",
-            (true, true) => " with another --rejects",
-            (true, false) => " and name a file with --rejects",
-        };
+        let another = self.rejects.advice();
+        let kept = self.rejects.complete_path().map_or(String::new(), |path| {
+            format!("; those rejected so far are in {}", path.display())
+        });
         let harmless = if self.typed.dry_run {
             "nothing was changed"
         } else {
             "rows already applied change nothing"
         };
-        failure.hint(format!("run the same import again{another}: {harmless}"))
+        failure.hint(format!(
+            "run the same import again{another}: {harmless}{kept}"
+        ))
     }
 
     fn sum_up(&self) {
@@ -298,13 +298,7 @@ impl<'a> Import<'a> {
         }
     }
 
-    fn end(mut self) -> Result<(), Failure> {
-        self.bar.finish_and_clear();
-        if let Some(listing) = self.listing.take()
-            && let Err(failure) = listing.end()
-        {
-            return Err(self.broken_off(failure));
-        }
+    fn end(self) -> Result<(), Failure> {
         self.sum_up();
         let is_table = self.typed.output.output == Format::Table;
         if self.refused > SHOWN_MAX
@@ -328,8 +322,8 @@ impl<'a> Import<'a> {
             ""
         };
         let exchange = self.exchange.has_ring().then_some(EXCHANGE);
-        Err(match (&self.rejects.path, exchange) {
-            (Some(path), _) if self.rejects.is_begun() => failure.hint(format!(
+        Err(match (self.rejects.complete_path(), exchange) {
+            (Some(path), _) => failure.hint(format!(
                 "they are in {} with the reason: fix them there, and import that file{same_user}{}",
                 path.display(),
                 exchange.map_or(String::new(), |advice| format!("; {advice}"))
