@@ -152,8 +152,8 @@ fn whose_email_somebody_active_has_is_not_reactivated() {
         desk.write("back.csv", "userName,Status\njoe@x,no\n");
         check(&desk.import("back.csv", &[]), 0, &["1 updated"]);
     }
-    // A file that has both accounts means both.
-    desk.write("both.csv", "Email\njane@x\njdoe\njoe@x\n");
+    // A file with userNames means what it says.
+    desk.write("both.csv", "userName\njane@x\njdoe\njoe@x\n");
     let told = desk.diff("both.csv", &[]);
     assert_eq!(type_printed(&told), [Some(0)], "{told:?}");
     assert_eq!(desk.user("jane@x")["active"], true);
