@@ -23,7 +23,7 @@ mod row;
 use std::fmt;
 use std::sync::Arc;
 
-pub use cells::{exported, neutralised, restored};
+pub use cells::exported;
 pub use names::REASON;
 pub use outcome::{RowOutcome, put_refusal};
 pub use refusal::{NAME_TAKEN, is_same_user, is_wrong_count, same_user};
@@ -142,11 +142,6 @@ impl Columns {
             .copied()
             .filter(|name| target(name).is_err())
             .collect()
-    }
-
-    /// The number of columns.
-    pub fn count(&self) -> usize {
-        self.targets.len()
     }
 
     /// Whether the email stands for a userName that has no column.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::cells::restored;
 use super::lists::ListCells;
 use super::names;
 use super::refusal::wrong_count;
-use super::{Columns, Error, Target, restored, wrong};
+use super::{Columns, Error, Target, wrong};
 use crate::scim::error::quoted;
 use crate::scim::path::AttributePath;
 use crate::scim::schema::{self, ENTERPRISE_URN, USER};
@@ -60,8 +61,9 @@ enum Content {
 impl Row {
     /// Reads a row of a table.
     pub fn from_cells(columns: &Arc<Columns>, cells: &[String]) -> Result<Self, Error> {
-        if cells.len() != columns.count() {
-            return Err(wrong(wrong_count(cells.len(), columns.count())));
+        let count = columns.targets.len();
+        if cells.len() != count {
+            return Err(wrong(wrong_count(cells.len(), count)));
         }
         let told = columns.targets.iter().zip(cells);
         let told = told.map(|(target, cell)| target.text_in(restored(cell)).to_owned());

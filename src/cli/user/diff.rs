@@ -152,7 +152,7 @@ impl Diff {
         self.rows(client, typed, &mut user_file)?;
         let query = "&attributes=userName,active,emails";
         each_page(client, query, usize::MAX, |users| {
-            let found = self.only_here(users, &user_file)?;
+            let found = self.only_here(users)?;
             self.show(&found)
         })?;
         for id in self.claims.returning() {
@@ -182,9 +182,7 @@ impl Diff {
             for (line, row) in lines.iter().zip(&outcomes) {
                 self.is_part |= line.was_rejected;
                 let email = user_file.is_named_by_email().then_some(&*line.who);
-                let hash = |text: &str| user_file.by_name(text.trim());
-                let email = email.map(hash);
-                self.claim(row, email, hash);
+                self.claim(row, email);
                 self.compare(row, email, &mut found)?;
             }
             self.show(&found)?;
@@ -201,11 +199,11 @@ impl Diff {
     /// Notes what the row says of users whom it has not found. A refused one may be about anybody.
     /// The `email` is that by which the rows name users: a file with userNames means what it says
     /// about who is in it.
-    fn claim(&mut self, row: &Value, email: Option<u64>, hash: impl Fn(&str) -> u64) {
+    fn claim(&mut self, row: &Value, email: Option<&str>) {
         let outcome = RowOutcome::of(row);
         match outcome {
-            RowOutcome::Absent => self.claims.note_absent(row, hash),
-            RowOutcome::Differs => self.claims.note_emails(row, hash),
+            RowOutcome::Absent => self.claims.note_absent(row),
+            RowOutcome::Differs => self.claims.note_emails(row),
             _ => {}
         }
         if matches!(outcome, RowOutcome::Same | RowOutcome::Differs)
@@ -218,7 +216,7 @@ impl Diff {
     fn compare(
         &mut self,
         row: &Value,
-        email: Option<u64>,
+        email: Option<&str>,
         found: &mut Vec<Value>,
     ) -> Result<(), Failure> {
         self.seen.extend(sequence_of(row));
@@ -259,7 +257,7 @@ impl Diff {
     }
 
     /// The users of a page that no row was about.
-    fn only_here(&mut self, users: &[Value], user_file: &UserFile) -> Result<Vec<Value>, Failure> {
+    fn only_here(&mut self, users: &[Value]) -> Result<Vec<Value>, Failure> {
         let mut found = Vec::new();
         for user in users {
             let Some(id) = sequence_of(user).filter(|id| !self.seen.contains(*id)) else {
@@ -270,14 +268,13 @@ impl Diff {
                 continue;
             }
             let name = text_of(user, "userName");
-            let hash = |text: &str| user_file.by_name(text.trim());
             let inactive = if is_active(user) {
-                self.claims.leave_inactive(user, hash)
+                self.claims.leave_inactive(user)
             } else {
                 0
             };
             self.others.inactive += inactive as u64;
-            match self.claims.standing(user, hash) {
+            match self.claims.standing(user) {
                 Standing::Meanwhile => self.others.meanwhile += 1,
                 Standing::Otherwise(line) => {
                     self.others.named_otherwise += 1;

@@ -118,11 +118,15 @@ impl UserFile {
             request["columns"] = json!(kept_header(header, &self.ignored));
         }
         let mut answer = ask(client, "POST", target, Some(&request))?;
-        let mut answered = rows_of(&mut answer);
+        let answered = answer["rows"].as_array_mut().map(std::mem::take);
+        let mut answered = answered.unwrap_or_default().into_iter();
         let mut outcomes = Vec::with_capacity(lines.len());
         for line in lines {
             let mut row = match &line.content {
-                Ok(_) => answered.next().unwrap_or_default(),
+                Ok(_) => match answered.next() {
+                    Some(Value::Object(row)) => row,
+                    _ => Map::new(),
+                },
                 Err(why) => line.refused(why),
             };
             row.entry("userName").or_insert_with(|| json!(line.who));
@@ -251,7 +255,7 @@ impl UserFile {
         self.hasher.hash_one(("id", id))
     }
 
-    pub(super) fn by_name(&self, name: &str) -> u64 {
+    fn by_name(&self, name: &str) -> u64 {
         self.hasher.hash_one(("userName", fold(name)))
     }
 
@@ -467,15 +471,6 @@ pub(super) fn beside(path: &Path, mark: &str, ending: Option<&str>) -> Result<Pa
     }
     let what = format!("there are very many files named {stem}{mark} already: remove some");
     Err(Failure::new(status::USAGE, what))
-}
-
-/// Takes the rows out of an answer, in order, each as its members.
-fn rows_of(answer: &mut Value) -> impl Iterator<Item = Map<String, Value>> {
-    let rows = answer["rows"].as_array_mut().map(std::mem::take);
-    rows.unwrap_or_default().into_iter().map(|row| match row {
-        Value::Object(row) => row,
-        _ => Map::new(),
-    })
 }
 
 /// A line that could not be read, as the file of rejected rows keeps it.

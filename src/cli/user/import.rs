@@ -2,6 +2,7 @@
 //! cannot be applied is reported, and kept in a file that can itself be fixed and imported.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +19,7 @@ use super::file::{Line, UserFile};
 use super::rejects::Rejects;
 use crate::columns::{self, RowOutcome};
 use crate::local::Client;
+use crate::scim::fold::fold;
 
 /// Rows or users between two progress lines, when stderr is no terminal.
 pub(super) const PROGRESS_EVERY: u64 = 10_000;
@@ -82,22 +84,26 @@ fn is_ignored() -> bool {
 /// What the rows want that were refused because somebody else has the userName: by the hash of the
 /// userName that their user has, that of the one that it is to have.
 #[derive(Default)]
-struct Exchange(HashMap<u64, u64>);
+struct Exchange {
+    wanted: HashMap<u64, u64>,
+    hasher: RandomState,
+}
 
 impl Exchange {
-    fn note(&mut self, line: &Line, outcome: &Value, hash: impl Fn(&str) -> u64) {
+    fn note(&mut self, line: &Line, outcome: &Value) {
+        let hash = |name: &str| self.hasher.hash_one(fold(name));
         if outcome["reason"] == columns::NAME_TAKEN && outcome["id"].is_string() {
-            self.0
-                .insert(hash(&text_of(outcome, "userName")), hash(&line.who));
+            let (name, wanted) = (hash(&text_of(outcome, "userName")), hash(&line.who));
+            self.wanted.insert(name, wanted);
         }
     }
 
     /// Whether there is a ring: each has what another of them is to have, so importing the rows again
     /// does not help.
     fn has_ring(mut self) -> bool {
-        while let Some(mut at) = self.0.keys().next().copied() {
+        while let Some(mut at) = self.wanted.keys().next().copied() {
             let mut walk = HashSet::new();
-            while let Some(next) = self.0.remove(&at) {
+            while let Some(next) = self.wanted.remove(&at) {
                 walk.insert(at);
                 if walk.contains(&next) {
                     return true;
@@ -182,10 +188,6 @@ impl<'a> Import<'a> {
             let request = json!({"empty": typed.empty, "dryRun": typed.dry_run});
             let target = "/admin/users/import";
             let outcomes = user_file.outcomes(client, target, request, &mut lines)?;
-            for (line, outcome) in lines.iter().zip(&outcomes) {
-                let hash = |name: &str| user_file.by_name(name);
-                self.exchange.note(line, outcome, hash);
-            }
             self.note(user_file, &lines, &outcomes)?;
         }
     }
@@ -217,6 +219,7 @@ impl<'a> Import<'a> {
                     self.refused += 1;
                     let reason = text_of(outcome, "reason");
                     self.has_same_user |= columns::is_same_user(&reason);
+                    self.exchange.note(line, outcome);
                     if self.listing.is_none()
                         && (self.refused <= SHOWN_MAX || self.has_no_rejects_file())
                     {
@@ -226,7 +229,8 @@ impl<'a> Import<'a> {
                 }
             }
         }
-        self.rejects.take(user_file, &rejected)?;
+        // What was applied is listed, even if the rejected rows cannot be kept.
+        let kept = self.rejects.take(user_file, &rejected);
         let listing = &mut self.listing;
         self.bar.suspend(|| {
             for line in shown {
@@ -241,7 +245,7 @@ impl<'a> Import<'a> {
         if self.bar.is_hidden() && before / PROGRESS_EVERY < done / PROGRESS_EVERY {
             output::say(&format!("{done} of {} rows", self.total));
         }
-        Ok(())
+        kept
     }
 
     fn end_listing(&mut self) -> Result<(), Failure> {
@@ -253,21 +257,14 @@ impl<'a> Import<'a> {
     fn broken_off(&mut self, failure: Failure) -> Failure {
         // Ignored: the first failure is the one to report.
         let _ = self.end_listing();
-        let is_reader_gone = failure.is_reader_gone();
-        if is_reader_gone && self.typed.dry_run {
+        if failure.is_reader_gone() && self.typed.dry_run {
             return failure;
         }
         self.sum_up();
         let done = output::counted(self.done(), "row");
-        let failure = if is_reader_gone {
-            Failure::new(
-                status::IO,
-                format!("after {done}: standard output was closed"),
-            )
-        } else {
-            let what = format!("after {done}: {}", failure.what);
-            Failure { what, ..failure }
-        };
+        let failure = super::of_a_change(failure);
+        let what = format!("after {done}: {}", failure.what);
+        let failure = Failure { what, ..failure };
         let another = self.rejects.advice();
         let kept = self.rejects.complete_path().map_or(String::new(), |path| {
             format!("; those rejected so far are in {}", path.display())

@@ -79,14 +79,13 @@ impl Rejects {
         // Until they are written.
         self.has_failed = true;
         let mut text = Vec::new();
-        let file = match &mut self.file {
-            Some(file) => file,
-            None => {
-                text = header(user_file)?;
-                let made = files::create_own(path, 0o600);
-                self.file
-                    .insert(made.map_err(|error| unusable(path, &error))?)
-            }
+        let file = if let Some(file) = &mut self.file {
+            file
+        } else {
+            text = header(user_file)?;
+            let made = files::create_own(path, 0o600);
+            let made = made.map_err(|error| unusable(path, &error))?;
+            self.file.insert(made)
         };
         for (line, reason) in rejected {
             text.extend(row(user_file, line, reason)?);
