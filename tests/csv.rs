@@ -8,12 +8,14 @@
 //! - `rejects`: rows that are rejected, and the file that they are written to.
 //! - `export`: what an export writes, that an import takes it back, and where it is written.
 //! - `diff`: a comparison of a file with the directory, and the commands that it prints.
+//! - `leavers`: whom a comparison takes for somebody who has left or come back.
 
 mod diff;
 mod duplicates;
 mod export;
 mod format;
 mod import;
+mod leavers;
 mod rejects;
 mod values;
 

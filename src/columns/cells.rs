@@ -100,7 +100,7 @@ impl Columns {
                 && element.attribute == attribute
             {
                 let text = lists::text_of(list, element).unwrap_or_default();
-                said.elements.push((element, text));
+                said.elements.push((element, target.text_in(text)));
             }
         }
         let made = said.apply(attribute, None, Empty::Keep);
@@ -127,7 +127,7 @@ fn is_formula(text: &str) -> bool {
 }
 
 /// A text that a spreadsheet shows instead of evaluating it: an apostrophe is added to a formula.
-pub fn neutralised(text: String) -> String {
+pub(super) fn neutralised(text: String) -> String {
     if is_formula(&text) {
         format!("'{text}")
     } else {
@@ -136,7 +136,7 @@ pub fn neutralised(text: String) -> String {
 }
 
 /// The text that [`neutralised`] was given.
-pub fn restored(text: &str) -> &str {
+pub(super) fn restored(text: &str) -> &str {
     match text.strip_prefix('\'') {
         Some(rest) if is_formula(rest) => rest,
         _ => text,

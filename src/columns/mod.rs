@@ -23,10 +23,10 @@ mod row;
 use std::fmt;
 use std::sync::Arc;
 
-pub use cells::{exported, neutralised, restored};
+pub use cells::exported;
 pub use names::REASON;
 pub use outcome::{RowOutcome, put_refusal};
-pub use refusal::{is_same_user, is_wrong_count, same_user};
+pub use refusal::{NAME_TAKEN, is_same_user, is_wrong_count, same_user};
 pub use row::{Empty, Row};
 
 use crate::scim::error::{Error, ErrorType, quoted};
@@ -69,6 +69,16 @@ impl PartialEq for Element {
     fn eq(&self, other: &Self) -> bool {
         (self.attribute, self.part) == (other.attribute, other.part)
             && self.kind.eq_ignore_ascii_case(&other.kind)
+    }
+}
+
+impl Target {
+    /// What counts in a cell: white space around an email does not, since hardly anybody sees it.
+    fn text_in<'a>(&self, cell: &'a str) -> &'a str {
+        match self {
+            Self::Element(it) if it.attribute == "emails" && it.part == "value" => cell.trim(),
+            _ => cell,
+        }
     }
 }
 
@@ -132,16 +142,6 @@ impl Columns {
             .copied()
             .filter(|name| target(name).is_err())
             .collect()
-    }
-
-    /// The number of columns.
-    pub fn count(&self) -> usize {
-        self.targets.len()
-    }
-
-    /// Whether a column holds `active`.
-    pub fn tell_status(&self) -> bool {
-        self.targets.iter().any(row::is_active)
     }
 
     /// Whether the email stands for a userName that has no column.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Columns, Empty, Row, exported, neutralised, restored};
+use super::cells::{neutralised, restored};
+use super::{Columns, Empty, Row, exported};
 use crate::scim::schema::{ENTERPRISE_URN, Mutability, SCHEMAS, USER_URN};
 use crate::scim::tolerance::Leniency;
 use crate::scim::user::User;

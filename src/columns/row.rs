@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::cells::restored;
 use super::lists::ListCells;
 use super::names;
 use super::refusal::wrong_count;
-use super::{Columns, Error, Target, restored, wrong};
+use super::{Columns, Error, Target, wrong};
 use crate::scim::error::quoted;
 use crate::scim::path::AttributePath;
 use crate::scim::schema::{self, ENTERPRISE_URN, USER};
@@ -51,7 +52,7 @@ pub struct Row {
 
 #[derive(Clone, Debug)]
 enum Content {
-    /// The original cells, without added apostrophes, one per column.
+    /// The cells, without what does not count in them, one per column.
     Cells(Arc<Columns>, Vec<String>),
     /// The members of a resource, each of which replaces its attribute.
     Members(Object),
@@ -60,10 +61,13 @@ enum Content {
 impl Row {
     /// Reads a row of a table.
     pub fn from_cells(columns: &Arc<Columns>, cells: &[String]) -> Result<Self, Error> {
-        if cells.len() != columns.count() {
-            return Err(wrong(wrong_count(cells.len(), columns.count())));
+        let count = columns.targets.len();
+        if cells.len() != count {
+            return Err(wrong(wrong_count(cells.len(), count)));
         }
-        let cells: Vec<String> = cells.iter().map(|cell| restored(cell).to_owned()).collect();
+        let told = columns.targets.iter().zip(cells);
+        let told = told.map(|(target, cell)| target.text_in(restored(cell)).to_owned());
+        let cells: Vec<String> = told.collect();
         let some = |at: usize| Some(cells[at].clone()).filter(|cell| !cell.is_empty());
         let id_at = columns.targets.iter().position(|one| *one == Target::Id);
         Self::about(
@@ -110,7 +114,7 @@ impl Row {
     /// Whether the row can say if the user is active.
     pub fn tells_status(&self) -> bool {
         match &self.content {
-            Content::Cells(columns, _) => columns.tell_status(),
+            Content::Cells(columns, _) => columns.targets.iter().any(is_active),
             Content::Members(members) => member(members, "active").is_some_and(|it| !it.is_null()),
         }
     }

@@ -58,7 +58,7 @@ fn a_difference_is_fixed_by_the_printed_commands() {
 }
 
 /// Runs the commands that a comparison has printed, and returns their exit statuses.
-fn type_printed(told: &Output) -> Vec<Option<i32>> {
+pub(super) fn type_printed(told: &Output) -> Vec<Option<i32>> {
     let binary = env!("CARGO_BIN_EXE_golinks-scim");
     let lines = told.stderr.lines();
     let commands = lines.filter_map(|line| line.strip_prefix("  golinks-scim "));
@@ -272,125 +272,6 @@ fn a_file_without_rows_deactivates_nobody() {
         );
         assert!(!told.stderr.contains("user deactivate"), "{told:?}");
     }
-}
-
-/// Where userNames are no emails, a list by email names nobody. Advice to follow it would create
-/// everybody a second time, and lock the real accounts out.
-#[test]
-fn users_with_another_name_than_their_email_are_no_leavers() {
-    let desk = Desk::new();
-    desk.write(
-        "here.csv",
-        "userName,Email,Status\njane,Jane@x,yes\njoe,joe@x,no\nboss@x,boss@x,yes\nleft@x,,yes\n",
-    );
-    check(&desk.import("here.csv", &[]), 0, &["4 created"]);
-    desk.write("hr.csv", "Email\njane@X\njoe@x\nboss@x\n");
-    let told = desk.diff("hr.csv", &[]);
-    let words = [
-        "5 differences",
-        "2 users with an email that the file gives to another userName",
-        "let a column userName or id have what they have here",
-        "to apply the rest:",
-    ];
-    check(&told, 1, &words);
-    assert!(!told.stderr.contains("user import"), "{told:?}");
-    let line = "joe       not there, but this line has the email";
-    check(&told, 1, &[&format!("3     {line}")]);
-    assert_eq!(type_printed(&told), [Some(0)], "{told:?}");
-    for (who, is_active) in [("jane", true), ("boss@x", true), ("left@x", false)] {
-        assert_eq!(desk.user(who)["active"], is_active, "{who}");
-    }
-    // Somebody who gave up an email that another user is named by now stands in nobody's way.
-    desk.write("old.csv", "userName,Email,Status\nboss,boss@x,no\n");
-    check(&desk.import("old.csv", &[]), 0, &["1 created"]);
-    desk.write("hr.csv", "Email\nboss@x\nnew@x\n");
-    let told = desk.diff("hr.csv", &[]);
-    check(&told, 1, &["user import", "user deactivate 0"]);
-    assert!(!told.stderr.contains("another userName"), "{told:?}");
-    // Nor does a second account with the same email, which stays.
-    desk.write("second.csv", "userName,Email\nadmin-boss,boss@x\n");
-    check(&desk.import("second.csv", &[]), 0, &["1 created"]);
-    desk.write("hr.csv", "Email,Title\nboss@x,CEO\njane,\nleft@x,\n");
-    let told = desk.diff("hr.csv", &[]);
-    let shares = "1 user with an email of somebody else in the file";
-    check(&told, 1, &["admin-boss", "user import ", shares]);
-    for words in ["another userName", "user deactivate"] {
-        assert!(!told.stderr.contains(words), "{words}: {told:?}");
-    }
-}
-
-/// A list by name finds nobody whose name here is another one. To follow it would create them a
-/// second time, and lock their accounts out.
-#[test]
-fn users_with_another_name_than_the_file_gives_them_are_no_leavers() {
-    let desk = Desk::new();
-    desk.write(
-        "here.csv",
-        "userName,Email\njane@x,jane@x\njoe,joe@x\nadmin-joe,joe@x\nceo@x,\n",
-    );
-    check(&desk.import("here.csv", &[]), 0, &["4 created"]);
-    let lists = "\"[{\"\"value\"\":\"\"jane@x\"\"}]\"";
-    for (name, content) in [
-        (
-            "columns.csv",
-            "userName,Email\njdoe,JANE@x\njoe,joe@x\nadmin-joe,\nboss,ceo@x\n".to_owned(),
-        ),
-        (
-            "lists.csv",
-            format!("userName,emails\njdoe,{lists}\njoe,\nadmin-joe,\nceo@x,\n"),
-        ),
-        (
-            "lines.jsonl",
-            "{\"userName\":\"jdoe\",\"emails\":[{\"value\":\"jane@x\"}]}\n\
-             {\"userName\":\"joe\"}\n{\"userName\":\"admin-joe\"}\n{\"userName\":\"ceo@x\"}\n"
-                .to_owned(),
-        ),
-        (
-            "emails.csv",
-            "userName\njane@x\njoe@x\nadmin-joe\nceo@x\n".to_owned(),
-        ),
-        (
-            "blanks.csv",
-            "userName,Email\njdoe, jane@x\njoe,joe@x\nadmin-joe,\nceo@x,\n".to_owned(),
-        ),
-    ] {
-        desk.write(name, content);
-        let told = desk.diff(name, &[]);
-        check(
-            &told,
-            1,
-            &["with an email that the file gives to another userName"],
-        );
-        for words in ["user import", "user deactivate"] {
-            assert!(!told.stderr.contains(words), "{words}: {told:?}");
-        }
-    }
-    // Nor is somebody whose email goes to another account.
-    desk.write(
-        "another.csv",
-        "userName,Email\njoe,jane@x\nadmin-joe,\nceo@x,\n",
-    );
-    let told = desk.diff("another.csv", &[]);
-    let shares = "1 user with an email of somebody else in the file";
-    check(&told, 1, &["user import", shares]);
-    assert!(!told.stderr.contains("user deactivate"), "{told:?}");
-    // But who is not in such a file is none of it, whoever has the email.
-    desk.write(
-        "left.csv",
-        "userName,Email\njane@x,jane@x\njoe,joe@x\nceo@x,\nnew,new@x\n",
-    );
-    let told = desk.diff("left.csv", &[]);
-    check(
-        &told,
-        1,
-        &["2 differences", "user import", "user deactivate 0"],
-    );
-    assert!(
-        type_printed(&told).iter().all(|it| *it == Some(0)),
-        "{told:?}"
-    );
-    assert_eq!(desk.user("admin-joe")["active"], false);
-    check(&desk.diff("left.csv", &[]), 0, &["the directory matches"]);
 }
 
 /// What an import rejected is a part of a list, and no list of all who stay.

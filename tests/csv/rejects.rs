@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use serde_json::Value;
+
 use super::{Desk, check};
 
 #[test]
@@ -42,6 +44,12 @@ fn rejected_rows_are_fixed_and_imported() {
             "another --rejects",
         ],
     );
+    // What was done is listed all the same.
+    let rejects = ["--rejects", "/dev/null/none.csv", "-o", "json"];
+    let listed = desk.import("s.rejects.csv", &rejects);
+    check(&listed, 74, &["none.csv"]);
+    let rows: Vec<Value> = serde_json::from_str(&listed.stdout).expect("JSON");
+    assert_eq!(rows.len(), 3, "{listed:?}");
     desk.write("s.rejects.csv", fixed.replace(",c@x\n", ",c@x,\n"));
     check(&desk.import("s.rejects.csv", &[]), 0, &["0 rejected"]);
     for name in ["b@x", "c@x", "d@x"] {
@@ -164,7 +172,7 @@ fn whoever_exchanges_user_names_is_told_to_use_a_third_one() {
     desk.write("new.csv", "userName\na@x\nb@x\nc@x\n");
     check(&desk.import("new.csv", &[]), 0, &["3 created"]);
     let [a, b, c] = ["a@x", "b@x", "c@x"].map(|name| desk.user(name)["id"].clone());
-    let id = |id: &serde_json::Value| id.as_str().expect("text").to_owned();
+    let id = |id: &Value| id.as_str().expect("text").to_owned();
     let [a, b, c] = [a, b, c].map(|it| id(&it));
     let advice = ": first give one of them a userName that nobody has, in an import of its own\n";
     let ring = format!("id,userName\n{a},B@x\n{b},c@x\n{c},a@x\n");

@@ -53,6 +53,44 @@ fn empty_cells_keep_or_clear() {
     check(&desk.import("f.jsonl", &[]), 1, &[told]);
 }
 
+/// Somebody types a blank behind each comma, and a cell of a web page has one that does not break.
+#[test]
+fn blanks_around_an_email_do_not_count() {
+    let desk = Desk::new();
+    desk.write(
+        "a.csv",
+        "userName,Email,Home email\njane, jane@x.example\u{a0}, \njoe, \t,joe@x.example \n",
+    );
+    for outcome in ["2 created", "2 unchanged"] {
+        check(&desk.import("a.csv", &[]), 0, &[outcome]);
+    }
+    let emails = |who| desk.user(who)["emails"].clone();
+    let email = |value, kind| json!([{"value": value, "type": kind, "primary": true}]);
+    assert_eq!(emails("jane"), email("jane@x.example", "work"));
+    assert_eq!(emails("joe"), email("joe@x.example", "home"));
+    desk.write("b.csv", "userName,Home email\njoe, \n");
+    check(&desk.import("b.csv", &[]), 0, &["1 unchanged"]);
+    let clear = ["--empty", "clear"];
+    check(&desk.import("b.csv", &clear), 0, &["1 updated"]);
+    assert_eq!(emails("joe"), Value::Null);
+    // The same if the email stands for the userName.
+    desk.write(
+        "c.csv",
+        "Email,Title\n ann@x.example,Cook\nANN@x.example ,Chef\n",
+    );
+    let told = "another row is about the same user: ANN@x.example";
+    check(&desk.import("c.csv", &[]), 1, &["1 created", told]);
+    assert_eq!(desk.user("ann@x.example")["title"], "Cook");
+    // What an identity provider has stored is exported and taken back as it is.
+    let stored =
+        json!({"userName": "bob", "emails": [{"value": " bob@x.example", "type": "work"}]});
+    desk.write("d.jsonl", format!("{stored}\n"));
+    check(&desk.import("d.jsonl", &[]), 0, &["1 created"]);
+    desk.write("all.csv", desk.export(&[]));
+    check(&desk.import("all.csv", &[]), 0, &["4 unchanged"]);
+    assert_eq!(emails("bob")[0]["value"], " bob@x.example");
+}
+
 /// The same row again changes nothing, even if it has the old whole name beside new parts.
 #[test]
 fn a_whole_name_follows_its_parts_however_often_the_file_goes_in() {

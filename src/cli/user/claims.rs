@@ -1,10 +1,12 @@
 //! For `user diff`: what the rows say about users whom none of them has found.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
 
 use serde_json::Value;
 
 use super::super::output::{elements, text_of};
+use crate::scim::fold::fold;
 
 /// The userNames and emails in the rows, as hashes.
 #[derive(Default)]
@@ -15,6 +17,9 @@ pub(super) struct Claims {
     lines: HashMap<u64, u64>,
     /// Emails of users whom rows have found, or that they would get.
     found: HashSet<u64>,
+    /// The ids of inactive users whom rows have found by email and want active, by that email.
+    returning: HashMap<u64, String>,
+    hasher: RandomState,
 }
 
 /// What a user is whom no row has found.
@@ -33,33 +38,56 @@ pub(super) enum Standing {
 
 impl Claims {
     /// Notes a row that has found nobody, as the server tells it.
-    pub(super) fn note_absent(&mut self, row: &Value, hash: impl Fn(&str) -> u64) {
-        let name = hash(&text_of(row, "userName"));
-        self.absent.insert(name);
+    pub(super) fn note_absent(&mut self, row: &Value) {
+        let name = text_of(row, "userName");
+        self.absent.insert(self.hash(&name));
         let line = row["line"].as_u64().unwrap_or_default();
-        for text in emails(row).map(hash).chain([name]) {
+        for text in emails(row).chain([&*name]) {
+            let text = self.hash(text);
             self.lines.entry(text).or_insert(line);
         }
     }
 
     /// Notes the emails that the user of a row would get, as the server tells them.
-    pub(super) fn note_emails(&mut self, row: &Value, hash: impl Fn(&str) -> u64) {
-        self.found.extend(emails(row).map(hash));
+    pub(super) fn note_emails(&mut self, row: &Value) {
+        emails(row).for_each(|email| self.note_found(email));
     }
 
     /// Notes the email by which a row has found its user.
-    pub(super) fn note_found(&mut self, email: u64) {
-        self.found.insert(email);
+    pub(super) fn note_found(&mut self, email: &str) {
+        self.found.insert(self.hash(email));
     }
 
-    pub(super) fn standing(&self, user: &Value, hash: impl Fn(&str) -> u64) -> Standing {
-        let name = hash(&text_of(user, "userName"));
+    /// Notes the email by which a row has found its inactive user, who is to be active.
+    pub(super) fn note_returning(&mut self, email: &str, id: String) {
+        self.returning.insert(self.hash(email), id);
+    }
+
+    /// Leaves inactive users as they are if this one, whom no row has found, is active and has
+    /// their email: most likely the person's account. Returns how many.
+    pub(super) fn leave_inactive(&mut self, active: &Value) -> usize {
+        let before = self.returning.len();
+        for email in elements(&active["emails"]) {
+            self.returning.remove(&self.hash(&text_of(email, "value")));
+        }
+        before - self.returning.len()
+    }
+
+    /// The ids of the users to reactivate, in order of creation.
+    pub(super) fn returning(&mut self) -> Vec<String> {
+        let mut ids: Vec<String> = self.returning.drain().map(|(_, id)| id).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    pub(super) fn standing(&self, user: &Value) -> Standing {
+        let name = self.hash(&text_of(user, "userName"));
         if self.absent.contains(&name) {
             return Standing::Meanwhile;
         }
         let emails = elements(&user["emails"]).iter();
-        let mut texts: Vec<u64> = emails.map(|email| hash(&text_of(email, "value"))).collect();
-        texts.push(name);
+        let texts = emails.map(|email| self.hash(&text_of(email, "value")));
+        let texts: Vec<u64> = texts.chain([name]).collect();
         if let Some(line) = texts.iter().find_map(|text| self.lines.get(text)) {
             Standing::Otherwise(*line)
         } else if texts.iter().any(|text| self.found.contains(text)) {
@@ -67,6 +95,10 @@ impl Claims {
         } else {
             Standing::Missing
         }
+    }
+
+    fn hash(&self, text: &str) -> u64 {
+        self.hasher.hash_one(fold(text.trim()))
     }
 }
 
@@ -76,39 +108,30 @@ fn emails(row: &Value) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
-    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-
     use serde_json::json;
 
     use super::*;
-
-    fn hash(text: &str) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        text.hash(&mut hasher);
-        hasher.finish()
-    }
 
     /// An identity provider creates users while the file is compared. To deactivate them would lock
     /// out who has just come.
     #[test]
     fn a_user_of_a_row_who_came_after_it_is_no_leaver() {
         let mut claims = Claims::default();
-        let new = json!({"line": 2, "userName": "new", "emails": ["new@x"]});
-        claims.note_absent(&new, hash);
-        claims.note_absent(&json!({"line": 3, "userName": "later@x"}), hash);
-        claims.note_emails(&json!({"line": 4, "emails": ["moved@x"]}), hash);
-        claims.note_found(hash("old@x"));
+        claims.note_absent(&json!({"line": 2, "userName": "new", "emails": ["new@x"]}));
+        claims.note_absent(&json!({"line": 3, "userName": "later@x"}));
+        claims.note_emails(&json!({"line": 4, "emails": ["moved@x"]}));
+        claims.note_found("old@x");
         for (name, email, wanted) in [
             ("new", "new@x", Standing::Meanwhile),
             ("jnew", "new@x", Standing::Otherwise(2)),
             ("new@x", "", Standing::Otherwise(2)),
             ("later", "later@x", Standing::Otherwise(3)),
             ("moved", "moved@x", Standing::Sharing),
-            ("admin-old", "old@x", Standing::Sharing),
+            ("admin-old", " OLD@x", Standing::Sharing),
             ("left@x", "left@x", Standing::Missing),
         ] {
             let user = json!({"userName": name, "emails": [{"value": email}]});
-            assert_eq!(claims.standing(&user, hash), wanted, "{name}");
+            assert_eq!(claims.standing(&user), wanted, "{name}");
         }
     }
 
@@ -116,12 +139,12 @@ mod tests {
     #[test]
     fn of_rows_with_one_email_the_one_that_found_nobody_counts() {
         let mut claims = Claims::default();
-        claims.note_found(hash("a@x"));
+        claims.note_found("a@x");
         for line in [2, 3] {
             let row = json!({"line": line, "userName": format!("{line}"), "emails": ["a@x"]});
-            claims.note_absent(&row, hash);
+            claims.note_absent(&row);
         }
         let user = json!({"userName": "a", "emails": [{"value": "a@x"}]});
-        assert_eq!(claims.standing(&user, hash), Standing::Otherwise(2));
+        assert_eq!(claims.standing(&user), Standing::Otherwise(2));
     }
 }

@@ -11,8 +11,8 @@ use super::super::output::{self, Column, Listing, column, elements, text_of};
 use super::super::{Failure, ask, quoted, status};
 use super::args;
 use super::claims::{Claims, Standing};
-use super::file::{UserFile, rows_of};
-use super::statuses::{Statuses, operand};
+use super::file::UserFile;
+use super::statuses::{Statuses, quoted_file};
 use super::{USERS, each_page, is_active};
 use crate::columns::RowOutcome;
 use crate::directory::UserId;
@@ -100,13 +100,15 @@ struct Others {
     named_otherwise: u64,
     /// Active ones with an email of somebody whom a row has found.
     sharing: u64,
+    /// Not these, but inactive users whom rows have found by an email that an active one has.
+    inactive: u64,
     /// Those who came, or were renamed, while the file was compared.
     meanwhile: u64,
 }
 
 impl Others {
     fn any(&self) -> bool {
-        self.named_otherwise + self.sharing + self.meanwhile > 0
+        self.named_otherwise + self.sharing + self.inactive + self.meanwhile > 0
     }
 
     /// Says why there is no command for them.
@@ -128,6 +130,11 @@ impl Others {
              left",
         );
         tell(
+            self.inactive,
+            "inactive, but their email is also an active user's: reactivate them yourself if the \
+             file means the inactive account",
+        );
+        tell(
             self.meanwhile,
             "came or changed their userName meanwhile: compare again",
         );
@@ -145,9 +152,13 @@ impl Diff {
         self.rows(client, typed, &mut user_file)?;
         let query = "&attributes=userName,active,emails";
         each_page(client, query, usize::MAX, |users| {
-            let found = self.only_here(users, &user_file)?;
+            let found = self.only_here(users)?;
             self.show(&found)
-        })
+        })?;
+        for id in self.claims.returning() {
+            self.statuses.note(true, &id)?;
+        }
+        Ok(())
     }
 
     /// Compares each row with its user.
@@ -159,28 +170,20 @@ impl Diff {
     ) -> Result<(), Failure> {
         let mut has_rows = false;
         loop {
-            let lines = user_file.batch()?;
+            let mut lines = user_file.batch()?;
             if lines.is_empty() {
                 break;
             }
             has_rows = true;
-            let rows = lines.iter().filter_map(|line| line.content.clone().ok());
-            let rows: Vec<Value> = rows.collect();
-            let request = user_file.request(&typed.empty, &rows);
-            let mut answer = ask(client, "POST", "/admin/users/compare", Some(&request))?;
-            let mut answered = rows_of(&mut answer);
+            let request = json!({"empty": typed.empty});
+            let target = "/admin/users/compare";
+            let outcomes = user_file.outcomes(client, target, request, &mut lines)?;
             let mut found = Vec::new();
-            for line in &lines {
+            for (line, row) in lines.iter().zip(&outcomes) {
                 self.is_part |= line.was_rejected;
-                match &line.content {
-                    Ok(_) => {
-                        let row = Value::Object(answered.next().unwrap_or_default());
-                        user_file.note_outcome(line, &row);
-                        self.claim(&row, &line.who, user_file);
-                        self.compare(&row, &line.who, &mut found)?;
-                    }
-                    Err(why) => found.push(self.refuse(&json!(line.number), &line.who, why)),
-                }
+                let email = user_file.is_named_by_email().then_some(&*line.who);
+                self.claim(row, email);
+                self.compare(row, email, &mut found)?;
             }
             self.show(&found)?;
         }
@@ -194,24 +197,30 @@ impl Diff {
     }
 
     /// Notes what the row says of users whom it has not found. A refused one may be about anybody.
-    fn claim(&mut self, row: &Value, who: &str, user_file: &UserFile) {
+    /// The `email` is that by which the rows name users: a file with userNames means what it says
+    /// about who is in it.
+    fn claim(&mut self, row: &Value, email: Option<&str>) {
         let outcome = RowOutcome::of(row);
-        let hash = |text: &str| user_file.by_name(text.trim());
         match outcome {
-            RowOutcome::Absent => self.claims.note_absent(row, hash),
-            RowOutcome::Differs => self.claims.note_emails(row, hash),
+            RowOutcome::Absent => self.claims.note_absent(row),
+            RowOutcome::Differs => self.claims.note_emails(row),
             _ => {}
         }
-        // A file with userNames means what it says about who is in it.
-        let is_found = matches!(outcome, RowOutcome::Same | RowOutcome::Differs);
-        if is_found && user_file.is_named_by_email() {
-            self.claims.note_found(hash(who));
+        if matches!(outcome, RowOutcome::Same | RowOutcome::Differs)
+            && let Some(email) = email
+        {
+            self.claims.note_found(email);
         }
     }
 
-    fn compare(&mut self, row: &Value, who: &str, found: &mut Vec<Value>) -> Result<(), Failure> {
+    fn compare(
+        &mut self,
+        row: &Value,
+        email: Option<&str>,
+        found: &mut Vec<Value>,
+    ) -> Result<(), Failure> {
         self.seen.extend(sequence_of(row));
-        let name = row["userName"].as_str().unwrap_or(who);
+        let name = &text_of(row, "userName");
         match RowOutcome::of(row) {
             RowOutcome::Same => {}
             RowOutcome::Absent => {
@@ -224,9 +233,13 @@ impl Diff {
                     let mut told = difference(&row["line"], name, &text_of(one, "attribute"));
                     told["here"] = one["here"].clone();
                     told["there"] = one["there"].clone();
-                    match (one["attribute"].as_str(), one["there"].as_bool()) {
-                        (Some("active"), Some(is_active)) => {
-                            self.statuses.note(is_active, &text_of(row, "id"))?;
+                    let id = text_of(row, "id");
+                    match (one["attribute"].as_str(), one["there"].as_bool(), email) {
+                        (Some("active"), Some(true), Some(email)) => {
+                            self.claims.note_returning(email, id);
+                        }
+                        (Some("active"), Some(is_active), _) => {
+                            self.statuses.note(is_active, &id)?;
                         }
                         // Only an import can clear a status.
                         _ => self.needs_import = true,
@@ -235,21 +248,16 @@ impl Diff {
                 }
             }
             _ => {
-                let why = text_of(row, "reason");
-                let refused = self.refuse(&row["line"], name, &why);
-                found.push(refused);
+                self.refused += 1;
+                let what = format!("refused: {}", text_of(row, "reason"));
+                found.push(difference(&row["line"], name, &what));
             }
         }
         Ok(())
     }
 
-    fn refuse(&mut self, line: &Value, who: &str, why: &str) -> Value {
-        self.refused += 1;
-        difference(line, who, &format!("refused: {why}"))
-    }
-
     /// The users of a page that no row was about.
-    fn only_here(&mut self, users: &[Value], user_file: &UserFile) -> Result<Vec<Value>, Failure> {
+    fn only_here(&mut self, users: &[Value]) -> Result<Vec<Value>, Failure> {
         let mut found = Vec::new();
         for user in users {
             let Some(id) = sequence_of(user).filter(|id| !self.seen.contains(*id)) else {
@@ -260,10 +268,13 @@ impl Diff {
                 continue;
             }
             let name = text_of(user, "userName");
-            match self
-                .claims
-                .standing(user, |text| user_file.by_name(text.trim()))
-            {
+            let inactive = if is_active(user) {
+                self.claims.leave_inactive(user)
+            } else {
+                0
+            };
+            self.others.inactive += inactive as u64;
+            match self.claims.standing(user) {
                 Standing::Meanwhile => self.others.meanwhile += 1,
                 Standing::Otherwise(line) => {
                     self.others.named_otherwise += 1;
@@ -275,6 +286,7 @@ impl Diff {
                     // A refused row may have been about this user, and so about nobody else.
                     match standing {
                         _ if self.refused > 0 => {}
+                        Standing::Sharing if inactive > 0 => {}
                         Standing::Sharing => self.others.sharing += 1,
                         _ => self.statuses.note(false, &text_of(user, "id"))?,
                     }
@@ -336,7 +348,7 @@ impl Diff {
 fn import_words(typed: &args::Diff) -> String {
     let mut words = vec![match typed.file.to_str() {
         Some("-") => "-".to_owned(),
-        _ => quoted(&operand(&typed.file)),
+        _ => quoted_file(&typed.file),
     }];
     if typed.empty != "keep" {
         words.push(format!("--empty {}", typed.empty));

@@ -59,13 +59,13 @@ fn write(
     let mut count = 0;
     // The header goes out with the first page, so that nothing is printed if the filter is refused.
     let mut text = match format {
-        ExportFormat::Csv => record(&header)?,
+        ExportFormat::Csv => record(b',', &header)?,
         ExportFormat::Jsonl => Vec::new(),
     };
     each_page(client, query, limit, |users| {
         for user in users {
             if let (ExportFormat::Csv, Value::Object(user)) = (format, user) {
-                text.extend(record(&columns.cells(user))?);
+                text.extend(record(b',', &columns.cells(user))?);
             } else {
                 text.extend(output::json(user).into_bytes());
                 text.push(b'\n');
@@ -95,8 +95,10 @@ pub(super) fn by_name(file: &Path) -> Result<ExportFormat, Failure> {
 }
 
 /// Encodes a row of CSV.
-pub(super) fn record(cells: &[impl AsRef<[u8]>]) -> Result<Vec<u8>, Failure> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
+pub(super) fn record(delimiter: u8, cells: &[impl AsRef<[u8]>]) -> Result<Vec<u8>, Failure> {
+    let mut writer = csv::WriterBuilder::new()
+        .delimiter(delimiter)
+        .from_writer(Vec::new());
     let failed = |error: &dyn std::fmt::Display| Failure::new(status::IO, error);
     writer.write_record(cells).map_err(|error| failed(&error))?;
     writer.into_inner().map_err(|error| failed(&error))

@@ -11,12 +11,13 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::super::{Failure, quoted, status, unusable};
+use super::super::{Failure, ask, quoted, status, unusable};
 use super::file_check::{BOM, FileCheck, is_filler};
 use super::input::Input;
 use super::line_numbers::LineNumbers;
 use crate::columns::{self, Columns, REASON, Row, RowOutcome};
 use crate::limits;
+use crate::local::Client;
 use crate::scim::fold::fold;
 use crate::scim::json;
 
@@ -64,8 +65,8 @@ pub(super) struct Line {
     pub(super) number: u64,
     /// Its cells; for JSON the line itself.
     pub(super) cells: Vec<String>,
-    /// What to send for it, or why nothing is sent.
-    pub(super) content: Result<Value, String>,
+    /// What to send for it, until it is sent; or why nothing is.
+    content: Result<Value, String>,
     /// The userName, else the id, else empty.
     pub(super) who: String,
     /// Whether an earlier import wrote its reason beside it, as in a file of rejected rows.
@@ -101,14 +102,39 @@ impl UserFile {
         })
     }
 
-    /// The body of a request with these rows.
-    pub(super) fn request(&self, empty: &str, rows: &[Value]) -> Value {
-        let ignores_status = self.ignored.iter().any(|name| columns::is_status(name));
-        let mut request = json!({"empty": empty, "rows": rows, "ignoresStatus": ignores_status});
+    /// Asks the server what becomes of the rows, or has it change their users: with `request`, to
+    /// which the rows are added. Returns the outcome of each line, decided here or by the server.
+    pub(super) fn outcomes(
+        &mut self,
+        client: &mut Client,
+        target: &str,
+        mut request: Value,
+        lines: &mut [Line],
+    ) -> Result<Vec<Value>, Failure> {
+        let contents = lines.iter_mut().filter_map(|it| it.content.as_mut().ok());
+        request["rows"] = contents.map(Value::take).collect();
+        request["ignoresStatus"] = json!(self.ignored.iter().any(|it| columns::is_status(it)));
         if let RowFormat::Csv { header, .. } = &self.format {
             request["columns"] = json!(kept_header(header, &self.ignored));
         }
-        request
+        let mut answer = ask(client, "POST", target, Some(&request))?;
+        let answered = answer["rows"].as_array_mut().map(std::mem::take);
+        let mut answered = answered.unwrap_or_default().into_iter();
+        let mut outcomes = Vec::with_capacity(lines.len());
+        for line in lines {
+            let mut row = match &line.content {
+                Ok(_) => match answered.next() {
+                    Some(Value::Object(row)) => row,
+                    _ => Map::new(),
+                },
+                Err(why) => line.refused(why),
+            };
+            row.entry("userName").or_insert_with(|| json!(line.who));
+            let row = Value::Object(row);
+            self.note_outcome(line, &row);
+            outcomes.push(row);
+        }
+        Ok(outcomes)
     }
 
     /// The next rows, as many as fit into one request; empty at the end of the file.
@@ -228,13 +254,13 @@ impl UserFile {
         self.hasher.hash_one(("id", id))
     }
 
-    pub(super) fn by_name(&self, name: &str) -> u64 {
+    fn by_name(&self, name: &str) -> u64 {
         self.hasher.hash_one(("userName", fold(name)))
     }
 
     /// Remembers which user a row was about, as the server knows it. A later row may name the user
     /// by id instead of userName or the reverse, or by the userName from before or after this row.
-    pub(super) fn note_outcome(&mut self, line: &Line, outcome: &Value) {
+    fn note_outcome(&mut self, line: &Line, outcome: &Value) {
         let Some(id) = outcome["id"].as_str() else {
             return;
         };
@@ -245,6 +271,15 @@ impl UserFile {
         for name in told.into_iter().flatten().chain(typed) {
             self.seen.insert(self.by_name(name));
         }
+    }
+}
+
+impl Line {
+    fn refused(&self, why: &str) -> Map<String, Value> {
+        let mut row = Map::new();
+        row.insert("line".to_owned(), json!(self.number));
+        columns::put_refusal(&mut row, why);
+        row
     }
 }
 
@@ -412,11 +447,6 @@ pub(super) fn ending(path: &Path) -> String {
     ending.unwrap_or_default().to_ascii_lowercase()
 }
 
-/// A path beside `path` for rejected rows, at which there is no file yet.
-pub(super) fn rejects_beside(path: &Path) -> Result<PathBuf, Failure> {
-    beside(path, ".rejects", None)
-}
-
 /// A path beside `path` with `mark` in its name, at which there is no file yet. It keeps the ending
 /// of `path` unless another is given.
 pub(super) fn beside(path: &Path, mark: &str, ending: Option<&str>) -> Result<PathBuf, Failure> {
@@ -440,15 +470,6 @@ pub(super) fn beside(path: &Path, mark: &str, ending: Option<&str>) -> Result<Pa
     }
     let what = format!("there are very many files named {stem}{mark} already: remove some");
     Err(Failure::new(status::USAGE, what))
-}
-
-/// Takes the rows out of an answer, in order, each as its members.
-pub(super) fn rows_of(answer: &mut Value) -> impl Iterator<Item = Map<String, Value>> {
-    let rows = answer["rows"].as_array_mut().map(std::mem::take);
-    rows.unwrap_or_default().into_iter().map(|row| match row {
-        Value::Object(row) => row,
-        _ => Map::new(),
-    })
 }
 
 /// A line that could not be read, as the file of rejected rows keeps it.

@@ -2,22 +2,24 @@
 //! cannot be applied is reported, and kept in a file that can itself be fixed and imported.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use signal_hook::consts::SIGINT;
 use signal_hook::flag;
 
 use super::super::output::{self, Column, Format, Listing, column, text_of};
 use super::super::{Failure, ask, status};
 use super::args;
-use super::file::{Line, UserFile, rows_of};
+use super::file::{Line, UserFile};
 use super::rejects::Rejects;
 use crate::columns::{self, RowOutcome};
 use crate::local::Client;
+use crate::scim::fold::fold;
 
 /// Rows or users between two progress lines, when stderr is no terminal.
 pub(super) const PROGRESS_EVERY: u64 = 10_000;
@@ -49,46 +51,20 @@ pub(super) fn run(
         import.first_change = end["end"].as_u64();
     }
     let is_interrupted = interruption()?;
-    loop {
-        let batch = user_file.batch();
-        let lines = batch.map_err(|failure| import.broken_off(failure))?;
-        if lines.is_empty() {
-            break;
-        }
-        if is_interrupted.load(Ordering::Relaxed) {
-            let failure = Failure::new(status::INTERRUPTED, "interrupted");
-            return Err(import.broken_off(failure));
-        }
-        let rows: Vec<Value> = lines
-            .iter()
-            .filter_map(|line| line.content.as_ref().ok().cloned())
-            .collect();
-        let mut request = user_file.request(&typed.empty, &rows);
-        request["dryRun"] = json!(typed.dry_run);
-        let answer = ask(client, "POST", "/admin/users/import", Some(&request));
-        let mut answer = answer.map_err(|failure| import.broken_off(failure))?;
-        let mut answered = rows_of(&mut answer);
-        let outcomes: Vec<Value> = lines
-            .iter()
-            .map(|line| Value::Object(outcome(line, &mut answered)))
-            .collect();
-        for (line, outcome) in lines.iter().zip(&outcomes) {
-            user_file.note_outcome(line, outcome);
-            import
-                .exchange
-                .note(line, outcome, |name| user_file.by_name(name));
-        }
-        if let Err(failure) = import.note(&lines, &outcomes) {
-            return Err(import.broken_off(failure));
-        }
-    }
+    import
+        .rows(client, &mut user_file, &is_interrupted)
+        .and_then(|()| import.end_listing())
+        .map_err(|failure| import.broken_off(failure))?;
     import.end()
 }
 
 /// Whether SIGINT (Ctrl-C) has come: what was applied is still reported. A second one ends the process
-/// at once.
+/// at once. A process that was started to ignore it goes on doing so.
 fn interruption() -> Result<Arc<AtomicBool>, Failure> {
     let is_interrupted = Arc::new(AtomicBool::new(false));
+    if is_ignored() {
+        return Ok(is_interrupted);
+    }
     let (code, second) = (i32::from(status::INTERRUPTED), Arc::clone(&is_interrupted));
     flag::register_conditional_shutdown(SIGINT, code, second)
         .and_then(|_| flag::register(SIGINT, Arc::clone(&is_interrupted)))
@@ -96,44 +72,38 @@ fn interruption() -> Result<Arc<AtomicBool>, Failure> {
     Ok(is_interrupted)
 }
 
-/// The outcome of a line, decided here or by the server.
-fn outcome(
-    line: &Line,
-    answered: &mut impl Iterator<Item = Map<String, Value>>,
-) -> Map<String, Value> {
-    let mut row = match &line.content {
-        Ok(_) => answered.next().unwrap_or_default(),
-        Err(why) => {
-            let mut row = Map::new();
-            row.insert("line".to_owned(), json!(line.number));
-            columns::put_refusal(&mut row, why);
-            row
-        }
-    };
-    row.entry("userName").or_insert_with(|| json!(line.who));
-    row
+/// Whether this process ignores SIGINT (`proc_pid_status(5)`), as in the background of a script.
+fn is_ignored() -> bool {
+    let status = std::fs::read("/proc/self/status").unwrap_or_default();
+    let status = String::from_utf8_lossy(&status);
+    let ignored = status.lines().find_map(|it| it.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask & 1 << (SIGINT - 1) != 0)
 }
 
 /// What the rows want that were refused because somebody else has the userName: by the hash of the
 /// userName that their user has, that of the one that it is to have.
 #[derive(Default)]
-struct Exchange(HashMap<u64, u64>);
+struct Exchange {
+    wanted: HashMap<u64, u64>,
+    hasher: RandomState,
+}
 
 impl Exchange {
-    fn note(&mut self, line: &Line, outcome: &Value, hash: impl Fn(&str) -> u64) {
-        let is_taken = text_of(outcome, "reason").starts_with(TAKEN);
-        if is_taken && outcome["id"].is_string() {
-            self.0
-                .insert(hash(&text_of(outcome, "userName")), hash(&line.who));
+    fn note(&mut self, line: &Line, outcome: &Value) {
+        let hash = |name: &str| self.hasher.hash_one(fold(name));
+        if outcome["reason"] == columns::NAME_TAKEN && outcome["id"].is_string() {
+            let (name, wanted) = (hash(&text_of(outcome, "userName")), hash(&line.who));
+            self.wanted.insert(name, wanted);
         }
     }
 
     /// Whether there is a ring: each has what another of them is to have, so importing the rows again
     /// does not help.
     fn has_ring(mut self) -> bool {
-        while let Some(mut at) = self.0.keys().next().copied() {
+        while let Some(mut at) = self.wanted.keys().next().copied() {
             let mut walk = HashSet::new();
-            while let Some(next) = self.0.remove(&at) {
+            while let Some(next) = self.wanted.remove(&at) {
                 walk.insert(at);
                 if walk.contains(&next) {
                     return true;
@@ -147,9 +117,6 @@ impl Exchange {
 
 const EXCHANGE: &str = "users who are to have each other's userName wait for each other: first give \
                         one of them a userName that nobody has, in an import of its own";
-
-/// How the server's reason to refuse a userName that is taken begins.
-const TAKEN: &str = "another user has this userName";
 
 /// An import under way.
 struct Import<'a> {
@@ -202,6 +169,29 @@ impl<'a> Import<'a> {
         })
     }
 
+    /// Imports batch by batch.
+    fn rows(
+        &mut self,
+        client: &mut Client,
+        user_file: &mut UserFile,
+        is_interrupted: &AtomicBool,
+    ) -> Result<(), Failure> {
+        let typed = self.typed;
+        loop {
+            let mut lines = user_file.batch()?;
+            if lines.is_empty() {
+                return Ok(());
+            }
+            if is_interrupted.load(Ordering::Relaxed) {
+                return Err(Failure::new(status::INTERRUPTED, "interrupted"));
+            }
+            let request = json!({"empty": typed.empty, "dryRun": typed.dry_run});
+            let target = "/admin/users/import";
+            let outcomes = user_file.outcomes(client, target, request, &mut lines)?;
+            self.note(user_file, &lines, &outcomes)?;
+        }
+    }
+
     /// Whether rejected rows go to no file, so that all of them are shown.
     fn has_no_rejects_file(&self) -> bool {
         self.rejects.path.is_none()
@@ -211,7 +201,12 @@ impl<'a> Import<'a> {
         self.created + self.updated + self.unchanged + self.refused
     }
 
-    fn note(&mut self, lines: &[Line], outcomes: &[Value]) -> Result<(), Failure> {
+    fn note(
+        &mut self,
+        user_file: &UserFile,
+        lines: &[Line],
+        outcomes: &[Value],
+    ) -> Result<(), Failure> {
         let before = self.done();
         let (mut shown, mut rejected) = (Vec::new(), Vec::new());
         // Count all first: the server has applied them, even if something here fails.
@@ -224,6 +219,7 @@ impl<'a> Import<'a> {
                     self.refused += 1;
                     let reason = text_of(outcome, "reason");
                     self.has_same_user |= columns::is_same_user(&reason);
+                    self.exchange.note(line, outcome);
                     if self.listing.is_none()
                         && (self.refused <= SHOWN_MAX || self.has_no_rejects_file())
                     {
@@ -233,7 +229,8 @@ impl<'a> Import<'a> {
                 }
             }
         }
-        self.rejects.take(&rejected)?;
+        // What was applied is listed, even if the rejected rows cannot be kept.
+        let kept = self.rejects.take(user_file, &rejected);
         let listing = &mut self.listing;
         self.bar.suspend(|| {
             for line in shown {
@@ -248,38 +245,38 @@ impl<'a> Import<'a> {
         if self.bar.is_hidden() && before / PROGRESS_EVERY < done / PROGRESS_EVERY {
             output::say(&format!("{done} of {} rows", self.total));
         }
-        Ok(())
+        kept
+    }
+
+    fn end_listing(&mut self) -> Result<(), Failure> {
+        self.bar.finish_and_clear();
+        self.listing.take().map_or(Ok(()), Listing::end)
     }
 
     /// Reports what was applied before the failure, and how to continue.
-    fn broken_off(&self, failure: Failure) -> Failure {
-        self.bar.finish_and_clear();
-        let is_reader_gone = failure.is_reader_gone();
-        if is_reader_gone && self.typed.dry_run {
+    fn broken_off(&mut self, failure: Failure) -> Failure {
+        // Ignored: the first failure is the one to report.
+        let _ = self.end_listing();
+        if failure.is_reader_gone() && self.typed.dry_run {
             return failure;
         }
         self.sum_up();
         let done = output::counted(self.done(), "row");
-        let failure = if is_reader_gone {
-            Failure::new(
-                status::IO,
-                format!("after {done}: standard output was closed"),
-            )
-        } else {
-            let what = format!("after {done}: {}", failure.what);
-            Failure { what, ..failure }
-        };
-        let another = match (self.rejects.must_be_another, self.rejects.is_named) {
-            (false, _) => "",
-            (true, true) => " with another --rejects",
-            (true, false) => " and name a file with --rejects",
-        };
+        let failure = super::of_a_change(failure);
+        let what = format!("after {done}: {}", failure.what);
+        let failure = Failure { what, ..failure };
+        let another = self.rejects.advice();
+        let kept = self.rejects.complete_path().map_or(String::new(), |path| {
+            format!("; those rejected so far are in {}", path.display())
+        });
         let harmless = if self.typed.dry_run {
             "nothing was changed"
         } else {
             "rows already applied change nothing"
         };
-        failure.hint(format!("run the same import again{another}: {harmless}"))
+        failure.hint(format!(
+            "run the same import again{another}: {harmless}{kept}"
+        ))
     }
 
     fn sum_up(&self) {
@@ -298,13 +295,7 @@ impl<'a> Import<'a> {
         }
     }
 
-    fn end(mut self) -> Result<(), Failure> {
-        self.bar.finish_and_clear();
-        if let Some(listing) = self.listing.take()
-            && let Err(failure) = listing.end()
-        {
-            return Err(self.broken_off(failure));
-        }
+    fn end(self) -> Result<(), Failure> {
         self.sum_up();
         let is_table = self.typed.output.output == Format::Table;
         if self.refused > SHOWN_MAX
@@ -328,8 +319,8 @@ impl<'a> Import<'a> {
             ""
         };
         let exchange = self.exchange.has_ring().then_some(EXCHANGE);
-        Err(match (&self.rejects.path, exchange) {
-            (Some(path), _) if self.rejects.is_begun() => failure.hint(format!(
+        Err(match (self.rejects.complete_path(), exchange) {
+            (Some(path), _) => failure.hint(format!(
                 "they are in {} with the reason: fix them there, and import that file{same_user}{}",
                 path.display(),
                 exchange.map_or(String::new(), |advice| format!("; {advice}"))

@@ -366,6 +366,15 @@ fn flatten(path: &str, value: &Value, lines: &mut Vec<(String, String)>) {
     }
 }
 
+/// The failure of a command that has changed something: its reader, if gone, has not seen enough.
+fn of_a_change(failure: Failure) -> Failure {
+    if failure.is_reader_gone() {
+        Failure::new(status::IO, "standard output was closed")
+    } else {
+        failure
+    }
+}
+
 fn is_active(user: &Value) -> bool {
     user["active"].as_bool().unwrap_or(false)
 }

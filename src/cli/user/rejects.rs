@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use super::super::{Failure, output, status, unusable};
 use super::args;
-use super::file::{Line, RowFormat, UserFile, keep_whole, rejects_beside};
+use super::export::record;
+use super::file::{Line, RowFormat, UserFile, beside, keep_whole};
 use super::file_check::BOM;
 use super::input::has_place_beside;
 use crate::columns::{self, REASON};
@@ -21,25 +22,10 @@ pub(super) struct Rejects {
     /// `None` if rejected rows are only shown.
     pub(super) path: Option<PathBuf>,
     /// Whether `--rejects` named it.
-    pub(super) is_named: bool,
-    /// Whether the next import needs another path.
-    pub(super) must_be_another: bool,
-    rows: RejectedRows,
-}
-
-/// Writes rejected rows in the format of the input; the file is created with the first one.
-enum RejectedRows {
-    Csv {
-        header: Vec<String>,
-        delimiter: u8,
-        reason_at: Option<usize>,
-        /// Whether the input begins with a byte order mark: then a spreadsheet needs one here too.
-        has_bom: bool,
-        writer: Option<Box<csv::Writer<File>>>,
-    },
-    Json {
-        writer: Option<File>,
-    },
+    is_named: bool,
+    file: Option<File>,
+    /// Whether rows could not be written.
+    has_failed: bool,
 }
 
 impl Rejects {
@@ -52,7 +38,7 @@ impl Rejects {
                 return Err(Failure::new(status::USAGE, what).hint(hint));
             }
             Some(path) => Some(path.clone()),
-            None if has_place_beside(&typed.file) => Some(rejects_beside(&typed.file)?),
+            None if has_place_beside(&typed.file) => Some(beside(&typed.file, ".rejects", None)?),
             None => None,
         };
         let path = path
@@ -60,35 +46,53 @@ impl Rejects {
             .transpose()?;
         Ok(Self {
             path: path.flatten().filter(|_| !typed.dry_run),
-            must_be_another: false,
             is_named: typed.rejects.is_some(),
-            rows: RejectedRows::like(user_file),
+            file: None,
+            has_failed: false,
         })
     }
 
-    pub(super) fn is_begun(&self) -> bool {
-        match &self.rows {
-            RejectedRows::Csv { writer, .. } => writer.is_some(),
-            RejectedRows::Json { writer } => writer.is_some(),
+    /// The file, if it exists and has all rows rejected so far.
+    pub(super) fn complete_path(&self) -> Option<&Path> {
+        let is_complete = self.file.is_some() && !self.has_failed;
+        self.path.as_deref().filter(|_| is_complete)
+    }
+
+    /// What the next import has to name: not a file that exists, nor one that cannot be written.
+    pub(super) fn advice(&self) -> &'static str {
+        match (self.is_named, self.file.is_some() || self.has_failed) {
+            (true, true) => " with another --rejects",
+            (false, _) if self.has_failed => " and name a file with --rejects",
+            _ => "",
         }
     }
 
-    /// Writes rows with the reasons why they were rejected.
-    pub(super) fn take(&mut self, rejected: &[(&Line, String)]) -> Result<(), Failure> {
-        let Some(path) = &self.path else {
+    /// Writes rows in the format of the input, with the reasons why they were rejected.
+    pub(super) fn take(
+        &mut self,
+        user_file: &UserFile,
+        rejected: &[(&Line, String)],
+    ) -> Result<(), Failure> {
+        let Some(path) = self.path.as_deref().filter(|_| !rejected.is_empty()) else {
             return Ok(());
         };
-        if rejected.is_empty() {
-            return Ok(());
-        }
-        // If writing fails, it would fail at this path again. If it succeeds, the file exists, and
-        // its path cannot be given again.
-        self.must_be_another = true;
+        // Until they are written.
+        self.has_failed = true;
+        let mut text = Vec::new();
+        let file = if let Some(file) = &mut self.file {
+            file
+        } else {
+            text = header(user_file)?;
+            let made = files::create_own(path, 0o600);
+            let made = made.map_err(|error| unusable(path, &error))?;
+            self.file.insert(made)
+        };
         for (line, reason) in rejected {
-            self.rows.add(path, line, reason)?;
+            text.extend(row(user_file, line, reason)?);
         }
-        self.rows.flush(path)?;
-        self.must_be_another = self.is_named;
+        let written = file.write_all(&text);
+        written.map_err(|error| unusable(path, &error))?;
+        self.has_failed = false;
         Ok(())
     }
 }
@@ -128,99 +132,35 @@ fn checked(
     Ok(None)
 }
 
-impl RejectedRows {
-    fn add(&mut self, path: &Path, line: &Line, reason: &str) -> Result<(), Failure> {
-        let written = match self {
-            Self::Csv {
-                header,
-                delimiter,
-                reason_at,
-                has_bom,
-                writer,
-            } => {
-                let writer = match writer {
-                    Some(writer) => writer,
-                    None => writer.insert({
-                        let header = with_reason(header, header.len(), *reason_at, REASON);
-                        begin_csv(path, &header, *delimiter, *has_bom)?
-                    }),
-                };
-                let cells = with_reason(&line.cells, header.len(), *reason_at, reason);
-                writer
-                    .write_record(&cells)
-                    .map_err(|error| error.to_string())
-            }
-            Self::Json { writer } => {
-                let writer = match writer {
-                    Some(writer) => writer,
-                    None => writer.insert(create(path)?),
-                };
-                let text = with_member(&line.cells[0], reason);
-                writeln!(writer, "{text}").map_err(|error| error.to_string())
-            }
-        };
-        written.map_err(|error| unwritten(path, &error))
-    }
+/// What the file begins with, as the input does: for a spreadsheet the byte order mark, too.
+fn header(user_file: &UserFile) -> Result<Vec<u8>, Failure> {
+    let RowFormat::Csv {
+        header,
+        delimiter,
+        reason_at,
+        ..
+    } = &user_file.format
+    else {
+        return Ok(Vec::new());
+    };
+    let mark = if user_file.has_bom { BOM } else { b"" };
+    let names = with_reason(header, header.len(), *reason_at, REASON);
+    Ok([mark, &record(*delimiter, &names)?].concat())
+}
 
-    fn flush(&mut self, path: &Path) -> Result<(), Failure> {
-        match self {
-            Self::Csv {
-                writer: Some(writer),
-                ..
-            } => writer
-                .flush()
-                .map_err(|error| unwritten(path, &error.to_string())),
-            _ => Ok(()),
+fn row(user_file: &UserFile, line: &Line, reason: &str) -> Result<Vec<u8>, Failure> {
+    match &user_file.format {
+        RowFormat::Csv {
+            header,
+            delimiter,
+            reason_at,
+            ..
+        } => {
+            let cells = with_reason(&line.cells, header.len(), *reason_at, reason);
+            record(*delimiter, &cells)
         }
+        RowFormat::Json { .. } => Ok((with_member(&line.cells[0], reason) + "\n").into_bytes()),
     }
-
-    fn like(user_file: &UserFile) -> Self {
-        match &user_file.format {
-            RowFormat::Csv {
-                header,
-                delimiter,
-                reason_at,
-                ..
-            } => Self::Csv {
-                header: header.clone(),
-                delimiter: *delimiter,
-                reason_at: *reason_at,
-                has_bom: user_file.has_bom,
-                writer: None,
-            },
-            RowFormat::Json { .. } => Self::Json { writer: None },
-        }
-    }
-}
-
-/// Creates the file with its header.
-fn begin_csv(
-    path: &Path,
-    header: &[String],
-    delimiter: u8,
-    has_bom: bool,
-) -> Result<Box<csv::Writer<File>>, Failure> {
-    let mut file = create(path)?;
-    if has_bom {
-        file.write_all(BOM)
-            .map_err(|error| unwritten(path, &error.to_string()))?;
-    }
-    let mut writer = csv::WriterBuilder::new()
-        .delimiter(delimiter)
-        .flexible(true)
-        .from_writer(file);
-    writer
-        .write_record(header)
-        .map_err(|error| unwritten(path, &error.to_string()))?;
-    Ok(Box::new(writer))
-}
-
-fn create(path: &Path) -> Result<File, Failure> {
-    files::create_own(path, 0o600).map_err(|error| unusable(path, &error))
-}
-
-fn unwritten(path: &Path, error: &str) -> Failure {
-    Failure::new(status::IO, format!("{}: {error}", path.display()))
 }
 
 /// Puts the reason before the cells, and drops that of an earlier import. A row with too many or

@@ -70,7 +70,7 @@ impl Statuses {
                 Path::new("users")
             };
             let file = beside(place, ".statuses", Some(".csv"))?;
-            let file = quoted(&operand(&file));
+            let file = quoted_file(&file);
             output::say(&format!("  {program} user diff {words} --statuses {file}"));
             output::say(&format!("  {program} user import {file}"));
             return Ok(());
@@ -103,7 +103,7 @@ impl StatusFile {
             return Err(Failure::new(status::USAGE, what).hint(hint));
         }
         let mut target = Target::open(Some(path))?;
-        target.write(&record(&["id", "Status"])?)?;
+        target.write(&record(b',', &["id", "Status"])?)?;
         Ok(Self {
             path: path.to_owned(),
             target,
@@ -114,12 +114,12 @@ impl StatusFile {
     fn add(&mut self, is_active: bool, id: &str) -> Result<(), Failure> {
         self.count += 1;
         let status = if is_active { "active" } else { "inactive" };
-        self.target.write(&record(&[id, status])?)
+        self.target.write(&record(b',', &[id, status])?)
     }
 
     /// Completes the file and prints how to import it; without users there is none.
     fn end(self, program: &str) -> Result<(), Failure> {
-        let file = quoted(&operand(&self.path));
+        let file = quoted_file(&self.path);
         if self.count == 0 {
             let what = "nobody is to be deactivated or reactivated";
             output::say(&format!("{what}: {file} is not written"));
@@ -131,11 +131,11 @@ impl StatusFile {
     }
 }
 
-/// The path, written so that it cannot be taken for an option.
-pub(super) fn operand(path: &Path) -> PathBuf {
+/// A path quoted for a shell, and written so that it cannot be taken for an option.
+pub(super) fn quoted_file(path: &Path) -> String {
     if path.to_string_lossy().starts_with('-') {
-        Path::new(".").join(path)
+        quoted(&Path::new(".").join(path))
     } else {
-        path.to_owned()
+        quoted(path)
     }
 }

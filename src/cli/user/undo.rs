@@ -24,14 +24,14 @@ const COLUMNS: &[Column] = &[
 /// How many users had which outcome.
 #[derive(Default)]
 struct Counts {
-    undone: usize,
+    undone: u64,
     /// Of the undone, users that the changes had created: undoing deactivates them.
-    created: usize,
-    same: usize,
-    refused: usize,
-    forceable: usize,
+    created: u64,
+    same: u64,
+    refused: u64,
+    forceable: u64,
     /// Of the refused, deleted users whose name is still free, and the first of them.
-    recreatable: usize,
+    recreatable: u64,
     first_recreatable: Option<Value>,
 }
 
@@ -135,11 +135,7 @@ fn not_listed(failure: Failure, typed: &Undo, counts: &Counts, body: &Value) -> 
     }
     // What was undone stays undone, so it is reported all the same.
     counts.sum_up(typed);
-    let failure = if failure.is_reader_gone() {
-        Failure::new(status::IO, "standard output was closed")
-    } else {
-        failure
-    };
+    let failure = super::of_a_change(failure);
     let is_all = body["after"].is_null();
     if is_all {
         failure
@@ -162,7 +158,7 @@ impl Counts {
     fn add(&mut self, user: &Value) {
         if !user["refused"].is_null() {
             self.refused += 1;
-            self.forceable += usize::from(user["isForceable"] == true);
+            self.forceable += u64::from(user["isForceable"] == true);
             // If another user has the name by now, an import would change that user.
             if user["isNameTaken"] == false {
                 self.recreatable += 1;
@@ -173,12 +169,12 @@ impl Counts {
         } else {
             self.undone += 1;
             let is_end = user["isCreation"] == true && user["isDeactivated"] == true;
-            self.created += usize::from(is_end);
+            self.created += u64::from(is_end);
         }
     }
 
     fn done(&self) -> u64 {
-        (self.undone + self.same + self.refused) as u64
+        self.undone + self.same + self.refused
     }
 
     fn is_nobody(&self) -> bool {
@@ -199,7 +195,7 @@ impl Counts {
         let would = if typed.dry_run { "would be " } else { "" };
         output::say(&format!(
             "{} {would}changed back, {} needed no change, {} refused",
-            output::counted(self.undone as u64, "user"),
+            output::counted(self.undone, "user"),
             self.same,
             self.refused
         ));
@@ -258,7 +254,7 @@ impl Counts {
         if self.refused == 0 {
             return Ok(());
         }
-        let who = output::counted(self.refused as u64, "user");
+        let who = output::counted(self.refused, "user");
         let what = format!("the changes to {who} were not undone");
         let failure = Failure::new(status::REFUSED, what);
         Err(if self.forceable > 0 && !typed.force {
