@@ -72,6 +72,7 @@ pub(super) fn status(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> O
                 "kind": disk::kind_of(&api.data_dir),
             })),
             "storeBytes": disk::store_bytes(&api.data_dir),
+            "isStoreLost": api.store.fault() == Some(StorageFault::Lost),
             "newestChange": newest.map(|row| row["time"].clone()),
             "alarm": {
                 "deactivationsLastHour": alarm.deactivations,

@@ -283,6 +283,22 @@ fn a_certificate_with_which_no_server_starts() {
     fs::write(&chain, &ended.0).expect("written");
     fs::write(&key, &ended.1).expect("written");
     refused_by(&place, &["config check"], "has ended");
+    // What only some clients refuse is told by both before a server runs.
+    let elsewhere = chain_for("other.example", None);
+    fs::write(&chain, &elsewhere.0).expect("written");
+    fs::write(&key, &elsewhere.1).expect("written");
+    let words = "the certificate is not for localhost";
+    let told = place.shell("golinks-scim config check").output();
+    let told = String::from_utf8_lossy(&told.expect("bash").stderr).into_owned();
+    assert!(told.contains(words), "{told}");
+    let warned = place.finds("warn", "certificate", words);
+    assert!(
+        warned.fix.starts_with("put the full chain"),
+        "{}",
+        warned.fix
+    );
+    fs::write(&chain, &ended.0).expect("written");
+    fs::write(&key, &ended.1).expect("written");
     // Without another certificate, the server still starts with this one.
     place.serve();
     let fix = place.fails("readiness", "the certificate is valid from");

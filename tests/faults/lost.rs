@@ -62,6 +62,8 @@ fn what_is_acknowledged_is_in_a_file_that_can_be_found() {
     let fails = "fail     readiness       the store's file was removed or replaced";
     assert!(check.stdout.contains(fails), "{check:?}");
     assert!(check.stdout.contains(" backup create FILE"), "{check:?}");
+    assert!(!check.stdout.contains("sound"), "{check:?}");
+    assert!(check.stdout.contains("not run  store "), "{check:?}");
     // Another file in its place is not the one that is open.
     fs::copy(&backup, &store).expect("copied");
     is_refused(&mut talk, 2);

@@ -49,13 +49,31 @@ pub(super) fn configuration(
     findings.pass(TOPIC, &what)?;
     // Check this while a server runs, too: at its next start it would be too late.
     if let Err(failure) = tls::examine(&configuration.serve) {
-        let fix = findings.filled(failure.hint.as_deref().unwrap_or(EXCHANGE));
+        let hint = failure.hint.as_deref();
+        let fix = findings.filled(hint.unwrap_or("put a valid chain and its key there"));
         findings.fail("certificate", &failure.what, &fix)?;
     }
     Ok(Some(configuration))
 }
 
-const EXCHANGE: &str = "put a valid chain and its key there";
+/// Reports what clients may object to in the certificate that the next start serves. That of a
+/// running server is checked as a client sees it.
+pub(super) fn certificate_to_be(
+    config: &config::Serve,
+    findings: &mut Findings,
+) -> Result<(), Halt> {
+    // One that cannot be served at all was reported with the configuration.
+    for warning in tls::examine(config).unwrap_or_default() {
+        let fix = match &config.tls_files {
+            Some(_) => {
+                "put the full chain for the host of the base URL, and its key, there".to_owned()
+            }
+            None => findings.command("cert install CHAIN.pem --key KEY.pem"),
+        };
+        findings.warn("certificate", &warning, &fix)?;
+    }
+    Ok(())
+}
 
 const DATA_DIRECTORY: &str = "data directory";
 

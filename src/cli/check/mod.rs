@@ -273,7 +273,7 @@ fn ask_all(
     machine::disk(&state, findings)?;
     server::descriptors(&state, data_dir, findings)?;
     server::readiness(&state, findings)?;
-    server::store(client, findings)?;
+    server::store(client, &state, findings)?;
     server::tokens(client, findings)?;
     server::warnings(&state, findings)?;
     server::ignored(&state, findings)?;

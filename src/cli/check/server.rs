@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{Findings, Halt, ask, number};
+use super::{Findings, Halt, ask, machine, number};
 use crate::cli::output::{self, elements, text_of};
 use crate::cli::rights::User;
 use crate::cli::{
@@ -99,6 +99,7 @@ pub(super) fn find(
         let what = format!("no server is running in {}", quoted(data_dir));
         findings.fail("server", &what, &fix)?;
         port_to_be(configuration, findings)?;
+        machine::certificate_to_be(&configuration.serve, findings)?;
     }
     Ok(Some(client))
 }
@@ -267,8 +268,16 @@ pub(super) fn readiness(state: &Value, findings: &mut Findings) -> Result<(), Ha
     Ok(())
 }
 
-/// Has the whole store read and verified.
-pub(super) fn store(client: &mut Client, findings: &mut Findings) -> Result<(), Halt> {
+/// Has the whole store read and verified. That of a lost file is sound until the server stops, and
+/// nobody is to rely on that.
+pub(super) fn store(
+    client: &mut Client,
+    state: &Value,
+    findings: &mut Findings,
+) -> Result<(), Halt> {
+    if state["isStoreLost"] == true {
+        return findings.not_run("store", "its file is lost, see readiness: save it first");
+    }
     client.set_patience(limits::WHOLE_STORE_WAIT_MAX);
     let answer = client.request("POST", "/admin/verification", None);
     client.set_patience(limits::CHECKED_SERVER_SILENCE_MAX);
