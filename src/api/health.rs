@@ -206,8 +206,7 @@ fn certificate_out_of_date(api: &Api) -> Option<Reason> {
 
 pub(super) fn certificate_days_left(api: &Api, now: Instant) -> Option<i64> {
     let summary = api.certificate.as_ref()?.summary();
-    let ends = summary.authority_ends().unwrap_or(summary.not_after);
-    Some(now.days_until(ends))
+    Some(now.days_until(summary.accepted_until()))
 }
 
 #[cfg(test)]
