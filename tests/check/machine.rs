@@ -273,7 +273,12 @@ fn a_certificate_with_which_no_server_starts() {
     let refused = |words: &str| refused_by(&place, &["config check", "serve"], words);
     good();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).expect("ours");
-    place.run(&refused("can be read by others"));
+    let close = refused("can be read by others");
+    assert!(close.starts_with("chmod 600 "), "{close}");
+    let told = place.shell("golinks-scim config check").output();
+    let told = String::from_utf8_lossy(&told.expect("bash").stderr).into_owned();
+    assert_eq!(told.matches("chmod 600 ").count(), 1, "{told}");
+    place.run(&close);
     place.run("golinks-scim config check");
     fs::write(&key, other_key).expect("written");
     assert!(refused("the key does not match").contains("tls_key its key"));

@@ -99,7 +99,7 @@ fn a_key_of_roots_that_everybody_may_read_is_given_to_the_server() {
         check(
             &checked(user, text(&key)),
             78,
-            &[&format!("run: {advice}\n")],
+            &[&format!("hint: {advice}\n")],
         );
         let done = Command::new("sh").args(["-c", &advice]).status();
         assert!(done.expect("it runs").success(), "{advice}");

@@ -247,3 +247,30 @@ fn a_server_that_is_locked_out_is_let_in_by_what_it_advises() {
         server.stop();
     }
 }
+
+/// Whoever named a directory of other programs by mistake is not told to close it to them.
+#[test]
+fn a_directory_that_holds_more_than_a_servers_files_stays_as_it_is() {
+    if !is_root() {
+        return;
+    }
+    for owner in [(0, 0), (USER, USER)] {
+        let (folder, data) = made(owner, 0o755);
+        fs::write(data.join("hosts"), "").expect("written");
+        // A start by root, in root's directory, and in that of the server's user.
+        let server =
+            Server::start_on_by(folder, &["--base-url", "https://localhost:1"], |it, _| it);
+        let words = format!("{} in it is not the server's", data.join("hosts").display());
+        assert!(server.log().contains(&words), "{}", server.log());
+        assert!(!server.log().contains("chmod"), "{}", server.log());
+        let fix = fix_in(&cli_on(&data, &["check"])).expect("others can read it");
+        assert!(
+            fix.starts_with("name a directory of the server's own"),
+            "{fix}"
+        );
+        fs::remove_file(data.join("hosts")).expect("there");
+        let fix = fix_in(&cli_on(&data, &["check"])).expect("others can read it");
+        assert_eq!(fix, format!("chmod 700 {}", data.display()));
+        server.stop();
+    }
+}
