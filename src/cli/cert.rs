@@ -10,18 +10,14 @@ use serde_json::{Value, json};
 
 use super::args::{Cert, Output};
 use super::output::{self, Format, elements, text_of};
-use super::{Failure, as_root, ask, base_url, quoted, status, with_client};
+use super::{Failure, as_root, ask, base_url, program, quoted, status, with_client};
 use crate::certificate::{self, Names};
 use crate::clock::{Clock, Instant, SystemClock};
 use crate::config::{BaseUrl, Configuration};
 use crate::fix::filled;
 use crate::{files, limits};
 
-pub(super) fn run(
-    configuration: &Configuration,
-    command: Cert,
-    program: &str,
-) -> Result<(), Failure> {
+pub(super) fn run(configuration: &Configuration, command: Cert) -> Result<(), Failure> {
     let config = &configuration.serve;
     let data_dir = &config.data_dir;
     match command {
@@ -61,11 +57,12 @@ pub(super) fn run(
                     "warning: none of the names is {host}, the host of the base URL: `cert \
                      install` will refuse a certificate made from this"
                 ));
-                output::hint(&filled(&fix_names(host), program));
+                output::hint(&filled(&fix_names(host)));
             }
             output::say(&format!("its key is kept in {}", directory.display()));
             output::say(&format!(
-                "give this to the certificate authority; then: {program} cert install CHAIN.pem"
+                "give this to the certificate authority; then: {} cert install CHAIN.pem",
+                program()
             ));
             output::line(request.trim_end())
         }

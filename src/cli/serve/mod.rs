@@ -21,8 +21,8 @@ use signal_hook::iterator::Signals;
 use self::maintenance::{Maintenance, Reload};
 use super::rights::{Fault, User};
 use super::{
-    Failure, MOUNT, from_local, output, service, status, store_hint, store_status, tls, token,
-    too_few_descriptors,
+    Failure, MOUNT, from_local, output, program, service, status, store_hint, store_status, tls,
+    token, too_few_descriptors,
 };
 use crate::api::{Api, Options, StartError};
 use crate::certificate::{self, Cell};
@@ -44,7 +44,6 @@ pub(super) fn run(
     sources: &Sources,
     configuration: Configuration,
     is_level_typed: bool,
-    program: &str,
 ) -> Result<(), Failure> {
     let config = &configuration.serve;
     // Signals first: one that comes while the store opens must not be lost.
@@ -102,7 +101,7 @@ pub(super) fn run(
     log::info!("serving {base_url} address={}", https.local_addr());
     service::ready(&format!("serving {base_url}"));
     let data_dir = config.data_dir.clone();
-    if let Err(failure) = tell(&data_dir, created, &base_url, &cell, &api, program) {
+    if let Err(failure) = tell(&data_dir, created, &base_url, &cell, &api) {
         // The server works, whether or not it can say so.
         log::warn!("the welcome could not be printed: {}", failure.what);
     }
@@ -328,8 +327,9 @@ fn was_used(data_dir: &Path) -> bool {
 fn warn_of_new_store(data_dir: &Path) {
     log::warn!(
         "{} was in use, but had no store, so a new one without users and tokens was made: if they \
-         are missing, stop the server, then: golinks-scim backup restore FILE",
-        data_dir.display()
+         are missing, stop the server, then: {} backup restore FILE",
+        data_dir.display(),
+        program()
     );
 }
 
@@ -379,8 +379,8 @@ fn tell(
     base_url: &BaseUrl,
     cell: &Cell,
     api: &Api,
-    program: &str,
 ) -> Result<(), Failure> {
+    let program = program();
     // The start that created the store may have failed after that, so `created` does not tell.
     let is_without_token = api.is_without_token();
     // Process 1 is that of a container, whose terminal is a log.
