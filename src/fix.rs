@@ -1,15 +1,29 @@
-//! Advice on how to fix a problem, which may contain commands of this program. Only the code that
-//! prints the advice knows how such a command begins: plainly in the log, and in `check` with the
-//! data directory that was typed.
+//! Advice on how to fix a problem, which may contain commands of this program. They begin as the one
+//! that was typed: with the same configuration and data directory. A server's answer goes to a
+//! command that was typed otherwise, so it has a placeholder, which whoever prints the advice fills.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// The placeholder for the beginning of a command.
 const PLACEHOLDER: &str = "{program}";
 
-/// Advice with `{program}` in it; `Display` fills in the command for the usual data directory.
+/// See [`program`].
+static PROGRAM: OnceLock<String> = OnceLock::new();
+
+/// Sets how commands begin in all advice of this process. Only the first call has an effect.
+pub fn set_program(beginning: String) {
+    PROGRAM.get_or_init(|| beginning);
+}
+
+/// The beginning of a command to copy; that for the usual data directory unless it was set.
+pub fn program() -> &'static str {
+    PROGRAM.get().map_or("golinks-scim", String::as_str)
+}
+
+/// Advice with `{program}` in it, which `Display` fills.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fix(Cow<'static, str>);
 
@@ -31,8 +45,8 @@ impl Fix {
 }
 
 /// A template with its placeholders replaced by the beginning of a command.
-pub fn filled(template: &str, program: &str) -> String {
-    template.replace(PLACEHOLDER, program)
+pub fn filled(template: &str) -> String {
+    template.replace(PLACEHOLDER, program())
 }
 
 /// A path quoted for a shell.
@@ -58,6 +72,6 @@ pub fn operand(name: &str) -> String {
 
 impl fmt::Display for Fix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&filled(&self.0, "golinks-scim"))
+        f.write_str(&filled(&self.0))
     }
 }

@@ -211,7 +211,7 @@ impl Here {
         let of_kind = all.filter(|warning| warning["kind"] == kind);
         of_kind
             .map(|warning| {
-                let fix = filled(text(&warning["fix"]), "golinks-scim");
+                let fix = filled(text(&warning["fix"]));
                 format!("{}; {fix}", text(&warning["what"]))
             })
             .collect()

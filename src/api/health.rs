@@ -72,6 +72,7 @@ pub(super) fn status(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> O
                 "kind": disk::kind_of(&api.data_dir),
             })),
             "storeBytes": disk::store_bytes(&api.data_dir),
+            "isStoreLost": api.store.fault() == Some(StorageFault::Lost),
             "newestChange": newest.map(|row| row["time"].clone()),
             "alarm": {
                 "deactivationsLastHour": alarm.deactivations,
@@ -205,8 +206,7 @@ fn certificate_out_of_date(api: &Api) -> Option<Reason> {
 
 pub(super) fn certificate_days_left(api: &Api, now: Instant) -> Option<i64> {
     let summary = api.certificate.as_ref()?.summary();
-    let ends = summary.authority_ends().unwrap_or(summary.not_after);
-    Some(now.days_until(ends))
+    Some(now.days_until(summary.accepted_until()))
 }
 
 #[cfg(test)]

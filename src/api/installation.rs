@@ -34,6 +34,7 @@ pub(super) fn installation(api: &Api, _: &Admission, _: &Administrator, _: &[u8]
             "certificate": served.map(|summary| json!({
                 "names": summary.names,
                 "notAfter": summary.not_after.to_string(),
+                "acceptedUntil": summary.accepted_until().to_string(),
                 "fingerprint": summary.fingerprint,
                 "isPublic": !summary.public.is_empty(),
                 "warnings": summary.warnings,

@@ -62,6 +62,11 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// When the last client refuses the chain, for the end of the leaf or of an authority in it.
+    pub fn accepted_until(&self) -> Instant {
+        self.authority_ends().unwrap_or(self.not_after)
+    }
+
     /// When the last client refuses the chain for the end of an authority in it, if it does so
     /// before the leaf ends. Clients may have another of its name.
     pub fn authority_ends(&self) -> Option<Instant> {

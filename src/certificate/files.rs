@@ -1,9 +1,10 @@
 //! Certificate and key files: written whole or not at all, keys for the owner alone.
 
+use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use memchr::memmem;
 use rustix::process::{getegid, geteuid, getgroups};
@@ -175,15 +176,23 @@ fn give(path: &Path, user: u32, group: u32) -> String {
 /// The command that copies a file to where a server with this user and group can read it, and what
 /// to do then.
 fn copy_for(path: &Path, user: u32, group: u32) -> String {
-    let name = path.file_name().unwrap_or_default();
-    let copy = Path::new(PLACE).join(name);
-    // A link there is replaced by what it leads to.
-    let source = match fs::canonicalize(path) {
-        Ok(real) if path == copy => real,
-        _ => path.to_owned(),
-    };
-    let (source, copy) = (quoted(&source), quoted(&copy));
-    format!("install -D -o {user} -g {group} -m 600 {source} {copy}, and name the copy")
+    let copy = quoted(&free_name(Path::new(PLACE), path));
+    let path = quoted(path);
+    format!("install -D -o {user} -g {group} -m 600 {path} {copy}, and name the copy")
+}
+
+/// A path in `place` for a copy of the file, which takes no other file's name.
+fn free_name(place: &Path, file: &Path) -> PathBuf {
+    let name = file.file_name().unwrap_or_default();
+    let mut path = place.join(name);
+    let mut number = 2;
+    while fs::symlink_metadata(&path).is_ok() {
+        let mut numbered = OsString::from(format!("{number}-"));
+        numbered.push(name);
+        path = place.join(numbered);
+        number += 1;
+    }
+    path
 }
 
 fn holds_key(text: &[u8]) -> bool {
@@ -193,4 +202,32 @@ fn holds_key(text: &[u8]) -> bool {
 /// Reads a certificate file.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     fs::read(path).map_err(|error| Error::Io(path.to_owned(), error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_takes_no_other_files_name() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let copy = |file: &str| {
+            let path = free_name(folder.path(), Path::new(file));
+            fs::write(&path, "").expect("written");
+            path.file_name()
+                .and_then(|name| name.to_str())
+                .map(str::to_owned)
+        };
+        for (file, wanted) in [
+            ("/a/key.pem", "key.pem"),
+            ("/b/key.pem", "2-key.pem"),
+            ("/c/key.pem", "3-key.pem"),
+            ("/a/chain.pem", "chain.pem"),
+        ] {
+            assert_eq!(copy(file).as_deref(), Some(wanted), "{file}");
+        }
+        // A link that leads nowhere would be written through.
+        std::os::unix::fs::symlink("/nowhere", folder.path().join("linked.pem")).expect("linked");
+        assert_eq!(copy("linked.pem").as_deref(), Some("2-linked.pem"));
+    }
 }

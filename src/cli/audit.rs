@@ -35,7 +35,7 @@ pub(super) const COLUMNS: &[Column] = &[
     column("REQUEST", |row| text_of(row, "requestId")),
 ];
 
-pub(super) fn run(data_dir: &Path, command: Audit, program: &str) -> Result<(), Failure> {
+pub(super) fn run(data_dir: &Path, command: Audit) -> Result<(), Failure> {
     match command {
         Audit::Follow { output } => follow(data_dir, output.output),
         Audit::List {
@@ -67,15 +67,15 @@ pub(super) fn run(data_dir: &Path, command: Audit, program: &str) -> Result<(), 
             let limit = limit.unwrap_or(usize::MAX);
             let (first, form) = (from.unwrap_or(1), output.output);
             with_client(data_dir, |client| match last {
-                Some(count) => list_newest(client, &query, count, form, program),
-                None => list(client, &query, first, limit, form, program),
+                Some(count) => list_newest(client, &query, count, form),
+                None => list(client, &query, first, limit, form),
             })
         }
         Audit::Verify { output } => with_client(data_dir, |client| verify(client, output.output)),
         Audit::Explain { request, output } => {
             let requests = explain::request_ids(&request)?;
             with_client(data_dir, |client| {
-                explain::run(client, &requests, output.output, program)
+                explain::run(client, &requests, output.output)
             })
         }
     }
@@ -88,7 +88,6 @@ fn list(
     first: u64,
     limit: usize,
     format: Format,
-    program: &str,
 ) -> Result<(), Failure> {
     let parameters = parameters(query)?;
     let mut listing = Listing::new(format, COLUMNS);
@@ -113,7 +112,7 @@ fn list(
         require_token_of(client, query)?;
     }
     listing.end()?;
-    previous_holders.tell(program);
+    previous_holders.tell();
     Ok(())
 }
 
@@ -124,7 +123,6 @@ fn list_newest(
     query: &[(&str, Option<String>)],
     most: usize,
     format: Format,
-    program: &str,
 ) -> Result<(), Failure> {
     let parameters = parameters(query)?;
     let (mut before, mut left) = (Some(u64::MAX), most);
@@ -141,7 +139,7 @@ fn list_newest(
         left -= rows.len().min(left);
         before = page["next"].as_u64();
     }
-    list(client, query, first, most, format, program)
+    list(client, query, first, most, format)
 }
 
 /// The query as parameters to append to a request target.

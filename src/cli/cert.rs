@@ -10,18 +10,14 @@ use serde_json::{Value, json};
 
 use super::args::{Cert, Output};
 use super::output::{self, Format, elements, text_of};
-use super::{Failure, as_root, ask, base_url, quoted, status, with_client};
+use super::{Failure, as_root, ask, base_url, program, quoted, status, with_client};
 use crate::certificate::{self, Names};
 use crate::clock::{Clock, Instant, SystemClock};
 use crate::config::{BaseUrl, Configuration};
 use crate::fix::filled;
 use crate::{files, limits};
 
-pub(super) fn run(
-    configuration: &Configuration,
-    command: Cert,
-    program: &str,
-) -> Result<(), Failure> {
+pub(super) fn run(configuration: &Configuration, command: Cert) -> Result<(), Failure> {
     let config = &configuration.serve;
     let data_dir = &config.data_dir;
     match command {
@@ -61,11 +57,12 @@ pub(super) fn run(
                     "warning: none of the names is {host}, the host of the base URL: `cert \
                      install` will refuse a certificate made from this"
                 ));
-                output::hint(&filled(&fix_names(host), program));
+                output::hint(&filled(&fix_names(host)));
             }
             output::say(&format!("its key is kept in {}", directory.display()));
             output::say(&format!(
-                "give this to the certificate authority; then: {program} cert install CHAIN.pem"
+                "give this to the certificate authority; then: {} cert install CHAIN.pem",
+                program()
             ));
             output::line(request.trim_end())
         }
@@ -169,7 +166,7 @@ fn install(configuration: &Configuration, chain: &Path, key: Option<&Path>) -> R
 /// The served certificate and the private CA, for programs; each is null if there is none.
 fn document(installation: &Value) -> Value {
     let mut certificate = installation["certificate"].clone();
-    if let Some(ends) = Instant::parse(&text_of(&certificate, "notAfter")) {
+    if let Some(ends) = Instant::parse(&accepted_until(&certificate)) {
         certificate["daysLeft"] = json!(SystemClock.now().days_until(ends));
     }
     let chain = certificate.get_mut("chain").and_then(Value::as_array_mut);
@@ -180,6 +177,13 @@ fn document(installation: &Value) -> Value {
         }
     }
     json!({"certificate": certificate, "authority": installation["authority"]})
+}
+
+/// When the last client refuses the certificate. A server of an earlier release says only when the
+/// leaf ends.
+fn accepted_until(certificate: &Value) -> String {
+    let said = certificate["acceptedUntil"].as_str();
+    said.map_or_else(|| text_of(certificate, "notAfter"), str::to_owned)
 }
 
 fn show(installation: &Value) -> Result<(), Failure> {
@@ -242,6 +246,12 @@ fn show_served(certificate: &Value) -> Result<(), Failure> {
     let left = Instant::parse(&ends).map(|ends| SystemClock.now().words_until(ends));
     let left = left.unwrap_or_default();
     output::line(&format!("ends         {ends}, {left}"))?;
+    let accepted_until = accepted_until(certificate);
+    if accepted_until != ends {
+        output::line(&format!(
+            "accepted     until {accepted_until}, when an authority in the chain ends"
+        ))?;
+    }
     let fingerprint = text_of(certificate, "fingerprint");
     output::line(&format!("fingerprint  {fingerprint}"))?;
     let mut title = "chain";

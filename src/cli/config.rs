@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::args::Config;
 use super::output::{self, Column, Listing, column, text_of};
-use super::{Failure, tls};
+use super::{Failure, program, tls};
 use crate::config::{Configuration, Fallback, Origin, SETTINGS, default_file, default_text};
 use crate::files;
 
@@ -23,11 +23,7 @@ pub(super) fn print_default() -> Result<(), Failure> {
 }
 
 /// Runs the command on a usable configuration: loading has already refused any other.
-pub(super) fn run(
-    configuration: &Configuration,
-    command: &Config,
-    program: &str,
-) -> Result<(), Failure> {
+pub(super) fn run(configuration: &Configuration, command: &Config) -> Result<(), Failure> {
     match command {
         Config::Show { output } => {
             let rows: Vec<Value> = SETTINGS
@@ -38,7 +34,7 @@ pub(super) fn run(
             listing.page(&rows)?;
             listing.end()
         }
-        Config::Check => check(configuration, program),
+        Config::Check => check(configuration),
         Config::Default => print_default(),
     }
 }
@@ -64,7 +60,7 @@ fn row(configuration: &Configuration, key: crate::config::Key) -> Value {
 }
 
 /// Checks what loading does not: whether the certificate can be served.
-fn check(configuration: &Configuration, program: &str) -> Result<(), Failure> {
+fn check(configuration: &Configuration) -> Result<(), Failure> {
     for warning in tls::examine(&configuration.serve)? {
         output::say(&format!("warning: {}", output::printable(&warning)));
     }
@@ -74,7 +70,7 @@ fn check(configuration: &Configuration, program: &str) -> Result<(), Failure> {
     let is_root = rustix::process::geteuid().is_root();
     output::line(&format!(
         "there is no configuration file, and none is needed; to begin one:\n  {}",
-        beginning(is_root && !program.starts_with("sudo "))
+        beginning(is_root && !program().starts_with("sudo "))
     ))
 }
 

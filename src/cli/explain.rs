@@ -4,16 +4,11 @@ use serde_json::{Value, json};
 
 use super::audit::COLUMNS;
 use super::output::{self, Format, Listing, elements, text_of};
-use super::{Failure, ask, status};
+use super::{Failure, ask, program, status};
 use crate::local::Client;
 
 /// Explains each request of which anything is known, and fails if any is unknown.
-pub(super) fn run(
-    client: &mut Client,
-    requests: &[String],
-    format: Format,
-    program: &str,
-) -> Result<(), Failure> {
+pub(super) fn run(client: &mut Client, requests: &[String], format: Format) -> Result<(), Failure> {
     let (mut known, mut unknown) = (Vec::new(), Vec::new());
     for request in requests {
         match explanation(client, request)? {
@@ -26,7 +21,7 @@ pub(super) fn run(
             if at > 0 {
                 output::line("")?;
             }
-            tell_explanation(found, program)?;
+            tell_explanation(found)?;
         }
     } else {
         let mut listing = Listing::new(format, &[]);
@@ -73,12 +68,12 @@ fn explanation(client: &mut Client, request: &str) -> Result<Option<Value>, Fail
     Ok(Some(found))
 }
 
-fn tell_explanation(found: &Value, program: &str) -> Result<(), Failure> {
+fn tell_explanation(found: &Value) -> Result<(), Failure> {
     let request = text_of(found, "requestId");
     let changes = elements(&found["changes"]);
     let refusal = &found["refusal"];
     if !refusal.is_null() {
-        explain_refusal(&request, refusal, program)?;
+        explain_refusal(&request, refusal)?;
     }
     if !changes.is_empty() {
         let outcome = if refusal.is_null() {
@@ -101,15 +96,16 @@ fn tell_explanation(found: &Value, program: &str) -> Result<(), Failure> {
         .collect();
     if !are_more.is_empty() {
         output::say(&format!(
-            "there may be {} of this request; all of them: {program} audit list -o jsonl \
+            "there may be {} of this request; all of them: {} audit list -o jsonl \
              | grep {request}",
-            are_more.join(" and ")
+            are_more.join(" and "),
+            program()
         ));
     }
     Ok(())
 }
 
-fn explain_refusal(request: &str, refusal: &Value, program: &str) -> Result<(), Failure> {
+fn explain_refusal(request: &str, refusal: &Value) -> Result<(), Failure> {
     let method = refusal.get("operation").unwrap_or(&refusal["method"]);
     let path = text_of(refusal, "route").replace(
         "{}",
@@ -125,7 +121,7 @@ fn explain_refusal(request: &str, refusal: &Value, program: &str) -> Result<(), 
         text_of(refusal, "scimType")
     );
     // The server's advice lacks the options that were typed here, such as --data-dir.
-    let advice = text_of(refusal, "advice").replace("`golinks-scim ", &format!("`{program} "));
+    let advice = text_of(refusal, "advice").replace("`golinks-scim ", &format!("`{} ", program()));
     let lines = [
         ("request", request.to_owned()),
         ("when", text_of(refusal, "time")),

@@ -37,7 +37,7 @@ use serde_json::Value;
 
 use crate::access::Administrator;
 use crate::config::{BaseUrl, Blame, Configuration, Key, Sources};
-use crate::fix::{filled, operand, quoted};
+use crate::fix::{filled, operand, program, quoted, set_program};
 use crate::limits;
 use crate::local::{self, Client};
 use crate::logging;
@@ -61,7 +61,7 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(if error.use_stderr() { status::USAGE } else { 0 });
         }
     };
-    let program = program(&args);
+    set_program(typed_program(&args));
     // The exit status of these is their answer: without a reader, 0 would be a wrong one.
     let is_verdict = matches!(
         args.command,
@@ -69,8 +69,7 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
             | Command::User(user::User::Diff(_))
             | Command::Audit(args::Audit::Verify { .. } | args::Audit::Explain { .. })
     );
-    let outcome =
-        without_configuration(&args.command).unwrap_or_else(|| configured(args, &program));
+    let outcome = without_configuration(&args.command).unwrap_or_else(|| configured(args));
     // Log lines must appear before the failure.
     logging::flush();
     match outcome {
@@ -78,7 +77,7 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(failure) if failure.is_reader_gone() && is_verdict => ExitCode::from(status::IO),
         Err(failure) if failure.is_reader_gone() => ExitCode::SUCCESS,
         Err(failure) => {
-            failure.tell(&program);
+            failure.tell();
             logging::flush();
             ExitCode::from(failure.status)
         }
@@ -88,7 +87,7 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// The beginning of commands to copy, with the same configuration and data directory; with `sudo` if
 /// it was typed to become root. What the environment chose is lost behind another `sudo`, so there
 /// the command stays without.
-fn program(args: &Args) -> String {
+fn typed_program(args: &Args) -> String {
     let is_chosen = |name: &str| std::env::var_os(name).is_some();
     let is_by_sudo = rustix::process::geteuid().is_root()
         && is_chosen("SUDO_USER")
@@ -130,7 +129,7 @@ fn without_configuration(command: &Command) -> Option<Result<(), Failure>> {
     })
 }
 
-fn configured(args: Args, program: &str) -> Result<(), Failure> {
+fn configured(args: Args) -> Result<(), Failure> {
     // Files made from here on are private to their owner.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let outlived = outlive_file_size_limit();
@@ -146,7 +145,7 @@ fn configured(args: Args, program: &str) -> Result<(), Failure> {
             logging::Format::Text,
             end_as_damaged,
         );
-        return check::run(&configuration, &sources, program.to_owned(), typed);
+        return check::run(&configuration, &sources, typed);
     }
     let configuration = configuration
         .or_else(|problem| without_the_rest(problem, &sources, &args.command))
@@ -161,24 +160,20 @@ fn configured(args: Args, program: &str) -> Result<(), Failure> {
     }
     let data_dir = configuration.serve.data_dir.clone();
     match args.command {
-        Command::Serve(_) => serve::run(&sources, configuration, typed_level.is_some(), program),
-        Command::Token(command) => with_client(&data_dir, |client| {
-            token::run(client, command, &data_dir, program)
-        }),
+        Command::Serve(_) => serve::run(&sources, configuration, typed_level.is_some()),
+        Command::Token(command) => {
+            with_client(&data_dir, |client| token::run(client, command, &data_dir))
+        }
         Command::User(command) => {
             // Read first: a pipe may be slow, and must not keep others waiting for the store.
             let table = user::read_file(&command, &data_dir)?;
-            with_client(&data_dir, |client| {
-                user::run(client, command, table, program)
-            })
+            with_client(&data_dir, |client| user::run(client, command, table))
         }
-        Command::Cert(command) => cert::run(&configuration, command, program),
-        Command::Audit(command) => audit::run(&data_dir, command, program),
-        Command::Backup(command) => backup::run(&configuration.serve, command, program),
-        Command::Guide { which: Some(which) } => {
-            guide::run(&configuration, &sources, program.to_owned(), which)
-        }
-        Command::Config(command) => config::run(&configuration, &command, program),
+        Command::Cert(command) => cert::run(&configuration, command),
+        Command::Audit(command) => audit::run(&data_dir, command),
+        Command::Backup(command) => backup::run(&configuration.serve, command),
+        Command::Guide { which: Some(which) } => guide::run(&configuration, &sources, which),
+        Command::Config(command) => config::run(&configuration, &command),
         Command::Check(_)
         | Command::Guide { which: None }
         | Command::Manual { .. }
@@ -350,8 +345,8 @@ impl Failure {
 
     /// Reports to the person, or through the log if that is JSON: its collector expects nothing
     /// else.
-    fn tell(&self, program: &str) {
-        let hint = self.hint.as_deref().map(|hint| filled(hint, program));
+    fn tell(&self) {
+        let hint = self.hint.as_deref().map(filled);
         if logging::is_json() {
             log::error!(hint = hint.as_deref(); "{}", self.what);
         } else {
@@ -366,7 +361,7 @@ impl Failure {
     reason = "otherwise the process is aborted, and nobody knows why"
 )]
 fn end_as_damaged() {
-    log::error!("the store is damaged: {}", filled(RESTORE, "golinks-scim"));
+    log::error!("the store is damaged: {}", filled(RESTORE));
     logging::flush();
     std::process::exit(i32::from(status::DATA));
 }

@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::output::{self, elements, text_of};
+use super::program;
 use crate::limits;
 
 /// Other users, and when each last had the name.
@@ -20,16 +21,17 @@ impl PreviousHolders {
         }
     }
 
-    /// Hints at the histories of the most recent ones; `program` is the beginning of a command.
-    pub(super) fn tell(&self, program: &str) {
+    /// Hints at the histories of the most recent ones.
+    pub(super) fn tell(&self) {
         let first = self
             .0
             .len()
             .saturating_sub(limits::PREVIOUS_HOLDERS_TOLD_MAX);
         for (user, last) in &self.0[first..] {
             output::hint(&format!(
-                "another user had this userName until at least {last}: {program} user history \
-                 {user}"
+                "another user had this userName until at least {last}: {} user history \
+                 {user}",
+                program()
             ));
         }
     }

@@ -15,10 +15,9 @@ use crate::local::{self, Client};
 pub(super) fn each(
     names: &[String],
     what: &str,
-    program: &str,
     act: impl FnMut(&str) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    go_through(names, what, program, &[status::REFUSED], act)
+    go_through(names, what, &[status::REFUSED], act)
 }
 
 /// [`each`], which also goes on after a failure of the server's disk: for what takes effect all the
@@ -26,10 +25,9 @@ pub(super) fn each(
 pub(super) fn each_despite_the_disk(
     names: &[String],
     what: &str,
-    program: &str,
     act: impl FnMut(&str) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    go_through(names, what, program, &[status::REFUSED, status::IO], act)
+    go_through(names, what, &[status::REFUSED, status::IO], act)
 }
 
 /// Goes on after failures with the statuses `passed`. The last of them that was told is the
@@ -37,7 +35,6 @@ pub(super) fn each_despite_the_disk(
 fn go_through(
     names: &[String],
     what: &str,
-    program: &str,
     passed: &[u8],
     mut act: impl FnMut(&str) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
@@ -63,7 +60,7 @@ fn go_through(
             let what = format!("{whose}{}{left}", failure.what);
             return Err(Failure { what, ..failure });
         }
-        failure.tell(program);
+        failure.tell();
         code = code.max(failure.status);
         failed += 1;
     }
@@ -191,9 +188,7 @@ mod tests {
     fn names_are_gone_on_with_after_a_refusal_alone() {
         let names = ["a", "b", "c"].map(str::to_owned);
         let tried = |names: &[String], code| {
-            tried(names, code, |names, act| {
-                each(names, "were not done", "golinks-scim", act)
-            })
+            tried(names, code, |names, act| each(names, "were not done", act))
         };
         let refused = "2 of 3 were not done".to_owned();
         assert_eq!(
@@ -213,7 +208,7 @@ mod tests {
         let names = ["a", "b", "c"].map(str::to_owned);
         let tried = |code| {
             tried(&names, code, |names, act| {
-                each_despite_the_disk(names, "were not done", "golinks-scim", act)
+                each_despite_the_disk(names, "were not done", act)
             })
         };
         for (code, doubt) in [

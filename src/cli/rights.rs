@@ -5,7 +5,7 @@
 use std::fs::{self, Metadata};
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD};
 use rustix::io::Errno;
@@ -156,16 +156,16 @@ impl User {
             return Some(fault);
         }
         let (what, command) = self.wrong_rights(&quoted(data_dir), directory)?;
+        if let Some(other) = of_others(data_dir) {
+            let what = format!("{what}, and {} in it is not the server's", quoted(&other));
+            let fix = format!("{NAME_ANOTHER}, or move away what is not its");
+            return Some(Fault { what, fix });
+        }
         let this = geteuid().as_raw();
         let fix = if this == 0 || this == owner {
             command
         } else {
             format!("as root: {command}")
-        };
-        let fix = if holds_others(data_dir) {
-            format!("if nothing but the server uses it, {fix}; otherwise {NAME_ANOTHER}")
-        } else {
-            fix
         };
         Some(Fault { what, fix })
     }
@@ -229,19 +229,6 @@ impl User {
     }
 }
 
-/// Whether there are directories besides the server's own, as in `/srv`: somebody may need them.
-fn holds_others(data_dir: &Path) -> bool {
-    // The last one is in each ext4 volume.
-    let own = [
-        certificate::directory(data_dir),
-        data_dir.join("lost+found"),
-    ];
-    let entries = fs::read_dir(data_dir).into_iter().flatten().flatten();
-    let is_directory = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
-    let mut others = entries.filter(is_directory).map(|entry| entry.path());
-    others.any(|path| !own.contains(&path))
-}
-
 /// The store's metadata, if all that a server makes, the store, keys and a socket, belongs to one
 /// user who is not root.
 fn store_of_maker(data_dir: &Path) -> Option<Metadata> {
@@ -252,4 +239,21 @@ fn store_of_maker(data_dir: &Path) -> Option<Metadata> {
     let mut others = [tls, socket].into_iter().flatten();
     let is_one = others.all(|it| it.uid() == store.uid());
     (store.uid() != 0 && is_one).then_some(store)
+}
+
+/// The first entry of a directory that no server has made. Others may need the directory as it is:
+/// perhaps it was named by mistake.
+fn of_others(data_dir: &Path) -> Option<PathBuf> {
+    // The store with all that is made beside it, keys, and the socket; the last is on each disk of
+    // its own.
+    const OURS: [&str; 4] = ["users", "tls", "admin", "lost+found"];
+    let is_ours = |path: &Path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let stem = name.split('.').next();
+        // Backups may be kept there, too.
+        stem.is_some_and(|stem| OURS.contains(&stem)) || name.ends_with(".redb")
+    };
+    let entries = fs::read_dir(data_dir).into_iter().flatten().flatten();
+    let others = entries.map(|entry| entry.path());
+    others.filter(|path| !is_ours(path)).min()
 }

@@ -95,7 +95,6 @@ fn may_read(path: &Path, user: u32, group: u32) -> bool {
 /// The failure for an error, with its exit status and what to do. `are_ours` says that the files are
 /// those of the data directory: others may have the same names.
 pub(super) fn failure(error: &Error, are_ours: bool) -> Failure {
-    let is_own = |is: fn(&Path) -> bool, path: &Path| are_ours && is(path);
     let code = match error {
         Error::Io(_, error) if error.kind() == io::ErrorKind::PermissionDenied => {
             status::PERMISSION
@@ -104,68 +103,76 @@ pub(super) fn failure(error: &Error, are_ours: bool) -> Failure {
         Error::Io(_, io) if files::may_pass(io) => return Failure::new(status::IO, error),
         _ => status::CONFIGURATION,
     };
-    let hint = match error {
-        Error::Io(path, _) if files::is_away(files::directory_of(path)) => {
-            format!(
-                "bring back what {} links to",
-                quoted(files::directory_of(path))
-            )
+    let (path, kind) = match error {
+        Error::Io(path, io) => (path, Some(io.kind())),
+        Error::Bad(path, _) => (path, None),
+        Error::Exposed { path, fix } => {
+            let what = format!("{} can be read by others", path.display());
+            return Failure::new(code, what).hint(fix);
         }
-        // Likewise for the authority's files: they are not lost, only unreadable.
-        Error::Io(_, error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            "make it readable for the user that runs the server, and run this as that user or as \
-             root; {program} check, run as root, names the right owner"
-                .to_owned()
-        }
-        Error::Io(path, _) | Error::Bad(path, _) if is_own(certificate::is_of_authority, path) => {
-            format!(
-                "restore ca.pem and ca.key from a backup; if there is none, move away only these two, \
-             and give the new {} to every client",
-                quoted(&path.with_file_name("ca.pem"))
-            )
-        }
-        Error::Io(path, io)
-            if is_own(certificate::is_of_leaf, path)
-                && io.kind() == io::ErrorKind::IsADirectory =>
-        {
-            format!("move away {}: the next start makes another", quoted(path))
-        }
-        // Whatever the directory should hold is looked for under this name first.
-        Error::Io(path, io)
-            if is_own(certificate::is_of_installed, path)
-                && io.kind() == io::ErrorKind::NotADirectory =>
-        {
-            format!(
-                "move away {}, which must be a directory, and restore it from a copy; if there \
-                 is none, the next start makes a new CA",
-                quoted(files::directory_of(path))
-            )
-        }
-        Error::Io(path, io)
-            if is_own(certificate::is_of_installed, path)
-                && io.kind() == io::ErrorKind::IsADirectory =>
-        {
-            format!(
-                "move away {}, then: {{program}} cert install CHAIN.pem --key KEY.pem",
-                quoted(path)
-            )
-        }
-        // It holds the key too, so nobody is told to remove it.
-        Error::Io(path, _) if is_own(certificate::is_of_installed, path) => {
-            "bring it back, or what it links to; if it is lost, {program} cert install CHAIN.pem \
-             --key KEY.pem, or begin with cert request"
-                .to_owned()
-        }
-        Error::Bad(path, _) if is_own(certificate::is_of_installed, path) => {
-            "{program} cert install CHAIN.pem; with --key KEY.pem if the key is another".to_owned()
-        }
-        Error::Bad(..) => "tls_cert wants the full chain as PEM, tls_key its key".to_owned(),
-        Error::Exposed { fix, .. } => fix.clone(),
-        Error::Io(..) => "tls_cert and tls_key name a chain and its key".to_owned(),
         // Only an installation fails for this; a start only warns.
         Error::Elsewhere(..) | Error::Sign(_) => return Failure::new(code, error),
     };
-    Failure::new(code, error).hint(hint)
+    Failure::new(code, error).hint(hint(path, kind, are_ours))
+}
+
+/// What to do about a file that cannot be read, or without a `kind` about one whose content cannot
+/// be used.
+fn hint(path: &Path, kind: Option<io::ErrorKind>, are_ours: bool) -> String {
+    let directory = files::directory_of(path);
+    if kind.is_some() && files::is_away(directory) {
+        return format!("bring back what {} links to", quoted(directory));
+    }
+    // Likewise for the authority's files: they are not lost, only unreadable.
+    if kind == Some(io::ErrorKind::PermissionDenied) {
+        return "make it readable for the user that runs the server, and run this as that user or \
+                as root; {program} check, run as root, names the right owner"
+            .to_owned();
+    }
+    let of_own = are_ours.then(|| hint_of_own(path, kind)).flatten();
+    of_own.unwrap_or_else(|| {
+        if kind.is_some() {
+            "tls_cert and tls_key name a chain and its key".to_owned()
+        } else {
+            "tls_cert wants the full chain as PEM, tls_key its key".to_owned()
+        }
+    })
+}
+
+/// [`hint`] for a file of the data directory.
+fn hint_of_own(path: &Path, kind: Option<io::ErrorKind>) -> Option<String> {
+    let shown = quoted(path);
+    if certificate::is_of_authority(path) {
+        return Some(format!(
+            "restore ca.pem and ca.key from a backup; if there is none, move away only these two, \
+             and give the new {} to every client",
+            quoted(&path.with_file_name("ca.pem"))
+        ));
+    }
+    if certificate::is_of_leaf(path) && kind == Some(io::ErrorKind::IsADirectory) {
+        return Some(format!("move away {shown}: the next start makes another"));
+    }
+    if !certificate::is_of_installed(path) {
+        return None;
+    }
+    Some(match kind {
+        // Whatever the directory should hold is looked for under this name first.
+        Some(io::ErrorKind::NotADirectory) => format!(
+            "move away {}, which must be a directory, and restore it from a copy; if there is \
+             none, the next start makes a new CA",
+            quoted(files::directory_of(path))
+        ),
+        Some(io::ErrorKind::IsADirectory) => {
+            format!("move away {shown}, then: {{program}} cert install CHAIN.pem --key KEY.pem")
+        }
+        // It holds the key too, so nobody is told to remove it.
+        Some(_) => "bring it back, or what it links to; if it is lost, {program} cert install \
+                    CHAIN.pem --key KEY.pem, or begin with cert request"
+            .to_owned(),
+        None => {
+            "{program} cert install CHAIN.pem; with --key KEY.pem if the key is another".to_owned()
+        }
+    })
 }
 
 #[cfg(test)]

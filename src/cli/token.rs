@@ -58,12 +58,7 @@ const DETAILS: &[Column] = &[
     }),
 ];
 
-pub(super) fn run(
-    client: &mut Client,
-    command: Token,
-    data_dir: &Path,
-    program: &str,
-) -> Result<(), Failure> {
+pub(super) fn run(client: &mut Client, command: Token, data_dir: &Path) -> Result<(), Failure> {
     match command {
         Token::Issue(typed) => issue(client, &typed, data_dir),
         Token::List { output } => {
@@ -85,7 +80,7 @@ pub(super) fn run(
             let mut report = Report::new(output.output);
             // The server refuses a token from then on, even if it cannot write that down.
             let what = "tokens were not revoked";
-            let outcome = each_despite_the_disk(&names, what, program, |name| {
+            let outcome = each_despite_the_disk(&names, what, |name| {
                 revoke(client, name, names.len() > 1, &mut report)
             });
             report.end(outcome)

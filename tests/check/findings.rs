@@ -89,6 +89,10 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
             ("&problem.what", "a_configuration_that_cannot_be_used"),
             ("warning", "settings_that_are_odd"),
             ("tls::examine", "a_certificate_with_which_no_server_starts"),
+            (
+                "&warning, &fix",
+                "a_certificate_with_which_no_server_starts",
+            ),
             ("is a file", "a_data_directory_that_is_a_file"),
             ("{shown}: {error}", "a_data_directory_of_somebody_else"),
             (

@@ -273,7 +273,12 @@ fn a_certificate_with_which_no_server_starts() {
     let refused = |words: &str| refused_by(&place, &["config check", "serve"], words);
     good();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).expect("ours");
-    place.run(&refused("can be read by others"));
+    let close = refused("can be read by others");
+    assert!(close.starts_with("chmod 600 "), "{close}");
+    let told = place.shell("golinks-scim config check").output();
+    let told = String::from_utf8_lossy(&told.expect("bash").stderr).into_owned();
+    assert_eq!(told.matches("chmod 600 ").count(), 1, "{told}");
+    place.run(&close);
     place.run("golinks-scim config check");
     fs::write(&key, other_key).expect("written");
     assert!(refused("the key does not match").contains("tls_key its key"));
@@ -283,6 +288,22 @@ fn a_certificate_with_which_no_server_starts() {
     fs::write(&chain, &ended.0).expect("written");
     fs::write(&key, &ended.1).expect("written");
     refused_by(&place, &["config check"], "has ended");
+    // What only some clients refuse is told by both before a server runs.
+    let elsewhere = chain_for("other.example", None);
+    fs::write(&chain, &elsewhere.0).expect("written");
+    fs::write(&key, &elsewhere.1).expect("written");
+    let words = "it is for other.example, not for localhost";
+    let told = place.shell("golinks-scim config check").output();
+    let told = String::from_utf8_lossy(&told.expect("bash").stderr).into_owned();
+    assert!(told.contains(words), "{told}");
+    let warned = place.finds("warn", "certificate", words);
+    assert!(
+        warned.fix.starts_with("put the full chain"),
+        "{}",
+        warned.fix
+    );
+    fs::write(&chain, &ended.0).expect("written");
+    fs::write(&key, &ended.1).expect("written");
     // Without another certificate, the server still starts with this one.
     place.serve();
     let fix = place.fails("readiness", "the certificate is valid from");

@@ -62,6 +62,8 @@ fn what_is_acknowledged_is_in_a_file_that_can_be_found() {
     let fails = "fail     readiness       the store's file was removed or replaced";
     assert!(check.stdout.contains(fails), "{check:?}");
     assert!(check.stdout.contains(" backup create FILE"), "{check:?}");
+    assert!(!check.stdout.contains("sound"), "{check:?}");
+    assert!(check.stdout.contains("not run  store "), "{check:?}");
     // Another file in its place is not the one that is open.
     fs::copy(&backup, &store).expect("copied");
     is_refused(&mut talk, 2);
@@ -76,7 +78,12 @@ fn what_is_acknowledged_is_in_a_file_that_can_be_found() {
     done(&talk.server.cli(&["backup", "create", rescue]));
     let log = talk.server.log();
     assert_eq!(count(&log, "users.redb is gone"), 1, "{log}");
-    assert!(log.contains("golinks-scim backup create FILE"), "{log}");
+    let program = format!(
+        "golinks-scim --data-dir {}",
+        talk.server.data_dir().display()
+    );
+    let words = format!("{program} backup create FILE, then stop it, and {program} backup restore");
+    assert!(log.contains(&words), "{log}");
     let folder = talk.server.stop_and_keep();
     done(&cli_in(&folder, &["backup", "restore", rescue]));
     let listed = cli_in(&folder, &["user", "list", "-o", "jsonl"]);
@@ -165,7 +172,8 @@ fn a_start_that_makes_a_new_store_says_so() {
     let log = server.log();
     let shown = data_dir.display();
     assert!(log.contains(&format!("{shown} {WORDS}")), "{log}");
-    assert!(log.contains("golinks-scim backup restore FILE"), "{log}");
+    let restore = format!("golinks-scim --data-dir {shown} backup restore FILE");
+    assert!(log.contains(&restore), "{log}");
     assert_eq!(count(&log, "WARN"), 1, "{log}");
     server.restart();
     assert!(!server.log().contains(WORDS), "{}", server.log());

@@ -150,6 +150,16 @@ fn an_authority_that_ends_before_the_leaf_is_warned_of_as_well() {
     assert_eq!(here.logs().len(), 2);
     assert_eq!(here.status()["certificate"]["daysLeft"], 7);
     assert_eq!(here.metric("certificate_days_left").as_deref(), Some("7"));
+    let (_, installed) = here.ask("GET", "/admin/installation", &Value::Null);
+    let installed: Value = serde_json::from_str(&installed).expect("JSON");
+    let served = &installed["certificate"];
+    let [leaf, between] = [21, 20].map(|days| start.plus_days(days).to_string());
+    assert_eq!(text(&served["notAfter"])[..19], leaf[..19], "{served}");
+    assert_eq!(
+        text(&served["acceptedUntil"])[..19],
+        between[..19],
+        "{served}"
+    );
     assert_eq!(here.ask("GET", "/readyz", &Value::Null).0, 200);
     here.move_to(20 * DAY);
     let (status, told) = here.ask("GET", "/readyz", &Value::Null);

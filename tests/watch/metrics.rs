@@ -181,10 +181,12 @@ fn tokens_tell_when_they_end_and_when_they_last_spoke() {
         1,
         "{log}"
     );
-    assert!(
-        log.contains("fix: golinks-scim token rotate short"),
-        "{log}"
+    let data_dir = talk.server.data_dir();
+    let fix = format!(
+        "fix: golinks-scim --data-dir {} token rotate short",
+        data_dir.display()
     );
+    assert!(log.contains(&fix), "{log}");
     let check = talk.server.cli(&["check"]).stdout;
     assert!(
         check.contains("warn     tokens          the token short expires at"),

@@ -23,7 +23,7 @@ use crate::local::Client;
 use crate::store::{self, OpenError};
 use crate::{files, limits};
 
-pub(super) fn run(config: &config::Serve, command: Backup, program: &str) -> Result<(), Failure> {
+pub(super) fn run(config: &config::Serve, command: Backup) -> Result<(), Failure> {
     let data_dir = &config.data_dir;
     match command {
         Backup::Create { file } if is_dash(&file) => stream(data_dir),
@@ -43,7 +43,7 @@ pub(super) fn run(config: &config::Serve, command: Backup, program: &str) -> Res
         }
         Backup::Restore { file } => {
             refuse_dash(&file)?;
-            restore::run(config, &file, program)
+            restore::run(config, &file)
         }
     }
 }

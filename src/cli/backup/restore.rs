@@ -6,7 +6,7 @@ use std::{fs, io};
 use rustix::fs::{Access, access};
 use serde_json::{Map, json};
 
-use super::super::{Failure, from_local, login_name, output, status, unusable};
+use super::super::{Failure, from_local, login_name, output, program, status, unusable};
 use super::{tell, unsound};
 use crate::access::{RestoreDiff, live_in};
 use crate::api::described_backup;
@@ -19,7 +19,7 @@ use crate::local;
 use crate::store::{Change, Extent, OpenError, Restore, RestoreError, Restoring};
 use crate::{files, limits, secret};
 
-pub(super) fn run(config: &config::Serve, file: &Path, program: &str) -> Result<(), Failure> {
+pub(super) fn run(config: &config::Serve, file: &Path) -> Result<(), Failure> {
     let data_dir = &config.data_dir;
     // Nothing is made for a file that is not there, or may not be read.
     fs::metadata(file)
@@ -36,7 +36,7 @@ pub(super) fn run(config: &config::Serve, file: &Path, program: &str) -> Result<
     let now = SystemClock.now();
     let mut advice = Vec::new();
     let told = |restoring: &Restoring<'_>| {
-        advice = advice_on(restoring, had_one, now, program);
+        advice = advice_on(restoring, had_one, now);
         Change::none().audit(row(file, restoring, now))
     };
     let restored = Restore {
@@ -130,11 +130,11 @@ fn row(file: &Path, restoring: &Restoring<'_>, now: Instant) -> String {
 
 /// What to do after a restore, about tokens and users. `had_one`: there was a store before, even if
 /// one that cannot be read.
-fn advice_on(restoring: &Restoring<'_>, had_one: bool, now: Instant, program: &str) -> Vec<String> {
+fn advice_on(restoring: &Restoring<'_>, had_one: bool, now: Instant) -> Vec<String> {
     let on_tokens = advice_on_tokens(restoring, now);
-    let on_tokens = on_tokens.iter().map(|line| filled(line, program));
+    let on_tokens = on_tokens.iter().map(|line| filled(line));
     let mut advice: Vec<String> = on_tokens.collect();
-    advice.extend(advice_on_users(restoring, program));
+    advice.extend(advice_on_users(restoring));
     if had_one && restoring.replaced.is_none() {
         let what = "the previous directory cannot be read, so it is not known who was deleted \
                     or which tokens were revoked since the backup";
@@ -176,7 +176,7 @@ fn advice_on_tokens(restoring: &Restoring<'_>, now: Instant) -> Vec<String> {
 
 /// What to do about users. Those who were deleted do not expect to be back, and no identity
 /// provider mentions them again.
-fn advice_on_users(restoring: &Restoring<'_>, program: &str) -> Option<String> {
+fn advice_on_users(restoring: &Restoring<'_>) -> Option<String> {
     let back = match ReturnedUsers::by(restoring.restored, restoring.replaced?) {
         Ok(back) => back,
         Err(error) => {
@@ -206,9 +206,10 @@ fn advice_on_users(restoring: &Restoring<'_>, program: &str) -> Option<String> {
     };
     Some(format!(
         "{} {were} deleted since the backup and restored by it: {}{more}; if they had asked for \
-         deletion, run {program} user delete {} --yes",
+         deletion, run {} user delete {} --yes",
         output::counted(count as u64, "user"),
         names.join(", "),
+        program(),
         ids.join(" ")
     ))
 }

@@ -8,7 +8,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Findings, Halt, ask, sent};
+use super::{Findings, Halt, ask, command, sent};
 use crate::cli::output::{elements, text_of};
 use crate::cli::{answered, operand};
 use crate::http1::target::encode;
@@ -60,7 +60,7 @@ pub(super) fn warn(client: &mut Client, findings: &mut Findings) -> Result<(), H
         "an earlier run was interrupted and has left users behind, such as {name}; or one is under \
          way"
     );
-    let fix = findings.command("check --write");
+    let fix = command("check --write");
     findings.warn("users made", &what, &fix)
 }
 
@@ -77,7 +77,7 @@ fn tell_of_others(names: &[String], findings: &mut Findings) -> Result<(), Halt>
     }
     let what =
         format!("named like users made by a check, but not made by one, so not deleted: {told}");
-    let fix = findings.command(&format!("user history {}", operand(first)));
+    let fix = command(&format!("user history {}", operand(first)));
     let fix = format!("find out who this was and restore the old userName: {fix}");
     findings.warn("users made", &what, &fix)
 }

@@ -8,13 +8,14 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use super::{Findings, Halt, number, server};
+use super::{Findings, Halt, command, number, server};
 use crate::certificate;
 use crate::cli::rights::{Fault, User};
 use crate::cli::{MOUNT, as_root, tls};
 use crate::clock::Instant;
 use crate::config::{self, Blame, Configuration, Sources, default_file};
 use crate::files;
+use crate::fix::filled;
 use crate::limits;
 
 /// Network file systems, whose locks and syncs cannot be relied on.
@@ -37,7 +38,7 @@ pub(super) fn configuration(
         }
     };
     for warning in &configuration.warnings {
-        let fix = findings.command("config show");
+        let fix = command("config show");
         findings.warn(TOPIC, warning, &fix)?;
     }
     let what = if let Some(file) = &configuration.file {
@@ -49,13 +50,31 @@ pub(super) fn configuration(
     findings.pass(TOPIC, &what)?;
     // Check this while a server runs, too: at its next start it would be too late.
     if let Err(failure) = tls::examine(&configuration.serve) {
-        let fix = findings.filled(failure.hint.as_deref().unwrap_or(EXCHANGE));
+        let hint = failure.hint.as_deref();
+        let fix = filled(hint.unwrap_or("put a valid chain and its key there"));
         findings.fail("certificate", &failure.what, &fix)?;
     }
     Ok(Some(configuration))
 }
 
-const EXCHANGE: &str = "put a valid chain and its key there";
+/// Reports what clients may object to in the certificate that the next start serves. That of a
+/// running server is checked as a client sees it.
+pub(super) fn certificate_to_be(
+    config: &config::Serve,
+    findings: &mut Findings,
+) -> Result<(), Halt> {
+    // One that cannot be served at all was reported with the configuration.
+    for warning in tls::examine(config).unwrap_or_default() {
+        let fix = match &config.tls_files {
+            Some(_) => {
+                "put the full chain for the host of the base URL, and its key, there".to_owned()
+            }
+            None => command("cert install CHAIN.pem --key KEY.pem"),
+        };
+        findings.warn("certificate", &warning, &fix)?;
+    }
+    Ok(())
+}
 
 const DATA_DIRECTORY: &str = "data directory";
 
@@ -270,7 +289,7 @@ mod tests {
 
     /// How often each outcome was told.
     fn told(look: impl Fn(&mut Findings) -> Result<(), Halt>) -> Vec<(Outcome, usize)> {
-        let mut findings = Findings::new(None, "golinks-scim".to_owned());
+        let mut findings = Findings::new(None);
         look(&mut findings).expect("standard output is open");
         let all = [Outcome::Pass, Outcome::Warn, Outcome::Fail, Outcome::NotRun];
         let counts = all.map(|outcome| (outcome, findings.count(outcome)));

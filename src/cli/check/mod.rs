@@ -55,18 +55,15 @@ impl Outcome {
 struct Findings {
     listing: Option<Listing>,
     counts: [usize; 4],
-    /// The beginning of commands that act on the same data directory.
-    program: String,
     /// Whether a data directory or configuration other than the service's was named.
     is_elsewhere: bool,
 }
 
 impl Findings {
-    fn new(listing: Option<Listing>, program: String) -> Self {
+    fn new(listing: Option<Listing>) -> Self {
         Self {
             listing,
             counts: [0; 4],
-            program,
             is_elsewhere: false,
         }
     }
@@ -118,16 +115,11 @@ impl Findings {
     fn count(&self, outcome: Outcome) -> usize {
         self.counts[outcome as usize]
     }
+}
 
-    /// A text from the server, with its commands completed for this data directory.
-    fn filled(&self, template: &str) -> String {
-        fix::filled(template, &self.program)
-    }
-
-    /// A command of this program on the same data directory.
-    fn command(&self, words: &str) -> String {
-        format!("{} {words}", self.program)
-    }
+/// A command of this program on the same data directory.
+fn command(words: &str) -> String {
+    format!("{} {words}", fix::program())
 }
 
 /// Why the checks end early.
@@ -191,7 +183,6 @@ impl From<local::Error> for Halt {
 pub(super) fn run(
     configuration: &Result<Configuration, config::Error>,
     sources: &Sources,
-    program: String,
     typed: &Check,
 ) -> Result<(), Failure> {
     let is_for_people = typed.output.output == Format::Table;
@@ -204,7 +195,7 @@ pub(super) fn run(
             .map(ExtraAuthorities::read)
             .transpose()?,
     };
-    let mut findings = Findings::new(listing, program);
+    let mut findings = Findings::new(listing);
     findings.is_elsewhere = service::is_elsewhere(sources);
     match everything(configuration, sources, &wanted, &mut findings) {
         Ok(()) => {}
@@ -273,7 +264,7 @@ fn ask_all(
     machine::disk(&state, findings)?;
     server::descriptors(&state, data_dir, findings)?;
     server::readiness(&state, findings)?;
-    server::store(client, findings)?;
+    server::store(client, &state, findings)?;
     server::tokens(client, findings)?;
     server::warnings(&state, findings)?;
     server::ignored(&state, findings)?;
@@ -302,7 +293,7 @@ fn ask_all(
         }
         None => {
             leftovers::warn(client, findings)?;
-            let how = findings.command("check --write");
+            let how = command("check --write");
             findings.not_run("life of a user", &format!("create, change, delete: {how}"))?;
         }
     }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 
 use serde_json::Value;
 
-use super::{ExtraAuthorities, Findings, Halt, peer};
+use super::{ExtraAuthorities, Findings, Halt, command, peer};
 use crate::cli::output::text_of;
 use crate::config::{BaseUrl, is_public};
 use crate::idp::client::Client;
@@ -71,7 +71,7 @@ pub(super) fn reachable_by(reached: &Reached, findings: &mut Findings) -> Result
             let fix = format!(
                 "use Okta's Provisioning Agent: {}; or give the server a public name and \
                  certificate",
-                findings.command("guide agent")
+                command("guide agent")
             );
             findings.warn(TOPIC, what, &fix)
         }
@@ -297,7 +297,7 @@ mod tests {
                 is_certified,
                 from,
             };
-            let mut findings = Findings::new(None, "golinks-scim".to_owned());
+            let mut findings = Findings::new(None);
             assert!(reachable_by(&reached, &mut findings).is_ok());
             assert_eq!(findings.count(wanted), 1);
         }

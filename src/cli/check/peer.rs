@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::network::lead;
-use super::{ExtraAuthorities, Findings, Halt};
+use super::{ExtraAuthorities, Findings, Halt, command};
 use crate::certificate::{end_of, issuer_of};
 use crate::cli::output::{elements, text_of};
 use crate::clock::{Clock, Instant, SystemClock};
@@ -50,7 +50,7 @@ pub(super) fn certificate(
             Ok(Some((client, by == AcceptedBy::Clouds)))
         }
         Err(error) if is_ours => {
-            let fix = fix(installation, url, findings);
+            let fix = fix(installation, url);
             findings.fail(TOPIC, &format!("no client accepts it: {error}"), &fix)?;
             Ok(None)
         }
@@ -69,7 +69,7 @@ pub(super) fn certificate(
                          name that CA's file in place of {file}"
                     )
                 } else {
-                    let check = findings.command("check --ca CA.pem");
+                    let check = command("check --ca CA.pem");
                     format!("answers with a certificate of your own CA: {check}")
                 };
                 fix = format!("if a proxy {expected}; otherwise {fix}");
@@ -206,7 +206,7 @@ fn who_trusts(link: &Value, url: &BaseUrl) -> Result<Client, Error> {
     Client::new(url.as_str(), pem.as_bytes())
 }
 
-fn fix(installation: &Value, url: &BaseUrl, findings: &Findings) -> String {
+fn fix(installation: &Value, url: &BaseUrl) -> String {
     let files = installation["certificateFiles"].as_array();
     match files.map(|files| files.iter().filter_map(Value::as_str).collect::<Vec<_>>()) {
         Some(files) => format!(
@@ -215,8 +215,8 @@ fn fix(installation: &Value, url: &BaseUrl, findings: &Findings) -> String {
             files.join(" and ")
         ),
         // A private CA renews its leaf, unless the CA has expired or the clock is wrong.
-        None if !installation["authority"].is_null() => findings.command("manual certificates"),
-        None => findings.command("cert install CHAIN.pem --key KEY.pem"),
+        None if !installation["authority"].is_null() => command("manual certificates"),
+        None => command("cert install CHAIN.pem --key KEY.pem"),
     }
 }
 

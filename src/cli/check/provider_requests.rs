@@ -395,7 +395,7 @@ mod tests {
                 Outcome::Warn,
             ),
         ] {
-            let mut findings = Findings::new(None, "golinks-scim".to_owned());
+            let mut findings = Findings::new(None);
             let mut step = step(source, request, Some(200), "{}");
             step.verdicts[0].expected = expected.to_owned();
             tell(suite, &step, &mut findings).expect("it is told");

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{Findings, Halt, ask, number};
+use super::{Findings, Halt, ask, command, machine, number};
 use crate::cli::output::{self, elements, text_of};
 use crate::cli::rights::User;
 use crate::cli::{
@@ -16,6 +16,7 @@ use crate::cli::{
 };
 use crate::clock::{Clock, Instant, SystemClock};
 use crate::config::{self, Configuration};
+use crate::fix::filled;
 use crate::limits;
 use crate::local::{self, Client, Peer};
 use crate::store::OpenError;
@@ -24,13 +25,13 @@ use crate::store::OpenError;
 /// files.
 pub(super) fn start(data_dir: &Path, findings: &Findings) -> String {
     if !is_service(findings) {
-        return by_hand(data_dir, "serve", findings);
+        return by_hand(data_dir, "serve");
     }
     if rustix::process::geteuid().is_root() {
         "systemctl start golinks-scim".to_owned()
     } else {
         // The service may be running: what was looked at is the directory of somebody else.
-        format!("sudo {}", findings.command("check"))
+        format!("sudo {}", command("check"))
     }
 }
 
@@ -55,8 +56,8 @@ pub(super) fn first_start(config: &config::Serve, findings: &Findings) -> String
 }
 
 /// The command that starts the server with these words as the owner of its files.
-fn by_hand(data_dir: &Path, words: &str, findings: &Findings) -> String {
-    let serve = findings.command(words);
+fn by_hand(data_dir: &Path, words: &str) -> String {
+    let serve = command(words);
     let Ok(directory) = fs::metadata(data_dir) else {
         return serve;
     };
@@ -99,6 +100,7 @@ pub(super) fn find(
         let what = format!("no server is running in {}", quoted(data_dir));
         findings.fail("server", &what, &fix)?;
         port_to_be(configuration, findings)?;
+        machine::certificate_to_be(&configuration.serve, findings)?;
     }
     Ok(Some(client))
 }
@@ -117,12 +119,12 @@ fn unreachable_store(
         local::Error::NoDirectory(_) => ("server", first_start(config, findings)),
         local::Error::Forbidden { .. } => ("server", as_root(data_dir)),
         local::Error::Content(_) | local::Error::Store(OpenError::Damaged(_)) => {
-            ("store", findings.command("backup restore FILE"))
+            ("store", command("backup restore FILE"))
         }
         _ => {
             let failure = from_local(error);
             let hint = failure.hint.unwrap_or_else(|| start(data_dir, findings));
-            let hint = findings.filled(&hint);
+            let hint = filled(&hint);
             return findings.fail("server", &failure.what, &hint);
         }
     };
@@ -177,7 +179,7 @@ pub(super) fn odd(what: &str, findings: &mut Findings) -> Result<(), Halt> {
 fn once_more(findings: &Findings) -> String {
     format!(
         "{}; if it says this again: {}",
-        findings.command("check"),
+        command("check"),
         restart(findings)
     )
 }
@@ -205,7 +207,7 @@ fn fix_of_port(
     if is_service(findings) {
         fix_of_service(other, kind)
     } else {
-        by_hand(data_dir, &format!("serve --listen {other}"), findings)
+        by_hand(data_dir, &format!("serve --listen {other}"))
     }
 }
 
@@ -262,13 +264,21 @@ pub(super) fn readiness(state: &Value, findings: &mut Findings) -> Result<(), Ha
     let reasons = elements(&state["reasons"]);
     for reason in reasons {
         let [what, fix] = ["what", "fix"].map(|name| text_of(reason, name));
-        findings.fail("readiness", &what, &findings.filled(&fix))?;
+        findings.fail("readiness", &what, &filled(&fix))?;
     }
     Ok(())
 }
 
-/// Has the whole store read and verified.
-pub(super) fn store(client: &mut Client, findings: &mut Findings) -> Result<(), Halt> {
+/// Has the whole store read and verified. That of a lost file is sound until the server stops, and
+/// nobody is to rely on that.
+pub(super) fn store(
+    client: &mut Client,
+    state: &Value,
+    findings: &mut Findings,
+) -> Result<(), Halt> {
+    if state["isStoreLost"] == true {
+        return findings.not_run("store", "its file is lost, see readiness: save it first");
+    }
     client.set_patience(limits::WHOLE_STORE_WAIT_MAX);
     let answer = client.request("POST", "/admin/verification", None);
     client.set_patience(limits::CHECKED_SERVER_SILENCE_MAX);
@@ -283,10 +293,7 @@ pub(super) fn store(client: &mut Client, findings: &mut Findings) -> Result<(), 
             ),
         ),
         Err(failure) => {
-            let fix = format!(
-                "stop the server; then {}",
-                findings.command("backup restore FILE")
-            );
+            let fix = format!("stop the server; then {}", command("backup restore FILE"));
             findings.fail("store", &failure.what, &fix)
         }
     }
@@ -310,7 +317,7 @@ pub(super) fn tokens(client: &mut Client, findings: &mut Findings) -> Result<(),
                 "no token for an identity provider is valid any more (expired or revoked: {dead})"
             ),
         };
-        let fix = findings.command("token issue okta");
+        let fix = command("token issue okta");
         return findings.fail(TOPIC, &what, &fix);
     }
     if live.iter().all(|token| token["mode"] == "strict") {
@@ -319,7 +326,7 @@ pub(super) fn tokens(client: &mut Client, findings: &mut Findings) -> Result<(),
             "{name} is strict: what identity providers send beyond the RFCs is refused, such as \
              Okta's deactivations"
         );
-        let fix = findings.command(&format!("token change {name} --mode compatible"));
+        let fix = command(&format!("token change {name} --mode compatible"));
         findings.warn(TOPIC, &what, &fix)?;
     }
     let now = SystemClock.now();
@@ -365,7 +372,7 @@ pub(super) fn warnings(state: &Value, findings: &mut Findings) -> Result<(), Hal
     let warnings = elements(&state["warnings"]);
     for warning in warnings {
         let [kind, what, fix] = ["kind", "what", "fix"].map(|name| text_of(warning, name));
-        findings.warn(&kind, &what, &findings.filled(&fix))?;
+        findings.warn(&kind, &what, &filled(&fix))?;
     }
     Ok(())
 }
@@ -399,7 +406,7 @@ mod tests {
 
     /// How many findings have this outcome.
     fn count(wanted: Outcome, look: impl Fn(&mut Findings) -> Result<(), Halt>) -> usize {
-        let mut findings = Findings::new(None, "golinks-scim".to_owned());
+        let mut findings = Findings::new(None);
         look(&mut findings).expect("standard output is open");
         findings.count(wanted)
     }

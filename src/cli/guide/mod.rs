@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::args::Guide;
 use super::output::{self, text_of};
-use super::{Failure, ask, base_url, from_local, login_name, service, status, token};
+use super::{Failure, ask, base_url, from_local, login_name, program, service, status, token};
 use crate::certificate;
 use crate::config::{BaseUrl, Configuration, Sources, default_file};
 use crate::limits;
@@ -33,8 +33,6 @@ enum Reach {
 
 /// What a guide must know about this installation.
 struct Place {
-    /// The beginning of commands on this data directory.
-    program: String,
     /// The configuration file, which need not be there yet.
     file: PathBuf,
     base_url: Option<BaseUrl>,
@@ -69,7 +67,6 @@ struct Authority {
 pub(super) fn run(
     configuration: &Configuration,
     sources: &Sources,
-    program: String,
     which: Guide,
 ) -> Result<(), Failure> {
     let (text, reach, token_name) = text(which);
@@ -93,7 +90,7 @@ pub(super) fn run(
         let hint = format!("sudo {{program}} guide {which}");
         return Err(Failure::new(status::PERMISSION, what).hint(hint));
     }
-    let mut place = Place::of(&installation, configuration, program);
+    let mut place = Place::of(&installation, configuration);
     place.live_token = is_live.then_some(token_name);
     output::line(fill(text, &place, reach).trim_end())
 }
@@ -112,7 +109,7 @@ fn text(which: Guide) -> (&'static str, Reach, &'static str) {
 
 impl Place {
     /// What a running server says about itself; without one, what the next start would do.
-    fn of(installation: &Value, configuration: &Configuration, program: String) -> Self {
+    fn of(installation: &Value, configuration: &Configuration) -> Self {
         let Configuration { file, serve, .. } = configuration;
         let is_served = !installation["listens"].is_null();
         let certificate = &installation["certificate"];
@@ -124,7 +121,6 @@ impl Place {
             serve.tls_files.is_some() || certificate::is_installed(&serve.data_dir)
         };
         Self {
-            program,
             file: file.clone().unwrap_or_else(|| default_file().to_owned()),
             base_url: base_url(installation, serve),
             rate_per_second: if is_served {
@@ -162,7 +158,7 @@ impl Place {
         format!(
             "\n\n   A token of this name is live already, perhaps the one shown at the first start: use \
              that,\n   or replace it:\n\n     {} token rotate {name}",
-            self.program
+            program()
         )
     }
 
@@ -205,7 +201,7 @@ impl Place {
 
     /// Says who accepts the served certificate.
     fn certificate(&self) -> String {
-        let program = &self.program;
+        let program = program();
         match (&self.certificate, &self.authority) {
             (Certificate::Unknown, _) => format!(
                 "No server is running, so it is not known who accepts its certificate: {program} \
@@ -255,7 +251,7 @@ fn fill(text: &str, place: &Place, reach: Reach) -> String {
         ),
         ("{certificate}", format!("\n{}", place.certificate())),
         ("{live_token}", place.live_token()),
-        ("{program}", place.program.clone()),
+        ("{program}", program().to_owned()),
     ];
     values.iter().fold(text.to_owned(), |text, (name, value)| {
         text.replace(name, value)
@@ -277,11 +273,7 @@ mod tests {
                 .into(),
         });
         let configuration = configuration.expect("the defaults can be used");
-        Place::of(
-            installation,
-            &configuration,
-            "golinks-scim --data-dir /d".to_owned(),
-        )
+        Place::of(installation, &configuration)
     }
 
     fn full() -> Value {
@@ -321,14 +313,12 @@ mod tests {
             ("{path}", "/x/v2"),
             ("{rate}", "7 requests a second (bursts of 35 pass)"),
             ("{ca_path} {ca_fingerprint}", "/d/tls/ca.pem AB:CD"),
-            ("{program} check", "golinks-scim --data-dir /d check"),
+            ("{program} check", "golinks-scim check"),
             ("{before}", ""),
         ] {
             assert_eq!(filled(text), wanted);
         }
-        assert!(
-            filled("{certificate}").contains("from a public authority: golinks-scim --data-dir")
-        );
+        assert!(filled("{certificate}").contains("from a public authority: golinks-scim cert"));
     }
 
     #[test]

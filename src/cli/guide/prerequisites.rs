@@ -1,7 +1,7 @@
 //! What must be changed before a provider can use this installation, each with the command that
 //! changes it.
 
-use super::{Certificate, Place, Reach};
+use super::{Certificate, Place, Reach, program};
 use crate::config::{BaseUrl, is_public};
 
 /// The text before the first step; empty if nothing is in the way.
@@ -15,14 +15,14 @@ pub(super) fn told(place: &Place, reach: Reach) -> String {
         told.push(format!(
             "  Or let Okta's agent call from inside your network, which needs neither a public name\n  \
              nor a public certificate: {} guide agent\n",
-            place.program
+            program()
         ));
     }
     format!("\nBEFORE YOU BEGIN\n{}", told.concat())
 }
 
 fn of_the_url(place: &Place, reach: Reach) -> Vec<String> {
-    let program = &place.program;
+    let program = program();
     let Some(url) = &place.base_url else {
         return vec![format!(
             "  - No server has run on this data directory yet, so the values for the fields below are\n    \
@@ -38,7 +38,7 @@ fn of_the_url(place: &Place, reach: Reach) -> Vec<String> {
 }
 
 fn of_the_certificate(place: &Place, reach: Reach) -> Vec<String> {
-    let program = &place.program;
+    let program = program();
     let Certificate::Served {
         is_public,
         warnings,
@@ -58,7 +58,7 @@ fn of_the_certificate(place: &Place, reach: Reach) -> Vec<String> {
              proxy answers with its own certificate ({program} check says so), let\n    \
              a public authority sign a request, and install the chain it sends back. For more\n    \
              ways, see golinks-scim manual certificates:\n{}",
-            other_certificate(program, place.base_url.as_ref())
+            other_certificate(place.base_url.as_ref())
         ));
     }
     told
@@ -91,8 +91,7 @@ fn url_unfit(url: &BaseUrl, reach: Reach) -> Vec<String> {
 }
 
 fn other_base_url(place: &Place) -> String {
-    let Place { program, file, .. } = place;
-    let file = file.display();
+    let (program, file) = (program(), place.file.display());
     format!(
         "    Give the machine a suitable name, say so in {file}, and restart:\n      \
            base_url = \"https://scim.example.com\"\n      \
@@ -102,7 +101,8 @@ fn other_base_url(place: &Place) -> String {
     )
 }
 
-fn other_certificate(program: &str, url: Option<&BaseUrl>) -> String {
+fn other_certificate(url: Option<&BaseUrl>) -> String {
+    let program = program();
     let host = url.map_or("", BaseUrl::host);
     let host = if is_public(host) {
         host

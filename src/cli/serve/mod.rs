@@ -21,8 +21,8 @@ use signal_hook::iterator::Signals;
 use self::maintenance::{Maintenance, Reload};
 use super::rights::{Fault, User};
 use super::{
-    Failure, MOUNT, from_local, output, service, status, store_hint, store_status, tls, token,
-    too_few_descriptors,
+    Failure, MOUNT, from_local, output, program, service, status, store_hint, store_status, tls,
+    token, too_few_descriptors,
 };
 use crate::api::{Api, Options, StartError};
 use crate::certificate::{self, Cell};
@@ -44,7 +44,6 @@ pub(super) fn run(
     sources: &Sources,
     configuration: Configuration,
     is_level_typed: bool,
-    program: &str,
 ) -> Result<(), Failure> {
     let config = &configuration.serve;
     // Signals first: one that comes while the store opens must not be lost.
@@ -58,33 +57,18 @@ pub(super) fn run(
     })?;
     make_data_dir(&config.data_dir)?;
     let ending = signals.handle();
-    let bind = || take_or_listen(config.listen);
-    // Take the port first: a first start that fails at it leaves no store, so that the next is the
-    // first.
-    let is_first = !config::store_path(&config.data_dir).exists();
-    let early = is_first.then(bind).transpose()?;
-    let was_used = is_first && was_used(&config.data_dir);
-    let store = open_store(&config.data_dir, move || ending.close())?;
-    is_opening.store(false, Ordering::SeqCst);
+    let (store, listener) = open(config, &is_opening, move || ending.close())?;
     let created = store.was_created();
-    let listener = early.map_or_else(bind, Ok)?;
     let address = listener
         .local_addr()
         .map_err(|error| Failure::new(status::IO, error))?;
-    let base_url = config
-        .base_url
-        .clone()
-        .map_or_else(|| default_base_url(address), Ok)?;
+    let base_url = match &config.base_url {
+        Some(url) => url.clone(),
+        None => default_base_url(address)?,
+    };
     let had_certificate = certificate::is_any_in(&config.data_dir);
     let cell = open_certificate(config, &base_url)?;
-    let options = Options {
-        base_url: Some(base_url.as_str().to_owned()),
-        address: Some(address),
-        tuning: maintenance::tuning(config),
-        certificate: Some(Arc::clone(&cell)),
-        data_dir: config.data_dir.clone(),
-        clock: Arc::new(SystemClock),
-    };
+    let options = options(config, &base_url, address, &cell);
     let api = Arc::new(Api::new(store, options).map_err(not_started)?);
     let local = local::Server::open(&socket, &api).map_err(|error| unopened(&socket, &error))?;
     let tls = https::server_config(Arc::clone(&cell) as Arc<_>);
@@ -93,16 +77,13 @@ pub(super) fn run(
     let maintenance = Maintenance::start(Arc::clone(&api), Arc::clone(&cell))?;
 
     warn_of_clock();
-    if created && was_used {
-        warn_of_new_store(&config.data_dir);
-    }
     if !had_certificate && !api.is_without_token() {
         warn_of_new_authority(&cell);
     }
     log::info!("serving {base_url} address={}", https.local_addr());
     service::ready(&format!("serving {base_url}"));
     let data_dir = config.data_dir.clone();
-    if let Err(failure) = tell(&data_dir, created, &base_url, &cell, &api, program) {
+    if let Err(failure) = tell(&data_dir, created, &base_url, &cell, &api) {
         // The server works, whether or not it can say so.
         log::warn!("the welcome could not be printed: {}", failure.what);
     }
@@ -117,6 +98,43 @@ pub(super) fn run(
     let damage = close(&api, https, local, maintenance);
     log::info!("stopped");
     damage.map_or(Ok(()), |damage| Err(store_failure(&data_dir, &damage)))
+}
+
+/// Takes the store and the port. At a first start the port comes first: a start that fails at it
+/// leaves no store, so that the next is the first. Clears `is_opening` in between.
+fn open(
+    config: &config::Serve,
+    is_opening: &AtomicBool,
+    on_damage: impl FnOnce() + Send + 'static,
+) -> Result<(Store, TcpListener), Failure> {
+    let data_dir = &config.data_dir;
+    let bind = || take_or_listen(config.listen);
+    let is_first = !config::store_path(data_dir).exists();
+    let early = is_first.then(bind).transpose()?;
+    let was_used = is_first && was_used(data_dir);
+    let store = open_store(data_dir, on_damage)?;
+    is_opening.store(false, Ordering::SeqCst);
+    // At once: the start may yet fail, and the next one finds this store.
+    if store.was_created() && was_used {
+        warn_of_new_store(data_dir);
+    }
+    Ok((store, early.map_or_else(bind, Ok)?))
+}
+
+fn options(
+    config: &config::Serve,
+    base_url: &BaseUrl,
+    address: SocketAddr,
+    cell: &Arc<Cell>,
+) -> Options {
+    Options {
+        base_url: Some(base_url.as_str().to_owned()),
+        address: Some(address),
+        tuning: maintenance::tuning(config),
+        certificate: Some(Arc::clone(cell)),
+        data_dir: config.data_dir.clone(),
+        clock: Arc::new(SystemClock),
+    }
 }
 
 /// Makes these signals end the process at once until the flag is cleared: while it waits for
@@ -326,10 +344,10 @@ fn was_used(data_dir: &Path) -> bool {
 
 /// Warns that this start has made the store, although there was one: its users are gone.
 fn warn_of_new_store(data_dir: &Path) {
+    let (shown, program) = (data_dir.display(), program());
     log::warn!(
-        "{} was in use, but had no store, so a new one without users and tokens was made: if they \
-         are missing, stop the server, then: golinks-scim backup restore FILE",
-        data_dir.display()
+        "{shown} was in use, but had no store, so a new one without users and tokens was made: if \
+         they are missing, stop the server, then: {program} backup restore FILE"
     );
 }
 
@@ -379,8 +397,8 @@ fn tell(
     base_url: &BaseUrl,
     cell: &Cell,
     api: &Api,
-    program: &str,
 ) -> Result<(), Failure> {
+    let program = program();
     // The start that created the store may have failed after that, so `created` does not tell.
     let is_without_token = api.is_without_token();
     // Process 1 is that of a container, whose terminal is a log.

@@ -13,14 +13,13 @@ pub(super) fn run(
     who: &[String],
     is_sure: bool,
     format: Format,
-    program: &str,
 ) -> Result<(), Failure> {
     if !is_sure {
-        return Err(refused(client, who, program));
+        return Err(refused(client, who));
     }
     let mut deleted = 0;
     let mut report = Report::new(format);
-    let outcome = each(who, "users were not deleted", program, |who| {
+    let outcome = each(who, "users were not deleted", |who| {
         let user = retrieve(client, who)?;
         let target = format!("{USERS}/{}", text_of(&user, "id"));
         ask(client, "DELETE", &target, None)?;
@@ -34,21 +33,21 @@ pub(super) fn run(
     if deleted > 0 {
         let hint = "an identity provider that still has them assigned creates them again; what \
                     remains of them here: `{program} manual audit`";
-        output::hint(&filled(hint, program));
+        output::hint(&filled(hint));
     }
     report.end(outcome)
 }
 
 /// Lists the users that would have been deleted, and returns the refusal.
-fn refused(client: &mut Client, who: &[String], program: &str) -> Failure {
-    let found = each(who, "users were not found", program, |who| {
+fn refused(client: &mut Client, who: &[String]) -> Failure {
+    let found = each(who, "users were not found", |who| {
         let user = retrieve(client, who)?;
         let [name, id] = ["userName", "id"].map(|part| output::printable(&text_of(&user, part)));
         output::say(&format!("{name} ({id}) would be deleted"));
         Ok(())
     });
     if let Err(failure) = found {
-        failure.tell(program);
+        failure.tell();
     }
     let what = "nobody was deleted: a deletion needs --yes, and cannot be undone";
     Failure::new(status::USAGE, what).hint(

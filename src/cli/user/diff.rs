@@ -8,7 +8,7 @@ use roaring::RoaringBitmap;
 use serde_json::{Value, json};
 
 use super::super::output::{self, Column, Listing, column, elements, text_of};
-use super::super::{Failure, ask, quoted, status};
+use super::super::{Failure, ask, program, quoted, status};
 use super::args;
 use super::claims::{Claims, Standing};
 use super::file::UserFile;
@@ -30,7 +30,6 @@ pub(super) fn run(
     client: &mut Client,
     typed: &args::Diff,
     user_file: UserFile,
-    program: &str,
 ) -> Result<(), Failure> {
     let mut diff = Diff {
         listing: Listing::new(typed.output.output, COLUMNS),
@@ -46,7 +45,7 @@ pub(super) fn run(
     };
     let compared = diff.compare_all(client, typed, user_file);
     compared
-        .and_then(|()| diff.end(typed, program))
+        .and_then(|()| diff.end(typed))
         .map_err(|failure| match &typed.statuses {
             Some(file) if failure.is_reader_gone() => {
                 let what = format!(
@@ -305,7 +304,7 @@ impl Diff {
         self.listing.page(found)
     }
 
-    fn end(mut self, typed: &args::Diff, program: &str) -> Result<(), Failure> {
+    fn end(mut self, typed: &args::Diff) -> Result<(), Failure> {
         self.listing.end()?;
         let words = import_words(typed);
         if self.is_part {
@@ -317,7 +316,7 @@ impl Diff {
         self.others.tell();
         if self.count == 0 {
             output::say("the directory matches the file");
-            return self.statuses.say(typed, &words, program);
+            return self.statuses.say(typed, &words);
         }
         self.needs_import &= self.others.named_otherwise == 0;
         if self.needs_import || !self.statuses.is_empty() {
@@ -330,9 +329,9 @@ impl Diff {
             });
         }
         if self.needs_import {
-            output::say(&format!("  {program} user import {words}"));
+            output::say(&format!("  {} user import {words}", program()));
         }
-        self.statuses.say(typed, &words, program)?;
+        self.statuses.say(typed, &words)?;
         if self.refused > 0 {
             output::say(
                 "fix what was refused, then compare again: until then, do not deactivate users \

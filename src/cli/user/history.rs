@@ -13,12 +13,7 @@ const COLUMNS: &[Column] = &[];
 /// Rows asked for in one request.
 const ROWS: usize = 1000;
 
-pub(super) fn run(
-    client: &mut Client,
-    who: &str,
-    format: Format,
-    program: &str,
-) -> Result<(), Failure> {
+pub(super) fn run(client: &mut Client, who: &str, format: Format) -> Result<(), Failure> {
     let mut listing = (format != Format::Table).then(|| Listing::new(format, COLUMNS));
     let (mut is_told, mut previous_holders) = (false, PreviousHolders::default());
     let (mut first, mut oldest) = (Some(1), 1);
@@ -49,7 +44,7 @@ pub(super) fn run(
     if let Some(listing) = listing {
         listing.end()?;
     }
-    previous_holders.tell(program);
+    previous_holders.tell();
     if is_told {
         return Ok(());
     }

@@ -13,7 +13,7 @@ use signal_hook::consts::SIGINT;
 use signal_hook::flag;
 
 use super::super::output::{self, Column, Format, Listing, column, text_of};
-use super::super::{Failure, ask, status};
+use super::super::{Failure, ask, program, status};
 use super::args;
 use super::file::{Line, UserFile};
 use super::rejects::Rejects;
@@ -43,9 +43,8 @@ pub(super) fn run(
     client: &mut Client,
     typed: &args::Import,
     mut user_file: UserFile,
-    program: &str,
 ) -> Result<(), Failure> {
-    let mut import = Import::new(typed, &user_file, program)?;
+    let mut import = Import::new(typed, &user_file)?;
     if !typed.dry_run {
         let end = ask(client, "GET", "/admin/audit?count=1", None)?;
         import.first_change = end["end"].as_u64();
@@ -121,7 +120,6 @@ const EXCHANGE: &str = "users who are to have each other's userName wait for eac
 /// An import under way.
 struct Import<'a> {
     typed: &'a args::Import,
-    program: &'a str,
     /// The number of its first change, unless somebody else changes something before.
     first_change: Option<u64>,
     listing: Option<Listing>,
@@ -138,11 +136,7 @@ struct Import<'a> {
 }
 
 impl<'a> Import<'a> {
-    fn new(
-        typed: &'a args::Import,
-        user_file: &UserFile,
-        program: &'a str,
-    ) -> Result<Self, Failure> {
+    fn new(typed: &'a args::Import, user_file: &UserFile) -> Result<Self, Failure> {
         let bar = if std::io::stderr().is_terminal() {
             ProgressBar::new(user_file.rows)
         } else {
@@ -156,7 +150,6 @@ impl<'a> Import<'a> {
             listing: lists.then(|| Listing::new(typed.output.output, COLUMNS)),
             rejects: Rejects::new(typed, user_file)?,
             typed,
-            program,
             first_change: None,
             bar,
             total: user_file.rows,
@@ -290,7 +283,7 @@ impl<'a> Import<'a> {
         {
             output::say(&format!(
                 "to undo it, and whatever else was changed since: {} user undo --from {change}",
-                self.program
+                program()
             ));
         }
     }

@@ -81,7 +81,6 @@ pub(super) fn run(
     client: &mut Client,
     command: User,
     user_file: Option<UserFile>,
-    program: &str,
 ) -> Result<(), Failure> {
     match command {
         User::List {
@@ -97,15 +96,14 @@ pub(super) fn run(
             }
         }
         User::Show(typed) => show(client, &typed),
-        User::History { who, output } => history::run(client, &who, output.output, program),
-        User::Undo(typed) => undo::run(client, &typed, program),
+        User::History { who, output } => history::run(client, &who, output.output),
+        User::Undo(typed) => undo::run(client, &typed),
         User::Add(typed) => add(client, typed),
-        User::Import(typed) => import::run(client, &typed, read(user_file)?, program),
+        User::Import(typed) => import::run(client, &typed, read(user_file)?),
         User::Export(typed) => export::run(client, &typed),
-        User::Diff(typed) => diff::run(client, &typed, read(user_file)?, program),
+        User::Diff(typed) => diff::run(client, &typed, read(user_file)?),
         User::Deactivate { who, output } => {
-            let (changed, outcome) =
-                set_active_of_each(client, &who, false, output.output, program);
+            let (changed, outcome) = set_active_of_each(client, &who, false, output.output);
             if changed > 0 {
                 output::hint(
                     "the identity provider's next push to this user reactivates it, unless \
@@ -114,10 +112,8 @@ pub(super) fn run(
             }
             outcome
         }
-        User::Delete { who, yes, output } => delete::run(client, &who, yes, output.output, program),
-        User::Reactivate { who, output } => {
-            set_active_of_each(client, &who, true, output.output, program).1
-        }
+        User::Delete { who, yes, output } => delete::run(client, &who, yes, output.output),
+        User::Reactivate { who, output } => set_active_of_each(client, &who, true, output.output).1,
     }
 }
 
@@ -304,11 +300,10 @@ fn set_active_of_each(
     who: &[String],
     active: bool,
     format: Format,
-    program: &str,
 ) -> (usize, Result<(), Failure>) {
     let mut count = 0;
     let mut report = Report::new(format);
-    let outcome = each(who, "users were not changed", program, |who| {
+    let outcome = each(who, "users were not changed", |who| {
         let user = retrieve(client, who)?;
         set_active(client, &user, active)?;
         // A user without `active` is inactive, but writing `false` still changes the resource.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::super::output;
-use super::super::{Failure, quoted, status};
+use super::super::{Failure, program, quoted, status};
 use super::args::{self, ExportFormat};
 use super::export::{Target, by_name, record};
 use super::file::beside;
@@ -59,10 +59,11 @@ impl Statuses {
 
     /// Prints how to deactivate and reactivate them: by commands, or for many of them by a file,
     /// which is much faster.
-    pub(super) fn say(self, typed: &args::Diff, words: &str, program: &str) -> Result<(), Failure> {
+    pub(super) fn say(self, typed: &args::Diff, words: &str) -> Result<(), Failure> {
         if let Some(file) = self.file {
-            return file.end(program);
+            return file.end();
         }
+        let program = program();
         if self.more > 0 {
             let place = if has_place_beside(&typed.file) {
                 &typed.file
@@ -118,7 +119,7 @@ impl StatusFile {
     }
 
     /// Completes the file and prints how to import it; without users there is none.
-    fn end(self, program: &str) -> Result<(), Failure> {
+    fn end(self) -> Result<(), Failure> {
         let file = quoted_file(&self.path);
         if self.count == 0 {
             let what = "nobody is to be deactivated or reactivated";
@@ -126,7 +127,7 @@ impl StatusFile {
             return Ok(());
         }
         self.target.end()?;
-        output::say(&format!("  {program} user import {file}"));
+        output::say(&format!("  {} user import {file}", program()));
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::output::{self, Column, Format, Listing, column, elements, text_of};
 use super::super::time_argument::moment;
-use super::super::{Failure, ask, require_token, status};
+use super::super::{Failure, ask, program, require_token, status};
 use super::args::Undo;
 use super::history::shown;
 use super::import::PROGRESS_EVERY;
@@ -35,7 +35,7 @@ struct Counts {
     first_recreatable: Option<Value>,
 }
 
-pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<(), Failure> {
+pub(super) fn run(client: &mut Client, typed: &Undo) -> Result<(), Failure> {
     let mut body = first_body(typed)?;
     let format = typed.output.output;
     // As a table, a real run about many changes lists only the refused users; otherwise all are
@@ -87,7 +87,7 @@ pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<()
         let listed = listing.end();
         listed.map_err(|failure| not_listed(failure, typed, &counts, &body))?;
     }
-    counts.tell(typed, program)
+    counts.tell(typed)
 }
 
 /// The request for the first slice of users.
@@ -231,7 +231,7 @@ impl Counts {
 
     /// Says how to create a deleted user again as it was. Its name may be another user's by then;
     /// the dry run shows that.
-    fn tell_of_deleted(&self, program: &str) {
+    fn tell_of_deleted(&self) {
         let Some(first) = &self.first_recreatable else {
             return;
         };
@@ -241,6 +241,7 @@ impl Counts {
             0 => String::new(),
             more => format!("; {more} more likewise, see -o jsonl"),
         };
+        let program = program();
         output::hint(&output::printable(&format!(
             "to create {name} again, under a new id: {program} user show {id} --before {deletion} \
              -o jsonl > back.jsonl && {program} user import back.jsonl --ignore id --dry-run; if 1 \
@@ -248,9 +249,9 @@ impl Counts {
         )));
     }
 
-    fn tell(&self, typed: &Undo, program: &str) -> Result<(), Failure> {
+    fn tell(&self, typed: &Undo) -> Result<(), Failure> {
         self.sum_up(typed);
-        self.tell_of_deleted(program);
+        self.tell_of_deleted();
         if self.refused == 0 {
             return Ok(());
         }

@@ -229,34 +229,29 @@ fn another_users_server_keeps_its_directory() {
 
 /// As `/var/lib` does, if the end of a path was forgotten.
 #[test]
-fn a_directory_that_holds_others_is_closed_only_if_nobody_needs_it() {
+fn a_directory_that_holds_others_is_neither_closed_nor_given_away() {
     if !is_root() {
         return;
     }
     let (folder, data) = made((0, 0), 0o755);
-    let advised = || {
+    let advises = |fix: &str| {
         let mut command = in_groups(command_on(&data).args(SERVE), folder.path(), &[]);
         let told = run_to_its_end(&mut command).stderr;
-        let (_, fix) = told.split_once("65532: ").expect("advice");
-        fix.lines().next().expect("a line").to_owned()
+        assert!(told.contains(&format!(": {fix}\n")), "{told}");
     };
     let shown = data.display();
-    let give = format!("as root: chown 65532:65532 {shown} && chmod 700 {shown}");
-    let with_condition = |command: &str| {
-        format!(
-            "if nothing but the server uses it, {command}; otherwise name a directory of the \
-             server's own with --data-dir"
-        )
-    };
-    // Each ext4 volume has it.
+    // Each ext4 volume has the first.
     fs::create_dir(data.join("lost+found")).expect("made");
     fs::create_dir(data.join("tls")).expect("made");
-    assert_eq!(advised(), give);
+    advises(&format!(
+        "as root: chown 65532:65532 {shown} && chmod 700 {shown}"
+    ));
     fs::create_dir(data.join("postgresql")).expect("made");
-    assert_eq!(advised(), with_condition(&give));
+    let another =
+        "name a directory of the server's own with --data-dir, or move away what is not its";
+    advises(another);
     fs::write(data.join("users.redb"), "").expect("written");
-    let close = with_condition(&format!("chmod 700 {shown}"));
-    assert_eq!(fix_in(&cli_on(&data, &["check"])), Some(close));
+    assert_eq!(fix_in(&cli_on(&data, &["check"])), Some(another.to_owned()));
 }
 
 /// Whoever types how to start a server that a group lets in must not start it without that group.
@@ -306,6 +301,33 @@ fn a_server_that_is_locked_out_is_let_in_by_what_it_advises() {
         let server = start(folder, &[]);
         assert_eq!(fix_in_log(&server.log(), &data), None);
         assert_eq!(fix_in(&cli_on(&data, &["check"])), None);
+        server.stop();
+    }
+}
+
+/// Whoever named a directory of other programs by mistake is not told to close it to them.
+#[test]
+fn a_directory_that_holds_more_than_a_servers_files_stays_as_it_is() {
+    if !is_root() {
+        return;
+    }
+    for owner in [(0, 0), (USER, USER)] {
+        let (folder, data) = made(owner, 0o755);
+        fs::write(data.join("hosts"), "").expect("written");
+        // A start by root, in root's directory, and in that of the server's user.
+        let server =
+            Server::start_on_by(folder, &["--base-url", "https://localhost:1"], |it, _| it);
+        let words = format!("{} in it is not the server's", data.join("hosts").display());
+        assert!(server.log().contains(&words), "{}", server.log());
+        assert!(!server.log().contains("chmod"), "{}", server.log());
+        let fix = fix_in(&cli_on(&data, &["check"])).expect("others can read it");
+        assert!(
+            fix.starts_with("name a directory of the server's own"),
+            "{fix}"
+        );
+        fs::remove_file(data.join("hosts")).expect("there");
+        let fix = fix_in(&cli_on(&data, &["check"])).expect("others can read it");
+        assert_eq!(fix, format!("chmod 700 {}", data.display()));
         server.stop();
     }
 }
