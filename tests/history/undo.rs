@@ -297,8 +297,16 @@ fn a_whole_import_is_taken_back() {
         let wanted = all.lines().skip(skipped);
         assert!(output.stdout.lines().eq(wanted), "{}", output.stderr);
     }
-    let so_far = format!("10000 users so far; to go on later: --since {since}\n");
-    assert!(undone.stderr.starts_with(&so_far), "{undone:?}");
+    // A slow machine undoes less in the time of one step.
+    let so_far = format!(" users so far; to go on later: --since {since}\n");
+    let (first, _) = undone
+        .stderr
+        .split_once(&so_far)
+        .expect("more than one step");
+    assert!(
+        first.parse().is_ok_and(|it: usize| it <= 10_000),
+        "{undone:?}"
+    );
     let wanted = format!("{count} users changed back, 0 needed no change, 0 refused");
     assert!(undone.stderr.contains(&wanted), "{undone:?}");
     let active = talk.json("GET", "/Users?filter=active%20eq%20true", None, 200);
