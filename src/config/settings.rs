@@ -139,7 +139,7 @@ pub static SETTINGS: [Setting; 14] = [
             words: "none",
             example: "\"/etc/golinks-scim/key.pem\"",
         },
-        about: "The key of that certificate, as PEM. Only the server's user may be able to read it.",
+        about: "The key of that certificate, as PEM. Only the server's user may read it.",
         is_reloaded: false,
     },
     Setting {
