@@ -14,8 +14,8 @@
 //! - A plan sees the tables, including what earlier plans of its batch changed, and returns a
 //!   [`Change`]. It cannot write anything itself, so a refusal changes nothing.
 //! - Reads use the published [`Snapshot`] and never wait for the writer. Data that is often
-//!   searched without a key is kept in memory beside it (`index.rs`), and so are hints where
-//!   userNames lead (`name_hints.rs`).
+//!   searched without a key is kept in memory beside it (`index.rs`), and so are hints about where
+//!   each userName leads (`name_hints.rs`).
 //! - After a failed write, redb refuses all further ones until the file is reopened (`PreviousIo`).
 //!   The writer reopens it; the store can be read meanwhile. On a full disk, writes wait for space
 //!   (`backend.rs`).

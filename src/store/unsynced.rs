@@ -1,9 +1,9 @@
-//! Repairs the damage of a failed sync: the disk lacks data that the system shows. The system
-//! reports only once that pages could not be written, and then takes them as written: it shows
-//! their new content, and the next sync succeeds (<https://lwn.net/Articles/752063/>). All later
-//! commits on top of them would be lost with them in a power failure. Therefore, before a store is
-//! reopened after a failed sync, everything written since the last successful one is written again
-//! and synced.
+//! Handles the aftermath of a failed sync: a disk that lacks data which the system shows. The
+//! system reports only once that pages could not be written, and then takes them as written: it
+//! shows their new content, and the next sync succeeds (<https://lwn.net/Articles/752063/>). All
+//! later commits on top of them would be lost with them in a power failure. Therefore, before a
+//! store is reopened after a failed sync, everything written since the last successful one is
+//! written again and synced.
 //!
 //! A mark beside the file, `users.unsynced`, makes another process write the whole file again.
 
