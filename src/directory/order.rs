@@ -92,7 +92,8 @@ pub(super) fn slice(
             Ok::<_, Error>(ControlFlow::Continue(()))
         })
     };
-    // A position without a key is not from a sorted order, and comes after all users.
+    // A position without a key is not from a sorted order. Its empty key sorts before all users in
+    // ascending order, and after all in descending order.
     let entry = |position: &Position| Entry {
         sort,
         key: position.key.clone().unwrap_or_default(),

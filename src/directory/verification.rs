@@ -30,7 +30,7 @@ use crate::store::Snapshot;
 /// The findings of a verification so far.
 #[derive(Debug)]
 pub struct Report {
-    /// The number that continues the verification.
+    /// The number to pass to continue the verification.
     pub run: u64,
     /// Whether the verification is finished.
     pub is_done: bool,
@@ -45,8 +45,8 @@ pub struct Report {
     pub users: u64,
     /// The sequence of the oldest row that is kept.
     pub first: u64,
-    /// The problems found: each is an object with `what`, a text, and, if it is about one, with
-    /// `row`, a sequence, and `user`, an id.
+    /// The problems found: each is an object with `what`, a text. It also has `row`, a sequence, and
+    /// `user`, an id, if the problem concerns one.
     pub findings: Vec<Value>,
     /// How many problems were found, which may be more than are listed.
     pub found: u64,

@@ -385,7 +385,7 @@ pub struct RestoreOutcome {
     pub unconfirmed: Option<io::Error>,
 }
 
-/// What a restore brings, and what it replaces, for the audit row that records it.
+/// What a restore brings, and what it replaces, for the change that records the restore.
 pub struct Restoring<'a> {
     /// The backup as the check found it.
     pub backup: &'a Backup,

@@ -112,7 +112,7 @@ impl From<redb::DatabaseError> for OpenError {
     }
 }
 
-/// Every error that an open database returns is an error of reading it.
+/// Every error that an open database returns counts as an error of reading it.
 macro_rules! from_errors_of_reading {
     ($($error:ident),*) => {$(
         impl From<redb::$error> for OpenError {

@@ -1,5 +1,6 @@
-//! Hints, kept in memory, where each userName leads. In the file's table every name lies in a place
-//! of its own, and the cache holds only a few of the rows and names of a million users.
+//! Hints, kept in memory, to the user that each userName leads to. In the file's table every name
+//! lies in a place of its own, and the cache holds only a few of the rows and names of a million
+//! users.
 //!
 //! A hint is not an answer: [`super::Snapshot::user_named`] checks whether the user has that name,
 //! and otherwise asks the table. Hints may therefore be missing, old or wrong, and belong to no

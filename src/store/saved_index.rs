@@ -58,7 +58,7 @@ pub(super) fn load(
     if index.live().len() == snapshot.user_count()? {
         return Ok((index, saved));
     }
-    // A program that does not know this table has changed the store.
+    // A program that does not know this table has added or removed users.
     Ok((from_rows(snapshot, describe)?, RoaringBitmap::new()))
 }
 

@@ -19,7 +19,7 @@ use super::tables::{self, EMAILS, EXTERNALS, NAMES, SEEN, SETTINGS, TOKENS, USER
 use super::{ReadError, Shared};
 use crate::limits;
 
-/// Rows after which a scanning thread yields, some 100 us: retrieving one user must not wait for a
+/// Rows, some 100 us, after which a scanning thread yields: retrieving one user must not wait for a
 /// scan of all (`load --only "get beside"`: p99.9 4.5 ms without yielding).
 const ROWS_AT_A_STRETCH: u32 = 256;
 

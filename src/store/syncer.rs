@@ -1,5 +1,5 @@
-//! The last step of a commit, on a thread of its own: while the disk syncs the written commit, the
-//! writer already runs the next plans.
+//! The last step of a commit, handed to another thread: while the disk syncs the written commit,
+//! the writer already runs the next plans.
 //!
 //! ```text
 //! writer:  plans … commit: write, write, …   plans …, and those that arrive   commit: write, …  answer

@@ -288,7 +288,7 @@ pub(super) fn format(txn: &redb::ReadTransaction) -> Result<Option<u64>, ReadErr
     }
 }
 
-/// The format of a database. A format newer than this program's is an error.
+/// The format of a database. A format that this program does not know is an error.
 pub(super) fn known_format(database: &Database) -> Result<Option<u64>, OpenError> {
     let txn = database.begin_read()?;
     match format(&txn)? {

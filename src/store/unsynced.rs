@@ -32,7 +32,7 @@ pub(super) struct UnsyncedData {
 }
 
 impl UnsyncedData {
-    /// Tracks the unsynced data of the file at `path`, or of another storage if it is `None`.
+    /// Tracks the unsynced data of the file at `path`, or of another storage if `path` is `None`.
     pub(super) fn of(path: Option<&Path>) -> Self {
         Self {
             state: Mutex::default(),
