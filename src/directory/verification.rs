@@ -45,8 +45,8 @@ pub struct Report {
     pub users: u64,
     /// The sequence of the oldest row that is kept.
     pub first: u64,
-    /// The problems found: each is an object with `what`, a text. It also has `row`, a sequence, and
-    /// `user`, an id, if the problem concerns one.
+    /// The problems found: each is an object with `what`, a text. It also has `row`, a sequence,
+    /// and `user`, an id, if the problem concerns one.
     pub findings: Vec<Value>,
     /// How many problems were found, which may be more than are listed.
     pub found: u64,
