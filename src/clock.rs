@@ -1,7 +1,7 @@
 //! The one place where the time of day is read. Everything else is given a [`Clock`] or an
 //! [`Instant`], so that a test can choose the time. Deadlines are not times of day: they use std's
-//! monotonic clock, imported as `Monotonic` and read where each begins. Code that counts over time
-//! takes its reading as an argument.
+//! monotonic clock, imported as `Monotonic` and read where each deadline begins. Code that counts
+//! over time takes its reading as an argument.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,23 +13,24 @@ use jiff::civil::Time;
 use jiff::fmt::temporal::Pieces;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-/// Where the time of day comes from.
+/// A source of the time of day.
 pub trait Clock: Send + Sync + 'static {
     /// The moment now.
     fn now(&self) -> Instant;
 }
 
-/// A clock that many owners share.
+/// A clock shared by many owners.
 pub type SharedClock = Arc<dyn Clock>;
 
 /// The clock of the machine. A machine that does not keep the time while it is off may show a time
 /// before [`Instant::CLOCK_FLOOR`]. Its clock is then taken to have shown that moment at boot, so
-/// that what is made meanwhile, such as a token for a year, is still good once the clock is right.
+/// that anything made meanwhile, such as a token for a year, is still valid once the clock is
+/// right.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
 impl SystemClock {
-    /// The time that the machine's clock shows, however wrong it is.
+    /// The time that the machine's clock shows, even if it is obviously wrong.
     pub fn shown() -> Instant {
         of_system(SystemTime::now())
     }
@@ -58,15 +59,14 @@ pub struct Instant(i64);
 pub const TEXT_BYTES: usize = 24;
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 const MS_NS: i128 = 1_000_000;
-/// 0001-01-01T00:00:00Z, and the last second that is in year 9999 in every time zone.
+/// 0001-01-01T00:00:00Z, and the last second that lies in year 9999 in every time zone.
 const RANGE_MS: (i64, i64) = (-62_135_596_800_000, 253_402_207_200_000);
 
 impl Instant {
-    /// 2026-11-01T00:00:00Z. This program was built after that, so every machine runs it later
-    /// still.
+    /// 2026-11-01T00:00:00Z. This program was built later, so it cannot run before this moment.
     pub const CLOCK_FLOOR: Self = Self(1_793_491_200_000);
 
-    /// From milliseconds since the epoch; a moment that RFC 3339 cannot express becomes the nearest
+    /// From milliseconds since the epoch. A moment that RFC 3339 cannot express becomes the nearest
     /// one that it can.
     pub fn from_millis(millis: i64) -> Self {
         Self(millis.clamp(RANGE_MS.0, RANGE_MS.1))
@@ -128,7 +128,7 @@ impl Instant {
 }
 
 impl Instant {
-    /// The same text as that of [`fmt::Display`].
+    /// The same text that [`fmt::Display`] writes.
     pub fn to_text(self) -> [u8; TEXT_BYTES] {
         let civil = jiff::tz::Offset::UTC.to_datetime(self.timestamp());
         let mut text = *b"0000-00-00T00:00:00.000Z";
@@ -139,7 +139,7 @@ impl Instant {
         text
     }
 
-    /// The date as HTTP writes it (RFC 9110 section 5.6.7), to the second.
+    /// The date in HTTP's format (RFC 9110 section 5.6.7), to the second.
     pub fn imf_fixdate(self) -> String {
         let timestamp = self.timestamp();
         jiff::fmt::rfc2822::DateTimePrinter::new()
@@ -175,7 +175,7 @@ impl fmt::Display for Instant {
     }
 }
 
-/// Writes a series of instants as texts, many of which fall on the same day. Finding the date is
+/// Writes a series of instants as text, many of which fall on the same day. Finding the date is
 /// most of the work, and every user in an answer has two instants.
 #[derive(Debug, Default)]
 pub struct Times {
@@ -183,7 +183,7 @@ pub struct Times {
 }
 
 impl Times {
-    /// What [`Instant::to_text`] gives.
+    /// The same text as [`Instant::to_text`].
     pub fn text_of(&mut self, instant: Instant) -> [u8; TEXT_BYTES] {
         let (day, _) = instant.day();
         let text = match self.last {
@@ -227,17 +227,17 @@ impl DateTime {
         Some(Self((civil - offset).as_nanos() + i128::from(day) * MS_NS))
     }
 
-    /// The last instant that is not after this; beyond the range of instants, the nearest one.
+    /// The last instant that is not after this time; beyond the range of instants, the nearest one.
     pub fn instant(self) -> Instant {
         Instant::from_millis(self.millis_until())
     }
 
-    /// The first millisecond since the epoch that is not before this.
+    /// The first millisecond since the epoch that is not before this time.
     pub fn millis_from(self) -> i64 {
         self.millis_until() + i64::from(self.0.rem_euclid(MS_NS) > 0)
     }
 
-    /// The last millisecond since the epoch that is not after this.
+    /// The last millisecond since the epoch that is not after this time.
     pub fn millis_until(self) -> i64 {
         let millis = self.0.div_euclid(MS_NS);
         i64::try_from(millis).expect("the years that can be written have fewer milliseconds")
@@ -254,7 +254,7 @@ fn since_floor(uptime: Timespec) -> Instant {
     Instant::from_millis(Instant::CLOCK_FLOOR.millis().saturating_add(millis))
 }
 
-/// Writes a number into all of `place`, with zeros before it.
+/// Writes a number into the whole of `place`, padded with leading zeros.
 fn digits(place: &mut [u8], mut number: u32) {
     for digit in place.iter_mut().rev() {
         *digit = b'0' + (number % 10).to_le_bytes()[0];
@@ -327,7 +327,7 @@ mod tests {
         assert_eq!(of_system(before_floor), Instant::CLOCK_FLOOR);
         assert!(of_system(before_floor - SECOND) < Instant::CLOCK_FLOOR);
         assert_eq!(of_system(UNIX_EPOCH - SECOND), Instant::from_millis(0));
-        // Later than the library can represent.
+        // A time that is too late for the library.
         let late = of_system(UNIX_EPOCH + Duration::from_secs(400_000_000_000));
         assert_eq!(late, Instant::from_millis(i64::MAX));
         let uptime = Timespec {
@@ -349,7 +349,7 @@ mod tests {
         assert_eq!(date(1_795_465_800_000), "Mon, 23 Nov 2026 20:30:00 GMT");
         assert_eq!(date(i64::MIN), "Mon, 01 Jan 0001 00:00:00 GMT");
         assert_eq!(date(i64::MAX), "Thu, 30 Dec 9999 22:00:00 GMT");
-        // A fraction of a second before 1970 belongs to the second before.
+        // A fraction of a second before 1970 belongs to the preceding second.
         assert_eq!(date(-1), "Wed, 31 Dec 1969 23:59:59 GMT");
     }
 
@@ -393,7 +393,7 @@ mod tests {
             "1970-13-01T00:00:00Z",
             "24:00:00",
             "T24:00:00",
-            // Forms that the library accepts as well.
+            // Forms that the library accepts but we do not.
             "19700101T000000Z",
             "1970-01-01 00:00:00Z",
             "1970-01-01T00:00Z",

@@ -1,5 +1,5 @@
-//! How the program makes files: private, complete by the time they get their name, never replacing
-//! another, and owned by the user who must read them.
+//! Makes the program's files: private, complete by the time they get their name, never replacing
+//! another file, and owned by the user who must read them.
 //!
 //! The server owns its data directory, but commands are often run by root. A file that root makes
 //! in another user's directory is given to that user; otherwise the server could not read it.
@@ -18,19 +18,19 @@ use crate::secret;
 const DRAFT_MARK: &str = ".new-";
 const DRAFT_DIGITS: usize = 16;
 
-/// Makes a new file that belongs to the owner of its directory. `mode` are its permission bits,
-/// such as `0o600`. Fails with [`io::ErrorKind::AlreadyExists`] if the path is taken.
+/// Makes a new file that belongs to the owner of its directory. `mode` is its permission bits, such
+/// as `0o600`. Fails with [`io::ErrorKind::AlreadyExists`] if the path is taken.
 pub fn create(path: &Path, mode: u32) -> io::Result<File> {
     let file = create_own(path, mode)?;
     if let Err(error) = give_to_owner_of(directory_of(path), &file) {
-        // The file is of no use; the error that matters is the first one.
+        // The file is useless now. Report the first error, not a failure to remove it.
         let _ = fs::remove_file(path);
         return Err(error);
     }
     Ok(file)
 }
 
-/// Makes a new file that belongs to the user of this process, otherwise like [`create`].
+/// Like [`create`], but the new file belongs to the user of this process.
 pub fn create_own(path: &Path, mode: u32) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
@@ -40,7 +40,7 @@ pub fn create_own(path: &Path, mode: u32) -> io::Result<File> {
         .open(path)
 }
 
-/// Makes the directory, private to its owner, and its parents if need be. Does nothing if it
+/// Makes the directory, private to its owner, and its parents if necessary. Does nothing if it
 /// exists, but refuses a symbolic link that the server's user may have put in its place
 /// ([`refuse_link_of_another`]).
 pub fn make_directory(path: &Path) -> io::Result<()> {
@@ -59,14 +59,15 @@ pub fn make_directory(path: &Path) -> io::Result<()> {
         .map_err(io::Error::from)
         .and_then(|made| give_to_owner_of(above, &File::from(made)));
     if given.is_err() {
-        // Left as root's, it would be of no use; the error that matters is the first one.
+        // The directory would be useless if it still belonged to root. Report the first error, not
+        // a failure to remove it.
         let _ = fs::remove_dir(path);
     }
     given
 }
 
 /// Fails with [`io::ErrorKind::PermissionDenied`] if root would write through another user's link.
-/// For any other user, a link gives access to nothing that the user could not write anyway.
+/// For a user other than root, a link gives access to nothing that the user could not write anyway.
 pub fn refuse_link_of_another(path: &Path) -> io::Result<()> {
     let found = fs::symlink_metadata(path)?;
     let is_root = rustix::process::geteuid().is_root();
@@ -80,7 +81,8 @@ pub fn refuse_link_of_another(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Does nothing unless run by root: nobody else can give files away, or needs to.
+/// Gives a file to the owner of the directory. Does nothing unless run by root: other users cannot
+/// give files away, and need not.
 fn give_to_owner_of(directory: &Path, file: &File) -> io::Result<()> {
     if !rustix::process::geteuid().is_root() {
         return Ok(());
@@ -103,7 +105,7 @@ pub fn draft_of(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// The name of the file that `name` is a draft of.
+/// The final name of the file that `name` is a draft of.
 pub fn of_draft(name: &str) -> Option<&str> {
     let (of, digits) = name.rsplit_once(DRAFT_MARK)?;
     let is_random = digits.len() == DRAFT_DIGITS
@@ -113,9 +115,8 @@ pub fn of_draft(name: &str) -> Option<&str> {
     is_random.then_some(of)
 }
 
-/// Removes drafts in `directory` that were left by killed processes: those whose names `is_ours`
-/// accepts, and if `before` is given (seconds since the epoch), only those not written to since
-/// then.
+/// Removes drafts in `directory` that killed processes left: those whose names `is_ours` accepts
+/// and, if `before` is given (seconds since the epoch), that were not written to since then.
 pub fn remove_drafts(directory: &Path, before: Option<i64>, is_ours: impl Fn(&str) -> bool) {
     let Ok(entries) = fs::read_dir(directory) else {
         return;
@@ -137,7 +138,7 @@ pub fn remove_drafts(directory: &Path, before: Option<i64>, is_ours: impl Fn(&st
     }
 }
 
-/// Removes drafts of `path` that were left by killed processes and not written to since `before`,
+/// Removes drafts of `path` that killed processes left and that were not written to since `before`,
 /// in seconds since the epoch.
 pub fn remove_drafts_of(path: &Path, before: i64) {
     let name = path.file_name().and_then(|name| name.to_str());
@@ -152,11 +153,11 @@ pub fn publish(draft: &Path, path: &Path) -> io::Result<()> {
     directory.confirm()
 }
 
-/// [`publish`] without waiting for the disk.
+/// Like [`publish`], but does not wait for the disk.
 pub fn rename_no_replace(draft: &Path, path: &Path) -> io::Result<()> {
     match rustix::fs::renameat_with(CWD, draft, CWD, path, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
-            // A file system without this operation may support links.
+            // A file system that lacks this operation may support links.
             fs::hard_link(draft, path)?;
             fs::remove_file(draft)
         }
@@ -164,12 +165,12 @@ pub fn rename_no_replace(draft: &Path, path: &Path) -> io::Result<()> {
     }
 }
 
-/// A directory in which a file gets its name. Opened first: whoever may write but not read there
-/// learns so before anything is made.
+/// A directory in which a file gets its name. Open it first: a process that may write there but not
+/// read learns so before anything is made.
 pub struct Directory(File);
 
 impl Directory {
-    /// The directory that names `path`.
+    /// The directory that contains `path`.
     pub fn of(path: &Path) -> io::Result<Self> {
         File::open(directory_of(path)).map(Self)
     }
@@ -181,12 +182,12 @@ impl Directory {
     }
 }
 
-/// Why a file that is whole and has its name may be gone after a power failure.
+/// The error for a file that is complete and has its name, but may be gone after a power failure.
 #[derive(Debug, thiserror::Error)]
 #[error("it is written, but the disk did not confirm it: {0}")]
 pub struct Unconfirmed(io::Error);
 
-/// Whether the file is there, and only unconfirmed.
+/// Whether the error means that the file is there, and is only unconfirmed.
 pub fn is_unconfirmed(error: &io::Error) -> bool {
     matches!(error.get_ref(), Some(inner) if inner.is::<Unconfirmed>())
 }
@@ -209,9 +210,9 @@ pub fn touch(path: &Path) -> io::Result<()> {
     Ok(rustix::fs::futimens(File::open(path)?, &times)?)
 }
 
-/// The bytes of disk space that a file takes, which are fewer than its length if it has holes.
+/// The disk space of a file in bytes, which is less than its length if the file has holes.
 pub fn bytes_on_disk(file: &Metadata) -> u64 {
-    // `stat` counts blocks of this size, whatever the block size of the file system.
+    // `stat` counts blocks of this size, even if the file system uses another block size.
     const BLOCK_BYTES: u64 = 512;
     file.len().min(file.blocks().saturating_mul(BLOCK_BYTES))
 }
@@ -237,7 +238,8 @@ pub fn need_room(path: &Path, bytes: u64) -> io::Result<()> {
     ))
 }
 
-/// Whether there is no space for a write: the disk, a quota or a limit on the size of files.
+/// Whether a write failed for lack of space: on the disk, in a quota or under a limit on file
+/// sizes.
 pub fn is_lack_of_space(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -245,8 +247,9 @@ pub fn is_lack_of_space(error: &io::Error) -> bool {
     )
 }
 
-/// Whether an error about a file is none of the file itself or its path, but of the disk, the network
-/// to it, or the limit on open files. An unknown one counts as one that may pass.
+/// Whether an error about a file may pass by itself: it is not about the file or its path, but
+/// about the disk, the network to it, or the limit on open files. An unknown error counts as one
+/// that may pass.
 pub fn may_pass(error: &io::Error) -> bool {
     let of_the_file = matches!(
         error.kind(),
@@ -262,9 +265,10 @@ pub fn may_pass(error: &io::Error) -> bool {
     !of_the_file && number.is_none_or(|number| !of_its_path.contains(&number))
 }
 
-/// Whether a name is taken, if only by a link whose target is away, or may be taken: what was there
-/// may come back, also if only the directory is such a link. Whoever may not look there cannot put
-/// anything there either.
+/// Whether a name is taken or may be taken. A link takes the name even if its target is missing. If
+/// the directory is such a link, the name may be taken, because what was there may come back. A
+/// process that is not permitted to look there cannot create anything there either, so the name
+/// counts as free.
 pub fn is_taken(path: &Path) -> bool {
     match fs::symlink_metadata(path) {
         Ok(_) => true,
@@ -273,13 +277,13 @@ pub fn is_taken(path: &Path) -> bool {
     }
 }
 
-/// Whether a file or directory is a link whose target is away.
+/// Whether a file or directory is a link whose target is missing.
 pub fn is_away(path: &Path) -> bool {
     let is_missing = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
     path.is_symlink() && fs::metadata(path).is_err_and(is_missing)
 }
 
-/// The directory that names `path`.
+/// The directory that contains `path`.
 pub fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -291,7 +295,7 @@ pub fn directory_of(path: &Path) -> &Path {
 mod tests {
     use super::*;
 
-    /// The kernel syncs no directory of its own.
+    /// The kernel refuses to sync its own directories.
     #[test]
     fn a_name_that_is_not_confirmed_is_told_from_one_that_was_not_given() {
         let directory = Directory::of(Path::new("/proc/self/file")).expect("open");

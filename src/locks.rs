@@ -2,9 +2,9 @@
 
 use std::sync::LockResult;
 
-/// Returns what a lock guards, even after a holder has panicked. Every holder leaves the guarded
-/// value whole at every step; and if one bug could close every lock for ever, the server would
-/// serve nobody.
+/// Returns the value that a lock guards, even after a holder has panicked. Holders keep the guarded
+/// value consistent at every step; and if one bug could close every lock forever, the server could
+/// not serve anybody.
 pub fn ignore_poison<G>(taken: LockResult<G>) -> G {
     taken.unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -1,10 +1,11 @@
-//! The log: one line per event to standard error. Logging never stops a request. Text from outside
-//! is escaped, long lines are cut, and a closed or blocked standard error costs nothing but lines,
-//! which are counted.
+//! The log: one line per event on standard error. Logging never blocks a request. Text from outside
+//! is escaped, long lines are cut, and a closed or blocked standard error only loses lines, which
+//! are counted.
 //!
 //! Lines for people are written by `simple_logger`, whose `eprintln!` panics when standard error is
-//! broken and blocks when it is full; hence a thread of its own. Lines for log collectors are JSON
-//! objects, in which the parts of a request's line are members beside the text.
+//! broken and blocks when it is full; hence the log has a thread of its own. Lines for log
+//! collectors are JSON objects, which also contain the parts of a request's line as separate
+//! members.
 
 use std::cell::Cell;
 use std::fmt::Write as _;
@@ -27,30 +28,30 @@ use crate::limits;
 const WRITER_THREAD: &str = "log-writer";
 const OURS: &str = "golinks_scim";
 const FLUSH_WAIT_MAX: Duration = Duration::from_secs(1);
-/// Pause between two lines that report lost ones, while more keep getting lost.
+/// Pause between two lines that report lost lines, while more keep getting lost.
 const LOST_PAUSE: Duration = Duration::from_secs(1);
 
-/// What the standard library says before it aborts the process because a destructor has panicked
+/// The message of the standard library before it aborts the process because a destructor panicked
 /// during a panic.
 const LAST_WORDS: &str = "panic in a destructor during cleanup";
 
 /// How lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// For people.
+    /// Lines for people.
     Text,
-    /// A JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// One line on its way.
+/// An entry in the queue to the writing thread.
 enum Entry {
     Line(Line),
     Flush(SyncSender<()>),
 }
 
 struct Line {
-    /// When the event happened: the line may have to wait to be written.
+    /// When the event happened, since the line may wait before it is written.
     at: Instant,
     level: log::Level,
     target: String,
@@ -68,8 +69,9 @@ struct Logger {
 
 static LOGGER: OnceLock<Logger> = OnceLock::new();
 
-/// Starts the log. Called once, before anything is logged. `when_damaged` is called where the process
-/// would be aborted next, because the store's file makes its library panic over and over.
+/// Starts the log. Call this once, before anything is logged. `when_damaged` is called when the
+/// process is about to be aborted because damage in the store's file makes the store's library
+/// panic over and over.
 pub fn start(level: LevelFilter, format: Format, when_damaged: fn()) {
     let (queue, entries) = sync_channel(limits::LOG_QUEUE_LINES_MAX);
     let dropped = Arc::new(AtomicU64::new(0));
@@ -78,7 +80,7 @@ pub fn start(level: LevelFilter, format: Format, when_damaged: fn()) {
         .name(WRITER_THREAD.to_owned())
         .spawn(move || write_all(&entries, &Writer::new(format), &count));
     if started.is_err() {
-        // Without the thread there is no log, but the work goes on.
+        // Without the thread there is no log, but the program continues.
         return;
     }
     let logger = LOGGER.get_or_init(|| Logger {
@@ -98,7 +100,7 @@ pub fn start(level: LevelFilter, format: Format, when_damaged: fn()) {
     }
 }
 
-/// From now on logs events of this level or more severe ones.
+/// Sets the least severe level that is logged from now on.
 pub fn set_level(level: LevelFilter) {
     if let Some(logger) = LOGGER.get() {
         logger.level.store(level as usize, Ordering::Relaxed);
@@ -138,7 +140,7 @@ impl Log for Logger {
         }
         let mut parts = Parts::default();
         if self.format == Format::Json {
-            // This fails only if a visit does, and no visit does.
+            // A visit fails only if a visitor does, and this one never fails.
             let _ = record.key_values().visit(&mut parts);
         }
         let entry = Entry::Line(Line {
@@ -185,7 +187,7 @@ fn write_all(entries: &Receiver<Entry>, writer: &Writer, dropped: &AtomicU64) {
                 let _ = done.send(());
             }
         }
-        // Reporting every lost line would cost still more lines.
+        // Reporting each lost line would cause even more lost lines.
         next = entries.try_recv().ok();
         if next.is_none() || told.elapsed() >= LOST_PAUSE {
             tell_lost(writer, dropped);
@@ -287,7 +289,7 @@ fn is_journal() -> bool {
         .is_ok_and(|stream| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
-/// Logs a panic, with its place: every panic is a bug.
+/// Logs a panic and its location: every panic is a bug.
 fn log_panic(info: &PanicHookInfo<'_>) {
     if thread::current().name() == Some(WRITER_THREAD) {
         return;
@@ -298,7 +300,7 @@ fn log_panic(info: &PanicHookInfo<'_>) {
     log::error!("bug{place}: {}", words_of(info));
 }
 
-/// What a panic says.
+/// The message of a panic.
 fn words_of<'a>(info: &'a PanicHookInfo<'_>) -> &'a str {
     let payload = info.payload();
     let text = payload.downcast_ref::<String>().map(String::as_str);
@@ -306,8 +308,9 @@ fn words_of<'a>(info: &'a PanicHookInfo<'_>) -> &'a str {
         .unwrap_or_default()
 }
 
-/// Whether the process is about to abort, because a destructor has panicked during a panic of the
-/// store's library. It does so on a file with damage that it has not noticed when it was opened.
+/// Whether the process is about to abort, because a destructor panicked during a panic of the
+/// store's library. This happens with a file whose damage the library did not notice when it opened
+/// the file.
 fn is_end_by_damage(info: &PanicHookInfo<'_>) -> bool {
     thread_local! {
         static STORE_HAS_PANICKED: Cell<bool> = const { Cell::new(false) };
@@ -319,7 +322,7 @@ fn is_end_by_damage(info: &PanicHookInfo<'_>) -> bool {
 }
 
 /// Makes the text fit on one line: escapes control characters, line separators and characters that
-/// change the direction of text, and cuts what is too long.
+/// change the direction of text, and cuts text that is too long.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,5 +1,6 @@
 //! Randomness, digests, and values that must not be printed. Only this module asks the
-//! cryptographic provider for randomness or digests; only the seeds of hash tables come from std.
+//! cryptographic provider for randomness or digests; the seeds of hash tables are the only
+//! randomness from std.
 
 use std::fmt;
 use std::ops::Deref;
@@ -28,7 +29,7 @@ impl Deref for Digest {
     }
 }
 
-/// A text that is never shown by accident: no `Display`, and a `Debug` that hides it.
+/// A text that cannot be shown by accident: it has no `Display`, and its `Debug` hides the text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -53,11 +54,11 @@ impl fmt::Debug for Secret {
 /// The beginning of every token.
 pub const TOKEN_PREFIX: &str = "golinks_scim_";
 
-/// Whether a text contains a token or a large part of one, also with white space or control
-/// characters in it, or with what breaks a line: a hyphen, `=` or `\`. Such a text is never shown,
-/// except a newly issued token. With fewer characters behind it, the prefix is likely part of a
-/// name; nobody could guess what a token lacks then. A name may have hyphens, too, but is hardly
-/// that long and also in upper and lower case.
+/// Whether a text contains a token or a large part of one, even with white space or control
+/// characters in it, or with characters that break lines: a hyphen, `=` or `\`. Such a text is
+/// never shown, except a newly issued token. If few characters follow the prefix, it is likely part
+/// of a name, and nobody could guess the missing part of a token. A name may have hyphens too, but
+/// hardly one that is that long and mixes upper and lower case.
 pub fn holds_token(text: &str) -> bool {
     const CHARS_MIN: usize = 20;
     const BROKEN_CHARS_MIN: usize = 32;
@@ -83,7 +84,7 @@ pub fn sha256(bytes: &[u8]) -> Digest {
     Digest(digest.expect("SHA-256 is 32 bytes long"))
 }
 
-/// SHA-256 of the parts, one after the other.
+/// SHA-256 of the concatenated parts.
 pub fn sha256_of_parts(parts: &[&[u8]]) -> Digest {
     let mut digest = Sha256::new();
     for part in parts {
@@ -125,7 +126,7 @@ pub fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// The key of a [`Sealer`]: never shown by accident, as a [`Secret`] is not.
+/// The key of a [`Sealer`]. Like a [`Secret`], it cannot be shown by accident.
 #[derive(Clone)]
 pub struct SealKey([u8; 32]);
 
@@ -135,7 +136,7 @@ impl SealKey {
         Self(bytes)
     }
 
-    /// The bytes themselves, for the one place that keeps them.
+    /// The bytes themselves, for the one place that stores them.
     pub fn reveal(&self) -> &[u8; 32] {
         &self.0
     }
@@ -148,7 +149,7 @@ impl fmt::Debug for SealKey {
 }
 
 /// Encrypts and authenticates bytes: without the key nobody can read them or forge others that
-/// open. AES-256-GCM-SIV (RFC 8452), which keeps random nonces safe however many are drawn.
+/// open. Uses AES-256-GCM-SIV (RFC 8452), with which any number of random nonces is safe.
 pub struct Sealer(LessSafeKey);
 
 impl Sealer {
@@ -160,8 +161,8 @@ impl Sealer {
         ))
     }
 
-    /// Seals the content so that it opens only with the same `bound_to`: the nonce (12 bytes), the
-    /// encrypted content, and the tag (16 bytes).
+    /// Seals the content so that it opens only with the same `bound_to`. Returns the nonce (12
+    /// bytes), the encrypted content, and the tag (16 bytes).
     pub fn seal(&self, bound_to: &[u8], content: &[u8]) -> Vec<u8> {
         let nonce: [u8; NONCE_LEN] = random();
         let mut sealed = content.to_vec();

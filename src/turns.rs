@@ -1,6 +1,6 @@
 //! Turns: work that takes much memory or time is done for a bounded number of requests at a time,
-//! while the others wait. The next turn goes to the caller that holds the fewest; among equals, to
-//! the first that came.
+//! while the others wait. The next turn goes to the waiting caller that holds the fewest turns;
+//! among equals, to the one that came first.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -8,20 +8,20 @@ use std::time::Duration;
 
 use crate::locks::ignore_poison;
 
-/// The turns of one kind of work.
+/// The turns for one kind of work.
 #[derive(Debug)]
 pub struct Turns {
     state: Mutex<State>,
-    /// Per caller.
+    /// How many requests of one caller may wait.
     waiting_max: usize,
 }
 
 #[derive(Debug)]
 struct State {
     free: usize,
-    /// Per caller.
+    /// How many turns one caller may hold.
     taken_max: usize,
-    /// The callers that hold a turn, once per turn.
+    /// The callers that hold turns. A caller is listed once for each of its turns.
     taken: Vec<String>,
     /// Callers that wait, in the order of arrival.
     waiting: VecDeque<Waiter>,
@@ -44,7 +44,7 @@ pub struct Turn<'a> {
 }
 
 impl Turns {
-    /// Allows this many turns at a time.
+    /// Turns of which `at_once` may be taken at a time.
     pub fn new(at_once: usize) -> Self {
         Self {
             state: Mutex::new(State {
@@ -68,12 +68,13 @@ impl Turns {
         self
     }
 
-    /// Waits for a turn without regard to who asks; `None` if none comes free within `patience`.
+    /// Waits for a turn without distinguishing callers; `None` if none becomes free within
+    /// `patience`.
     pub fn take(&self, patience: Duration) -> Option<Turn<'_>> {
         self.take_for("", patience)
     }
 
-    /// [`Self::take`] for the caller `who`, where callers are to share the turns equally.
+    /// Like [`Self::take`], for the caller `who`, when callers should share the turns equally.
     pub fn take_for(&self, who: &str, patience: Duration) -> Option<Turn<'_>> {
         let mut state = self.state();
         if state.waiting.iter().filter(|it| it.who == who).count() >= self.waiting_max {
@@ -206,7 +207,7 @@ mod tests {
             }
             // Nobody overtakes them.
             assert!(turns.take_for("d", Duration::ZERO).is_none());
-            // Were another turn free, it would go to a different caller: the third that came.
+            // If another turn were free, it would go to a different caller: the third that came.
             let mut state = turns.state();
             state.free += 1;
             assert_eq!(state.next().map(|next| next.ticket), Some(3));
@@ -215,7 +216,7 @@ mod tests {
             drop(first);
         });
         drop(told);
-        // As nobody holds another turn when one is given back, they come in order.
+        // Since nobody holds another turn when one is given back, they come in order.
         assert!(order.iter().eq(0..6));
     }
 }

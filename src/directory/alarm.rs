@@ -1,10 +1,9 @@
 //! The alarm about very many deactivations. A mistake in an identity provider can take away
-//! everybody's access within minutes. The deactivations are done all the same, but a warning is
-//! given.
+//! everybody's access within minutes. The deactivations still take effect, but a warning is given.
 //!
 //! Time is monotonic, so that setting the clock neither raises the alarm nor hides it. The time of
-//! day is kept beside it, as the clock had it: an undo looks for it in the audit trail, and a new
-//! process counts the last hour's deactivations from there.
+//! day is recorded as well, as the clock showed it: an undo looks for it in the audit trail, and a
+//! new process counts the last hour's deactivations from there.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
@@ -15,16 +14,16 @@ use crate::clock::Instant;
 use crate::fix::Fix;
 use crate::locks::ignore_poison;
 
-/// How many deactivations raise the alarm.
+/// When deactivations raise the alarm: both thresholds must be exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Thresholds {
-    /// More than this number; 0 means never.
+    /// The alarm needs more deactivations than this number; 0 turns it off.
     pub deactivations: u32,
-    /// And more than this share of the active users, in percent.
+    /// The alarm needs more deactivations than this share of the active users, in percent.
     pub percent: u32,
 }
 
-/// Deactivations of the last hour.
+/// The deactivations of the last hour.
 #[derive(Debug, Default)]
 pub(super) struct Alarm {
     state: Mutex<State>,
@@ -32,13 +31,13 @@ pub(super) struct Alarm {
 
 #[derive(Debug, Default)]
 struct State {
-    /// By time. At most a few more than there are parts in the window, because recalled
+    /// Ordered by time. At most a few more than the window has parts, because recalled
     /// deactivations have parts of their own.
     parts: VecDeque<Part>,
     /// Active users at the last [`Alarm::look`] that could count them.
     active: u64,
     raised: Option<Raised>,
-    /// The deactivations at the last [`Transition::Raised`].
+    /// The number of deactivations at the last [`Transition::Raised`].
     told: u64,
     /// See [`Alarm::take_first_due`].
     is_first_due: bool,
@@ -47,13 +46,13 @@ struct State {
 #[derive(Clone, Copy, Debug)]
 struct Raised {
     since: Instant,
-    /// See [`AlarmState::began`]. It stays when the first deactivations are forgotten.
+    /// See [`AlarmState::began`]. It is kept when the first deactivations are forgotten.
     began: Instant,
-    /// See [`AlarmState::first`]. It stays, too.
+    /// See [`AlarmState::first`]. It is kept as well.
     first: Option<u64>,
 }
 
-/// What the state of the alarm depends on, besides the deactivations.
+/// The values, besides the deactivations, that determine the state of the alarm.
 pub(super) struct Readings {
     /// Active users; `None` if they cannot be counted, and then the last count is used.
     pub(super) active: Option<u64>,
@@ -69,16 +68,16 @@ pub(super) struct Readings {
 pub struct AlarmState {
     /// Deactivations within the last hour.
     pub deactivations: u64,
-    /// More than this many raise the alarm; `None` if it is off.
+    /// The alarm is raised by more deactivations than this; `None` if the alarm is off.
     pub threshold: Option<u64>,
-    /// Since when it has been raised, if it is.
+    /// When the alarm was raised, if it is raised.
     pub raised: Option<Instant>,
-    /// Who did most of them, and how many.
+    /// The principal with the most deactivations, and their number.
     pub most: Option<(String, u64)>,
-    /// Shortly before the earliest deactivation, by the clock, since the alarm was raised or in the
+    /// A time of day shortly before the earliest deactivation since the alarm was raised or in the
     /// hour before that.
     pub began: Instant,
-    /// The change that was the first of them, once the alarm has been looked at.
+    /// The sequence of the first of these deactivations; known once the alarm has been looked at.
     pub first: Option<u64>,
 }
 
@@ -94,15 +93,16 @@ impl AlarmState {
         format!("{count} deactivation{plural} within an hour{most}{many}")
     }
 
-    /// What to do about it. If one token made more than half of the deactivations, only its changes
-    /// are to be undone: what others did within the hour, such as an import, was no mistake.
+    /// How to react. If one token made more than half of the deactivations, the suggested undo
+    /// covers only its changes: what others did within the hour, such as an import, was no mistake.
     pub fn fix(&self) -> Fix {
         let most = self.most.as_ref();
         let most = most.filter(|(_, count)| count.saturating_mul(2) > self.deactivations);
         let token = most.and_then(|(who, _)| who.strip_prefix("token:")?.split(':').next());
         let by = token.map_or_else(String::new, |id| format!(" --token {id}"));
-        // Not "1h": that would count from the moment it is typed, which may be the next morning. A
-        // time selects others, too, or not all of them, if the clock was set meanwhile.
+        // Not "1h": that would count from the moment of typing, which may be the next morning. A
+        // time is only the fallback: it may select other changes too, or miss some if the clock was
+        // set meanwhile.
         let since = match (self.first, self.began) {
             (Some(first), _) => format!("--from {first}"),
             (None, began) => format!("--since {began}"),
@@ -117,9 +117,9 @@ impl AlarmState {
 /// A change of the alarm's state since the last [`Alarm::look`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Transition {
-    /// It was raised, or there are twice as many deactivations as at the last `Raised`.
+    /// The alarm was raised, or there are twice as many deactivations as at the last `Raised`.
     Raised,
-    /// It is over.
+    /// The alarm is over.
     Over,
 }
 
@@ -146,23 +146,23 @@ impl Alarm {
         state.is_first_due = state.raised.is_some();
     }
 
-    /// The state of the alarm, with the active users of these readings or of the last look that
-    /// could count them. The percentage refers to them and the users deactivated within the hour
-    /// together. The alarm counts as raised as soon as there are too many deactivations, even
-    /// before the look that logs it.
+    /// The state of the alarm. The percentage refers to the active users of `readings` (or of the
+    /// last look that could count them) plus the users deactivated within the hour. The alarm
+    /// counts as raised as soon as there are too many deactivations, even before the look that logs
+    /// it.
     pub(super) fn stands(&self, readings: &Readings) -> AlarmState {
         let state = ignore_poison(self.state.lock());
         state.stands(readings)
     }
 
     /// The state of the alarm, and its transition since the last look. Each transition is returned
-    /// once.
+    /// only once.
     pub(super) fn look(&self, readings: &Readings) -> (AlarmState, Option<Transition>) {
         let mut state = ignore_poison(self.state.lock());
         state.forget(readings.at);
         state.active = readings.active.unwrap_or(state.active);
         let stands = state.stands(readings);
-        // When the number has fallen, twice the lower number is news.
+        // After the number has fallen, twice the lower number is news.
         state.told = state.told.min(stands.deactivations);
         let transition = match (state.raised, stands.raised) {
             (None, Some(_)) => Some(Transition::Raised),
@@ -184,12 +184,14 @@ impl Alarm {
         (stands, transition)
     }
 
-    /// Whether it is to be found out which change was the first. Each time is told once.
+    /// Whether the caller should find out which change was the first. It becomes due when the alarm
+    /// is raised and when earlier deactivations are recalled; returns true once each time.
     pub(super) fn take_first_due(&self) -> bool {
         std::mem::take(&mut ignore_poison(self.state.lock()).is_first_due)
     }
 
-    /// Keeps which change was the first, if an earlier one is not known. Returns that.
+    /// Stores which change was the first, unless an earlier one is already known, and returns the
+    /// stored one.
     pub(super) fn keep_first(&self, first: Option<u64>) -> Option<u64> {
         let mut state = ignore_poison(self.state.lock());
         let raised = state.raised.as_mut()?;
@@ -208,7 +210,7 @@ impl State {
     fn stands(&self, readings: &Readings) -> AlarmState {
         let mut by: BTreeMap<&str, u64> = BTreeMap::new();
         let parts = self.parts.iter().filter(|part| !part.is_over(readings.at));
-        // The first of them is not the earliest by the clock if that was set back.
+        // If the clock was set back, the first deactivation is not the earliest by time of day.
         let earliest = parts.clone().map(Part::before).min();
         let before = self.raised.map(|raised| raised.began);
         for (who, count) in parts.flat_map(|part| &part.by) {
@@ -312,7 +314,7 @@ mod tests {
         }
     }
 
-    /// The trail has the times as the clock had them then, right or not.
+    /// The trail has the times that the clock showed then, right or wrong.
     #[test]
     fn it_names_the_moment_of_the_first_however_long_it_lasts_and_whatever_the_clock_does() {
         let (alarm, start) = (Alarm::default(), Monotonic::now());
@@ -325,14 +327,14 @@ mod tests {
         assert_eq!(look(&alarm, 0, half).0.began, before);
         let (later, _) = look(&alarm, 0, start + WINDOW);
         assert_eq!((later.deactivations, later.began), (100, before));
-        // Once the alarm is over, the next one has a beginning of its own.
+        // After an alarm is over, the next one has a beginning of its own.
         let end = half + WINDOW;
         assert_eq!(look(&alarm, 0, end).1, Some(Transition::Over));
         alarm.count("okta", 100, end, first.plus_days(2));
         let (next, _) = look(&alarm, 0, end);
         assert_eq!(next.began, before.plus_days(2));
-        // An undo from there on must find all of them: also those from after the clock was set back,
-        // in the same minute or later.
+        // An undo that begins there must find all deactivations, including those made after the
+        // clock was set back, in the same minute or later.
         for (passed, days) in [(0, 1), (300, 0)] {
             let at = end + Duration::from_secs(passed);
             alarm.count("okta", 100, at, first.plus_days(days));
@@ -351,7 +353,7 @@ mod tests {
             }
         }
         assert_eq!(told, [51, 102, 204, 408]);
-        // Sixty keep it raised while the others are forgotten.
+        // Sixty deactivations keep the alarm raised while the others are forgotten.
         let later = at + WINDOW / 2;
         alarm.count("okta", 60, later, epoch());
         assert_eq!(look(&alarm, 0, later).1, None);

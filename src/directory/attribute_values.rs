@@ -1,14 +1,13 @@
-//! The attributes of a user one by one, so that an undo restores those that were changed and no
-//! others. Each attribute of the extension is one of its own, called by its path (RFC 7644 section
-//! 3.10). A complex attribute such as `name`, and a list, is one as a whole.
+//! Splits the attributes of a user, so that an undo restores exactly those that were changed. Each
+//! attribute of the extension counts as one attribute, named by its path (RFC 7644 section 3.10). A
+//! complex attribute such as `name`, or a list, counts as one attribute as a whole.
 
 use serde_json::{Map, Value};
 
 use super::audit::AttributeChange;
 use crate::scim::schema::{ENTERPRISE, ENTERPRISE_URN};
 
-/// The changes of single attributes that a change of an attribute, or of the extension, consists
-/// of.
+/// Splits the change of an attribute, or of the extension, into changes of single attributes.
 pub(super) fn single_changes(mut change: AttributeChange) -> Vec<AttributeChange> {
     let is_divided = change.attribute == ENTERPRISE_URN
         && [&change.before, &change.after]

@@ -1,6 +1,6 @@
 //! The text of audit rows about a change: when, by whom, in which request and to which user it was
-//! made, and each attribute before and after. A password never gets this far. How rows are chained
-//! is the store's business (`store/audit.rs`), and searching them is `trail`'s.
+//! made, and each attribute before and after. A password never gets this far. Rows are chained by
+//! the store (`store/audit.rs`) and searched by `trail`.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -17,14 +17,14 @@ use crate::scim::fold::fold;
 use crate::scim::json::append;
 use crate::test_user::is_test_user;
 
-/// How each row begins.
+/// The beginning of each row.
 const TIME: &str = "{\"time\":\"";
 
 pub(super) const CREATE: &str = "create";
 pub(super) const DELETE: &str = "delete";
 pub(super) const UNDO: &str = "undo";
 
-/// What a row says about a user.
+/// The content of a row about a user.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct UserEvent {
@@ -54,12 +54,12 @@ impl UserEvent {
     }
 }
 
-/// Which user a row is about, found without parsing the row.
+/// The user that a row is about, found without parsing the row.
 pub(super) fn user_of(row: &str) -> Option<UserId> {
     UserId::parse(row.get(user_at(row)?)?)
 }
 
-/// The place of the user's id. It comes before the attributes, and nothing before it can contain
+/// The position of the user's id. It comes before the attributes, and nothing before it can contain
 /// these quotes.
 fn user_at(row: &str) -> Option<Range<usize>> {
     const MARK: &str = "\"user\":\"";
@@ -79,18 +79,18 @@ pub(super) fn restamp(row: &mut String, now: Instant, user: UserId) {
     }
 }
 
-/// Who asks for a change, in which request.
+/// The principal that asks for a change, and the request.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// The token's public id and name, or the administrator and the name that they claim.
+    /// The token's public id and name, or the administrator with the name that they claim.
     pub principal: String,
     /// The id under which the request is logged and answered.
     pub request_id: String,
-    /// The address that it came from, if it came over the network.
+    /// The address that the request came from, if it came over the network.
     pub address: Option<IpAddr>,
 }
 
-/// The caller in rows about what the program does by itself.
+/// The caller named in rows about the program's own actions.
 pub fn itself() -> Caller {
     Caller {
         principal: "server".to_owned(),
@@ -99,7 +99,7 @@ pub fn itself() -> Caller {
     }
 }
 
-/// A row about something other than a user: `kind` says what, and `details` are its members.
+/// A row about something other than a user: `kind` says about what, and `details` are its members.
 pub fn event(caller: &Caller, now: Instant, kind: &str, details: &Map<String, Value>) -> String {
     let mut row = RowText::begin(caller, now, kind);
     for (name, value) in details {
@@ -141,7 +141,7 @@ impl RowText {
     }
 }
 
-/// When a row was written, as text: each row begins with that.
+/// When a row was written, as text. Each row begins with its time.
 pub(super) fn time_text(row: &str) -> Option<&str> {
     row.strip_prefix(TIME)?.split('"').next()
 }
@@ -151,7 +151,7 @@ pub(super) fn time_of(row: &str) -> Option<Instant> {
     Instant::parse(time_text(row)?)
 }
 
-/// Which user a row is about, and the userName at that time.
+/// The user that a row is about, and the user's userName at that time.
 pub(super) fn subject_of(row: &str) -> Option<(UserId, String)> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -164,11 +164,11 @@ pub(super) fn subject_of(row: &str) -> Option<(UserId, String)> {
     Some((UserId::parse(subject.user)?, subject.user_name.into_owned()))
 }
 
-/// What every row that changes a userName contains.
+/// A text that every row about a changed userName contains.
 const RENAMED: &str = "\"attribute\":\"userName\",\"before\":\"";
 
-/// The user whom a row is about, if the user had this folded userName then. Most rows need not be
-/// parsed for that.
+/// The user that a row is about, if the user had this folded userName then. Avoids parsing most
+/// rows.
 pub(super) fn subject_named(row: &str, name: &str) -> Option<UserId> {
     const BEFORE_NAME: &str = "\",\"userName\":\"";
     let at = user_at(row)?;
@@ -187,14 +187,14 @@ pub(super) fn subject_named(row: &str, name: &str) -> Option<UserId> {
     (fold(&stored) == name).then_some(user)
 }
 
-/// The user whom a row is about, if the user had this folded userName before it or after it.
+/// The user that a row is about, if the user had this folded userName before or after the change.
 pub(super) fn had_name(row: &str, name: &str) -> Option<UserId> {
     subject_named(row, name).or_else(|| renamed_from(row, name))
 }
 
 /// The user whom a row renamed from this folded userName to another.
 pub(super) fn renamed_from(row: &str, name: &str) -> Option<UserId> {
-    // Most rows are about something else, and need not be parsed.
+    // Most rows are about something else and need not be parsed.
     memmem::find(row.as_bytes(), RENAMED.as_bytes())?;
     let event = UserEvent::read(row)?;
     let mut changes = event.changes.iter();
@@ -202,10 +202,11 @@ pub(super) fn renamed_from(row: &str, name: &str) -> Option<UserId> {
     (fold(renamed.before.as_str()?) == name).then(|| user_of(row))?
 }
 
-/// Who deactivated a user, deleted an active one or gave a user the name of a test user, if the row
-/// says so and the user was not a test user. A renamed user may have been inactive: the row does not say.
+/// Returns who deactivated a user, deleted an active one or gave a user the name of a test user, if
+/// the row says so and the user was not a test user. A renamed user may have been inactive: the row
+/// does not say.
 pub(super) fn deactivated_by(row: &str) -> Option<String> {
-    // Most rows are about something else, and need not be parsed.
+    // Most rows are about something else and need not be parsed.
     let begins = |change| row.contains(change);
     if !begins("\"attribute\":\"active\",\"before\":true") && !begins(RENAMED) {
         return None;
@@ -277,8 +278,8 @@ pub(super) struct Difference<'a> {
     after: Option<&'a Value>,
 }
 
-/// All differences. Both maps are in the same order, so that the next names match most often:
-/// looking up each name would cost more than all comparisons.
+/// All differences. Both maps are in the same order, so the next names match most often: looking up
+/// each name would cost more than all comparisons.
 pub(super) fn differences<'a>(
     before: &'a Map<String, Value>,
     after: &'a Map<String, Value>,
@@ -299,7 +300,7 @@ pub(super) fn differences<'a>(
         let next = left.next_if(|(next, _)| *next == name);
         let old = next.map(|(_, old)| old).or_else(|| {
             let old = before.get(name)?;
-            // Names skipped here are gone, or in another place.
+            // The names skipped here were removed, or are at another place.
             left.by_ref().find(|(passed, _)| *passed == name);
             Some(old)
         });

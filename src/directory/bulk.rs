@@ -1,5 +1,5 @@
-//! Bulk requests (RFC 7644 section 3.7). Every operation is a plan of its own, all of them go into
-//! one commit, and each sees what those before it have done.
+//! Bulk requests (RFC 7644 section 3.7). Every operation is a plan of its own. All plans go into
+//! one commit, and each sees the changes of those before it.
 //!
 //! ```text
 //! Bulk ──▶ order ──▶ plan: ids of what will be created are assigned once, at the first
@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Creations that refer to each other in a cycle are tried together, at the place of the last one.
-//! Otherwise, if one failed, another would hold the id of a user who never existed.
+//! Otherwise, if one failed, another would contain the id of a user who never existed.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -40,19 +40,19 @@ pub enum Done {
     Changed {
         /// The user as it is now.
         user: Made,
-        /// Whether a person has lost access by it (see `change::has_access`).
+        /// Whether a person has lost access by this change (see `change::has_access`).
         lost_access: bool,
     },
     /// A user was deleted.
     Deleted {
-        /// Its id.
+        /// The user's id.
         id: UserId,
-        /// Whether a person has lost access by it.
+        /// Whether a person has lost access by this deletion.
         lost_access: bool,
     },
 }
 
-/// What the answer says about a user: a thousand whole users would not fit into memory.
+/// The part of a user that the answer shows: a thousand whole users would not fit into memory.
 #[derive(Debug)]
 pub struct Made {
     /// The `id`.
@@ -79,7 +79,7 @@ impl Done {
     }
 }
 
-/// The outcome of an operation with the tolerances used; `None` if it was not tried.
+/// The outcome of an operation and the tolerances it used; `None` if it was not tried.
 pub type BulkOutcome = Option<Result<(Done, Vec<Tolerated>), Error>>;
 
 impl Directory {
@@ -115,7 +115,7 @@ impl Directory {
                     &mut state.reading,
                 ));
             }
-            // Each operation has a plan for its change, but the plan of the first tries all of
+            // Each operation has a plan for its own change, but the plan of the first tries all of
             // them.
             for _ in together {
                 let tasks = std::mem::take(&mut tasks);
@@ -142,7 +142,7 @@ impl Directory {
 struct Task {
     /// The place of the operation in the request.
     index: usize,
-    /// The `bulkId` under which it creates a user, even if it is refused.
+    /// The `bulkId` of the user that it creates, even if the operation is refused.
     creates: Option<String>,
     preconditions: Preconditions,
     reading: Reading,
@@ -153,14 +153,14 @@ struct Task {
 enum Reading {
     /// It refers to nothing, so it was read outside of the writer.
     Whole(Work),
-    /// It refers to what is created under these `bulkId`s.
+    /// It refers to the users created under these `bulkId`s.
     Refers(Action, BTreeSet<String>),
     /// It cannot be read, or is not allowed.
     Refused(Error),
 }
 
 impl Reading {
-    /// Which of these `bulkId`s it refers to.
+    /// The `bulkId`s among these that it refers to.
     fn references_to(&self, bulk_ids: &BTreeSet<String>) -> BTreeSet<String> {
         match self {
             Self::Refers(_, references) => references & bulk_ids,
@@ -228,9 +228,9 @@ impl Work {
     }
 }
 
-/// What the plans of one request share. They run one after the other.
+/// State that the plans of one request share. The plans run one after the other.
 struct State {
-    /// The creations by `bulkId`.
+    /// The creations, by `bulkId`.
     created: HashMap<String, Creation>,
     has_ids: bool,
     failures: usize,
@@ -241,7 +241,7 @@ struct State {
     doing: Budget,
     /// The folded names of the users that the operations tried together create.
     names: BTreeSet<String>,
-    /// Operations that were tried, but whose plans have not run yet, by their places in the
+    /// Operations that were tried, but whose plans have not run yet, with their positions in the
     /// request.
     tried: VecDeque<(usize, Tried)>,
 }
@@ -251,9 +251,9 @@ type Tried = Result<(Change, (Done, Vec<Tolerated>)), Error>;
 
 /// A user that an operation creates.
 struct Creation {
-    /// The place among the request's creations, in the order in which they are done.
+    /// The position among the request's creations, in the order in which they are performed.
     place: u32,
-    /// Assigned when the first plan runs; if the creation fails, nobody else gets its sequence.
+    /// Assigned when the first plan runs. If the creation fails, no other user gets its sequence.
     id: Option<UserId>,
     has_failed: bool,
 }
@@ -286,9 +286,9 @@ impl State {
         }
     }
 
-    /// The plan of one operation, with its place in the request. The error `None` means that it was
-    /// not tried. `tasks` are all operations that are tried together, or none if they were tried
-    /// before.
+    /// The plan of one operation, given its position in the request. The error `None` means that it
+    /// was not tried. `tasks` are all operations that are tried together, or empty if they were
+    /// tried before.
     #[allow(
         clippy::type_complexity,
         reason = "it is what the store's plans return, with the outcome of an operation in it"
@@ -316,8 +316,9 @@ impl State {
         })
     }
 
-    /// What one operation does, or all operations of a cycle: if one of them fails, none changes
-    /// anything. Those that fail by themselves come first, so that `failOnErrors` cannot hide them.
+    /// Tries one operation, or all operations of a cycle: if one of them fails, none changes
+    /// anything. The operations that fail by themselves come first in the result, so that
+    /// `failOnErrors` cannot hide them.
     fn try_together(
         &mut self,
         view: &View<'_>,
@@ -347,8 +348,8 @@ impl State {
         }
         for (index, creates, others, _) in done {
             let has_failed = |id: &&String| self.created.get(*id).is_some_and(|it| it.has_failed);
-            // The whole cycle fails. If none that this one refers to has failed yet, name the
-            // first.
+            // The whole cycle fails. Name a creation that this one refers to and that has failed,
+            // or the first one if none has failed yet.
             let other = others.iter().find(has_failed).or(others.first());
             let other = other.expect("each of a cycle refers to one of it");
             failed.push_back((index, Err(Error::Unresolved(other.clone()))));
@@ -357,15 +358,15 @@ impl State {
         Ok(failed)
     }
 
-    /// Makes a creation one that has failed: operations that refer to its `bulkId` then fail, too.
+    /// Marks a creation as failed, so that operations that refer to its `bulkId` fail, too.
     fn fail_creation(&mut self, creates: Option<&String>) {
         if let Some(creation) = creates.and_then(|id| self.created.get_mut(id)) {
             creation.has_failed = true;
         }
     }
 
-    /// Assigns ids to everything that the request creates, once, so that operations can refer
-    /// to each other in a cycle.
+    /// Assigns ids to all creations of the request, once, so that operations can refer to each
+    /// other in a cycle.
     fn assign_ids(&mut self, view: &View<'_>) -> Result<(), ReadError> {
         if self.has_ids {
             return Ok(());
@@ -435,7 +436,7 @@ impl State {
         Ok((change, (done, written.tolerances)))
     }
 
-    /// What an operation does, with its references replaced by identifiers.
+    /// Reads an operation, with its references replaced by ids.
     fn read(&mut self, reading: Reading, leniency: &mut Leniency) -> Result<Work, Error> {
         let (mut action, references) = match reading {
             Reading::Whole(work) => return Ok(work),
@@ -445,7 +446,7 @@ impl State {
         for reference in references {
             match self.created.get(&reference) {
                 Some(creation) if creation.has_failed => return Err(Error::Unresolved(reference)),
-                // In a cycle, it has not been tried yet.
+                // In a cycle, the creation has not been tried yet.
                 Some(creation) if creation.id.is_none() => return Err(Error::Exhausted),
                 Some(_) => {}
                 None => {
@@ -468,7 +469,7 @@ impl State {
         Ok(Work::read(action, leniency, &mut self.reading)?)
     }
 
-    /// The id of what is created under a `bulkId`.
+    /// The id of the user created under a `bulkId`.
     fn id_of(&self, bulk_id: &str) -> Option<UserId> {
         self.created.get(bulk_id)?.id
     }

@@ -1,7 +1,7 @@
-//! What a create, replace, modification or delete does to one user, on the writer's view of the
-//! store. These functions only decide; the store writes what they return, or nothing. Most of it
-//! was decided before, in the caller's thread (see `draft`). The [`Change`] that they return is the
-//! store's (`store/change.rs`).
+//! Decides what a create, replace, modification or delete does to one user, on the writer's view of
+//! the store. These functions only decide; the store writes the [`Change`] that they return
+//! (`store/change.rs`), or nothing. Most of the decision was made before, in the caller's thread
+//! (see `draft`).
 
 use super::audit::{self, Caller, Difference};
 use super::draft::{Decided, Draft};
@@ -53,8 +53,8 @@ impl From<Unplanned> for Error {
     }
 }
 
-/// The result in the form for the store. An unreadable row is an error of this request alone, but a
-/// transient failure is one of the whole batch.
+/// Converts the result for the store. An unreadable row is an error of this request alone, but a
+/// transient failure is an error of the whole batch.
 pub(super) fn settled<T>(planned: Result<T, Unplanned>) -> Result<Result<T, Error>, ReadError> {
     match planned {
         Ok(done) => Ok(Ok(done)),
@@ -63,7 +63,7 @@ pub(super) fn settled<T>(planned: Result<T, Unplanned>) -> Result<Result<T, Erro
     }
 }
 
-/// Who asks, the clock, and the era of the store. The clock is read when the change is made, not
+/// The caller, the clock, and the era of the store. The clock is read when the change is made, not
 /// when it was requested, so that a search for changes since a moment does not miss one that
 /// waited.
 #[derive(Clone)]
@@ -73,7 +73,7 @@ pub(super) struct ChangeContext {
     pub(super) era: u32,
 }
 
-/// A new user under an id whose sequence the view has not given away yet.
+/// Creates a user under an id whose sequence the view has not given away yet.
 pub(super) fn create(
     view: &View<'_>,
     id: UserId,
@@ -90,7 +90,7 @@ pub(super) enum Edit {
     Replace {
         /// The attributes.
         user: User,
-        /// Set if the attributes echo what the client was shown.
+        /// Set if the attributes echo the values that the client was shown.
         echo: Option<Echo>,
     },
     /// The operations of a patch.
@@ -122,8 +122,8 @@ impl Edit {
                 if let Some(echo) = echo {
                     user.refresh_formatted_name(before, echo.is_outdated(&version()));
                 }
-                // A client that leaves out what a newer release has stored does not mean to remove
-                // it.
+                // A client that leaves out an attribute that a newer release has stored does not
+                // mean to remove it.
                 user.keep_unknown(before);
                 user
             }
@@ -155,7 +155,7 @@ impl Edit {
     }
 }
 
-/// What a row of a table makes of the user `before`, which has this `version`.
+/// Applies a row of a table to the user `before`, which has this `version`.
 pub(super) fn imported(
     row: &Row,
     empty: Empty,
@@ -191,7 +191,7 @@ pub(super) fn edit(
     decide(before, edit, leniency, budget, context)?.put(view)
 }
 
-/// Like [`edit`], for a user that was read already, with a budget of its own.
+/// Like [`edit`], for a user that was already read, and with a budget passed in by the caller.
 pub(super) fn edit_record(
     view: &View<'_>,
     before: Record,
@@ -221,8 +221,7 @@ pub(super) fn decide(
     Ok(decided)
 }
 
-/// The write that turns `before` into `user`, if they differ; `tell` makes its row for the audit
-/// trail.
+/// The write that turns `before` into `user`, if they differ; `tell` makes its audit row.
 pub(super) fn put_user(
     view: &View<'_>,
     before: Record,
@@ -233,9 +232,9 @@ pub(super) fn put_user(
     Decided::of(before, user, context, tell)?.put(view)
 }
 
-/// Whether a person has access through this user. Test users do not count:
-/// deactivating very many of them is no mistake. A user who is given such a name therefore loses
-/// access, too, because what happens to it later would not be noticed.
+/// Whether a person has access through this user. Test users do not count: deactivating very many
+/// of them is no mistake. A user who is renamed to a test user therefore loses access too, because
+/// later changes to it would not be noticed.
 pub(super) fn has_access(record: &Record) -> bool {
     let user = record.user();
     user.active() == Some(true) && !is_test_user(user.user_name())
@@ -260,7 +259,7 @@ pub(super) fn delete(
     Ok((change, has_access(&record)))
 }
 
-/// The user to be changed, as it is now, if the preconditions allow the change.
+/// The user to be changed, in its current state, if the preconditions allow the change.
 pub(super) fn stored(
     view: &View<'_>,
     id: UserId,

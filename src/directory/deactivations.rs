@@ -1,4 +1,4 @@
-//! Deactivations of the last hour, as the alarm counts them: by minute and by who made them.
+//! The deactivations of the last hour, as the alarm counts them: by minute and by principal.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant as Monotonic};
@@ -10,7 +10,7 @@ use crate::limits;
 pub(super) const WINDOW: Duration = Duration::from_secs(3600);
 /// The window has parts of this length; deactivations within one part are forgotten together.
 pub(super) const PART: Duration = Duration::from_secs(60);
-/// A deactivation is counted at most this long after the time that the audit trail has for it.
+/// A deactivation is counted at most this long after its time in the audit trail.
 pub(super) const MARGIN_SECONDS: i64 = 60;
 /// The common name of all principals beyond [`limits::ALARM_PRINCIPALS_MAX`].
 pub(super) const OTHERS: &str = "others";
@@ -19,7 +19,8 @@ pub(super) const OTHERS: &str = "others";
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) began: Monotonic,
-    /// The earliest time of day in it, as the clock had it: it may have been set back meanwhile.
+    /// The earliest time of day in this part, as the clock showed it: it may have been set back
+    /// meanwhile.
     since: Instant,
     /// The number of deactivations by principal.
     pub(super) by: BTreeMap<String, u64>,
@@ -30,7 +31,8 @@ pub(super) struct Part {
 pub(super) struct Recalled(BTreeMap<u128, Part>);
 
 impl Recalled {
-    /// Counts a deactivation made by `by` at `time` by the clock, which is of this age at `at`.
+    /// Counts a deactivation by the principal `by`, made at the time of day `time`. At the
+    /// monotonic time `at` it is `age` old.
     pub(super) fn count(&mut self, by: &str, age: Duration, at: Monotonic, time: Instant) {
         let began = at.checked_sub(age).unwrap_or(at);
         let parts = age.as_millis() / PART.as_millis();
@@ -55,7 +57,7 @@ impl Part {
         }
     }
 
-    /// Counts deactivations made by `by` at `time` by the clock.
+    /// Counts deactivations by the principal `by`, made at the time of day `time`.
     pub(super) fn add(&mut self, by: &str, deactivations: u64, time: Instant) {
         self.since = self.since.min(time);
         let is_one_too_many =
@@ -64,8 +66,8 @@ impl Part {
         *self.by.entry(by.to_owned()).or_default() += deactivations;
     }
 
-    /// The time of day before which none of its deactivations was made. They are counted only once
-    /// they are on disk, which may take a while.
+    /// A time of day before all deactivations of this part. They are counted only once they are on
+    /// disk, which may take a while.
     pub(super) fn before(&self) -> Instant {
         self.since.plus_seconds(-MARGIN_SECONDS)
     }

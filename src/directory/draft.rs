@@ -1,6 +1,7 @@
 //! A user to be written, prepared before its turn. The caller's thread decides on the committed
-//! state, and the one thread that writes only checks what may have changed since. If that thread
-//! decided everything, all writes would wait for it (`examples/load`, PATCH: twice the time).
+//! state, and the writer thread only checks whether anything relevant has changed since. If the
+//! writer thread decided everything, all writes would wait for it (`examples/load`, PATCH: twice
+//! the time).
 //!
 //! ```text
 //! asks:    state ──▶ decide ──▶ draft ──▶ queue
@@ -24,14 +25,14 @@ use crate::store::{Change, Facts, Keys, ReadError, View};
 
 /// The decision on a request.
 pub(super) enum Decided {
-    /// Nothing: the user is like that already.
+    /// Nothing to write: the user is like that already.
     Same(Written),
-    /// This draft is to be written.
+    /// Write this draft.
     Draft(Box<Draft>),
 }
 
 impl Decided {
-    /// The change that turns `before` into `user`; `tell` makes its row for the audit trail.
+    /// The change that turns `before` into `user`; `tell` makes its audit row.
     pub(super) fn of(
         before: Record,
         user: User,
@@ -68,8 +69,8 @@ impl Decided {
         })))
     }
 
-    /// Whether the user is still the one that this was decided on. This is also checked if nothing
-    /// is to be written, because an earlier request may have changed the user.
+    /// Whether the user is still in the state that this decision was based on. This is also checked
+    /// if there is nothing to write, because an earlier request may have changed the user.
     pub(super) fn holds(&self, view: &View<'_>) -> Result<bool, ReadError> {
         let before = match self {
             Self::Same(written) => Some(written.record.header()),
@@ -82,7 +83,7 @@ impl Decided {
         Ok(row.is_some_and(|row| RowHeader::read(&row) == Ok(before)))
     }
 
-    /// Sets the time of the change to `now`, however long ago it was decided.
+    /// Sets the time of the change to `now`, even if it was decided earlier.
     pub(super) fn stamp(&mut self, now: Instant) {
         if let Self::Draft(draft) = self {
             draft.stamp(now, None);
@@ -119,7 +120,7 @@ pub(super) struct Draft {
     lost_access: bool,
 }
 
-/// What a draft does to the keys under which its user is found.
+/// How a draft changes the keys under which its user is found.
 enum KeysAfter {
     /// The user is new.
     New(Keys),
@@ -150,8 +151,8 @@ impl Draft {
 
     fn new(record: Record, keys: KeysAfter, audit_row: String) -> Result<Self, Error> {
         let row = record.encode();
-        // `active` does not count: otherwise a user of the largest size could not change its
-        // status.
+        // `active` does not count: otherwise the status of a user of the largest size could not
+        // change.
         let status = match record.user().active() {
             Some(true) => ",\"active\":true".len(),
             Some(false) => ",\"active\":false".len(),
@@ -172,7 +173,8 @@ impl Draft {
         })
     }
 
-    /// Sets the time of the change to `now`; a new user also gets its sequence, and with it its id.
+    /// Sets the time of the change to `now`. A new user also gets its sequence, which is part of
+    /// its id.
     pub(super) fn stamp(&mut self, now: Instant, sequence: Option<u32>) {
         if let Some(sequence) = sequence {
             self.record.number(sequence, &mut self.row);
@@ -253,7 +255,7 @@ mod tests {
         User::parse(user, &mut Leniency::strict()).expect("a user")
     }
 
-    /// The row, the record, the facts and the audit row agree.
+    /// Checks that the row, the record, the facts and the audit row agree.
     fn assert_agrees(draft: &Draft, now: Instant) {
         assert_eq!(draft.row, draft.record.encode());
         assert_eq!(draft.facts, draft.record.facts());
@@ -284,7 +286,7 @@ mod tests {
         };
         assert_eq!(draft.before, RowHeader::read(&before.encode()).ok());
         assert_ne!(draft.before, RowHeader::read(&draft.row).ok());
-        // A clock that goes back does not take `lastModified` with it.
+        // When the clock goes back, `lastModified` does not.
         let earlier = now.plus_days(-7);
         draft.stamp(earlier, None);
         assert_agrees(&draft, earlier);

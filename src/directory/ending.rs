@@ -9,10 +9,10 @@ use crate::scim::json;
 /// Room for an [`Ending`] without its base URL.
 const ENDING_BYTES: usize = 192;
 
-/// What [`RowHeader::meta`] is, as bytes, and the end of the resource. Every user that is shown has
-/// one. Building it as a value would be most of the work, and writing it piece by piece a quarter
-/// of a page's instructions. So the text is written once, and only the differences are overwritten
-/// for each user: a page takes a tenth less (`tests/bench/counts`).
+/// The bytes of [`RowHeader::meta`] and of the end of the resource. Every user that is shown has
+/// such an ending. Building it as a value would be most of the work, and writing it piece by piece
+/// a quarter of a page's instructions. So the text is written once, and only the differences are
+/// overwritten for each user: a page takes a tenth less (`tests/bench/counts`).
 pub(super) struct Ending<'a> {
     base_url: &'a str,
     text: Vec<u8>,
@@ -54,7 +54,7 @@ impl<'a> Ending<'a> {
         }
     }
 
-    /// The URL below which the resources are.
+    /// The base URL of the resources.
     pub(super) fn base_url(&self) -> &'a str {
         self.base_url
     }

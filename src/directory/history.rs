@@ -1,5 +1,5 @@
-//! What a user was: the attributes at a moment of the past, or before a change. They are found by
-//! taking back, newest first, the changes that the audit trail has of the user since.
+//! A user's past: its attributes at an earlier moment, or before a change. They are found by
+//! reverting, newest first, the changes of the user since then that the audit trail has.
 
 use std::mem;
 use std::ops::ControlFlow;
@@ -19,9 +19,10 @@ use crate::store::Snapshot;
 /// A point of the past.
 #[derive(Clone, Copy, Debug)]
 pub enum Then {
-    /// At this moment, including everything that was changed in it.
+    /// At this moment, including all changes with that time.
     At(Instant),
-    /// Before the change with this sequence: nothing else distinguishes changes of the same moment.
+    /// Before the change with this sequence: only sequences distinguish changes made at the same
+    /// moment.
     Before(u64),
 }
 
@@ -29,7 +30,7 @@ impl Then {
     /// Returns a test of whether a row with this sequence and time was written after this point.
     fn is_passed(self) -> impl Fn(u64, &str) -> bool {
         let moment = match self {
-            // In the form that rows have.
+            // In the form that rows use.
             Self::At(moment) => moment.to_string(),
             Self::Before(_) => String::new(),
         };
@@ -43,23 +44,23 @@ impl Then {
 /// A user at a point of the past.
 #[derive(Debug)]
 pub enum Past {
-    /// As it was.
+    /// The user as it was.
     Was(Box<Record>),
     /// No user with this name or id existed then.
     Absent,
-    /// The trail does not reach back so far: the oldest row kept is of this time.
+    /// The trail does not reach back that far. The time is that of the oldest kept row.
     Forgotten(Option<Instant>),
 }
 
 impl Directory {
-    /// The user for whom `who` stands, as it was then. An id stands for its user. A name stands for
-    /// the user who has it now; if that one was not there then, for the user who had it then; if
-    /// there was none, for the user who was deleted under it. [`Error::NotFound`] if `then` is
-    /// before a change that was never made.
+    /// The user that `who` meant at that point, as it was then. An id means its user. A name means
+    /// the user who has it now; if that user did not exist then, the user who had it then; if there
+    /// was none, the user who was deleted under it. [`Error::NotFound`] if `then` is before a
+    /// change that was never made.
     pub fn at(&self, who: &str, then: Then) -> Result<Past, Error> {
         self.read(|snapshot| {
             let extent = snapshot.audit_extent()?;
-            // A restore skips numbers.
+            // A restore skips numbers, so some were never changes.
             if let Then::Before(change) = then
                 && (change == 0
                     || change >= extent.next
@@ -76,11 +77,11 @@ impl Directory {
     }
 }
 
-/// How far back the rows tell that are kept.
+/// How far back the kept rows reach.
 struct Reach {
     first: u64,
-    /// The time of the oldest row, or of the next one that is not yet to come: a time that is comes
-    /// from a clock that was ahead.
+    /// The time of the oldest row whose time is not in the future: a future time comes from a clock
+    /// that was ahead.
     oldest: Option<Instant>,
     now: Instant,
 }
@@ -89,7 +90,8 @@ impl Reach {
     fn read(snapshot: &Snapshot, first: u64, now: Instant) -> Result<Self, Error> {
         let mut oldest = None;
         snapshot.audits_from(first, |_, text| {
-            // A refusal waits to be written, and so is older than its place.
+            // The row of a refusal waits to be written, so its time is earlier than its position
+            // suggests.
             let is_refusal = text.contains("\"kind\":\"refuse");
             oldest = audit::time_of(text).filter(|time| *time <= now && !is_refusal);
             match oldest {
@@ -100,7 +102,7 @@ impl Reach {
         Ok(Self { first, oldest, now })
     }
 
-    /// Whether rows that would tell were removed.
+    /// Whether rows that the answer would need were removed.
     fn falls_short_of(&self, then: Then) -> bool {
         let is_before_all = match then {
             Then::At(moment) => self.oldest.is_none_or(|oldest| oldest > moment),
@@ -131,7 +133,7 @@ fn named_at(snapshot: &Snapshot, reach: &Reach, name: &str, then: Then) -> Resul
             return Ok(Past::Was(record));
         }
     }
-    // Rows that were removed may have told of somebody else.
+    // The removed rows may have been about another user with this name.
     Ok(if reach.falls_short_of(then) {
         Past::Forgotten(reach.oldest)
     } else {
@@ -139,14 +141,14 @@ fn named_at(snapshot: &Snapshot, reach: &Reach, name: &str, then: Then) -> Resul
     })
 }
 
-/// Who may have had a userName at a point of the past. Names are unique, so the user who had it
-/// then is in the last row with the name before that point or, if that row was removed, in the
-/// first row after it that has the name or took it away.
+/// The users who may have had a userName at a point of the past. Names are unique, so the user who
+/// had it then is in the last row with the name before that point or, if that row was removed, in
+/// the first row after it that has the name or took it away.
 #[derive(Default)]
 struct Bearers {
     before: Option<UserId>,
     after: Option<UserId>,
-    /// The user of the newest row with the name, if that row is its deletion.
+    /// The user of the newest row with the name, if that row is the user's deletion.
     deleted: Option<UserId>,
 }
 
@@ -216,17 +218,17 @@ fn way_back(
     way.end(snapshot, reach, id, then)
 }
 
-/// The way back through a user's changes.
+/// Walks back through a user's changes.
 struct WayBack {
     attributes: Option<Map<String, Value>>,
     created: Option<Instant>,
-    /// Version and time of the newest change that is not taken back.
+    /// Version and time of the newest change that is not reverted.
     reached: Option<(u64, Instant)>,
-    /// The version before the oldest change that was taken back, unless a restore lies between.
+    /// The version before the oldest reverted change, unless a restore lies between.
     version: u64,
-    /// The time of that version, as far as it is known.
+    /// The time of that version, if it is known.
     modified: Option<Instant>,
-    /// Whether the user's creation was taken back.
+    /// Whether the user's creation was reverted.
     was_created_later: bool,
 }
 
@@ -242,7 +244,7 @@ impl WayBack {
         }
     }
 
-    /// Passes one change, and takes it back if it is later than the point.
+    /// Takes in the next older change, and reverts it if it is later than the point.
     fn take(&mut self, event: &UserEvent, is_later: bool) -> ControlFlow<()> {
         if self.reached.is_none() && is_later {
             self.take_back(event);
@@ -262,7 +264,7 @@ impl WayBack {
         if event.kind == CREATE {
             self.created = time;
         }
-        // Only the trail knows when a user who is gone was created.
+        // For a user who is gone, only the trail knows the time of creation.
         if self.created.is_some() || self.attributes.is_none() {
             ControlFlow::Break(())
         } else {
@@ -277,10 +279,10 @@ impl WayBack {
             return;
         }
         let version = version_number(&event.version).unwrap_or_default();
-        // A deletion makes no version.
+        // A deletion does not make a new version.
         let made = u64::from(event.kind != DELETE);
         self.version = version.saturating_sub(made);
-        // Only the next older row has that time.
+        // Only the next older row has the time of that version.
         self.modified = None;
         let attributes = self.attributes.get_or_insert_default();
         for change in &event.changes {
@@ -292,13 +294,13 @@ impl WayBack {
         }
     }
 
-    /// The answer if no row tells, unless the user was then what it is where the rows begin.
+    /// The answer if no row helps, unless the user was then as it is at the oldest kept row.
     fn without_rows(&self, reach: &Reach, then: Then) -> Option<Past> {
         let created_later = match then {
             Then::At(moment) => self.created.filter(|created| *created > moment),
             Then::Before(_) => None,
         };
-        // A creation that is yet to come was noted under a clock that was ahead.
+        // A creation time in the future comes from a clock that was ahead.
         if created_later.is_some_and(|created| created <= reach.now || reach.first == 1) {
             return Some(Past::Absent);
         }

@@ -1,7 +1,7 @@
-//! Imports the rows of a file: each creates its user, changes it, or changes nothing. All rows of a
-//! request go into one commit, each sees what the earlier ones have done, and a refused one undoes
-//! no other. A dry run, and so a comparison, runs the same plans on the committed state. Of what
-//! they want to write, it keeps only who would have which userName.
+//! Imports the rows of a file: each row creates its user, changes it, or changes nothing. All rows
+//! of a request go into one commit, each sees the changes of the earlier ones, and a refused row
+//! does not undo others. A dry run, which a comparison also uses, runs the same plans on the
+//! committed state. Of their changes, it keeps only who would have which userName.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -17,7 +17,7 @@ use crate::scim::fold::fold;
 use crate::scim::{Leniency, User};
 use crate::store::{Change, View};
 
-/// What a row does, or would do.
+/// What a row did, or would do.
 #[derive(Debug)]
 pub enum Imported {
     /// There was no user of this name.
@@ -26,28 +26,28 @@ pub enum Imported {
     Changed(Box<(Record, Record)>),
     /// The user was like that already.
     Unchanged(Record),
-    /// An earlier row of the request was about the user with this userName: nothing is done.
+    /// An earlier row of the request was about the user with this userName, so nothing is done.
     Twice(String),
-    /// The user, and why nothing is done.
+    /// Nothing is done: the user, and why.
     Refused(Box<(Record, Error)>),
 }
 
-/// The users whom the rows of one request were about so far. Only when a row is planned is it known
-/// which id and which userName belong to one user.
+/// The users that the rows of one request have been about so far. Which id and which userName
+/// belong to the same user is known only when a row is planned.
 #[derive(Default)]
 struct Seen {
     sequences: HashSet<u32>,
-    /// The folded userNames that they had and have. A dry run finds nobody under a new name, and
-    /// a real import nobody under an old one.
+    /// The folded userNames that they had and have. A dry run finds nobody under a new name, and a
+    /// real import finds nobody under an old one.
     names: HashSet<String>,
 }
 
-/// Whom a row is about.
+/// The user that a row is about.
 enum Whom {
     /// There is no user of this name.
     Nobody,
     Somebody(Record),
-    /// The user with this userName, whom an earlier row was about.
+    /// An earlier row was about the user with this userName.
     Twice(String),
 }
 
@@ -79,7 +79,7 @@ impl Seen {
 }
 
 impl Directory {
-    /// Does what the rows say; with `is_dry_run` it only says what would be done.
+    /// Imports the rows; with `is_dry_run`, only says what would be done.
     pub fn import(
         &self,
         rows: &[Row],
@@ -106,7 +106,7 @@ impl Directory {
     }
 }
 
-/// What one row does, and whether a person has lost access by it.
+/// Plans one row, and returns whether a person has lost access by it.
 fn plan(
     view: &View<'_>,
     row: Row,
@@ -156,7 +156,8 @@ fn create(view: &View<'_>, row: &Row, empty: Empty, context: &ChangeContext) -> 
     Ok((change, written.record))
 }
 
-/// The user that a row is about. An id must belong to a user; a name need not.
+/// The user that a row is about. A user with the given id must exist; a user with the given name
+/// need not.
 fn retrieve(view: &View<'_>, row: &Row) -> Result<Option<Record>, Unplanned> {
     if let Some(id) = row.id() {
         let id = UserId::parse(id).ok_or(Error::NotFound)?;

@@ -1,5 +1,5 @@
-//! What it means for a user to exist here: create, retrieve, query, replace, modify and delete,
-//! with every rule that holds for all callers. It knows SCIM values and the store, not HTTP.
+//! The users and the rules for them: create, retrieve, query, replace, modify and delete, with
+//! every rule that holds for all callers. This module knows SCIM values and the store, not HTTP.
 //!
 //! Invariants:
 //! - `userName` is unique after folding. A conflict is found on the writer's own view, so that two
@@ -85,7 +85,7 @@ pub struct Directory {
     retention: Mutex<Retention>,
 }
 
-/// Why a request to the directory was not done.
+/// Why the directory did not perform a request.
 #[derive(Debug)]
 pub enum Error {
     /// No user has this id.
@@ -94,29 +94,30 @@ pub enum Error {
     Uniqueness,
     /// The user does not have the version that the request demands.
     PreconditionFailed,
-    /// All sequences were used: no user can be created any more.
+    /// All sequences are used up: no more users can be created.
     Exhausted,
-    /// The operation is on an endpoint that answers changes with 501.
+    /// The operation is on an endpoint where changes are answered with 501.
     NotImplemented(scim::bulk::Endpoint),
     /// The caller may do the request's other operations, but not this one.
     Forbidden,
     /// The user that the operation refers to by this `bulkId` could not be created.
     Unresolved(String),
-    /// Too many queries of this kind are being worked on.
+    /// Too many queries of this kind are running or waiting.
     Busy,
-    /// The caller is no longer let in, so the query was given up.
+    /// The caller has lost access meanwhile, so the query was given up.
     CallerRevoked,
     /// The request itself is wrong.
     Scim(scim::Error),
     /// A stored row cannot be read.
     Damaged(String),
-    /// The audit trail, which the request relies on, is not as it was written; the text says where.
+    /// The audit trail, which the request relies on, differs from what was written; the text says
+    /// where.
     BrokenTrail(String),
     /// The store did not commit.
     Write(WriteError),
-    /// The store cannot be read just now.
+    /// The store cannot be read at the moment.
     Unavailable,
-    /// So soon after a start it is not known yet whether the user exists.
+    /// The store was just started, and it is not known yet whether the user exists.
     NotYet,
 }
 
@@ -153,13 +154,13 @@ impl From<scim::Error> for Error {
 /// A user after a write, and the tolerances that the request has used.
 #[derive(Debug)]
 pub struct Written {
-    /// The user as it now is.
+    /// The user after the write.
     pub record: Record,
-    /// Its row, if it was written.
+    /// The user's row, if it was written.
     row: Option<Vec<u8>>,
     /// The tolerances used while the change was applied.
     pub tolerances: Vec<Tolerated>,
-    /// Whether a person has lost access by it (see `change::has_access`).
+    /// Whether a person has lost access by the write (see `change::has_access`).
     lost_access: bool,
 }
 
@@ -209,7 +210,7 @@ impl Directory {
 
     /// Replaces a user's attributes (RFC 7644 section 3.5.1). Attributes that the request lacks are
     /// removed, except for `active`: identity providers that leave it out do not mean to change it.
-    /// `echo` is set if the body echoes what was shown.
+    /// `echo` is set if the body echoes the values that the client was shown.
     pub fn replace(
         &self,
         id: &str,
@@ -218,13 +219,13 @@ impl Directory {
         preconditions: Preconditions,
         caller: &Caller,
     ) -> Result<Written, Error> {
-        // Everything was tolerated or refused while the body was read.
+        // All tolerances were used, or refused, while the body was read.
         let leniency = Leniency::compatible();
         let edit = Edit::Replace { user, echo };
         self.edit(id, edit, preconditions, leniency, caller)
     }
 
-    /// Applies a patch (RFC 7644 section 3.5.2), all of it or nothing.
+    /// Applies a patch (RFC 7644 section 3.5.2), either completely or not at all.
     pub fn modify(
         &self,
         id: &str,
@@ -236,7 +237,8 @@ impl Directory {
         self.edit(id, Edit::Modify(patch), preconditions, leniency, caller)
     }
 
-    /// Deletes a user for good (RFC 7644 section 3.6). The name is free again, but the id is not.
+    /// Deletes a user permanently (RFC 7644 section 3.6). Its name becomes free again, but not its
+    /// id.
     pub fn delete(
         &self,
         id: &str,
@@ -252,8 +254,8 @@ impl Directory {
         Ok(())
     }
 
-    /// How many users are active and how many are not, in one state. Does not wait for a store that
-    /// is being reopened, because monitoring needs its answer most of all then.
+    /// How many users are active and how many are inactive, in one state. Does not wait for a store
+    /// that is being reopened, because that is when monitoring needs an answer most.
     pub fn counts_by_status(&self) -> Option<(u64, u64)> {
         let snapshot = self.store.snapshot().ok()?;
         let active = snapshot.users_with_status(true).len();
@@ -282,12 +284,12 @@ impl Directory {
         state
     }
 
-    /// The change that was the first of the deactivations, counted back from the newest; `None` if
-    /// it is not among the newest [`limits::ALARM_ROWS_MAX`] rows. Some may have been written that
-    /// are not counted yet, so those before it that are not older by the clock belong to it, too.
+    /// The first of the counted deactivations, found by counting back from the newest; `None` if it
+    /// is not among the newest [`limits::ALARM_ROWS_MAX`] rows. Some of the newest may not be
+    /// counted yet, so earlier deactivations whose time is recent enough belong to the alarm, too.
     fn first_of_deactivations(&self, state: &AlarmState) -> Option<u64> {
         let now = self.clock.now();
-        // A clock that was behind for one of them must not bring in those of other days.
+        // If the clock was behind for one deactivation, those of other days must not be included.
         let window = deactivations::WINDOW.as_secs().cast_signed() + deactivations::MARGIN_SECONDS;
         let began = state.began.max(now.plus_seconds(-window));
         let (mut rows, mut left, mut first) = (0, state.deactivations, None);
@@ -367,7 +369,7 @@ impl Directory {
 
     /// Tells the alarm how many users have lost access by the caller's changes.
     fn count_lost_access(&self, caller: &Caller, users: usize) {
-        // Otherwise the alarm would begin a part for nothing.
+        // Without this, the alarm would begin a part for nothing.
         if users == 0 {
             return;
         }
@@ -390,8 +392,8 @@ impl Directory {
         self.read(|snapshot| Ok(snapshot.state()))
     }
 
-    /// Runs `look` on the newest state. While the store is being reopened, this waits a moment: the
-    /// store is back before most callers would have asked again.
+    /// Runs `look` on the newest state. Waits a moment while the store is being reopened: it is
+    /// back before most callers would have asked again.
     fn read<T>(&self, look: impl Fn(Arc<Snapshot>) -> Result<T, Error>) -> Result<T, Error> {
         let (mut pauses, mut is_told) = (0, false);
         loop {
@@ -401,8 +403,8 @@ impl Directory {
             if !matches!(outcome, Err(Error::Unavailable)) || pauses == limits::READ_PAUSES_MAX {
                 return outcome;
             }
-            // Only the writer can reopen the file, and without a write it would not notice. While
-            // nothing is open, it is already at work.
+            // Only the writer can reopen the file, and without a write it would not notice the
+            // failure. While no snapshot is published, the writer is already at work.
             if is_open && !is_told {
                 self.store.suspect();
                 is_told = true;
@@ -457,14 +459,15 @@ impl Directory {
     }
 }
 
-/// The row of the user with this id. The sequence alone does not make an id.
+/// The row of the user with this id. Compares the whole id, because an id is more than its
+/// sequence.
 fn retrieve(snapshot: &Snapshot, id: UserId) -> Result<Option<Stored<Row<'_>>>, Error> {
     let stored = snapshot.user(id.sequence())?.map(Stored::of);
     let stored = stored.transpose().map_err(Error::Damaged)?;
     Ok(stored.filter(|stored| stored.id() == id))
 }
 
-/// The record in a row, if it has this id. The sequence alone does not make an id.
+/// The record in a row, if it has this id. An id is more than its sequence.
 fn matching(id: UserId, row: &[u8]) -> Result<Option<Record>, Error> {
     let record = Record::decode(row).map_err(Error::Damaged)?;
     Ok((record.id() == id).then_some(record))

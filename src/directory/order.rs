@@ -1,6 +1,6 @@
 //! Sorted pages (RFC 7644 section 3.4.2.3). Each selected user is read once, and only as many keys
 //! are kept as the page needs. Users with the same key follow each other in order of creation, so
-//! that an order is the same each time.
+//! that the order is the same each time.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -58,7 +58,7 @@ impl PartialEq for Entry {
 
 impl Eq for Entry {}
 
-/// The page of a query with this sort. The query asks for at least one user.
+/// The page of a query with this sort. The query must ask for at least one user.
 pub(super) fn slice(
     snapshot: &Snapshot,
     users: &RoaringBitmap,
@@ -92,7 +92,8 @@ pub(super) fn slice(
             Ok::<_, Error>(ControlFlow::Continue(()))
         })
     };
-    // A place without a key is not from a sorted order, and comes after no user.
+    // A position without a key is not from a sorted order. Its empty key sorts before all users in
+    // ascending order, and after all in descending order.
     let entry = |position: &Position| Entry {
         sort,
         key: position.key.clone().unwrap_or_default(),
@@ -118,7 +119,7 @@ pub(super) fn slice(
             sliced(&least.into_sorted(), after < all, after > count)
         }
         Start::Before(position) => {
-            // The last users before a place are the first ones in the opposite order.
+            // The last users before a position are the first ones in the opposite order.
             let (to, mut before, mut least) = (entry(position), 0, Least::new(count));
             each(&mut |entry| {
                 if entry < to {
@@ -133,7 +134,7 @@ pub(super) fn slice(
     })
 }
 
-/// Uses the times of last change kept in memory, so that no row is read.
+/// Uses the times of the last change that are kept in memory, so that no row is read.
 fn each_by_last_modified(
     snapshot: &Snapshot,
     users: &RoaringBitmap,
@@ -165,7 +166,7 @@ fn sliced(page: &[Entry], has_before: bool, has_after: bool) -> PageSlice {
     }
 }
 
-/// The first entries of an order, as many as are wanted.
+/// Collects the first entries of an order, up to the wanted number.
 struct Least<T> {
     heap: BinaryHeap<T>,
     wanted: usize,

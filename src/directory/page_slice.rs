@@ -5,17 +5,17 @@ use roaring::RoaringBitmap;
 
 use super::position::{Position, Start};
 
-/// The users of a page in their order, and whether there are others around them.
+/// The users of a page in their order, and whether there are others before and after them.
 #[derive(Debug, Default)]
 pub(super) struct PageSlice {
     pub(super) sequences: Vec<u32>,
-    /// The places of the first and the last user; `None` for an empty page.
+    /// The positions of the first and the last user; `None` for an empty page.
     pub(super) ends: Option<(Position, Position)>,
     pub(super) has_before: bool,
     pub(super) has_after: bool,
 }
 
-/// Finds the page by places in the set, without reading a row.
+/// Finds the page by counting positions in the set, without reading a row.
 pub(super) fn in_order_of_creation(
     users: &RoaringBitmap,
     start: &Start,

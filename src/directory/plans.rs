@@ -1,4 +1,4 @@
-//! Runs the plans of a request that has many: together in one commit, or as a dry run.
+//! Runs the plans of a request with many plans: together in one commit, or as a dry run.
 
 use super::audit::Caller;
 use super::{Directory, Error};
@@ -6,8 +6,8 @@ use crate::store::{Change, ReadError, View};
 
 impl Directory {
     /// Runs the plans in order, each on the result of the earlier ones, and commits all their
-    /// changes together. The results are in the order of the plans. `lost_access` says by which of
-    /// them a person has lost access.
+    /// changes together. The results are in the order of the plans. `lost_access` says whether a
+    /// person has lost access by a plan.
     pub(super) fn write_all<T, E, P>(
         &self,
         plans: Vec<P>,
@@ -26,7 +26,7 @@ impl Directory {
     }
 
     /// Runs the plans on the committed state and writes nothing: each sees what the earlier ones
-    /// would do to userNames. `plans` makes them anew for each attempt at reading.
+    /// would do to userNames. `plans` makes the plans anew for each attempt at reading.
     pub(super) fn suppose_all<T, E, P, I>(
         &self,
         plans: impl Fn() -> I,

@@ -1,5 +1,5 @@
-//! A place in a query's result, which stays the same while other users come, go and change: the
-//! content of a cursor.
+//! A position in a query's result, which stays valid while other users are created, changed and
+//! deleted. It is the content of a cursor.
 //!
 //! ```text
 //! byte  0       0 in order of creation, 1 in a sorted order
@@ -12,7 +12,7 @@ use std::cmp::Ordering;
 use crate::scim::Sort;
 use crate::scim::sort::SortKey;
 
-/// The place of a user, whether or not the user still exists.
+/// The position of a user, whether or not the user still exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
     pub(super) key: Option<SortKey>,
@@ -22,11 +22,11 @@ pub struct Position {
 /// Where a page begins or ends.
 #[derive(Clone, Debug)]
 pub enum Start {
-    /// It begins at the user at this place, counted from 1.
+    /// The page begins at the user with this index, counted from 1.
     Index(usize),
-    /// It begins after a place.
+    /// The page begins after this position.
     After(Position),
-    /// It ends before a place.
+    /// The page ends before this position.
     Before(Position),
 }
 
@@ -34,7 +34,7 @@ const BY_CREATION: u8 = 0;
 const SORTED: u8 = 1;
 
 impl Position {
-    /// Whether it comes before another place of the same list, in the order of that list.
+    /// Whether it comes before another position of the same list, in the order of that list.
     pub fn is_before(&self, other: &Self, sort: Option<&Sort>) -> bool {
         let by_key = match (sort, &self.key, &other.key) {
             (Some(sort), Some(key), Some(other)) => sort.compare(key, other),
@@ -43,7 +43,7 @@ impl Position {
         by_key.then(self.sequence.cmp(&other.sequence)).is_lt()
     }
 
-    /// The bytes of the place.
+    /// Encodes the position.
     pub fn encode(&self) -> Vec<u8> {
         let kind = if self.key.is_some() {
             SORTED
@@ -92,7 +92,7 @@ mod tests {
         let (a, b) = (place(Some(b"a"), 7), place(Some(b"b"), 6));
         assert!(a.is_before(&b, Some(&up)) && !b.is_before(&a, Some(&up)));
         assert!(b.is_before(&a, Some(&down)) && !a.is_before(&b, Some(&down)));
-        // With the same key they are in order of creation, in both directions.
+        // Users with the same key are in order of creation, in both directions.
         let later = place(Some(b"a"), 8);
         for order in [&up, &down] {
             assert!(a.is_before(&later, Some(order)) && !later.is_before(&a, Some(order)));

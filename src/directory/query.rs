@@ -1,6 +1,7 @@
 //! Queries (RFC 7644 section 3.4.2): which users, in which order, and which page of them. Without a
-//! sort, users are in order of creation, so that pages fit together while others write. What the
-//! client sent is read in `scim/query.rs`, and its cursor is opened in `api`.
+//! sort, users are in order of creation, so that pages fit together even if users are added
+//! meanwhile. The client's parameters are read in `scim/query.rs`, and its cursor is opened in
+//! `api`.
 
 use std::sync::Arc;
 
@@ -18,26 +19,26 @@ use crate::store::{Row, Snapshot};
 /// The users that a caller asks for.
 #[derive(Clone, Debug)]
 pub struct Query<'a> {
-    /// Which users; all if there is none.
+    /// Selects users by a filter; `None` selects all.
     pub filter: Option<&'a Filter>,
-    /// Which users, by words; all if there is none.
+    /// Selects users by words; `None` selects all.
     pub search: Option<&'a Search>,
-    /// In which order; that of creation if there is none.
+    /// The order of the users; `None` is the order of creation.
     pub sort: Option<Sort>,
     /// Where the page begins or ends.
     pub start: Start,
     /// How many users to show at most.
     pub count: usize,
-    /// Whether to tell how many users there are on all pages. A walk over pages without this reads
-    /// each user once, whatever the filter.
+    /// Whether to count the users on all pages. A walk over pages without this reads each user
+    /// once, whatever the filter.
     pub is_counted: bool,
     /// The URL below which users are found, for filters on `meta.location`.
     pub base_url: &'a str,
 }
 
 impl Query<'_> {
-    /// The sequence of the first user to look at, and how many users are enough for the page: one
-    /// more shows that there is another page.
+    /// The sequence of the first user to look at, and how many users the page needs: one more than
+    /// it shows tells whether there is another page.
     pub(super) fn window(&self) -> (u32, usize) {
         match &self.start {
             _ if self.is_counted || self.sort.is_some() => (0, usize::MAX),
@@ -48,7 +49,7 @@ impl Query<'_> {
     }
 }
 
-/// One page: which users are on it, and the state that they are read from.
+/// One page: its users, and the state that they are read from.
 pub struct Page {
     snapshot: Arc<Snapshot>,
     slice: PageSlice,
@@ -87,7 +88,7 @@ impl Page {
         self.total
     }
 
-    /// How many are on this page.
+    /// How many users are on this page.
     pub fn len(&self) -> usize {
         self.slice.sequences.len()
     }
@@ -97,25 +98,25 @@ impl Page {
         self.slice.sequences.is_empty()
     }
 
-    /// The place before which the previous page ends; `None` if this is the first.
+    /// The position before which the previous page ends; `None` if this is the first page.
     pub fn before(&self) -> Option<&Position> {
         let (first, _) = self.slice.ends.as_ref()?;
         self.slice.has_before.then_some(first)
     }
 
-    /// The place after which the next page begins; `None` if this is the last.
+    /// The position after which the next page begins; `None` if this is the last page.
     pub fn after(&self) -> Option<&Position> {
         self.end().filter(|_| self.slice.has_after)
     }
 
-    /// The place of the page's last user; `None` if it is empty.
+    /// The position of the page's last user; `None` if the page is empty.
     pub fn end(&self) -> Option<&Position> {
         let (_, last) = self.slice.ends.as_ref()?;
         Some(last)
     }
 
     /// Writes users as they are shown, with commas between them, from number `first` on (counted
-    /// from 0), until `out` holds `bytes_max`. Returns the number of the next one.
+    /// from 0), until `out` holds `bytes_max`. Returns the number of the next user.
     pub fn render_from(
         &self,
         first: usize,

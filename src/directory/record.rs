@@ -1,4 +1,4 @@
-//! A user as it is stored: its identity, times and attributes, and the bytes of all that.
+//! A user as it is stored: its identity, times and attributes, and their encoding as bytes.
 //!
 //! ```text
 //! bytes 0..41    id, times and version (see `row_header`)
@@ -27,10 +27,10 @@ use crate::store::{Facts, Keys};
 
 /// The text before the id.
 const BEFORE_ID: &[u8] = b",\"id\":\"";
-/// The text before the userName, found nowhere earlier: quotes in values are escaped.
+/// The text before the userName. It occurs nowhere earlier: quotes in values are escaped.
 const BEFORE_NAME: &[u8] = b",\"userName\":\"";
 
-/// One user: what clients set and what the service provider adds.
+/// One user: the attributes that clients set, and those that the service provider adds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
     header: RowHeader,
@@ -42,7 +42,7 @@ impl Record {
         Self::of_the_past(id, now, now, 1, user)
     }
 
-    /// A user as it was, reassembled.
+    /// A past state of a user, reassembled.
     pub(super) fn of_the_past(
         id: UserId,
         created: Instant,
@@ -59,8 +59,8 @@ impl Record {
         Self { header, user }
     }
 
-    /// The record after a change in this era of the store. `lastModified` is later than before,
-    /// whatever the clock does, so that a search for changes since then finds it.
+    /// The record after a change in this era of the store. `lastModified` always increases, even if
+    /// the clock does not, so that a search for changes since then finds this one.
     pub(super) fn changed(&self, user: User, now: Instant, era: u32) -> Self {
         let header = RowHeader {
             last_modified: now.max(self.header.last_modified.next()),
@@ -74,8 +74,8 @@ impl Record {
         self.header
     }
 
-    /// Sets the time of the change, in the row as well. It is later than that of `before`; without
-    /// `before` it is also the time of the creation.
+    /// Sets the time of the change, in the row as well. It is made later than the time of `before`;
+    /// without `before` it is also the time of the creation.
     pub(super) fn stamp(&mut self, now: Instant, before: Option<&RowHeader>, row: &mut [u8]) {
         if let Some(before) = before {
             self.header.last_modified = now.max(before.last_modified.next());
@@ -89,7 +89,7 @@ impl Record {
     pub(super) fn number(&mut self, sequence: u32, row: &mut [u8]) {
         self.header.id = self.header.id.with_sequence(sequence);
         row[..TEXT_AT].copy_from_slice(&self.header.to_bytes());
-        // Only the URNs of `schemas` stand before it, and they hold nothing like it.
+        // Only the URNs of `schemas` come before the id, and they contain nothing like it.
         let at = memmem::find(row, BEFORE_ID).expect("a row was written with its id");
         let at = at + BEFORE_ID.len();
         row[at..at + UserId::TEXT_BYTES].copy_from_slice(&self.header.id.to_text());
@@ -105,12 +105,12 @@ impl Record {
         &self.user
     }
 
-    /// When it was created.
+    /// When the user was created.
     pub fn created_at(&self) -> Instant {
         self.header.created
     }
 
-    /// When it was changed last.
+    /// When the user was last changed.
     pub fn last_modified(&self) -> Instant {
         self.header.last_modified
     }
@@ -148,10 +148,10 @@ impl Record {
         }
     }
 
-    /// Reads a row; the error says what is wrong with it.
+    /// Reads a row; the error says what is wrong with the row.
     pub(super) fn decode(row: &[u8]) -> Result<Self, String> {
         let header = RowHeader::read(row)?;
-        // UTF-8 is checked as a whole: checking each value by itself would take longer.
+        // UTF-8 is checked for the whole text at once: checking each value would take longer.
         let resource = std::str::from_utf8(&row[TEXT_AT..])
             .map_err(|error| format!("the row of user {} is not text: {error}", header.id))?;
         let user = User::from_stored(resource)
@@ -168,7 +168,7 @@ impl Record {
         )
     }
 
-    /// What is kept in memory of the user.
+    /// The facts about the user that are kept in memory.
     pub(super) fn facts(&self) -> Facts {
         Facts {
             active: self.user.active(),
@@ -188,7 +188,7 @@ impl Record {
         }
     }
 
-    /// The resource as it is shown, whole.
+    /// The whole resource as it is shown.
     pub fn resource(&self, base_url: &str) -> Map<String, Value> {
         let mut resource = Map::new();
         resource.insert("schemas".to_owned(), json!(self.user.schemas()));
@@ -200,8 +200,8 @@ impl Record {
     }
 }
 
-/// Whether a row is of the user with this folded userName, as far as that can be told without
-/// parsing it. False if the name holds escapes.
+/// Whether a row belongs to the user with this folded userName, as far as that can be seen without
+/// parsing it. False if the name contains escapes.
 pub(super) fn is_named(row: &[u8], name: &str) -> bool {
     let is_it = || {
         let text = row.get(TEXT_AT..)?;
@@ -218,7 +218,7 @@ pub(super) fn version_number(tag: &str) -> Option<u64> {
     tag.strip_prefix("W/\"")?.strip_suffix('"')?.parse().ok()
 }
 
-/// Writes the resource of a stored row as it is shown. A whole one is copied, not parsed.
+/// Writes the resource of a stored row as it is shown. A whole resource is copied, not parsed.
 pub(super) fn render(
     row: &[u8],
     ending: &mut Ending<'_>,
@@ -238,7 +238,7 @@ pub(super) fn render(
     Ok(())
 }
 
-/// A user's row as it is stored: what is shown of it is copied, not parsed.
+/// A user's row as it is stored. It is copied into answers without being parsed.
 pub struct Stored<R> {
     row: R,
     header: RowHeader,
@@ -334,7 +334,7 @@ mod tests {
             ("bob@example.com", "bob@example.co", false),
             ("bob@example.com", "bob@example.comm", false),
             ("\u{dc}nal", "\u{fc}nal", true),
-            // Not told without parsing.
+            // Cannot be told without parsing.
             ("b\"ob", "b\"ob", false),
             ("b\"ob", "b", false),
         ] {
@@ -390,7 +390,7 @@ mod tests {
             &mut out,
         )
         .expect("a good row");
-        // The same text, so the same order of members too.
+        // Comparing the text also compares the order of the members.
         let built = |record: &Record| Value::Object(record.resource("https://h/scim/v2"));
         assert_eq!(String::from_utf8_lossy(&out), built(&record).to_string());
         let read = Record::decode(&record.encode()).expect("a good row");

@@ -1,9 +1,10 @@
 //! How much of the audit trail is kept. The oldest rows are removed first, in steps of one commit
-//! each. The chain then begins at its anchor behind them, and a row says what was removed and why.
+//! each. The chain then begins at its anchor after them, and a new row says what was removed and
+//! why.
 //!
-//! Removal by age depends on a clock, and a clock that jumps years ahead must not take the history
-//! with it. So rows are removed by age at most once a day, not in the first hour of a server, and
-//! never more than an eighth of them, or one if there are few. Normally a day's rows are far fewer
+//! Removal by age depends on a clock, and a clock that jumps years ahead must not destroy the
+//! history. So rows are removed by age at most once a day, not in the first hour of a server, and
+//! never more than an eighth of them, or one if there are few. A day's rows are normally far fewer
 //! ([`limits::AUDIT_KEEP_DAYS_MIN`]), and if the clock is set right within days, little is lost.
 
 use std::ops::ControlFlow;
@@ -24,13 +25,13 @@ const AGE: &str = "age";
 /// How much is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Keep {
-    /// Days; `None` is for ever.
+    /// Days; `None` keeps rows forever.
     pub days: Option<i64>,
-    /// Bytes of all rows together; `None` is any number.
+    /// Bytes of all rows together; `None` is unlimited.
     pub bytes: Option<u64>,
 }
 
-/// What is being removed, and when something was last removed by age.
+/// The removal under way, and the time of the last removal by age.
 #[derive(Debug, Default)]
 pub(super) struct Retention {
     first_look: Option<Monotonic>,
@@ -131,7 +132,7 @@ impl Retention {
             return Ok(None);
         };
         let through = beyond_age(snapshot, now, days);
-        // Damaged rows would otherwise be reported at every tick.
+        // Otherwise damaged rows would be reported at every call.
         if !matches!(through, Err(Error::Unavailable)) {
             self.by_age = Some(at);
         }
@@ -139,8 +140,8 @@ impl Retention {
     }
 }
 
-/// The last row to remove. A sixteenth of `most` becomes free, so that not every new row causes a
-/// removal. `None` while the rows take no more than `most`.
+/// The last row to remove, so that a sixteenth of `most` becomes free and not every new row causes
+/// a removal. `None` while the rows take no more than `most`.
 fn beyond_bytes(snapshot: &Snapshot, most: u64) -> Result<Option<u64>, Error> {
     let extent = snapshot.audit_extent()?;
     if extent.bytes <= most {
@@ -161,18 +162,18 @@ fn beyond_bytes(snapshot: &Snapshot, most: u64) -> Result<Option<u64>, Error> {
 
 /// The last row to remove: the oldest rows written more than `days` before `now`, at most an eighth
 /// of all. A row from the future was written while the clock was ahead, or the clock is behind now.
-/// It goes with the rows around it, which would otherwise be kept until then.
+/// It is removed along with the rows around it, which would otherwise be kept until its time.
 fn beyond_age(snapshot: &Snapshot, now: Instant, days: i64) -> Result<Option<u64>, Error> {
     let horizon = now.plus_days(-days);
     let extent = snapshot.audit_extent()?;
-    // At least one, so that no row is kept for ever.
+    // At least one, so that no row is kept forever.
     let most = (extent.rows / limits::AUDIT_TRIM_SHARE).clamp(1, limits::AUDIT_SCAN_ROWS_MAX);
     let (mut last_old, mut within, mut looked_at) = (None, None, 0);
     snapshot.audits_from(extent.first, |sequence, text| {
         let time = audit::time_of(text);
         let is_old = time.is_some_and(|time| time < horizon);
         let is_ahead = time.is_some_and(|time| time > now);
-        // There may be any number of rows from the future, but this is done only once a day.
+        // There may be any number of rows from the future, but this runs only once a day.
         if !(is_old || is_ahead) {
             return ControlFlow::Break(());
         }
@@ -188,6 +189,6 @@ fn beyond_age(snapshot: &Snapshot, now: Instant, days: i64) -> Result<Option<u64
         }
         ControlFlow::Continue(())
     })?;
-    // Without an old row none is removed.
+    // Without an old row, nothing is removed.
     Ok(last_old.min(within))
 }

@@ -1,5 +1,5 @@
 //! The users whom a restore brings back: those deleted after the backup, perhaps because they
-//! demanded it (article 17 of the GDPR). No identity provider mentions them again.
+//! requested it (article 17 of the GDPR). No identity provider mentions them again.
 
 use std::ops::ControlFlow;
 
@@ -12,15 +12,15 @@ use crate::store::{OpenError, Summary};
 /// Users of a backup who were deleted after it.
 #[derive(Debug, Default)]
 pub struct ReturnedUsers {
-    /// The first of them, [`limits::RETURNED_USERS_TOLD_MAX`] at most, with their userNames.
+    /// The first of them with their userNames, at most [`limits::RETURNED_USERS_TOLD_MAX`].
     pub named: Vec<(UserId, String)>,
     /// How many more there are.
     pub more: usize,
 }
 
 impl ReturnedUsers {
-    /// The users in `restored` of whose deletion the replaced store tells. No id is given twice,
-    /// not even by two stores.
+    /// The users in `restored` that were deleted according to the replaced store's audit trail. No
+    /// id is given twice, not even by two stores.
     pub fn by(restored: &Summary, replaced: &Summary) -> Result<Self, OpenError> {
         let deleted = replaced.read(|snapshot| {
             let mut deleted = Vec::new();

@@ -1,5 +1,5 @@
-//! A reversal: what one user's attributes were before the changes that are undone, read from the
-//! rows of the audit trail about that user, and the plan that restores them.
+//! A reversal: the attributes of one user before the changes that are undone, read from the user's
+//! audit rows, and the plan that restores them.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -19,8 +19,8 @@ use crate::scim::{User, json};
 use crate::secret::{self, Digest};
 use crate::store::{Change, ReadError, View};
 
-/// Puts a user who gives up a userName before the user who gets it back. The others stay in the
-/// order of their creation.
+/// Orders the reversals so that a user who gives up a userName comes before the user who gets it
+/// back. The others stay in the order of their creation.
 pub(super) fn givers_first(reversals: Vec<Reversal>) -> Vec<Reversal> {
     let renamed = reversals.iter().enumerate();
     let holders: HashMap<String, usize> = renamed
@@ -37,7 +37,7 @@ pub(super) fn givers_first(reversals: Vec<Reversal>) -> Vec<Reversal> {
     for first in 0..waiting.len() {
         let mut chain = Vec::new();
         let mut next = Some(first);
-        // A circle of names ends here, too: a reversal in the chain waits no more.
+        // This also ends at a cycle of names: a reversal in the chain no longer waits.
         while let Some((at, reversal)) = next.and_then(|at| Some((at, waiting[at].take()?))) {
             chain.push(reversal);
             next = awaited[at];
@@ -47,29 +47,29 @@ pub(super) fn givers_first(reversals: Vec<Reversal>) -> Vec<Reversal> {
     ordered
 }
 
-/// What one user's attributes were before the changes that are undone. The extension's are called
-/// by their paths, see [`attribute_values`].
+/// The attributes of one user before the changes that are undone. Attributes of the extension are
+/// named by their paths, see [`attribute_values`].
 pub(super) struct Reversal {
     id: UserId,
     user_name: String,
-    /// The version of the user after the newest row taken in.
+    /// The user's version after the newest row that was taken in.
     version: String,
     changes: Vec<u64>,
     targets: BTreeMap<String, Value>,
-    /// The change before which the attribute had its target, if it is not the first.
+    /// The change before which an attribute had its target value, if that is not the first change.
     resets: BTreeMap<String, u64>,
-    /// The later changes by somebody else, by attribute.
+    /// Later changes by others, by attribute.
     touched: BTreeMap<String, Touches>,
     is_creation: bool,
-    /// The sequence of the deletion, if that is to be undone.
+    /// The sequence of the deletion, if a deletion is to be undone.
     deletion: Option<u64>,
     pub(super) bytes: usize,
 }
 
-/// Later changes of an attribute, the first of which is somebody else's. An undo of the last ones
-/// removes them.
+/// The later changes of an attribute, from the first one by another principal on. If an undo
+/// reverts the last of them, they are removed from here.
 struct Touches {
-    /// The first.
+    /// The sequence of the first of them.
     change: u64,
     /// Who made it.
     principal: String,
@@ -93,7 +93,7 @@ impl Reversal {
         }
     }
 
-    /// What the undo of these changes has come to.
+    /// The outcome of the undo of these changes.
     pub(super) fn undone(&self, outcome: Result<UndoEffect, Obstacle>) -> Undone {
         Undone {
             user: self.id,
@@ -104,7 +104,7 @@ impl Reversal {
         }
     }
 
-    /// Takes in the next row of the user.
+    /// Takes in the user's next row.
     pub(super) fn take(&mut self, sequence: u64, mut event: UserEvent, is_selected: bool) {
         let changes = event.changes.into_iter();
         event.changes = changes.flat_map(attribute_values::single_changes).collect();
@@ -117,7 +117,7 @@ impl Reversal {
             self.pass(sequence, event);
         }
         if is_end {
-            // Nothing is restored, and others may have the name.
+            // Nothing is restored, and other users may have the name.
             self.targets.clear();
         }
     }
@@ -132,13 +132,13 @@ impl Reversal {
         if event.kind == DELETE {
             self.deletion = Some(sequence);
         }
-        // If the creation is undone, the user is only deactivated, and its other changes stay.
+        // Undoing the creation only deactivates the user, so its other changes stay.
         if self.is_creation {
             self.select_status(sequence, &event);
             return;
         }
         for change in event.changes {
-            // If this change has overwritten somebody else's, the undo returns to that one.
+            // If this change overwrote another principal's, the undo restores that one's value.
             if self.touched.remove(&change.attribute).is_some() {
                 self.resets.insert(change.attribute.clone(), sequence);
                 self.targets.insert(change.attribute, change.before);
@@ -150,9 +150,9 @@ impl Reversal {
         }
     }
 
-    /// Takes in a later change of a user whose creation is to be undone. If it has overwritten
-    /// somebody else's deactivation, that is what the undo wants, too; an activation stays in its
-    /// way.
+    /// Takes in a later selected change of a user whose creation is to be undone. If it overwrote
+    /// another principal's deactivation, the undo restores the deactivation, which is what it would
+    /// do anyway; an activation by another principal remains an obstacle.
     fn select_status(&mut self, sequence: u64, event: &UserEvent) {
         let status = event.changes.iter().find(|it| it.attribute == "active");
         let Some(status) = status.filter(|_| self.touched.contains_key("active")) else {
@@ -170,7 +170,7 @@ impl Reversal {
         let is_own = |change: &u64| self.changes.binary_search(change).is_ok();
         let is_own_undo = event.kind == UNDO
             && event.undoes.iter().all(is_own)
-            // If there are more, only the newest are named, and the others may be anybody's.
+            // A full list names only the newest, and the others may be anybody's changes.
             && event.undoes.len() < limits::UNDO_CHANGES_TOLD_MAX;
         for change in event.changes {
             if !self.targets.contains_key(&change.attribute) {
@@ -179,9 +179,9 @@ impl Reversal {
             let digest = |value: &Value| secret::sha256(json::text(value).as_bytes());
             let this = (sequence, digest(&change.before));
             match self.touched.entry(change.attribute) {
-                // An undo of these changes does not count as somebody else's change, unless all
-                // that it undoes is older than the change in `resets`, before which the target
-                // stood.
+                // An undo of these changes does not count as another principal's change, unless all
+                // the changes that it undoes are older than the change in `resets`, before which
+                // the attribute had its target value.
                 Entry::Vacant(free)
                     if is_own_undo && self.resets.get(free.key()) <= event.undoes.last() => {}
                 Entry::Vacant(free) => {
@@ -195,7 +195,7 @@ impl Reversal {
                     let all = &mut touches.get_mut().all;
                     let stays = |(touch, _): &(u64, Digest)| !event.undoes.contains(touch);
                     let kept = all.iter().rposition(stays).map_or(0, |at| at + 1);
-                    // Without an undo, setting the same value is a change of its own.
+                    // Without an undo, setting the same value again is a change of its own.
                     let undone = all.get(kept).filter(|it| it.1 == digest(&change.after));
                     match undone {
                         Some(_) if kept == 0 => drop(touches.remove()),
@@ -216,7 +216,7 @@ impl Reversal {
         let refused = |obstacle| Ok(Err(obstacle));
         let record = match change::settled(self.retrieve(view))? {
             Ok(Some(record)) => record,
-            // The undo of a creation has nothing to do if the user is gone.
+            // If the user is gone, the undo of its creation has nothing to do.
             Ok(None) if self.is_creation => {
                 return Ok(Ok((Change::none(), UndoEffect::nothing())));
             }
@@ -267,7 +267,7 @@ impl Reversal {
         })
     }
 
-    /// The values of these attributes now and before, where both are short.
+    /// The current and previous values of these attributes, where both are short.
     fn short_values(&self, record: &Record, attributes: &[String]) -> Vec<(String, Value, Value)> {
         let now = record.user().attributes();
         let is_short = |value: &Value| value.to_string().len() <= limits::UNDO_VALUE_BYTES_MAX;
@@ -280,7 +280,7 @@ impl Reversal {
         values.collect()
     }
 
-    /// The user as it is now, if it still exists.
+    /// The user's current state, if it still exists.
     fn retrieve(&self, view: &View<'_>) -> Result<Option<Record>, Unplanned> {
         match view.user(self.id.sequence())? {
             Some(row) => Ok(matching(self.id, &row)?),

@@ -1,4 +1,4 @@
-//! The header of a user's row, which stands before the text. What is shown of it is `meta`.
+//! The header of a user's row, which comes before the text. Its visible part is `meta`.
 //!
 //! ```text
 //! byte  0       version of the row's layout, 1
@@ -9,22 +9,23 @@
 //!               the era of the store in which it was made
 //! ```
 //!
-//! After a restore the count continues from where the backup stood, and would repeat tags that
-//! somebody still has of contents that are gone. The new era makes the tags differ.
+//! After a restore, counting continues from the backup's version and would repeat tags that clients
+//! may still have for content that is gone. The new era makes the tags differ.
 
 use serde_json::{Value, json};
 
 use super::user_id::UserId;
 use crate::clock::Instant;
 
-/// Every row has this one. A second needs a step of `store/upgrade.rs` that rewrites all rows, so a
-/// new [`crate::store::FORMAT`], by which older programs refuse the file before they read a row.
+/// Every row has this version. A second version needs a step in `store/upgrade.rs` that rewrites
+/// all rows, and therefore a new [`crate::store::FORMAT`], by which older programs refuse the file
+/// before they read a row.
 const ROW_VERSION: u8 = 1;
 /// Where the text of a row begins.
 pub(super) const TEXT_AT: usize = 41;
 
-/// What the service provider keeps of a user. As a whole it distinguishes all states of a user. The
-/// version alone does not, if the file was reopened and a commit of unknown outcome is gone.
+/// The service provider's own data about a user. As a whole it distinguishes all states of a user.
+/// The version alone does not, if the file was reopened and a commit of unknown outcome is gone.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct RowHeader {
     pub(super) id: UserId,
@@ -61,7 +62,7 @@ impl RowHeader {
         bytes
     }
 
-    /// The version after this one, made in an era of the store.
+    /// The version after this one, made in the given era of the store.
     pub(super) fn next_version(&self, era: u32) -> u64 {
         u64::from(era) << 32 | u64::from(count_of(self.version).saturating_add(1))
     }
@@ -71,8 +72,8 @@ impl RowHeader {
         format!("W/\"{}\"", self.version)
     }
 
-    /// `meta` (RFC 7643 section 3.1). The location comes from the configured base URL,
-    /// never from what a client says the host is.
+    /// `meta` (RFC 7643 section 3.1). The location comes from the configured base URL, never from
+    /// the host that a client names.
     pub(super) fn meta(&self, base_url: &str) -> Value {
         json!({
             "resourceType": "User",
@@ -84,7 +85,7 @@ impl RowHeader {
     }
 }
 
-/// The count in a version, whatever its era.
+/// The count in a version, without its era.
 pub(super) fn count_of(version: u64) -> u32 {
     u32::try_from(version & u64::from(u32::MAX)).expect("it is the lower half")
 }

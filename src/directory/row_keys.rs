@@ -1,5 +1,6 @@
-//! What the store keeps of a user beside the row: the keys under which the user is found, and the
-//! facts that are used without the row. Both are read from a row without building the rest of it.
+//! The data that the store keeps about a user besides the row: the keys under which the user is
+//! found, and the facts that are used without the row. Both are read from a row without building
+//! the rest of it.
 
 use std::borrow::Cow;
 
@@ -10,10 +11,10 @@ use crate::scim::fold::fold;
 use crate::scim::search::searchable;
 use crate::store::{Facts, Keys};
 
-/// The attributes that [`keys`] are made of. A change of none of them leaves the keys as they are.
+/// The attributes that [`keys`] uses. A change of any other attribute leaves the keys as they are.
 pub(super) const KEYED: [&str; 3] = ["userName", "externalId", "emails"];
 
-/// The keys of a user with these names.
+/// The keys of a user with these attributes.
 pub(super) fn keys<'a>(
     user_name: &str,
     external_id: Option<&str>,
@@ -33,8 +34,8 @@ pub(super) fn keys<'a>(
     }
 }
 
-/// Keys and facts of a stored row, read without building the rest of it, because opening a store
-/// does this for every user. The error says whose row cannot be read, if its header can.
+/// Reads the keys and facts of a stored row without building the rest of it, because opening a
+/// store does this for every user. The error says whose row cannot be read, if its header can.
 pub fn describe(row: &[u8]) -> Result<(Keys, Facts), String> {
     let header = RowHeader::read(row)?;
     let attributes: KeyAttributes<'_> = serde_json::from_slice(&row[TEXT_AT..])
@@ -71,7 +72,7 @@ pub fn describe(row: &[u8]) -> Result<(Keys, Facts), String> {
     Ok((keys, facts))
 }
 
-/// The attributes that [`describe`] reads, borrowed where they hold no escapes.
+/// The attributes that [`describe`] reads, borrowed where they contain no escapes.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct KeyAttributes<'a> {

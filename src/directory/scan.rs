@@ -1,5 +1,5 @@
 //! Scans: a filter that no index answers is decided row by row, and a sorted page needs the key of
-//! every user. Few queries scan at one time, several callers take turns, and no scan takes long.
+//! every user. Only a few queries scan at a time, callers take turns, and no scan takes long.
 
 use std::time::Instant as Monotonic;
 
@@ -8,11 +8,11 @@ use crate::limits;
 use crate::scim::{self, ErrorType};
 use crate::turns::{Turn, Turns};
 
-/// Who asks a query.
+/// The caller that asks a query.
 pub struct ScanCaller<'a> {
     /// Callers with different names get their turns equally often.
     pub name: &'a str,
-    /// Whether the caller would be let in now: a token may have been revoked meanwhile.
+    /// Whether the caller would be let in now: its token may have been revoked meanwhile.
     pub is_let_in: &'a dyn Fn() -> bool,
 }
 
@@ -28,7 +28,7 @@ impl ScanCaller<'static> {
 pub(super) struct Scan<'a> {
     caller: &'a ScanCaller<'a>,
     turns: &'a Turns,
-    /// The turn, and when it is over, if there is one.
+    /// The turn and the time when it is over, if there is a turn.
     turn: Option<(Turn<'a>, Monotonic)>,
     /// Bytes compared since the time was last checked.
     compared: usize,
@@ -44,7 +44,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Waits for a turn, if there is none yet.
+    /// Waits for a turn, if the scan has none yet.
     pub(super) fn await_turn(&mut self) -> Result<(), Error> {
         if self.turn.is_none() {
             let turn = self.turns.take_for(self.caller.name, limits::SCAN_WAIT_MAX);
@@ -60,18 +60,18 @@ impl<'a> Scan<'a> {
         is_let_in.then_some(()).ok_or(Error::CallerRevoked)
     }
 
-    /// Call this before each row, with the number of its comparisons. An error ends the scan.
+    /// Call this before each row, with the number of comparisons on it. An error ends the scan.
     pub(super) fn go_on(&mut self, row: &[u8], comparisons: usize) -> Result<(), Error> {
         self.take(row.len().saturating_mul(comparisons))
     }
 
-    /// Call this before or after finding so many users in the index. An error ends the scan.
+    /// Call this before or after finding `count` users in the index. An error ends the scan.
     pub(super) fn take_users(&mut self, count: usize) -> Result<(), Error> {
         self.take(count.saturating_mul(BYTES_OF_A_USER))
     }
 
-    /// Call this before or after what takes as long as comparing so many bytes. An error ends the
-    /// scan.
+    /// Call this before or after work that takes as long as comparing `bytes` bytes. An error ends
+    /// the scan.
     pub(super) fn take(&mut self, bytes: usize) -> Result<(), Error> {
         self.compared = self.compared.saturating_add(bytes);
         if self.compared < limits::SCAN_BYTES_WITHOUT_TURN {
@@ -119,7 +119,7 @@ mod tests {
 
     const ROW: &[u8] = &[b'x'; 1024];
 
-    /// As many rows as need no turn, each compared ten times, and one more.
+    /// Scans as many rows as need no turn, each compared ten times, and one more.
     fn a_stretch(scan: &mut Scan<'_>) -> Result<(), Error> {
         let rows = limits::SCAN_BYTES_WITHOUT_TURN / (10 * ROW.len());
         (0..=rows).try_for_each(|_| scan.go_on(ROW, 10))
@@ -153,8 +153,8 @@ mod tests {
         assert!(matches!(ended, Err(Error::CallerRevoked)));
     }
 
-    /// Users who lie far from each other in the index, found by "jane doe", the last by "jane roe".
-    /// Every other one is active. None has a row that could be read.
+    /// Users who lie far apart in the index. "jane doe" finds all of them, except the last, whom
+    /// "jane roe" finds. Every other user is active. None has a row that could be read.
     fn sparse(path: &Path, users: u32) -> Store {
         const APART: u32 = 1000;
         let describe = |_: &[u8]| Err("there is no user".to_owned());
@@ -213,7 +213,7 @@ mod tests {
         assert_eq!(charged(&store, &query).0, 2 * USERS, "searched and sorted");
         query.sort = None;
         assert_eq!(charged(&store, &query).0, USERS);
-        // Everybody has the word that is looked for first.
+        // Everybody has the first word.
         query.search = Some(&last);
         let (looked_at, page) = charged(&store, &query);
         assert_eq!((looked_at, page.sequences.len()), (USERS, 1));
@@ -225,7 +225,8 @@ mod tests {
             let mut walked = Vec::new();
             loop {
                 let (looked_at, page) = charged(&store, &query);
-                // One more tells of the next page, and the first place is counted from 1.
+                // One more user shows that there is a next page, and the first position is counted
+                // from 1.
                 let most = of_them * (COUNT + 2);
                 assert!(looked_at <= most, "{looked_at} after {}", walked.len());
                 walked.extend(page.sequences.iter().copied());

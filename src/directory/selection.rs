@@ -1,6 +1,6 @@
-//! Which users a query selects, as a set of sequences. Conditions on keys and on the index are
+//! The users that a query selects, as a set of sequences. Conditions on keys and on the index are
 //! looked up there. The rest of a filter is decided on the remaining rows, one at a time. A set of
-//! a million users takes 130 KB at most, so that any query is answered in bounded memory.
+//! a million users takes 130 KB at most, so every query is answered in bounded memory.
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
@@ -21,12 +21,12 @@ use crate::scim::fold::fold;
 use crate::scim::path::AttributePath;
 use crate::store::Snapshot;
 
-/// How many texts are searched between two checks of the time, so that a search that finds
-/// everybody soon needs a turn.
+/// How many texts are searched between two checks of the time, so that a search that finds every
+/// user soon needs a turn.
 const SEARCHED_AT_ONCE: usize = 16 * 1024;
 
-/// The users that match the query's filter and its search, if these are given. They are limited to
-/// the query's [`Query::window`] where that saves work.
+/// The users that match the query's filter and search, if given. They are limited to the query's
+/// [`Query::window`] where that saves work.
 pub(super) fn select<'a>(
     snapshot: &'a Snapshot,
     query: &Query<'_>,
@@ -37,7 +37,7 @@ pub(super) fn select<'a>(
         None => None,
     };
     let is_exact = narrowed.as_ref().is_some_and(|it| it.is_exact);
-    // The filter, if rows must be read for it.
+    // The filter, if deciding it requires reading rows.
     let unread = query.filter.filter(|_| !is_exact);
     let narrowed = narrowed.map(|narrowed| narrowed.users);
     let (first, most) = query.window();
@@ -74,7 +74,7 @@ pub(super) fn select<'a>(
     Ok(Cow::Owned(selected))
 }
 
-/// The given users that match a filter. Reads them one by one, until there are more than `most`.
+/// The given users that match a filter. Reads them one by one, until more than `most` match.
 fn matching(
     snapshot: &Snapshot,
     users: &RoaringBitmap,
@@ -104,7 +104,7 @@ fn matching(
 /// A set that contains every user that a filter matches.
 struct Narrowed<'a> {
     users: Cow<'a, RoaringBitmap>,
-    /// Whether it contains no others.
+    /// Whether the set contains no other users.
     is_exact: bool,
 }
 
@@ -124,8 +124,8 @@ impl Narrowed<'_> {
     }
 }
 
-/// What keys and index say about a filter; `None` if nothing. The recursion is as deep as the
-/// filter, whose depth the parser bounds.
+/// Narrows a filter down by keys and index; `None` if they say nothing about it. The recursion is
+/// as deep as the filter, whose depth the parser bounds.
 fn narrow<'a>(
     snapshot: &'a Snapshot,
     filter: &Filter,
@@ -152,7 +152,7 @@ fn narrow<'a>(
     }
 }
 
-/// Charges the scan for what was found: a hundred conditions may each find everybody.
+/// Charges the scan for the users found: a hundred conditions may each find every user.
 fn charge<'a>(
     narrowed: Option<Narrowed<'a>>,
     scan: &mut Scan<'_>,
@@ -276,7 +276,7 @@ pub(super) fn with_name(snapshot: &Snapshot, name: &str) -> Result<Option<u32>, 
     Ok(snapshot.user_named(name.as_bytes(), |row| is_named(row, name))?)
 }
 
-/// The users with an address, including the one whose userName it may be.
+/// The users with an address, including a user whose userName it is.
 fn with_email(snapshot: &Snapshot, email: &str) -> Result<RoaringBitmap, Error> {
     let email = fold(email);
     let mut users = snapshot.users_by_email(email.as_bytes())?;
@@ -284,7 +284,7 @@ fn with_email(snapshot: &Snapshot, email: &str) -> Result<RoaringBitmap, Error> 
     Ok(users)
 }
 
-/// The `value` that an element must have, if the filter in brackets demands one.
+/// The `value` that an element must have, if the filter in brackets requires one.
 fn demanded_value(filter: &Filter) -> Option<&str> {
     match filter {
         Filter::And(all) => all.iter().find_map(demanded_value),

@@ -1,8 +1,8 @@
-//! Searches the audit trail. It has no index: a search reads rows one after the other, and rejects
-//! most of them by a few bytes. One request reads [`limits::AUDIT_SCAN_ROWS_MAX`] rows at most, and
-//! says where the next one continues. The whole trail is read only to find who once had a userName,
-//! and in `history.rs` and `undo_source.rs`: that is for the local socket alone. What rows contain
-//! is said in `audit`; the bare reading of rows is the store's (`store/trail.rs`).
+//! Searches the audit trail. The trail has no index: a search reads rows one after the other, and
+//! rejects most of them by a few bytes. One request reads [`limits::AUDIT_SCAN_ROWS_MAX`] rows at
+//! most, and says where the next one continues. The whole trail is read only to find who once had a
+//! userName, and in `history.rs` and `undo_source.rs`; all of these serve the local socket alone.
+//! `audit` describes the content of rows; the store reads the bare rows (`store/trail.rs`).
 
 use std::ops::ControlFlow;
 
@@ -18,20 +18,21 @@ use crate::limits;
 use crate::scim::fold::fold;
 use crate::store::{Extent, Snapshot};
 
-/// Which rows are wanted.
+/// Which rows are wanted. A row must satisfy every condition that is set.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
-    /// Not older than this.
+    /// Rows written at this time or later.
     pub since: Option<Instant>,
-    /// Older than this.
+    /// Rows written before this time.
     pub until: Option<Instant>,
-    /// About one of these users.
+    /// Rows about one of these users.
     pub users: Option<Vec<UserId>>,
-    /// The userName that stood for them. [`TrailPage::namesakes`] tells of others who had it.
+    /// The userName that was resolved to these users. [`TrailPage::namesakes`] lists others who had
+    /// it.
     pub name: Option<String>,
-    /// By the token with this name or id, or about it.
+    /// Rows by the token with this name or id, or about it.
     pub token: Option<String>,
-    /// Of this request.
+    /// Rows of this request.
     pub request: Option<String>,
 }
 
@@ -44,24 +45,24 @@ pub enum Way {
     Before(u64),
 }
 
-/// Rows that were wanted.
+/// The wanted rows that a search found.
 #[derive(Debug)]
 pub struct TrailPage {
-    /// Each with its `sequence`, in the order of the search.
+    /// The rows with their `sequence`, in the order of the search.
     pub rows: Vec<Value>,
     /// The sequence at which the next search continues, for the same [`Way`]; `None` at the end of
     /// the trail.
     pub next: Option<u64>,
-    /// Users who are not wanted and had the userName that was asked for, each with the time of the
-    /// newest row that tells so: the last [`limits::PREVIOUS_HOLDERS_TOLD_MAX`] that the search has
+    /// Other users, not wanted, who had the userName that was asked for, each with the time of the
+    /// newest row that shows it: the last [`limits::PREVIOUS_HOLDERS_TOLD_MAX`] that the search
     /// met.
     pub namesakes: Vec<(UserId, String)>,
-    /// The rows that are kept.
+    /// The range of the rows that are kept.
     pub extent: Extent,
 }
 
 impl Wanted {
-    /// A test for rows, prepared for many of them.
+    /// A test for rows, prepared so that it can be applied to many.
     pub(super) fn test(&self) -> Test<'_> {
         let moment = |instant: Instant| instant.to_string();
         Test {
@@ -87,12 +88,12 @@ impl Wanted {
     }
 }
 
-/// Whether a row is wanted.
+/// Tests whether a row is wanted.
 pub(super) struct Test<'a> {
     since: Option<String>,
     until: Option<String>,
     name: Option<String>,
-    /// What the text of a wanted row must hold.
+    /// Texts that a wanted row must contain.
     marks: Vec<memmem::Finder<'static>>,
     wanted: &'a Wanted,
 }
@@ -109,16 +110,16 @@ impl Test<'_> {
         self.is_wanted(&row).then_some(row)
     }
 
-    /// When the row was written, if that is within the wanted times.
+    /// The time of the row as text, if it is within the wanted times.
     fn time_within<'t>(&self, text: &'t str) -> Option<&'t str> {
-        // All times have the same length, so their order is that of their text.
+        // All times have the same length, so their text sorts in order of time.
         let time = audit::time_text(text)?;
         let is_early = self.since.as_deref().is_some_and(|since| time < since);
         let is_late = self.until.as_deref().is_some_and(|until| time >= until);
         (!is_early && !is_late).then_some(time)
     }
 
-    /// Adds the user of a row who had the wanted name, unless the user is wanted.
+    /// Adds the user of a row to `namesakes` if the user had the wanted name and is not wanted.
     fn add_namesake(&self, text: &str, namesakes: &mut Vec<(UserId, String)>) {
         let wanted = self.wanted.users.as_deref().unwrap_or_default();
         let named = self
@@ -179,9 +180,10 @@ impl Directory {
         self.read(|snapshot| found(&snapshot, wanted, way, count))
     }
 
-    /// Passes the rows of a request to `visit`, newest first, from the row before `before`
-    /// backwards, until it breaks off. One call reads [`limits::AUDIT_SCAN_ROWS_MAX`] rows at most.
-    /// If it has passed none and there are more, it returns where the next one continues.
+    /// Passes the rows of a request to `visit`, newest first, starting with the row before
+    /// `before`, until `visit` breaks off. One call reads [`limits::AUDIT_SCAN_ROWS_MAX`] rows at
+    /// most. If it has passed no row and there are more to read, it returns where the next call
+    /// continues.
     pub fn of_request(
         &self,
         request: &str,
@@ -210,8 +212,8 @@ impl Directory {
         Ok(next.filter(|_| !has_shown))
     }
 
-    /// The users that a name or an id stands for: the one who has it now, otherwise all who had it,
-    /// as far as the trail reaches back.
+    /// The users that a name or an id means: the user who has it now, otherwise all users who had
+    /// it, as far back as the trail reaches.
     pub fn known_as(&self, who: &str) -> Result<Vec<UserId>, Error> {
         self.read(|snapshot| known_as(&snapshot, who))
     }
@@ -254,7 +256,7 @@ fn found(snapshot: &Snapshot, wanted: &Wanted, way: Way, count: usize) -> Result
     })
 }
 
-/// A row with its sequence in front.
+/// A row as JSON, with its sequence in front.
 fn numbered(sequence: u64, row: Value) -> Value {
     let mut numbered = json!({"sequence": sequence});
     if let (Some(members), Value::Object(row)) = (numbered.as_object_mut(), row) {

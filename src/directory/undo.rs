@@ -1,5 +1,5 @@
-//! Undoes changes. The audit trail says what a change did to each attribute; an undo gives the
-//! attributes their previous values, as a new change of its own.
+//! Undoes changes. The audit trail records what a change did to each attribute; an undo restores
+//! the previous values of the attributes, as a new change.
 //!
 //! ```text
 //! trail, from the first change on ──▶ a reversal for each user ──▶ plan on the writer's view
@@ -11,8 +11,8 @@
 //! ```
 //!
 //! A creation is undone by deactivating the user, if it still exists; a deletion cannot be undone.
-//! Many changes are undone in slices of users, in the order of their creation, so that memory is
-//! bounded however many there are.
+//! Many changes are undone in slices of users, in the order of their creation, so that memory use
+//! is bounded.
 
 use std::sync::Arc;
 use std::time::Instant as Monotonic;
@@ -29,12 +29,12 @@ use crate::clock::Instant;
 use crate::limits;
 use crate::store::View;
 
-/// Which changes are undone.
+/// The changes to undo.
 #[derive(Clone, Debug)]
 pub enum ToUndo {
-    /// The one at this sequence.
+    /// The change with this sequence.
     Change(u64),
-    /// All since then, or of these only the changes by the token with this name or id.
+    /// All changes from a beginning on, or only those by the token with this name or id.
     Since {
         /// The beginning.
         since: Beginning,
@@ -46,9 +46,10 @@ pub enum ToUndo {
 /// Where the changes to undo begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beginning {
-    /// At a moment, by the times that the changes have.
+    /// At a moment, by the recorded times of the changes.
     Moment(Instant),
-    /// With the change at this sequence: their order, whatever the clock said.
+    /// With the change at this sequence. Uses the order of the changes, so a wrong clock does not
+    /// matter.
     Change(u64),
 }
 
@@ -57,7 +58,7 @@ pub enum Beginning {
 pub struct Manner {
     /// Whether attributes are restored even if other changes have touched them since.
     pub is_forced: bool,
-    /// Whether this only says what would be done.
+    /// Whether to only report what would be done.
     pub is_dry_run: bool,
 }
 
@@ -66,30 +67,30 @@ pub struct Manner {
 pub struct Undone {
     /// The user.
     pub user: UserId,
-    /// Its last name in the trail.
+    /// The user's last userName in the trail.
     pub user_name: String,
-    /// The sequences of the changes.
+    /// The sequences of the user's changes to undo.
     pub changes: Vec<u64>,
-    /// Whether one of them has created the user.
+    /// Whether one of them created the user.
     pub is_creation: bool,
     /// What was done to the attributes, or why nothing was.
     pub outcome: Result<UndoEffect, Obstacle>,
 }
 
-/// What an undo has done to a user.
+/// The effect of an undo on a user.
 #[derive(Debug)]
 pub struct UndoEffect {
-    /// The attributes that have their previous values again; empty if they had them already.
+    /// The attributes whose previous values were restored; empty if they had those already.
     pub attributes: Vec<String>,
     /// Those of them whose values are no longer than [`limits::UNDO_VALUE_BYTES_MAX`], each with
-    /// the value that was undone and the restored one; unassigned is null.
+    /// the undone value and the restored one; unassigned is null.
     pub values: Vec<(String, Value, Value)>,
-    /// Whether a person has lost access by it (see `change::has_access`).
+    /// Whether a person has lost access by the undo (see `change::has_access`).
     pub lost_access: bool,
 }
 
 impl UndoEffect {
-    /// The user is like that already.
+    /// No effect: the user is like that already.
     pub(super) fn nothing() -> Self {
         Self {
             attributes: Vec::new(),
@@ -126,18 +127,18 @@ pub enum Obstacle {
     Other(Error),
 }
 
-/// A slice of users.
+/// The outcome for one slice of users.
 #[derive(Debug)]
 pub struct UndoPage {
     /// The outcome for each user.
     pub undone: Vec<Undone>,
-    /// The sequence of the last user of the slice; `None` when no more follow.
+    /// The sequence of the last user of the slice; `None` if no more users follow.
     pub next: Option<u32>,
 }
 
 impl Directory {
-    /// Undoes changes of a slice of the users after the sequence `after`. [`Error::NotFound`] if
-    /// the one change that was named is not a change of a user, or is none yet.
+    /// Undoes changes of a slice of the users after the sequence `after`. [`Error::NotFound`] if a
+    /// single change was named that is not a change of a user, or does not exist yet.
     pub fn undo(
         &self,
         selection: &ToUndo,
@@ -167,7 +168,7 @@ impl Directory {
                     false
                 }
                 Err(error) if undone.is_empty() => return Err(error),
-                // What is done already is reported; the next call will meet the error.
+                // The changes made so far are reported; the next call will meet the error.
                 Err(_) => true,
             };
             if (has_failed || is_late)
@@ -183,7 +184,7 @@ impl Directory {
         })
     }
 
-    /// Undoes the changes of some users in one commit, or says what that would do.
+    /// Undoes the changes of some users in one commit, or reports what that would do.
     fn reverse(
         &self,
         reversals: Vec<Reversal>,

@@ -1,5 +1,5 @@
-//! Reads the changes to undo from the audit trail, as reversals of a slice of users. The rows are
-//! checked to be as they were written.
+//! Reads the changes to undo from the audit trail, as reversals of a slice of users. Verifies that
+//! the rows are as they were written.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -17,9 +17,9 @@ use crate::store::Snapshot;
 /// The reversals of a slice of users.
 #[derive(Default)]
 pub(super) struct Gathered {
-    /// The reversals by the users' sequences.
+    /// The reversals, by the users' sequences.
     pub(super) reversals: BTreeMap<u32, Reversal>,
-    /// The last user of the slice; `None` when no more follow.
+    /// The last user of the slice; `None` if no more users follow.
     pub(super) next: Option<u32>,
 }
 
@@ -36,7 +36,7 @@ pub(super) fn reaches(snapshot: &Snapshot, selection: &ToUndo, now: Instant) -> 
         (Beginning::Moment(since), Some((row, oldest)))
             if oldest > *since && !Times::read(snapshot, *since, now)?.is_before(first, row) =>
         {
-            // A time that is yet to come comes from a clock that was ahead.
+            // A time in the future comes from a clock that was ahead.
             if oldest <= now {
                 format!("{oldest} were removed: give that time or a later one")
             } else {
@@ -97,8 +97,8 @@ pub(super) fn gather(
         reversals: BTreeMap::new(),
         bytes: 0,
     };
-    // Values from rows that were tampered with must not get into users. Rows before the selected
-    // ones are not used, and so not checked.
+    // Values from tampered rows must not get into users. Rows before the selected ones are not
+    // used, so they are not checked.
     snapshot
         .check_audits(first, u64::MAX, |sequence, text| {
             gathering.take(sequence, text);
@@ -111,13 +111,13 @@ pub(super) fn gather(
     })
 }
 
-/// Which rows were written before a moment. By default none.
+/// Decides which rows were written before a moment. The default says none.
 #[derive(Default)]
 struct Times {
     since: String,
     now: String,
-    /// The last row of a user with a time before the moment. Whatever stands before it and has a
-    /// time that is yet to come was written before the moment too, when the clock was ahead.
+    /// The last row about a user whose time is before the moment. A row before it with a time in
+    /// the future was also written before the moment, when the clock was ahead.
     last_before: u64,
 }
 
@@ -145,7 +145,7 @@ impl Times {
     }
 }
 
-/// The first row that was not written before a moment.
+/// The first row that was not written before the moment.
 fn first_since(snapshot: &Snapshot, times: &Times) -> Result<Option<u64>, Error> {
     let mut first = None;
     snapshot.audits_from(1, |sequence, text| {
@@ -158,7 +158,7 @@ fn first_since(snapshot: &Snapshot, times: &Times) -> Result<Option<u64>, Error>
     Ok(first)
 }
 
-/// Collects the users with changes to undo, those with the lowest sequences.
+/// Collects the users with changes to undo, lowest sequences first.
 struct Gathering<'a> {
     selection: &'a ToUndo,
     times: Times,
@@ -182,7 +182,7 @@ impl Gathering<'_> {
         }
         let is_early = self.times.is_before(sequence, text);
         let is_known = self.reversals.contains_key(&user);
-        // Most rows are about other users, and need not be parsed.
+        // Most rows are about other users and need not be parsed.
         let is_other = matches!(self.selection, ToUndo::Change(wanted) if *wanted != sequence);
         if (is_early || is_other) && !is_known {
             return;
@@ -234,7 +234,8 @@ mod tests {
     use super::super::user_id::UserId;
     use super::*;
 
-    /// Otherwise only its later changes would be undone, and the next slice begins behind it.
+    /// Otherwise only the user's later changes would be undone, and the next slice would begin
+    /// after the user.
     #[test]
     fn a_user_whose_changes_do_not_fit_is_left_to_the_next_slice_with_all_of_them() {
         let now = Instant::from_millis(0);

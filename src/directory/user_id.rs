@@ -1,4 +1,4 @@
-//! The `id` of a user, which says where its row is. It is neither the userName nor the
+//! The `id` of a user, which tells where its row is. It is neither the userName nor the
 //! `externalId`, which clients choose.
 
 use std::fmt;
@@ -24,7 +24,7 @@ impl UserId {
         Self(bytes)
     }
 
-    /// The same random part at another sequence. Only for an id that nobody has seen yet.
+    /// The same random part with another sequence. Only for an id that nobody has seen yet.
     pub(super) fn with_sequence(mut self, sequence: u32) -> Self {
         self.0[..4].copy_from_slice(&sequence.to_be_bytes());
         self
@@ -75,10 +75,11 @@ impl UserId {
     }
 }
 
-/// The place of each byte in the text.
+/// The position of each byte in the text.
 const PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
 
-/// Each byte in hexadecimal digits: every user that is shown has sixteen of them.
+/// The hexadecimal digits of each byte. A table, because every user that is shown has sixteen
+/// bytes.
 const PAIRS: [[u8; 2]; 256] = {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut pairs = [[0; 2]; 256];

@@ -9,7 +9,7 @@
 //! users      each has rows, down to its creation where no rows were removed
 //! ```
 //!
-//! For each user twelve bytes are kept: the version that the next older row must have, and which
+//! Twelve bytes are kept for each user: the version that the next older row must have, and which
 //! attributes were compared.
 
 use std::collections::HashMap;
@@ -27,28 +27,28 @@ use crate::limits;
 use crate::locks::ignore_poison;
 use crate::store::Snapshot;
 
-/// What a verification has found so far.
+/// The findings of a verification so far.
 #[derive(Debug)]
 pub struct Report {
-    /// The number by which the verification is continued.
+    /// The number to pass to continue the verification.
     pub run: u64,
-    /// Whether it is done.
+    /// Whether the verification is finished.
     pub is_done: bool,
     /// What is being checked.
     pub stage: &'static str,
     /// Rows checked so far, in both passes.
     pub rows: u64,
-    /// Rows that are kept. The first pass checks each, and so does the second if the chain is
+    /// The number of kept rows. The first pass checks each, and so does the second if the chain is
     /// whole.
     pub kept: u64,
     /// The number of users.
     pub users: u64,
     /// The sequence of the oldest row that is kept.
     pub first: u64,
-    /// What is wrong: each an object with `what`, a text, and with `row`, a sequence, and `user`,
-    /// an id, if it is about one.
+    /// The problems found: each is an object with `what`, a text. It also has `row`, a sequence,
+    /// and `user`, an id, if the problem concerns one.
     pub findings: Vec<Value>,
-    /// How many findings there are, which may be more than are listed.
+    /// How many problems were found, which may be more than are listed.
     pub found: u64,
 }
 
@@ -70,9 +70,9 @@ pub(super) struct Verification {
 
 #[derive(Clone, Copy)]
 enum Stage {
-    /// The row at which it continues.
+    /// The next row to check.
     Chain(u64),
-    /// The row before which it continues.
+    /// The sequence after the next row to check, going backwards.
     Agreement(u64),
     Users,
     Done,
@@ -89,12 +89,12 @@ struct Known {
 /// What the next older row of a user must be.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Older {
-    /// No row was seen.
+    /// Anything: no row was seen yet.
     #[default]
     Unseen,
     /// A row of the version with this count, of any era.
     Version(u32),
-    /// There is none: the user was created.
+    /// There must be none: the user was created.
     Nothing,
 }
 
@@ -137,7 +137,7 @@ impl Directory {
         let mut verification = match (run, current.take()) {
             (None, _) => {
                 let number = u64::from_be_bytes(crate::secret::random());
-                // The number must pass every reader of JSON unchanged.
+                // The number must pass every JSON reader unchanged.
                 Verification::begin(number >> 16, self.read(Ok)?)?
             }
             (Some(run), Some(known)) if known.run == run => known,
@@ -158,7 +158,7 @@ impl Directory {
 
     /// Drops a verification that nobody continues.
     pub fn drop_verification(&self, at: Monotonic) {
-        // One that is being worked on is not idle.
+        // A verification that is being worked on is not idle.
         let Ok(mut current) = self.verification.try_lock() else {
             return;
         };
@@ -222,7 +222,7 @@ impl Verification {
         Ok(())
     }
 
-    /// If the chain is broken, the rows say nothing reliable about the users.
+    /// Checks the chain. If it is broken, the rows say nothing reliable about the users.
     fn chain(&mut self, first: u64) -> Result<Stage, Error> {
         let step = limits::VERIFICATION_ROWS_STEP;
         let mut rows = 0;
@@ -244,7 +244,7 @@ impl Verification {
     fn agreement(&mut self, end: u64) -> Result<Stage, Error> {
         let (mut rows, mut next) = (0, None);
         let snapshot = Arc::clone(&self.snapshot);
-        // One row at a time: a row may hold a list of 64 KiB twice.
+        // One row at a time: a row may contain a list of 64 KiB twice.
         snapshot.audits_before(end, |sequence, text| {
             if rows >= limits::VERIFICATION_ROWS_STEP {
                 next = Some(sequence + 1);
@@ -264,7 +264,7 @@ impl Verification {
     fn compare(&mut self, told: &UserRow) {
         let sequence = told.id.sequence() as usize;
         if sequence >= self.of_user.len() {
-            // The user was deleted, like every user after the last that exists.
+            // The user was deleted, like every user after the last existing one.
             self.of_user.resize(sequence + 1, Known::default());
         }
         let mut known = self.of_user[sequence];
@@ -330,7 +330,7 @@ impl Verification {
         }
     }
 
-    /// Checks that each attribute has the value that the newest row naming it gives.
+    /// Checks that each attribute has the value given by the newest row that names it.
     fn compare_attributes(&mut self, told: &UserRow, record: &Record, compared: &mut u32) {
         let changes = told.row["changes"].as_array();
         for change in changes.map_or(&[][..], Vec::as_slice) {
@@ -360,7 +360,7 @@ impl Verification {
         bit
     }
 
-    /// The user with this id as it is; the error says how its row is damaged.
+    /// The current record of the user with this id; the error says how its row is damaged.
     fn record(&self, id: UserId) -> Result<Option<Record>, String> {
         let row = self.snapshot.user(id.sequence());
         let Some(row) = row.map_err(|error| error.to_string())? else {
@@ -419,7 +419,7 @@ mod tests {
     use crate::clock::SystemClock;
     use crate::store::Store;
 
-    /// It holds a snapshot, so that no page of that state can be used again.
+    /// An idle verification holds a snapshot, so that no page of that state can be reused.
     #[test]
     fn a_verification_that_nobody_continues_is_dropped_after_a_while() {
         let folder = tempfile::tempdir().expect("a folder");

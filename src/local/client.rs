@@ -28,19 +28,19 @@ const LOCK_RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// Why a request got no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// This data directory holds no store: nothing was ever served from it.
+    /// This data directory contains no store: nothing was ever served from it.
     #[error("there is no user directory in {0}")]
     NoDirectory(PathBuf),
-    /// The data directory or the store is a link to a place that is not there, such as a disk that
-    /// is not mounted.
+    /// The data directory or the store is a link to a missing place, such as a disk that is not
+    /// mounted.
     #[error("{0} is a link to what is not there")]
     Away(PathBuf),
     /// This user may not open the data directory, the store or the socket.
     #[error("no permission to open {}", path.display())]
     Forbidden {
-        /// What could not be opened.
+        /// The path that could not be opened.
         path: PathBuf,
-        /// The data directory that it belongs to.
+        /// The data directory that the path belongs to.
         data_dir: PathBuf,
     },
     /// No server answers, and the store cannot be opened either.
@@ -60,7 +60,7 @@ pub enum Error {
     Io(String),
 }
 
-/// The server that answers at the socket of `data_dir`, if one does.
+/// The server that answers at the socket of `data_dir`, if there is one.
 pub fn server_of(data_dir: &Path) -> Option<Peer> {
     let socket = config::socket_path(data_dir).ok()?;
     let conversation = Conversation::begin(&socket, limits::SERVER_LOOKUP_WAIT_MAX);
@@ -85,8 +85,8 @@ impl Client {
         Self::connect_within(limits::LOCAL_ANSWER_WAIT_MAX, data_dir, claimed_name)
     }
 
-    /// [`Self::connect`], with `patience` instead of [`limits::LOCAL_ANSWER_WAIT_MAX`] for a server
-    /// that hangs.
+    /// Like [`Self::connect`], but waits for `patience` instead of
+    /// [`limits::LOCAL_ANSWER_WAIT_MAX`] for a server that hangs.
     pub fn connect_within(
         patience: Duration,
         data_dir: &Path,
@@ -104,8 +104,8 @@ impl Client {
                         claimed_name: claimed_name.to_owned(),
                     });
                 }
-                // Held by another command, which is soon done, or a server, which soon answers or
-                // ends.
+                // Another command holds the store and will soon finish, or a server holds it and
+                // will soon answer or end.
                 Err(Error::Store(OpenError::Locked)) if Monotonic::now() < deadline => {
                     thread::sleep(LOCK_RETRY_PAUSE);
                 }
@@ -174,7 +174,7 @@ impl Client {
         }
     }
 
-    /// Ends the conversation; a store opened in this process is closed properly.
+    /// Ends the conversation. A store opened in this process is closed properly.
     pub fn close(self) {
         match self.transport {
             Transport::Socket(conversation) => conversation.end(),
@@ -330,7 +330,7 @@ mod tests {
         let mut asked = |target| ask(&mut conversation, "GET", target, None, "somebody");
         let first = asked("/1");
         assert!(matches!(first, Err(Error::Silent(PATIENCE))), "{first:?}");
-        // What was written before the conversation ended is read, then its end.
+        // Reads the text written before the conversation ended, then the end of the stream.
         let mut request = String::new();
         server.read_to_string(&mut request).expect("its end");
         assert!(request.starts_with("GET /1 "), "{request}");

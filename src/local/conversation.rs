@@ -1,5 +1,5 @@
-//! A conversation over the local socket, with a deadline on everything: on connecting to a server
-//! that accepts nobody, and on an answer that comes byte by byte.
+//! A conversation over the local socket, with a deadline on every step, including a connection to a
+//! server that accepts nobody, and an answer that comes byte by byte.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -14,8 +14,8 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connec
 /// Pause between two attempts to connect to a server whose queue of connections is full.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
-/// The process at the other end: its id, or none if it is in another PID namespace, as a server in
-/// another container is.
+/// The process at the other end: its id, or `None` if it is in another PID namespace, such as a
+/// server in another container.
 #[derive(Clone, Copy)]
 pub struct Peer(pub Option<i32>);
 
@@ -40,7 +40,7 @@ impl Conversation {
     pub(super) fn begin(socket: &Path, patience: Duration) -> io::Result<Self> {
         let until = Monotonic::now() + patience;
         loop {
-            // A blocking connect would wait for ever for a server that hangs.
+            // A blocking connect would wait forever for a server that hangs.
             match try_connect(socket) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if Monotonic::now() >= until {
@@ -87,7 +87,7 @@ impl Conversation {
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
-    /// The time left. It is never zero, which a socket takes for no time-out at all.
+    /// The time left. Never zero, because a socket takes zero to mean no time-out.
     fn left(&self) -> io::Result<Option<Duration>> {
         let left = self.until.saturating_duration_since(Monotonic::now());
         if left.is_zero() {

@@ -1,8 +1,8 @@
 //! The local socket: administration over a Unix socket that only its owner may open, and the
 //! command line's client of it. Every caller here is the administrator.
 //!
-//! `tiny_http` reads this socket and nothing else. What it lacks (time limits, bounds, strict
-//! framing) matters on a network; behind a 0600 socket the only caller is the person who owns the
+//! `tiny_http` reads only this socket. The features that it lacks (time limits, bounds, strict
+//! framing) matter on a network; behind a 0600 socket the only caller is the person who owns the
 //! process.
 
 mod client;

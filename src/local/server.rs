@@ -1,5 +1,5 @@
 //! The server's side of the local socket: workers answer requests from the socket, and a keeper
-//! opens it again if it stops accepting.
+//! thread reopens the socket if it stops accepting.
 
 use std::borrow::Cow;
 use std::fs;
@@ -39,25 +39,26 @@ pub struct Server {
     keeping: Sender<()>,
 }
 
-/// What the threads of the server share.
+/// State shared by the threads of the server.
 struct Socket {
     path: PathBuf,
     servers: Mutex<Servers>,
     closing: AtomicBool,
 }
 
-/// Dropping a server removes what is at the path, so the field of the newest comes first.
+/// Dropping a server removes the file at its path, so the newest server is the first field.
 #[derive(Clone)]
 struct Servers {
-    /// The one that listens at the path.
+    /// The server that listens at the path.
     newest: Arc<tiny_http::Server>,
-    /// Those that accept nobody any more, the newest last. Their conversations go on.
+    /// The servers that accept no more connections, the newest last. Their open conversations go
+    /// on.
     ended: Vec<Arc<tiny_http::Server>>,
 }
 
 impl Server {
-    /// Opens the socket at `path`. One at which nobody answers is a leftover and is removed;
-    /// anything else there is an error.
+    /// Opens the socket at `path`. A socket where nobody answers is a leftover and is removed;
+    /// anything else at the path is an error.
     pub fn open(path: &Path, api: &Arc<Api>) -> io::Result<Self> {
         let socket = Arc::new(Socket {
             path: path.to_owned(),
@@ -93,7 +94,7 @@ impl Server {
     }
 
     /// Returns a function that tells whether new connections are accepted. The system may refuse
-    /// them for want of descriptors or threads.
+    /// them for lack of descriptors or threads.
     pub fn probe(&self) -> impl Fn() -> bool + use<> {
         let path = self.socket.path.clone();
         move || is_accepting(&path)
@@ -118,8 +119,8 @@ impl Server {
                 log::error!("a worker of the local socket had panicked");
             }
         }
-        // This is the last owner. When dropped, the newest server wakes its accepting thread by a
-        // connection to the socket, which must still exist for that, and then removes the socket.
+        // This is the last owner. When dropped, the newest server wakes its accepting thread by
+        // connecting to the socket, which must therefore still exist, and then removes the socket.
         drop(self.socket);
     }
 }
@@ -145,9 +146,9 @@ impl Socket {
         servers.newest.recv_timeout(wait)
     }
 
-    /// Opens the socket again whenever it stops accepting, until `kept` is disconnected. A single
-    /// connection without a free descriptor or thread stops `tiny_http` for good, and somebody may
-    /// have removed the socket.
+    /// Reopens the socket whenever it stops accepting, until `kept` is disconnected. A single
+    /// connection without a free descriptor or thread stops `tiny_http` for good, and the socket
+    /// may also have been removed.
     fn keep_open(&self, kept: &Receiver<()>) {
         let mut is_told = false;
         while kept.recv_timeout(limits::LOCAL_LOOK_INTERVAL) == Err(RecvTimeoutError::Timeout) {
@@ -177,9 +178,10 @@ impl Socket {
         let mut servers = ignore_poison(self.servers.lock());
         let newest = listen(&self.path)?;
         while servers.ended.len() >= limits::LOCAL_ENDED_MAX {
-            // Dropped, it would remove the newest one's socket once no worker holds it any more.
-            // If its own socket was removed, its thread waits there for ever, with a descriptor:
-            // another one of it, to end that, would keep the socket open when the thread has died.
+            // If this server were dropped, it would remove the newest one's socket once no worker
+            // holds the old server any more. If its own socket was removed, its thread waits there
+            // forever, with a descriptor. Ending that thread would need a duplicate of the
+            // descriptor, which would keep the socket open after the thread has died.
             mem::forget(servers.ended.remove(0));
         }
         let ended = mem::replace(&mut servers.newest, newest);
@@ -189,7 +191,7 @@ impl Socket {
     }
 }
 
-/// Wakes all workers that wait at this server, so that they look for the newest one.
+/// Wakes all workers that wait at this server, so that they find the newest one.
 fn wake_workers(server: &tiny_http::Server) {
     for _ in 0..limits::LOCAL_WORKERS {
         server.unblock();
@@ -208,7 +210,7 @@ fn is_accepting(path: &Path) -> bool {
 
 fn listen(path: &Path) -> io::Result<Arc<tiny_http::Server>> {
     remove_leftover(path)?;
-    // The data directory is 0700 and the process has umask 0077: the socket is never open to
+    // The data directory is 0700 and the process has umask 0077, so the socket is never open to
     // others, not even between these two lines.
     let listener = UnixListener::bind(path)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
@@ -246,7 +248,7 @@ fn work(socket: &Socket, api: &Api) {
                     log::error!("a request at the local socket panicked");
                 }
             }
-            // The server stopped accepting: the keeper opens another.
+            // The server stopped accepting. The keeper opens a new one.
             Err(error) => log::debug!("a worker of the local socket continues: {error}"),
         }
     }
@@ -263,7 +265,7 @@ fn serve(mut request: Request, api: &Api) {
 
 fn answer(request: &mut Request, api: &Api) -> Answer {
     if *request.http_version() != (1, 1) {
-        // Without chunks a client could not tell a part of a list from the whole.
+        // Without chunks, a client could not tell a partial list from a complete one.
         return api.refuse(
             &Fault::new(505, "only HTTP/1.1 is spoken at the local socket"),
             None,
@@ -298,8 +300,9 @@ fn answer(request: &mut Request, api: &Api) -> Answer {
     }
 }
 
-/// Writes an answer. `tiny_http` would end a body that breaks off as if it were complete. This ends
-/// it with bytes that are no chunk, so that no client takes the part for the whole.
+/// Writes an answer. If a body breaks off, `tiny_http` would end it as if it were complete. This
+/// function ends it with bytes that are not a valid chunk, so that no client takes a part for the
+/// whole.
 fn send(out: &mut impl Write, answer: Answer, is_head: bool, now: Instant) -> io::Result<()> {
     const NO_CHUNK: &[u8] = b"!\r\n";
     let date = now.imf_fixdate();
@@ -400,7 +403,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("admin.sock");
         let api = api(folder.path());
-        // A leftover of a server that was killed.
+        // A leftover of a killed server.
         drop(UnixListener::bind(&path).expect("bound"));
         let server = Server::open(&path, &api).expect("opened");
         let mode = fs::metadata(&path).expect("there").permissions().mode();
@@ -431,7 +434,7 @@ mod tests {
         let head = b"POST /scim/v2/Users HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\
                      Content-Length: 9\r\n\r\n";
         client.write_all(head).expect("sent");
-        // The server waits for the body now.
+        // The server is now waiting for the body.
         let mut byte = [0];
         client.read_exact(&mut byte).expect("to go on");
         server.close(Duration::from_millis(100));
@@ -451,7 +454,7 @@ mod tests {
         client.write_all(&vec![b' '; length]).expect("sent");
         let answer = read_response(&mut client, false, 1000).expect("an answer");
         assert_eq!(answer.status, 413);
-        // It is counted under the route that admitted it.
+        // The request is counted under the route that admitted it.
         let mut client = UnixStream::connect(&path).expect("connected");
         client
             .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -1,10 +1,11 @@
-//! The older text format of Prometheus (version 0.0.4), for readers that do not know OpenMetrics:
-//! one line of it makes them refuse the whole text. It is made from the OpenMetrics text, so that
-//! there is one table of metrics.
+//! The older text format of Prometheus (version 0.0.4), for readers that do not know OpenMetrics: a
+//! single OpenMetrics line makes them refuse the whole text. It is converted from the OpenMetrics
+//! text, so that there is only one table of metrics.
 //!
-//! Samples are the same in both: names, labels, values and how a label's value is escaped. The
+//! Samples are the same in both: names, labels, values and the escapes in a label's value. The
 //! descriptions differ: here a family of counters has the name of its samples, there is no type
-//! `info`, no UNIT and no EOF. HELP is escaped differently, so no help has a quote or a backslash.
+//! `info`, no UNIT and no EOF. HELP is escaped differently, so no help text contains a quote or a
+//! backslash.
 
 /// The media type of the text that [`of`] returns.
 pub(super) const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -13,7 +14,7 @@ pub(super) const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub(super) fn of(open_metrics: &str) -> String {
     let mut text = String::with_capacity(open_metrics.len());
     let mut help = "";
-    // A line feed in a label's value is escaped.
+    // Splitting is safe, because a line feed in a label's value is escaped.
     for line in open_metrics.split_terminator('\n') {
         let Some(description) = line.strip_prefix("# ") else {
             text.extend([line, "\n"]);
@@ -21,7 +22,7 @@ pub(super) fn of(open_metrics: &str) -> String {
         };
         let mut words = description.splitn(3, ' ');
         match (words.next(), words.next(), words.next()) {
-            // Written together with the type, which decides the suffix of the name.
+            // Written together with the type, because the type decides the suffix of the name.
             (Some("HELP"), Some(_), Some(said)) => help = said,
             (Some("TYPE"), Some(family), Some(kind)) => {
                 let (suffix, kind) = match kind {

@@ -1,5 +1,6 @@
-//! Counters, and their text for Prometheus in two formats: OpenMetrics 1.0, and the one before it.
-//! Labels are words of the program, and ids and names of tokens: never text that a caller has sent.
+//! Counters, and their text for Prometheus in two formats: OpenMetrics 1.0, and the older format.
+//! Label values are words of the program, or ids and names of tokens: never text that a caller has
+//! sent.
 
 mod classic;
 mod process;
@@ -39,12 +40,13 @@ impl Format {
 }
 
 const PREFIX: &str = "golinks_scim";
-/// Bounds in seconds: from 50 us, the time to retrieve a user by id, to 12 s, when requests are
-/// refused because the disk is full.
+/// Histogram bounds in seconds: from 50 us, the time to retrieve a user by id, to 12 s, when
+/// requests are refused because the disk is full.
 const SECONDS: [f64; 12] = [
     0.000_05, 0.000_2, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 5.0, 12.0,
 ];
-/// Bounds in changes: up to the largest batch of single changes, and to the largest bulk request.
+/// Histogram bounds in changes: up to the largest batch of single changes, and to the largest bulk
+/// request.
 const CHANGES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 1024.0];
 
 type Durations = Family<Route, Histogram, fn() -> Histogram>;
@@ -89,13 +91,13 @@ struct Kept {
     kept: &'static str,
 }
 
-/// The status of an answer. If it replaces another one that says better what was wrong, `real` is
-/// that one; otherwise both are the same.
+/// The status of an answer. If the answer has another status than the one that describes the
+/// problem best, `real` is the latter; otherwise both are the same.
 #[derive(Clone, Copy, Debug)]
 pub struct Status {
-    /// The one that the caller is given.
+    /// The status that the caller is given.
     pub answered: u16,
-    /// The one that is judged.
+    /// The status that counts for the metrics.
     pub real: u16,
 }
 
@@ -108,12 +110,12 @@ impl From<u16> for Status {
     }
 }
 
-/// The limit above which a request is answered 429.
+/// The kind of limit that a request exceeded when it is answered 429.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rate {
     /// The rate of the caller's token.
     OfToken,
-    /// How often the caller's address may fail.
+    /// The number of failures from the caller's address.
     OfAddress,
 }
 
@@ -127,7 +129,7 @@ impl Rate {
     }
 }
 
-/// How the audit trail keeps the refusal of a principal.
+/// How the audit trail records the refusal of a principal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audited {
     /// With a row of its own.
@@ -146,7 +148,7 @@ impl Audited {
     }
 }
 
-/// The commits of one store.
+/// The metrics of the commits of one store.
 #[derive(Clone, Debug)]
 pub struct Commits {
     count: Counter,
@@ -187,7 +189,7 @@ impl Commits {
         );
     }
 
-    /// Counts a commit that is on disk, with its changes and the time that it took.
+    /// Counts a commit that is on disk, with the number of its changes and its duration.
     #[allow(
         clippy::cast_precision_loss,
         reason = "a batch has at most some thousand"
@@ -198,15 +200,16 @@ impl Commits {
         self.seconds.observe(took.as_secs_f64());
     }
 
-    /// Notes how many writes wait for the writer now.
+    /// Sets how many writes wait for the writer now.
     pub fn waiting(&self, writes: usize) {
         self.waiting.set(i64::try_from(writes).unwrap_or(i64::MAX));
     }
 }
 
 impl Metrics {
-    /// Counters at zero. `tolerances` and `rejections` are the names that [`Metrics::tolerated`]
-    /// and [`Metrics::unauthenticated`] will count, so that each is shown from the beginning.
+    /// All counters at zero. `tolerances` and `rejections` are the names that
+    /// [`Metrics::tolerated`] and [`Metrics::unauthenticated`] will count, so that each is shown
+    /// from the beginning.
     pub fn new(
         tolerances: impl Iterator<Item = &'static str>,
         rejections: impl Iterator<Item = &'static str>,
@@ -292,14 +295,14 @@ impl Metrics {
             status: answered,
         };
         self.requests.get_or_create(&request).inc();
-        // Asking for what is not implemented is the caller's fault, and /readyz has an alert of its
-        // own.
+        // A request for something that is not implemented is the caller's fault, and /readyz has an
+        // alert of its own.
         if real >= 500 && !matches!(real, 501 | 505) && route != "/readyz" {
             self.server_errors.inc();
         }
     }
 
-    /// Counts how long the answer of a route took.
+    /// Records how long the answer of a route took.
     pub fn took(&self, route: &'static str, took: Duration) {
         let durations = self.durations.get_or_create(&Route { route });
         durations.observe(took.as_secs_f64());
@@ -315,7 +318,7 @@ impl Metrics {
         self.throttled.get_or_create(&above.label()).inc();
     }
 
-    /// Counts a caller without a valid token.
+    /// Counts a request without a valid token.
     pub fn unauthenticated(&self, reason: &'static str) {
         self.unauthenticated.get_or_create(&Reason { reason }).inc();
     }
@@ -350,7 +353,7 @@ impl Metrics {
     }
 }
 
-/// A metric at zero that the registry shows.
+/// Adds a metric at zero to the registry.
 fn registered<M: Metric + Clone + Default>(
     registry: &mut Registry,
     name: &'static str,
@@ -372,7 +375,7 @@ fn durations(registry: &mut Registry) -> Durations {
     durations
 }
 
-/// Counts as one in a gauge until it is dropped.
+/// Adds one to a gauge until it is dropped.
 pub struct Counted(Gauge);
 
 impl Counted {
@@ -444,7 +447,7 @@ mod tests {
         ] {
             assert!(text.lines().any(|one| one == line), "{line}\n{text}");
         }
-        // Nothing was read about this process: unknown values are absent, not zero.
+        // Nothing was read about this process. Unknown values are absent, not zero.
         assert_eq!(text.matches("\nprocess_").count(), 1, "{text}");
         assert!(text.contains("\nprocess_start_time_seconds 0\n"), "{text}");
         assert_eq!(text.matches("# EOF").count(), 1);

@@ -9,25 +9,26 @@ use prometheus_client::registry::Registry;
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-/// What the system says about this process; `None` if it does not, as when `/proc` cannot be read.
+/// The system's data about this process; a value is `None` if the system does not provide it, for
+/// example if `/proc` cannot be read.
 #[derive(Clone, Debug, Default)]
 pub struct Process {
     /// Memory that is not swapped out.
     pub resident_bytes: Option<u64>,
-    /// Threads.
+    /// The number of threads.
     pub threads: Option<u64>,
     /// How many descriptors are open.
     pub descriptors_open: Option<u64>,
     /// How many descriptors may be open; `None` also if there is no limit.
     pub descriptors_max: Option<u64>,
-    /// Processor time, of the program and of the system on its behalf.
+    /// Processor time of the program itself and of the system on its behalf.
     pub cpu_seconds: Option<f64>,
 }
 
 impl Process {
     /// Reads the values of this process.
     pub fn now() -> Self {
-        // The process's name in it may be cut within a character.
+        // Lossy, because the process name in it may be cut within a character.
         let status = fs::read("/proc/self/status").unwrap_or_default();
         let status = String::from_utf8_lossy(&status);
         let status = Status(&status);
@@ -40,7 +41,7 @@ impl Process {
         }
     }
 
-    /// The metrics. The time of the start is the same as in the program's own metric.
+    /// The metrics of the process. `started_seconds` also appears in the program's own metric.
     pub(super) fn registry(&self, started_seconds: i64) -> Registry {
         let mut registry = Registry::default();
         let mut gauge = |name: &str, help: &str, value: Option<u64>| {
@@ -84,21 +85,21 @@ impl Process {
 struct Status<'a>(&'a str);
 
 impl Status<'_> {
-    /// The number after this name, whatever its unit.
+    /// The number after this name, without its unit.
     fn number(&self, name: &str) -> Option<u64> {
         let value = self.0.lines().find_map(|line| line.strip_prefix(name))?;
         value.split_whitespace().next()?.parse().ok()
     }
 }
 
-/// Leaves out the descriptor that reading the directory takes.
+/// The number of open descriptors, without the one that reading the directory uses.
 fn descriptors_open() -> Option<u64> {
     let open = fs::read_dir("/proc/self/fd").ok()?.count();
     u64::try_from(open.saturating_sub(1)).ok()
 }
 
-/// Reads the clock, which always answers. `/proc/self/stat` counts in ticks, and rustix panics when
-/// asked how long a tick is if the system does not tell.
+/// The processor time, from the clock for it, which always works. `/proc/self/stat` counts in
+/// ticks, and rustix panics when asked for the length of a tick if the system does not tell.
 #[allow(
     clippy::cast_precision_loss,
     reason = "it is exact for more seconds than there were since the epoch"

@@ -1,5 +1,5 @@
-//! The current state as gauges, read when metrics are requested. It counts nothing: what happened
-//! is counted in [`super::Metrics`].
+//! The current state as gauges, read when metrics are requested. Events are counted in
+//! [`super::Metrics`] instead.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
@@ -11,15 +11,15 @@ use super::{PREFIX, Process};
 /// The state when metrics are requested.
 #[derive(Clone, Debug, Default)]
 pub struct State {
-    /// How many users are active and how many are not; `None` while they cannot be read.
+    /// The numbers of active and of inactive users; `None` while they cannot be read.
     pub users: Option<(u64, u64)>,
     /// Whether changes can be made.
     pub is_ready: bool,
     /// Free space of the data directory's file system.
     pub disk_free_bytes: Option<u64>,
-    /// The disk space that the store's file takes.
+    /// The disk space of the store's file.
     pub store_bytes: Option<u64>,
-    /// Rows of the audit trail, and their bytes.
+    /// The number of audit rows, and their bytes.
     pub audit: Option<(u64, u64)>,
     /// Deactivations within the last hour.
     pub deactivations: u64,
@@ -29,9 +29,9 @@ pub struct State {
     pub certificate_days_left: Option<i64>,
     /// When the program was started, in seconds since the epoch.
     pub started_seconds: i64,
-    /// Live tokens, and those that have ended without a successor.
+    /// Live tokens, and tokens that have ended without a successor.
     pub tokens: Vec<TokenGauges>,
-    /// What the system says about the process.
+    /// The system's data about the process.
     pub process: Process,
 }
 
@@ -42,7 +42,7 @@ pub struct TokenGauges {
     pub id: String,
     /// Its name.
     pub name: String,
-    /// Days until it ends, if it does; negative once it has.
+    /// Days until the token ends, if it ever does; negative once it has ended.
     pub days_left: Option<i64>,
     /// Seconds since it was last used, or since it was issued.
     pub idle_seconds: i64,

@@ -1,6 +1,6 @@
-//! The rows of the audit trail. Each row carries the digest of the row before it, so that a row
-//! changed, dropped or inserted afterwards breaks the chain at that place. What a row's text says
-//! is its writer's business (`directory/audit.rs`); `trail` reads the rows.
+//! The rows of the audit trail. Each row carries the digest of the row before it, so a row that is
+//! changed, dropped or inserted afterwards breaks the chain at that place. The writer of a row
+//! decides what its text says (`directory/audit.rs`); `trail` reads the rows.
 //!
 //! ```text
 //! byte 0        version, 1
@@ -10,28 +10,28 @@
 //! digest of a row = SHA-256(sequence, 8 bytes big-endian, then the whole row)
 //! ```
 //!
-//! The digest of the last row is kept apart (the head), so that the last row cannot be changed or
-//! dropped unnoticed either. So is the digest of the last row that retention removed (the anchor):
-//! the chain of the remaining rows continues from it.
+//! The digest of the last row is also stored apart (the head), so that the last row cannot be
+//! changed or dropped unnoticed either. So is the digest of the last row that retention removed
+//! (the anchor): the chain of the remaining rows continues from it.
 //!
 //! ```text
 //! removed … │ anchor ──▶ row ──▶ row ──▶ … ──▶ row ──▶ head
 //! ```
 //!
-//! After a restore, the next row gets a number behind those of the replaced store, because somebody
-//! may have noted those. The numbers in between were never rows of this chain, as the digests
-//! prove.
+//! After a restore, the next row gets a number above all numbers of the replaced store, because
+//! someone may have noted those. The numbers in between were never rows of this chain, as the
+//! digests prove.
 
 use crate::secret::{Digest, sha256_of_parts};
 
 const VERSION: u8 = 1;
 const TEXT_AT: usize = 33;
-/// Bytes of a row besides its text, in [`super::Extent::bytes`].
+/// Bytes that a row takes besides its text; they count in [`super::Extent::bytes`].
 pub const ROW_BYTES: u64 = TEXT_AT as u64;
 /// Bytes of a position in the file.
 const POSITION_BYTES: usize = 48;
 
-/// A place in the chain: between two rows, before the first one, or behind the last.
+/// A place in the chain: before the first row, between two rows, or after the last row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ChainPosition {
     /// The sequence of the row that comes next.
@@ -53,8 +53,8 @@ impl Default for ChainPosition {
 }
 
 impl ChainPosition {
-    /// The position as it is stored: the next sequence (8 bytes big-endian), the digest and, since
-    /// format 4, the bytes of the rows (8 bytes big-endian).
+    /// The stored form of the position: the next sequence (8 bytes big-endian), the digest and,
+    /// since format 4, the bytes of the rows (8 bytes big-endian).
     pub(super) fn to_bytes(self) -> [u8; POSITION_BYTES] {
         let mut bytes = [0; POSITION_BYTES];
         bytes[..8].copy_from_slice(&self.next_sequence.to_be_bytes());
@@ -82,7 +82,7 @@ impl ChainPosition {
         }
     }
 
-    /// The position after a row, whatever came before it; its `bytes` are 0.
+    /// The position after a row, without knowledge of the rows before it; its `bytes` are 0.
     pub(super) fn after_row(sequence: u64, row: &[u8]) -> Self {
         Self {
             next_sequence: sequence.saturating_add(1),
@@ -102,7 +102,7 @@ impl ChainPosition {
     }
 }
 
-/// The bytes of the row that comes next.
+/// Encodes the row that comes next at `position`.
 pub(super) fn encode(position: &ChainPosition, text: &str) -> Vec<u8> {
     let mut row = Vec::with_capacity(TEXT_AT + text.len());
     row.push(VERSION);
@@ -126,7 +126,8 @@ enum How {
     Changed,
     #[error("is missing")]
     Missing,
-    /// Either: numbers that a restore has skipped look like rows that were dropped.
+    /// Damaged or cut off: a gap in the numbers may come from dropped rows or from a restore that
+    /// skipped those numbers.
     #[error("is damaged or was altered, or rows after it are missing")]
     ChangedOrCutOff,
 }
@@ -154,7 +155,7 @@ impl ChainBroken {
     }
 }
 
-/// The text of a stored row, whose place in the chain is not checked.
+/// The text of a stored row. Does not check the row's place in the chain.
 pub(super) fn text_of(row: &[u8]) -> Option<&str> {
     std::str::from_utf8(row.get(TEXT_AT..)?).ok()
 }
@@ -185,7 +186,7 @@ impl Walk {
         }
     }
 
-    /// Continues behind a row, without checking what came before it.
+    /// Continues after a row, without checking the rows before it.
     pub(super) fn after_row(sequence: u64, row: &[u8]) -> Self {
         Self {
             last: Some(sequence),
@@ -193,7 +194,8 @@ impl Walk {
         }
     }
 
-    /// Takes the next row. If it does not follow, the row after it decides which error is reported.
+    /// Takes the next row. If it does not follow, the row after it decides which row the error
+    /// names.
     pub(super) fn step(&mut self, sequence: u64, row: &[u8]) -> Result<(), ChainBroken> {
         let follows = self.at.is_before(row);
         self.resolve_doubt(follows)?;
@@ -217,7 +219,7 @@ impl Walk {
         Ok(())
     }
 
-    /// Checks that the chain ends at the noted position.
+    /// Checks that the chain ends at the stored head `noted`.
     pub(super) fn end(self, noted: &ChainPosition) -> Result<(), ChainBroken> {
         let is_same = self.at.is_same_as(noted);
         self.resolve_doubt(is_same)?;
@@ -324,7 +326,7 @@ mod tests {
             rows.remove(missing);
             assert_eq!(walk(start, &rows, &head), Err(told), "{missing}");
         }
-        // The row before the gap, or behind it, is the one that was changed.
+        // The row before or after the gap is the changed one.
         for changed in 0..rows.len() {
             for byte in 0..rows[changed].1.len() {
                 let mut rows = rows.clone();

@@ -1,5 +1,4 @@
-//! Rows for the audit trail that wait for the next commit, because they are not worth a sync of
-//! their own.
+//! Audit rows that wait for the next commit, because they are not worth a sync of their own.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};

@@ -65,7 +65,7 @@ impl Health {
         self.change(WELL);
     }
 
-    /// Has no effect after [`Self::close`]: nobody waits any more, so there is nothing to report.
+    /// Has no effect after [`Self::close`]: nobody waits any more, so the state no longer matters.
     fn change(&self, to: u8) {
         let change = |from| (from != CLOSING).then_some(to);
         let _ = (self.0).fetch_update(Ordering::SeqCst, Ordering::SeqCst, change);
@@ -201,8 +201,8 @@ impl StorageBackend for GuardedBackend {
         self.wait_for_space(|| self.inner.write(offset, data))
     }
 
-    /// Refuses the lock while a failed sync of another process is not repaired: that must come
-    /// before anything is written.
+    /// Refuses the lock while a failed sync of another process is not repaired: the repair must
+    /// come before any write.
     fn try_lock_range(&self, from: Bound<u64>, to: Bound<u64>) -> Result<bool, BackendError> {
         let is_locked = self.inner.try_lock_range(from, to)?;
         Ok(is_locked && !self.unsynced.is_anothers())
@@ -235,7 +235,7 @@ impl Overlay {
         ignore_poison(self.pages.lock())
     }
 
-    /// The page as the inner storage has it, with zeros beyond the end.
+    /// The page's content in the inner storage, with zeros beyond its end.
     fn below(&self, page: u64) -> io::Result<Box<[u8]>> {
         let mut bytes = vec![0; size(PAGE)].into_boxed_slice();
         let start = page * PAGE;
@@ -244,8 +244,8 @@ impl Overlay {
         Ok(bytes)
     }
 
-    /// Calls `visit` for each page that a range touches: with its number, the part of the page, and
-    /// the part of the range.
+    /// Calls `visit` for each page that a range touches, with the page's number, the part of the
+    /// page, and the part of the range.
     fn each_page(
         offset: u64,
         length: usize,

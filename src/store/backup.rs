@@ -29,10 +29,10 @@ use super::{FORMAT, OpenError, ReadError, Shared, Snapshot, Summary, saved_index
 use crate::secret::{Digest, Sha256};
 use crate::{files, limits};
 
-/// From here on, readers of JSON may not agree on an integer's exact value (RFC 8259 section 6).
+/// From this value on, JSON readers may not agree on an integer's exact value (RFC 8259 section 6).
 const JSON_NUMBERS_END: u64 = 1 << 53;
 
-/// What is in a store.
+/// The number of users, tokens and audit rows in a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
     /// Users, active or not.
@@ -46,7 +46,7 @@ pub struct Counts {
 /// A file that holds a whole store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backup {
-    /// What is in it.
+    /// The number of users, tokens and audit rows in it.
     pub counts: Counts,
     /// The version of its stored form.
     pub format: u64,
@@ -56,10 +56,11 @@ pub struct Backup {
 
 impl Snapshot {
     /// Writes this state to a new file beside the store at `store_path`, mode 0600. The file is
-    /// complete and synced when this returns. The caller must move it away: it has the name of a
-    /// draft, and is removed as a leftover by the next start and, [`limits::LEFT_BEHIND_SECONDS`]
-    /// after this returns, by the next backup and by [`remove_abandoned`]. `now` is in seconds
-    /// since the epoch. Fails with [`io::ErrorKind::Interrupted`] once `may_go_on` returns false.
+    /// complete and synced when this returns. The caller must move it away: its name marks it as a
+    /// draft, so the next start removes it as a leftover, and so do the next backup and
+    /// [`remove_abandoned`] once [`limits::LEFT_BEHIND_SECONDS`] have passed since this returned.
+    /// `now` is in seconds since the epoch. Fails with [`io::ErrorKind::Interrupted`] once
+    /// `may_go_on` returns false.
     pub fn back_up(
         &self,
         store_path: &Path,
@@ -68,12 +69,13 @@ impl Snapshot {
     ) -> Result<(PathBuf, Backup), OpenError> {
         remove_abandoned(store_path, now);
         let copy = files::draft_of(store_path);
-        // The copy has no gaps, so it is hardly larger. Meanwhile the store goes on growing.
+        // The copy has no gaps, so it is hardly larger than the store. The store keeps growing
+        // meanwhile.
         let bytes = fs::metadata(store_path).map_or(0, |store| files::bytes_on_disk(&store));
         files::need_room(&copy, bytes.saturating_add(limits::DISK_FREE_BYTES_MIN))?;
         let made = self.copy_to(&copy, may_go_on).and_then(|counts| {
             let digest = digest_while(&copy, may_go_on)?;
-            // Reading the copy may have taken long: its age counts from now on.
+            // Reading back the copy may have taken long: its age counts from now on.
             files::touch(&copy)?;
             Ok((counts, digest))
         });
@@ -88,7 +90,7 @@ impl Snapshot {
                 Ok((copy, backup))
             }
             Err(error) => {
-                // The error that matters is the first one.
+                // Report the first error, not a failure to clean up.
                 let _ = fs::remove_file(&copy);
                 Err(error)
             }
@@ -128,13 +130,13 @@ impl Snapshot {
 }
 
 /// Removes copies beside the store at `store_path` that nobody has fetched. Must not be called
-/// while a copy is made: the copy may be read for long without being written to. `now` is in
-/// seconds since the epoch.
+/// while a copy is being made: its file may go unwritten for a long time while it is read back.
+/// `now` is in seconds since the epoch.
 pub fn remove_abandoned(store_path: &Path, now: i64) {
     file::remove_leftovers(store_path, Some(now - limits::LEFT_BEHIND_SECONDS));
 }
 
-/// A copy under way.
+/// A copy in progress.
 struct Copying<'a> {
     from: &'a ReadTransaction,
     to: &'a WriteTransaction,
@@ -191,7 +193,7 @@ fn go_on(may_go_on: &dyn Fn() -> bool) -> io::Result<()> {
 }
 
 /// Reads a whole store file of this format or an older one without changing it. Checks every user's
-/// row, that each user is found under its own keys and no others, and the audit chain.
+/// row, that the keys of each user lead to it and no other keys do, and the audit chain.
 pub fn check(path: &Path, describe: RowReader) -> Result<Backup, OpenError> {
     let digest = digest_of(path)?;
     if UnsyncedData::of(Some(path)).is_anothers() {
@@ -223,7 +225,7 @@ impl Snapshot {
             self.check_chunks(describe, |_, _| ControlFlow::Continue(()))
                 .map(drop)?;
             tables::chain_head(&self.txn)?;
-            // A start reads the era, too.
+            // A start reads the era too, so an unreadable one must fail the check.
             tables::era(&self.txn)?;
             let mut audit_rows = 0;
             self.check_audits(0, u64::MAX, |_, _| audit_rows += 1)?
@@ -271,14 +273,14 @@ impl Restore<'_> {
         tell: impl FnOnce(&Restoring<'_>) -> Change,
     ) -> Result<RestoreOutcome, OpenError> {
         let path = self.path;
-        // A server that starts meanwhile finds the store in use. Where there is no store, the first
+        // A server that starts meanwhile finds the store in use. If there is no store, the first
         // process to make one wins.
         let lock = path
             .try_exists()?
             .then(|| patiently(self.lock_wait, || lock(path)))
             .transpose()?;
-        // The first start needs the space for an upgrade in any case. Copying the file fills its
-        // holes.
+        // The first start needs the space for an upgrade in any case. Copying fills the holes of
+        // the file, so the full length counts.
         let bytes = fs::metadata(self.backup)?.len();
         let growth = upgrade::growth(checked.format, bytes);
         files::need_room(path, bytes.saturating_add(growth))?;
@@ -289,8 +291,8 @@ impl Restore<'_> {
         let placed = copy_exactly(self.backup, &draft, &checked.digest)
             .and_then(|()| guarded(|| self.settle(&draft, &checked, replaced.as_ref(), tell)))
             .and_then(|()| {
-                // Held until the end: no process may start on the file before it is on disk under
-                // its name.
+                // Held until the end: no process may open the file before it is on disk under its
+                // final name.
                 let held = file::lock(&draft)?;
                 match lock {
                     Some(_) => replace(&draft, path, self.kept_as)?,
@@ -299,12 +301,12 @@ impl Restore<'_> {
                 Ok(held)
             });
         let _held = placed.inspect_err(|_| {
-            // The error that matters is the first one.
+            // Report the first error, not a failure to clean up.
             let _ = fs::remove_file(&draft);
         })?;
         // From here on the store is the restored one, even if the disk does not confirm it.
         let unconfirmed = files::sync_directory_of(path).err();
-        // The mark belongs to the replaced store, which may come back with a power failure.
+        // The mark belongs to the replaced store, which may come back after a power failure.
         if unconfirmed.is_none()
             && let Err(error) = UnsyncedData::of(Some(path)).remove_mark()
         {
@@ -316,8 +318,8 @@ impl Restore<'_> {
         })
     }
 
-    /// Turns a copy of the backup, not yet in its place, into a store that repeats neither an era
-    /// nor an audit row's number of the replaced store, and that records the restore.
+    /// Turns a draft copy of the backup, which is not in place yet, into a store that repeats no
+    /// era and no audit row number of the replaced store, and that records the restore.
     fn settle(
         &self,
         draft: &Path,
@@ -330,8 +332,8 @@ impl Restore<'_> {
         let (mut chain, mut last) = (restored.chain, restored.era);
         if let Some(replaced) = replaced {
             last = last.max(replaced.era);
-            // Numbers are skipped only behind a row: a trail without rows begins with the first
-            // number. A number that JSON cannot carry was never given.
+            // Numbers are skipped only after a row: a trail without rows begins with number 1. A
+            // number that JSON cannot carry was never given.
             let next = replaced.chain.next_sequence;
             if restored.trail.rows > 0 && next < JSON_NUMBERS_END {
                 chain.next_sequence = chain.next_sequence.max(next);
@@ -345,7 +347,7 @@ impl Restore<'_> {
         drop(restored);
         let txn = database.begin_write()?;
         let mut tables = Tables::open(&txn, chain)?;
-        // Whatever the clock says, no era is repeated.
+        // No era is repeated, even if the clock went backwards.
         let now = u32::try_from(self.now).unwrap_or(0);
         tables.put_era(now.max(last.saturating_add(1)))?;
         tables.apply(change, &mut Changes::new())?;
@@ -356,7 +358,7 @@ impl Restore<'_> {
     }
 }
 
-/// Copies the backup, and fails if it is not as it was checked.
+/// Copies the backup, and fails if it has changed since it was checked.
 fn copy_exactly(backup: &Path, draft: &Path, checked: &Digest) -> Result<(), OpenError> {
     file::copy(backup, draft)?;
     if digest_of(draft)? == *checked {
@@ -375,25 +377,25 @@ pub enum RestoreError {
     Place(OpenError),
 }
 
-/// The result of a restore: the backup is in the place of the store.
+/// The result of a successful restore.
 pub struct RestoreOutcome {
-    /// The backup as it was found.
+    /// The backup as the check found it.
     pub backup: Backup,
     /// Why the disk did not confirm that the new file is in place; `None` if it did.
     pub unconfirmed: Option<io::Error>,
 }
 
-/// What a restore brings, and what it replaces.
+/// What a restore brings, and what it replaces, for the change that records the restore.
 pub struct Restoring<'a> {
-    /// The backup as it was found.
+    /// The backup as the check found it.
     pub backup: &'a Backup,
-    /// What is in the backup.
+    /// The summary of the backup's content.
     pub restored: &'a Summary,
-    /// What was in the replaced store, if there was one that can be read.
+    /// The summary of the replaced store, if there was one that could be read.
     pub replaced: Option<&'a Summary>,
 }
 
-/// Opens the database in a storage, upgraded to this format, and returns the format that it had.
+/// Opens the database in a storage, upgrades it to this format, and returns its former format.
 pub(super) fn current(
     storage: impl StorageBackend,
     describe: RowReader,
@@ -407,11 +409,12 @@ pub(super) fn current(
     Ok((database, format))
 }
 
-/// At every moment `path` names a store: first the old one, then the new one.
+/// Puts the draft in place of the store and keeps the old file as `kept_as`. At every moment `path`
+/// names a store: first the old one, then the new one.
 fn replace(draft: &Path, path: &Path, kept_as: &Path) -> io::Result<()> {
     fs::hard_link(path, kept_as)?;
     fs::rename(draft, path).inspect_err(|_| {
-        // The second name would look like a copy, but change with the store.
+        // The second name would look like a copy, but its content would change with the store.
         let _ = fs::remove_file(kept_as);
     })
 }

@@ -1,6 +1,6 @@
-//! What a plan wants written. A plan only describes its change and the writer applies it, so that a
-//! plan that refuses has changed nothing of its batch. These are rows and keys: what they mean, and
-//! which change a request amounts to, is decided in `directory/change.rs`.
+//! The writes that a plan asks for. A plan only describes its change and the writer applies it, so
+//! a plan that refuses leaves its batch unchanged. Changes consist of rows and keys: their meaning,
+//! and the change that a request amounts to, are decided in `directory/change.rs`.
 
 use super::index::Facts;
 
@@ -60,7 +60,7 @@ pub(super) enum Put {
     },
 }
 
-/// Puts that are committed together or not at all.
+/// Writes that are committed together or not at all.
 #[derive(Default)]
 pub struct Change {
     pub(super) puts: Vec<Put>,
@@ -83,7 +83,7 @@ impl Change {
         })
     }
 
-    /// A new row for a user that exists, and its keys before and after, unless they are the same.
+    /// A new row for an existing user, with its keys before and after, unless they are the same.
     #[must_use]
     pub fn replace_user(
         self,
@@ -100,7 +100,7 @@ impl Change {
         })
     }
 
-    /// The deletion of a user, with the keys that it had.
+    /// The deletion of a user, given the keys that it had.
     #[must_use]
     pub fn delete_user(self, sequence: u32, before: Keys) -> Self {
         self.with(Put::DeleteUser { sequence, before })
@@ -130,7 +130,7 @@ impl Change {
         })
     }
 
-    /// A named text that outlives the server.
+    /// A named text that is kept across restarts of the server.
     #[must_use]
     pub fn setting(self, name: &'static str, value: &str) -> Self {
         self.with(Put::Setting {

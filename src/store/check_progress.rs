@@ -1,7 +1,7 @@
-//! Whether the store can answer yet. A server starts before everything in the store was checked,
-//! and the check goes on in the background. Rows have checksums of their own, but that nobody has a
-//! given key is certain only once the tables of keys have been compared with all users. Until then
-//! a lookup by key waits, unless it leads to a user that has the key.
+//! Whether the store can answer yet. A server starts before everything in the store is checked, and
+//! the check goes on in the background. Each row has its own checksum, but only a comparison of the
+//! key tables with all users proves that nobody has a given key. Until then a lookup by key waits,
+//! unless it leads to a user that has the key.
 //!
 //! ```text
 //! underway ──▶ whole
@@ -33,8 +33,8 @@ const FAILURES_MAX: u32 = 10;
 pub(super) struct CheckProgress {
     stage: Mutex<Stage>,
     changed: Condvar,
-    /// Whether the store is not known to be whole. This stays set if damage was found or the check
-    /// was broken off. Atomic, so that readers need not take the lock.
+    /// True until the store is known to be whole. Stays true if damage was found or the check was
+    /// broken off. Atomic, so that readers need not take the lock.
     is_unverified: AtomicBool,
     /// Whether the index differs from the users' rows.
     is_stale: AtomicBool,
@@ -101,7 +101,7 @@ impl CheckProgress {
         described.is_some_and(|(keys, _)| keys.name == name)
     }
 
-    /// The damage, if any is found within this time.
+    /// The damage, if any is found within `time`.
     pub(super) fn damage_within(&self, time: Duration) -> Option<OpenError> {
         match &*self.wait_while_underway(time) {
             Stage::Damaged(how) => Some(OpenError::Damaged(how.clone())),
@@ -109,7 +109,8 @@ impl CheckProgress {
         }
     }
 
-    /// Ends the check early, because nobody waits for it any more. No effect once it has ended.
+    /// Ends the check early, because nobody waits for it any more. Has no effect once the check has
+    /// ended.
     pub(super) fn break_off(&self) {
         self.finish(Stage::BrokenOff);
     }
@@ -135,12 +136,12 @@ impl CheckProgress {
         }
     }
 
-    /// Waits before the check's next attempt, or until the check is broken off.
+    /// Waits for `time` before the check's next attempt, or until the check is broken off.
     fn pause(&self, time: Duration) {
         drop(self.wait_while_underway(time));
     }
 
-    /// Waits until the check has ended, for this time at most, and returns its stage.
+    /// Waits until the check has ended, for `time` at most, and returns its stage.
     fn wait_while_underway(&self, time: Duration) -> MutexGuard<'_, Stage> {
         let waited = self
             .changed
@@ -157,9 +158,9 @@ impl CheckProgress {
     }
 }
 
-/// Checks everything that is published, however often the file is reopened meanwhile. Calls
-/// `on_suspicion` when the writer should check the file or the index, and `on_damage` if something is
-/// not as it was written, or repeatedly cannot be read.
+/// Checks everything that is published, even if the file is reopened meanwhile. Calls
+/// `on_suspicion` when the writer should check the file or the index, and `on_damage` if something
+/// differs from what was written, or repeatedly cannot be read.
 pub(super) fn check_in_background(
     shared: &Shared,
     describe: RowReader,
@@ -199,7 +200,7 @@ pub(super) fn check_in_background(
     }
 }
 
-/// Checks everything once. False if nothing is published or the check was broken off.
+/// Checks everything once. Returns false if nothing is published or the check was broken off.
 fn check(shared: &Shared, describe: RowReader) -> Result<bool, OpenError> {
     let published = shared.published.read();
     let snapshot = ignore_poison(published).clone();
@@ -237,7 +238,7 @@ mod tests {
     use super::super::{Change, Store};
     use super::*;
 
-    /// A disk of which the next read by one thread may fail.
+    /// A disk whose next read by a chosen thread fails.
     #[derive(Clone, Debug, Default)]
     struct Disk(Arc<(InMemoryBackend, Mutex<Option<ThreadId>>)>);
 
@@ -247,7 +248,7 @@ mod tests {
             Box::new(move || Ok(Box::new(disk.clone())))
         }
 
-        /// Whose next read fails.
+        /// The thread whose next read fails.
         fn reader(&self) -> MutexGuard<'_, Option<ThreadId>> {
             self.0.1.lock().expect("whole")
         }

@@ -1,5 +1,5 @@
-//! A storage whose last sync can be put off. It keeps the order that the database relies on: once a
-//! sync was put off, nothing is written before that sync is done.
+//! A storage whose last sync can be put off. It keeps the write order that the database relies on:
+//! while a sync is put off, nothing is written until that sync is done.
 
 use std::io;
 use std::ops::Bound;
@@ -14,7 +14,7 @@ use super::backend::{Backend, delegate_locks};
 
 use crate::locks::ignore_poison;
 
-/// A storage whose last sync can be put off until it is asked for, or until something else is to be
+/// A storage whose last sync can be put off until it is asked for, or until something else must be
 /// written: by the writer's next commit, or by redb to make room in its cache.
 #[derive(Clone, Debug)]
 pub(super) struct DeferredSync {
@@ -29,7 +29,7 @@ enum Step {
     #[default]
     Synced,
     Owed,
-    /// Only reopening the storage can tell what is on disk.
+    /// A sync failed: only reopening the storage can tell what is on disk.
     Failed,
 }
 
@@ -50,7 +50,7 @@ impl DeferredSync {
         done
     }
 
-    /// Performs the sync that was put off, or waits while another thread performs it.
+    /// Performs the sync that was put off. If another thread is performing it, waits for that.
     pub(super) fn sync_owed(&self) -> io::Result<()> {
         let mut step = self.step();
         match *step {
@@ -109,7 +109,7 @@ impl StorageBackend for DeferredSync {
 mod tests {
     use super::*;
 
-    /// Records the calls in order. The function is what its syncs return.
+    /// A storage that records its calls in order. The function gives the result of each sync.
     #[derive(Clone, Debug)]
     struct Told(Arc<Mutex<Vec<&'static str>>>, fn() -> io::Result<()>);
 

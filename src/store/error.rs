@@ -1,5 +1,5 @@
-//! The store's errors, one type for each kind of operation. What a caller is told is not decided
-//! here but in `api/problem.rs`.
+//! The store's errors, one type for each kind of operation. How callers of the API learn of them is
+//! decided in `api/problem.rs`.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,7 +19,7 @@ pub struct ReadError(Cause);
 enum Cause {
     #[error("the store cannot be read: {0}")]
     File(redb::Error),
-    /// Whether the row exists is unknown until everything was checked.
+    /// Whether the row exists is unknown until everything is checked.
     #[error("the store has not been checked yet")]
     NotYet,
 }
@@ -35,8 +35,8 @@ impl ReadError {
         Self(Cause::NotYet)
     }
 
-    /// Whether the answer is merely not known yet, because everything is still being checked after
-    /// a start. This concerns the caller alone, and says nothing about the file.
+    /// Whether the answer is merely not known yet, because the check after a start is still
+    /// running. The error then concerns only this caller, and says nothing about the file.
     pub fn is_not_yet(&self) -> bool {
         matches!(self.0, Cause::NotYet)
     }
@@ -57,8 +57,8 @@ impl ReadError {
 pub enum WriteError {
     /// More writes wait than [`crate::limits::WRITE_QUEUE_MAX`].
     Busy,
-    /// The file failed and is being reopened, or the writer did not reach this write in time.
-    /// Nothing of it is on disk.
+    /// The file failed and is being reopened, or the writer did not reach this write in time. No
+    /// part of the write is on disk.
     Unavailable,
     /// The disk is full. Nothing was begun.
     Full,
@@ -112,7 +112,7 @@ impl From<redb::DatabaseError> for OpenError {
     }
 }
 
-/// What goes wrong in an open database goes wrong in reading it.
+/// Every error that an open database returns counts as an error of reading it.
 macro_rules! from_errors_of_reading {
     ($($error:ident),*) => {$(
         impl From<redb::$error> for OpenError {
@@ -145,7 +145,8 @@ pub(super) fn guarded<T>(open: impl FnOnce() -> Result<T, OpenError>) -> Result<
         .unwrap_or_else(|_| Err(OpenError::Damaged("reading it ended by a panic".to_owned())))
 }
 
-/// Whether the content of the file is wrong: a page is invalid, or is said to lie beyond the end.
+/// Whether the error means that the file's content is wrong: a page is invalid or lies beyond the
+/// end.
 fn tells_of_damage(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -27,7 +27,7 @@ pub(super) struct Site {
     pub(super) opener: Opener,
     /// Opens a storage that takes no writes.
     pub(super) reader: Opener,
-    /// The path of the file; `None` for any other storage, which is not backed up before an
+    /// The path of the file. `None` for any other storage, which is not backed up before an
     /// upgrade.
     pub(super) path: Option<PathBuf>,
 }
@@ -42,7 +42,7 @@ impl Site {
         }
     }
 
-    /// The identity of the file that has the path now; `None` if the storage is not a file.
+    /// The identity of the file that is at the path now; `None` if the storage is not a file.
     pub(super) fn identity(&self) -> io::Result<Option<Identity>> {
         self.path.as_deref().map(identity).transpose()
     }
@@ -59,14 +59,15 @@ impl Site {
     }
 }
 
-/// Which file it is, whatever its path.
+/// Identifies a file independently of its path.
 #[derive(PartialEq)]
 pub(super) struct Identity {
     device: u64,
     inode: u64,
 }
 
-/// Which file has the path now: a restore puts another one there.
+/// The identity of the file that is at the path now. It changes when a restore puts another file
+/// there.
 pub(super) fn identity(path: &Path) -> io::Result<Identity> {
     let found = fs::metadata(path)?;
     Ok(Identity {
@@ -98,7 +99,7 @@ fn open(path: &Path) -> Result<Backend, OpenError> {
     Ok(Box::new(FileBackend::new(file)?))
 }
 
-/// redb would make a new database of an empty file, and all users would be gone.
+/// Refuses an empty file: redb would make a new database of it, and all users would be gone.
 fn not_empty(file: &File) -> Result<(), OpenError> {
     if file.metadata()?.len() == 0 {
         return Err(OpenError::Damaged("the file is empty".to_owned()));
@@ -118,7 +119,7 @@ pub(super) fn lock(path: &Path) -> Result<FileBackend, OpenError> {
     }
 }
 
-/// A file that is only read, and not locked: a backup may lie where this process may not write.
+/// A file that is only read, and not locked: this process may lack write access to a backup.
 #[derive(Debug)]
 pub(super) struct Readable(File);
 
@@ -152,16 +153,16 @@ impl StorageBackend for Readable {
     }
 }
 
-/// Makes a complete, empty store at `path` if nothing is there, and returns whether it did.
+/// Makes a complete, empty store at `path` if nothing is there, and returns whether it did so.
 pub(super) fn create_if_absent(path: &Path) -> Result<bool, OpenError> {
     let made = !path.try_exists()? && make(path)?;
-    // redb syncs the file, not the directory that names it, and whoever has put the file there may
-    // have ended before the name was on disk.
+    // redb syncs the file, not its directory. A process that made the file may also have ended
+    // before the name was on disk.
     files::sync_directory_of(path)?;
     Ok(made)
 }
 
-/// Returns false if another process was quicker.
+/// Makes the store. Returns false if another process was quicker.
 fn make(path: &Path) -> Result<bool, OpenError> {
     let draft = files::draft_of(path);
     let made = create(&draft).and_then(|()| {
@@ -216,8 +217,8 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<(), OpenError> {
 }
 
 /// Removes drafts that a killed process left beside the store at `path`. Only the process that
-/// holds the store may call this, because no other writes there. Files written since `before`, in
-/// seconds since the epoch, are kept.
+/// holds the store may call this: no other process may write there meanwhile. Keeps files written
+/// since `before`, in seconds since the epoch.
 pub(super) fn remove_leftovers(path: &Path, before: Option<i64>) {
     let (Some(name), Some(stem)) = (
         path.file_name().and_then(|name| name.to_str()),

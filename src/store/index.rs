@@ -1,5 +1,5 @@
-//! What is kept in memory of every user, beside the file: who exists, who is active, when each was
-//! last changed, and the text by which each is found. The index is made when the file is opened
+//! The part of every user that is kept in memory: whether the user exists and is active, when it
+//! was last changed, and the text by which it is found. The index is made when the file is opened
 //! (see `saved_index`) and updated with every commit, so that a [`super::Snapshot`] and its index
 //! agree.
 //!
@@ -19,8 +19,8 @@ use std::sync::Arc;
 use memchr::memmem::Finder;
 use roaring::RoaringBitmap;
 
-/// Users in one chunk: a commit that changes the text of one of them copies
-/// the texts of all.
+/// Users in one chunk: a commit that changes the text of one user copies the texts of the whole
+/// chunk.
 pub(super) const CHUNK: u32 = 512;
 
 /// The index of one state. Cloning it is cheap.
@@ -58,7 +58,7 @@ impl Index {
         }
     }
 
-    /// Takes over a chunk that was made elsewhere, and the status of each of its slots.
+    /// Adds a chunk that was made elsewhere, and the status of each of its slots.
     pub(super) fn load(
         &mut self,
         number: u32,
@@ -137,8 +137,8 @@ impl Index {
         if active { &self.active } else { &self.inactive }
     }
 
-    /// The users from `from` on whose text holds all of the words. The search ends with the chunk
-    /// in which it has found more than `most` texts that hold the first word.
+    /// The users from sequence `from` on whose text contains all of the words. The search ends with
+    /// the chunk in which the number of texts that contain the first word exceeds `most`.
     pub(super) fn with_words(&self, words: &[String], from: u32, most: usize) -> WordMatches {
         let mut found = WordMatches::default();
         let finders: Vec<Finder<'_>> = words.iter().map(Finder::new).collect();
@@ -161,12 +161,12 @@ impl Index {
         found
     }
 
-    /// The users that were last changed at this moment or later.
+    /// The users that were last changed at `millis` (since the epoch) or later.
     pub(super) fn modified_since(&self, millis: i64) -> RoaringBitmap {
         self.collect(|chunk, found| chunk.modified_since(millis, found))
     }
 
-    /// When a user was last changed; `None` for one that is not there.
+    /// When a user was last changed; `None` if the user does not exist.
     pub(super) fn modified(&self, sequence: u32) -> Option<i64> {
         let chunk = self.chunks.get(place(sequence / CHUNK))?;
         Some(chunk.modified[place(sequence % CHUNK)]).filter(|millis| *millis != i64::MIN)
@@ -184,21 +184,21 @@ impl Index {
     }
 }
 
-/// Users by sequence; `None` for one that was deleted.
+/// Changed users by sequence; `None` for a deleted user.
 pub(super) type Changes = BTreeMap<u32, Option<Facts>>;
 
 /// What the index keeps of one user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// `active`, if it is set.
+    /// The value of `active`, if it is set.
     pub active: Option<bool>,
-    /// When it was last changed, in milliseconds since the epoch.
+    /// When the user was last changed, in milliseconds since the epoch.
     pub modified: i64,
-    /// The text by which it is found.
+    /// The text by which the user is found.
     pub text: String,
 }
 
-/// What is known of a slot. The discriminant is its byte in the file (see `saved_index`).
+/// The state of a slot. The discriminant is its byte in the file (see `saved_index`).
 #[derive(Clone, Copy)]
 pub(super) enum Status {
     Nobody = 0,
@@ -222,15 +222,16 @@ impl Status {
 /// The result of one search for words.
 #[derive(Debug, Default)]
 pub struct WordMatches {
-    /// The users.
+    /// The users that were found.
     pub users: RoaringBitmap,
-    /// How many texts were searched for the other words, because they hold the first.
+    /// How many texts contain the first word and were therefore searched for the others.
     pub looked_at: usize,
     /// The sequence from which a further search may find more; `None` if all were searched.
     pub next: Option<u32>,
 }
 
-/// The previous state keeps its bitmap, so the bitmap is copied if this changes anything.
+/// Adds or removes a bit. The previous state keeps its bitmap, so the bitmap is copied if this
+/// changes anything.
 fn set(bitmap: &mut Arc<RoaringBitmap>, sequence: u32, is_in: bool) {
     if bitmap.contains(sequence) == is_in {
         return;
@@ -249,8 +250,8 @@ pub(super) fn place(number: u32) -> usize {
 
 /// The users of [`CHUNK`] sequences.
 pub(super) struct Chunk {
-    /// Shared with the previous state unless a text has changed: most changes leave the texts
-    /// alone, and copying them would be a third of the writer's work.
+    /// Shared with the previous state until a text changes: most changes leave the texts alone, and
+    /// copying them would be a third of the writer's work.
     pub(super) texts: Arc<Texts>,
     /// [`i64::MIN`] in an empty slot.
     pub(super) modified: Box<[i64]>,
@@ -340,7 +341,8 @@ impl Texts {
         place(self.ends[slot])
     }
 
-    /// Finds the slots whose text holds all of the words, and returns how many hold the first.
+    /// Finds the slots whose text contains all of the words, and returns how many contain the
+    /// first.
     fn with_words(&self, first: &Finder<'_>, others: &[Finder<'_>], found: &mut Vec<u32>) -> usize {
         let all = self.all.as_bytes();
         let (mut at, mut hits) = (0, 0);
@@ -401,7 +403,7 @@ mod tests {
             let (mut users, mut looked_at, mut next) = (RoaringBitmap::new(), 0, Some(0));
             while let Some(from) = next {
                 let part = index.with_words(&words, from, most);
-                // No chunk here has more than three that hold the first word.
+                // No chunk in this test has more than three texts with the first word.
                 assert!(part.looked_at <= most + 3 && part.users.is_disjoint(&users));
                 looked_at += part.looked_at;
                 users |= part.users;

@@ -1,5 +1,5 @@
-//! The check of the whole store: whether each row has its checksum and can be read, each user is
-//! found under its keys, and no key leads elsewhere. Without it, a request could be told that an
+//! The check of the whole store: each row has its checksum and can be read, each user is found
+//! under its keys, and no key leads elsewhere. Without this check, a request could be told that an
 //! existing user does not exist.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -14,8 +14,8 @@ use super::tables::{self, SETTINGS};
 use super::{OpenError, ReadError, Snapshot};
 
 impl Snapshot {
-    /// Checks everything. Passes the users of the first chunk, and of each other that has any, to
-    /// `visit`, which may break off the check.
+    /// Checks everything. Passes the users of the first chunk, and of each other chunk that has
+    /// any, to `visit`, which may break off the check.
     pub(super) fn check_chunks(
         &self,
         describe: RowReader,
@@ -63,7 +63,7 @@ impl Snapshot {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Checks that the tables of keys hold what the users have, and nothing else.
+    /// Checks that the key tables contain exactly the keys of the users.
     fn look_at_keys(&self, users: u64, externals: &Pairs, emails: &Pairs) -> Result<(), OpenError> {
         let names = self.names.len()?;
         if self.user_count()? != users || names != users {
@@ -93,8 +93,8 @@ fn damaged(how: &str) -> Result<(), OpenError> {
     Err(OpenError::Damaged(how.to_owned()))
 }
 
-/// A digest of a set of keys and sequences, to compare it with another set. Comparing the sets
-/// themselves, or looking up each pair where many share a key, would cost too much.
+/// A digest of a set of keys and sequences, for comparison with another set. Comparing the sets
+/// themselves, or looking up each pair when many share a key, would cost too much.
 #[derive(Default, PartialEq, Eq)]
 struct Pairs {
     count: u64,
@@ -109,7 +109,7 @@ impl Pairs {
         self.sum = self.sum.wrapping_add(hasher.finish());
     }
 
-    /// The pairs in a table; `None` if some are not found by their key.
+    /// The pairs in a table; `None` if a lookup by key does not find some of them.
     fn of(table: &ReadOnlyMultimapTable<&'static [u8], u32>) -> Result<Option<Self>, ReadError> {
         let mut pairs = Self::default();
         for entry in table.iter()? {

@@ -1,5 +1,5 @@
 //! The embedded store, and the only module that names redb. It keeps rows, finds them by key and by
-//! position, and writes them durably. What a row means is its caller's business: the store knows
+//! position, and writes them durably. The meaning of a row is left to the caller: the store knows
 //! neither SCIM nor HTTP.
 //!
 //! ```text
@@ -13,14 +13,14 @@
 //!   syncs, the next plans already run (`syncer.rs`).
 //! - A plan sees the tables, including what earlier plans of its batch changed, and returns a
 //!   [`Change`]. It cannot write anything itself, so a refusal changes nothing.
-//! - Reads use the published [`Snapshot`] and never wait for the writer. What is often searched
-//!   without a key is kept in memory beside it (`index.rs`), and so is where userNames probably
-//!   lead (`name_hints.rs`).
+//! - Reads use the published [`Snapshot`] and never wait for the writer. Data that is often
+//!   searched without a key is kept in memory beside it (`index.rs`), and so are hints about where
+//!   each userName leads (`name_hints.rs`).
 //! - After a failed write, redb refuses all further ones until the file is reopened (`PreviousIo`).
 //!   The writer reopens it; the store can be read meanwhile. On a full disk, writes wait for space
 //!   (`backend.rs`).
-//! - Everything is checked before anything is served or, in a large store, the check goes
-//!   on in the background, and requests that depend on its outcome wait for it (`integrity.rs`,
+//! - Everything is checked before anything is served. In a large store the check goes on in the
+//!   background instead, and requests that depend on its outcome wait for it (`integrity.rs`,
 //!   `check_progress.rs`).
 //! - A file that is no longer where it was opened is not written to (`presence.rs`).
 //! - A file of an older format is upgraded, and the old file is kept (`upgrade.rs`).
@@ -87,11 +87,11 @@ use presence::Presence;
 use queue::{Outcome, Plan, Progress, Queue, Ticket};
 use writer::Writer;
 
-/// The version of the stored form that this program writes. A file with a greater one is
-/// refused, never guessed at.
+/// The version of the stored form that this program writes. A file with a greater version is
+/// refused; its content is never guessed at.
 pub const FORMAT: u64 = 4;
 
-/// The store, open. Dropping it closes it.
+/// An open store. Dropping it closes it.
 pub struct Store {
     shared: Shared,
     queue: Arc<Queue>,
@@ -102,10 +102,10 @@ pub struct Store {
     era: u32,
 }
 
-/// What the store and its writer both hold.
+/// State that the store and its writer share.
 #[derive(Clone, Default)]
 struct Shared {
-    /// What readers see: the newest committed state, or nothing while the file is reopened.
+    /// The state that readers see: the newest committed one, or none while the file is reopened.
     published: Arc<RwLock<Option<Arc<Snapshot>>>>,
     health: Arc<Health>,
     presence: Arc<Presence>,
@@ -123,8 +123,9 @@ impl Store {
     }
 
     /// Like [`Self::open`], but does not wait for the check of a large store: after
-    /// [`limits::CHECK_BEFORE_START_MAX`] the check goes on in the background. If something is not
-    /// as it was written, `on_damage` is called, and [`Store::damage`] says what.
+    /// [`limits::CHECK_BEFORE_START_MAX`] the check goes on in the background. If it then finds
+    /// something that differs from what was written, it calls `on_damage`, and [`Store::damage`]
+    /// says what.
     pub fn open_soon(
         path: &Path,
         lock_wait: Duration,
@@ -166,8 +167,8 @@ impl Store {
         Ok(store)
     }
 
-    /// Opens the storage that `opener` returns, now and after each failure: for a storage that
-    /// counts operations or fails on purpose.
+    /// Opens the storage that `opener` returns, now and after each failure. Meant for a storage
+    /// that counts operations or fails on purpose.
     pub fn open_with(opener: Opener, describe: RowReader) -> Result<Self, OpenError> {
         let writer = Writer::new(Site::of(opener), describe, Shared::default(), true);
         Self::start(writer, Duration::ZERO)
@@ -201,8 +202,8 @@ impl Store {
         self.created
     }
 
-    /// A number that tells apart what was written before and after a restore: each restore raises
-    /// it, and it is 0 if there was none.
+    /// A number that tells apart the writes before and after a restore: each restore raises it, and
+    /// it is 0 if there was none.
     pub fn era(&self) -> u32 {
         self.era
     }
@@ -223,7 +224,7 @@ impl Store {
         lost.or_else(|| self.shared.health.fault())
     }
 
-    /// Looks whether the file is still where it was opened, for [`Self::fault`].
+    /// Checks whether the file is still where it was opened, for [`Self::fault`].
     pub fn look(&self) {
         self.shared.presence.look();
     }
@@ -233,31 +234,31 @@ impl Store {
         self.queue.prod();
     }
 
-    /// Breaks off the check that goes on after a start: the server stops, and nobody waits for it
-    /// any more.
+    /// Breaks off the background check after a start: the server is stopping, and nobody waits for
+    /// the check any more.
     pub fn cancel_check(&self) {
         self.shared.check_progress.break_off();
     }
 
-    /// Waits until it is known which users exist, for [`limits::CHECK_WAIT_MAX`] at most. A create
+    /// Waits, for [`limits::CHECK_WAIT_MAX`] at most, until it is known which users exist. A create
     /// waits here, because waiting in the writer would delay all other writes.
     pub fn await_check(&self) -> Result<(), ReadError> {
         self.shared.check_progress.wait(limits::CHECK_WAIT_MAX)
     }
 
-    /// Puts a row into the audit trail with the next commit of any caller: for events that are
-    /// worth a row but no sync. If more than [`limits::AUDIT_ROWS_QUEUED_MAX`] wait, the oldest is
-    /// dropped.
+    /// Adds a row to the audit trail with the next commit of any caller: for events that are worth
+    /// a row but no sync of their own. If more than [`limits::AUDIT_ROWS_QUEUED_MAX`] wait, the
+    /// oldest is dropped.
     pub fn queue_audit_row(&self, text: String) {
         self.shared.audit_queue.add(text);
     }
 
-    /// How many rows of the audit trail wait for a commit.
+    /// How many audit rows wait for a commit.
     pub fn audit_rows_queued(&self) -> usize {
         self.shared.audit_queue.count()
     }
 
-    /// Commits the rows of the audit trail that wait for a commit.
+    /// Commits the audit rows that wait.
     pub fn flush_audit_rows(&self) -> Result<(), WriteError> {
         let texts = self.shared.audit_queue.take();
         if texts.is_empty() {
@@ -268,15 +269,15 @@ impl Store {
             .inspect_err(|_| self.shared.audit_queue.give_back(texts))
     }
 
-    /// The newest committed state. It is cheap to get, and does not change while others write.
+    /// The newest committed state. It is cheap to get, and does not change during later writes.
     pub fn snapshot(&self) -> Result<Arc<Snapshot>, Unavailable> {
         ignore_poison(self.shared.published.read())
             .clone()
             .ok_or(Unavailable)
     }
 
-    /// Runs `plan` on the writer's view of the store and commits its change, together with whatever
-    /// else is waiting. Returns after the commit: what it returns is on disk.
+    /// Runs `plan` on the writer's view of the store and commits its change, together with all
+    /// other waiting writes. Returns after the commit: the result that it returns is on disk.
     ///
     /// The outer error is the store's, the inner one the plan's refusal, which changes
     /// nothing.
@@ -297,13 +298,13 @@ impl Store {
     }
 
     /// Like [`Self::commit`], for a change that is better made late than not at all: once queued,
-    /// it is not given up. If the caller's wait ends first, it is unknown whether the change was
+    /// it is never given up. If the caller's wait ends first, it is unknown whether the change was
     /// made.
     pub fn commit_anyway(&self, change: Change) -> Result<(), WriteError> {
         self.write_anyway(|_| Ok(change))
     }
 
-    /// Like [`Self::commit_anyway`], for a change that is decided only in the writer.
+    /// Like [`Self::commit_anyway`], for a change that can be decided only in the writer.
     pub fn write_anyway(
         &self,
         plan: impl FnOnce(&View<'_>) -> Result<Change, ReadError> + Send + 'static,
@@ -383,7 +384,7 @@ impl Store {
 
     /// Waits for the writer for [`limits::WRITE_WAIT_MAX`], but no longer than
     /// [`limits::DISK_FULL_WAIT_MAX`] while the disk is full. A write that has not begun by then
-    /// never will, unless it came by [`Self::write_anyway`].
+    /// will never begin, unless it came through [`Self::write_anyway`].
     fn wait(&self, ticket: &Ticket, progress: &Progress) -> Result<Outcome, WriteError> {
         let until = Monotonic::now() + limits::WRITE_WAIT_MAX;
         let mut full_for = Duration::ZERO;
@@ -405,8 +406,8 @@ impl Store {
         }
     }
 
-    /// Commits what is queued, closes the file and ends the writer. Later writes are
-    /// refused, later snapshots are unavailable.
+    /// Commits the queued writes, closes the file and ends the writer. Later writes are refused,
+    /// later snapshots are unavailable.
     pub fn close(&self) {
         self.shared.health.close();
         self.shared.check_progress.break_off();
@@ -418,7 +419,7 @@ impl Store {
 }
 
 impl Shared {
-    /// Lets readers see this state from now on, or none.
+    /// Lets readers see `state` from now on, or nothing.
     fn publish(&self, state: Option<Arc<Snapshot>>) {
         let mut published = ignore_poison(self.published.write());
         let old = std::mem::replace(&mut *published, state);
@@ -428,7 +429,7 @@ impl Shared {
     }
 }
 
-/// Ends the syncer and the queue, however the writer ends.
+/// Ends the syncer and the queue when the writer ends, even by a panic.
 struct Ends(Writer);
 
 impl Drop for Ends {

@@ -1,10 +1,11 @@
-//! Where a userName probably leads, kept in memory. In the file's table, each name lies in a place
-//! of its own, and the cache holds only a few of the rows and names of a million users.
+//! Hints, kept in memory, to the user that each userName leads to. In the file's table every name
+//! lies in a place of its own, and the cache holds only a few of the rows and names of a million
+//! users.
 //!
 //! A hint is not an answer: [`super::Snapshot::user_named`] checks whether the user has that name,
 //! and otherwise asks the table. Hints may therefore be missing, old or wrong, and belong to no
-//! state of the store. They are made by the check of the whole store (`integrity.rs`), by each
-//! write, and whenever the table had to be asked.
+//! particular state of the store. They come from the check of the whole store (`integrity.rs`),
+//! from each write, and from each lookup that had to ask the table.
 //!
 //! ```text
 //! hash of a name ──▶ a group of eight slots, a cache line: half of the hash and a sequence each
@@ -19,12 +20,12 @@ use super::index::place;
 
 use crate::locks::ignore_poison;
 
-/// Slots in a group. A hint whose group is full replaces another one.
+/// Slots in a group. A new hint whose group is full replaces another one.
 const GROUP: usize = 8;
 /// Groups of a store without users: 4 KiB.
 const GROUPS_MIN: usize = 64;
-/// Slots for each hundred names. With fewer, more than a few names in a hundred find their group
-/// full.
+/// Slots for each hundred names. With fewer slots, more than a few names in a hundred would find
+/// their group full.
 const SLOTS_PERCENT: u64 = 140;
 
 /// The hints of one store.
@@ -44,14 +45,13 @@ impl NameHints {
         if groups_for(names) <= slots.groups() {
             return;
         }
-        // Lookups do not wait for this. What is remembered meanwhile may be lost.
+        // Lookups do not wait for this. Hints that are remembered meanwhile may be lost.
         let moved = slots.moved_to(groups_for(names / 4 * 5));
         drop(slots);
         *ignore_poison(self.slots.write()) = moved;
     }
 
-    /// Takes in what a change says about names. The change may still fail, but a wrong hint does no
-    /// harm.
+    /// Updates the hints for a change. The change may still fail, but a wrong hint does no harm.
     pub(super) fn follow(&self, change: &Change) {
         for put in &change.puts {
             let (sequence, before, after) = match put {

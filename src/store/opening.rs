@@ -23,20 +23,20 @@ use crate::limits;
 
 const LOCK_RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// The open database, and what is kept of it in memory.
+/// The open database, and the state of it that is kept in memory.
 pub(super) struct Open {
     pub(super) database: Database,
     pub(super) storage: DeferredSync,
     pub(super) index: Index,
-    /// Chunks of the index whose present state is in the file.
+    /// The chunks of the index whose present state is in the file.
     pub(super) saved: RoaringBitmap,
     pub(super) chain: ChainPosition,
-    /// Whether the index is to be saved before the database is closed.
+    /// Whether the index must be saved before the database is closed.
     pub(super) is_save_due: bool,
     /// Whether there were commits since the last checkpoint: a crash now would make the next start
     /// read the whole file.
     pub(super) unchecked: bool,
-    /// The era of what is written from here on.
+    /// The era of all writes from now on.
     pub(super) era: u32,
 }
 
@@ -60,15 +60,15 @@ impl Writer {
 
     pub(super) fn open_for_writing(&self, known: Option<&Known>) -> Result<Open, OpenError> {
         // The file is opened by name and then locked. A restore in between would leave this process
-        // with a file without a name, and what is written to that is lost.
+        // with a file that has lost its name, and all writes to it would be lost.
         let before = self.site.identity()?;
         if known.is_some() {
             self.shared.presence.require_same(before.as_ref())?;
         }
         self.unsynced.make_up(&self.site.opener, false)?;
         let (health, unsynced) = (Arc::clone(&self.shared.health), Arc::clone(&self.unsynced));
-        // Opening waits for no space: a command would stand still for ever, and after a failure
-        // there are readers, who must not wait together with the writer.
+        // Opening does not wait for space: a command would hang forever, and after a failure there
+        // are readers, who must not wait together with the writer.
         let waits = Arc::new(AtomicBool::new(false));
         let storage =
             GuardedBackend::new((self.site.opener)()?, health, unsynced, Arc::clone(&waits));
@@ -93,7 +93,7 @@ impl Writer {
         self.open_database(storage, known, false)
     }
 
-    /// Opens the database in `storage`. One of an older format is upgraded in place if
+    /// Opens the database in `storage`. A database of an older format is upgraded in place if
     /// `is_upgraded`, and refused otherwise.
     fn open_database(
         &self,
@@ -127,20 +127,20 @@ impl Writer {
             // Every change of a user moves the chain on, so the same head means the same users.
             Some(known) if known.chain == chain => {
                 open.index = known.index.clone();
-                // It is unknown how much of the saved index the failure has left in the file.
+                // It is unknown how much of the saved index survived the failure.
                 open.forget_saved()?;
             }
             _ => self.read_index(&mut open, self.checks_first || known.is_some())?,
         }
         if known.is_some() {
-            // The index is saved again even if nothing is written from here on, so that the next
-            // start is quick.
+            // Save the index again even if nothing is written from now on, so that the next start
+            // is quick.
             (open.is_save_due, open.unchecked) = (true, true);
         }
         Ok(open)
     }
 
-    /// Makes the index. If `checks` is set, everything is checked first, so that nothing damaged is
+    /// Makes the index. If `checks` is set, everything is checked first, so that no damaged data is
     /// served, and an index that differs from the users' rows is rebuilt from them.
     fn read_index(&self, open: &mut Open, checks: bool) -> Result<(), OpenError> {
         let snapshot = Snapshot::begin(
@@ -167,7 +167,7 @@ impl Writer {
             open.forget_saved()?;
         }
         if !checks {
-            // A store that is never written to should start quickly, too.
+            // The next start should be quick even if this store is never written to.
             let is_missing = open.saved.len() < u64::from(open.index.chunks());
             (open.is_save_due, open.unchecked) = (is_missing, is_missing);
         }
@@ -175,22 +175,22 @@ impl Writer {
     }
 }
 
-/// What a reopening takes over from an earlier state instead of reading it again.
+/// State that a reopening takes over instead of reading it again.
 pub(super) struct Known {
     pub(super) chain: ChainPosition,
     pub(super) index: Index,
 }
 
 impl Open {
-    /// Removes the index from the file; idle moments put it back.
+    /// Removes the index from the file; checkpoints in idle moments put it back.
     pub(super) fn forget_saved(&mut self) -> Result<(), ReadError> {
         saved_index::forget(&self.database)?;
         self.saved.clear();
         Ok(())
     }
 
-    /// Commits nothing but a part of the index, and with it redb's allocator state: only the last
-    /// commit before a crash decides how long the repair takes. Returns how many chunks were saved.
+    /// Commits nothing but a part of the index, and with it redb's allocator state: the last commit
+    /// before a crash alone decides how long the repair takes. Returns how many chunks were saved.
     pub(super) fn checkpoint(&mut self) -> Result<usize, ReadError> {
         let mut txn = self.database.begin_write()?;
         txn.set_quick_repair(true);
@@ -208,8 +208,8 @@ impl Open {
         Ok(())
     }
 
-    /// Takes the storage's lock if nobody else has it, and returns whether it did. A storage that
-    /// is only read may be open elsewhere.
+    /// Takes the storage's lock if no other process has it, and returns whether it did. A storage
+    /// that is only read may be open elsewhere.
     pub(super) fn try_lock(&self) -> bool {
         let locked = self
             .storage
@@ -241,7 +241,7 @@ pub(super) fn patiently<T>(
     }
 }
 
-/// Closes the file. It holds the lock, so this must happen before the file is reopened.
+/// Closes the file. An open file holds the lock, so this must happen before the file is reopened.
 pub(super) fn close(open: Open) -> Result<(), String> {
     let closed = catch_unwind(AssertUnwindSafe(|| open.database.close()));
     match closed {
@@ -262,7 +262,7 @@ mod tests {
 
     const NO_USER: RowReader = |_| Err("there is no user".to_owned());
 
-    /// After a failure of the disk the file is opened again, by its path.
+    /// After a disk failure the file is reopened by its path.
     #[test]
     fn another_file_at_the_path_is_not_opened_in_place_of_the_lost_one() {
         let folder = tempfile::tempdir().expect("a folder");

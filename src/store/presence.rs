@@ -1,6 +1,6 @@
-//! Whether the store's file is still where it was opened. A file that was removed, or that another
-//! took the place of, can be read and written as long as it is open, and ends with the server: what
-//! is written to it then is on disk, and nobody will find it.
+//! Whether the store's file is still where it was opened. A file that was removed or replaced can
+//! be read and written as long as it is open, and disappears when the server ends: later writes to
+//! it would reach the disk, but nobody could ever find them.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use super::file::{Identity, identity};
 use crate::fix::Fix;
 use crate::locks::ignore_poison;
 
-/// What rescues the content of a store whose file is lost.
+/// How to rescue the content of a store whose file is lost.
 pub const RESCUE: &str = "while the server runs it still has everything: {program} backup create \
                           FILE, then stop it, and {program} backup restore FILE";
 
@@ -29,8 +29,8 @@ impl Presence {
         *ignore_poison(self.opened.lock()) = opened;
     }
 
-    /// Fails if `found`, which has the path now, is another file than was open: its users are not
-    /// those that this process serves.
+    /// Fails if `found`, the file that is at the path now, is not the file that was open: it does
+    /// not hold the users that this process serves.
     pub(super) fn require_same(&self, found: Option<&Identity>) -> Result<(), OpenError> {
         let opened = ignore_poison(self.opened.lock());
         let is_same = opened.as_ref().is_none_or(|(_, it)| Some(it) == found);
@@ -42,13 +42,13 @@ impl Presence {
         Err(OpenError::Io(io::Error::other(what)))
     }
 
-    /// Whether the file was lost when it was last looked for.
+    /// Whether the file was lost at the last look.
     pub(super) fn is_lost(&self) -> bool {
         self.is_lost.load(Ordering::SeqCst)
     }
 
-    /// Looks whether the file is lost, and logs it when that has changed. A look is one `stat`,
-    /// which takes a microsecond.
+    /// Looks whether the file is lost, and logs a change. A look is one `stat`, which takes a
+    /// microsecond.
     pub(super) fn look(&self) -> bool {
         let opened = ignore_poison(self.opened.lock());
         let Some((path, opened)) = &*opened else {
@@ -58,7 +58,8 @@ impl Presence {
             Ok(found) if found == *opened => None,
             Ok(_) => Some("was replaced by another file"),
             Err(error) if is_absence(&error) => Some("is gone"),
-            // This says nothing about the file, for example if a directory may not be searched.
+            // Any other error, for example a directory that may not be searched, says nothing about
+            // the file.
             Err(_) => return self.is_lost(),
         };
         let was_lost = self.is_lost.swap(loss.is_some(), Ordering::SeqCst);
@@ -97,7 +98,7 @@ mod tests {
     use super::super::{Change, Shared, Store, WriteError};
     use super::*;
 
-    /// A file that is removed before the next sync.
+    /// A storage whose file is removed before the next sync.
     #[derive(Debug)]
     struct Removed {
         inner: Backend,
@@ -136,7 +137,8 @@ mod tests {
         delegate_locks!();
     }
 
-    /// It may have been found in the file or not: the file was there when the commit began.
+    /// The file was there when the commit began, so it is unknown whether the change can be found
+    /// in it.
     #[test]
     fn a_change_during_whose_commit_the_file_is_lost_is_not_confirmed() {
         let folder = tempfile::tempdir().expect("a folder");

@@ -1,12 +1,12 @@
-//! The queue of the one thread that writes. It holds batches, each of which is committed and
-//! answered as a whole.
+//! The queue of the single writer thread. It holds batches; each batch is committed and answered as
+//! a whole.
 //!
 //! ```text
 //! push ──▶ batch │ batch │ … ──▶ next ──▶ commit ──▶ answer: all who wait for the batch
 //! ```
 //!
-//! A caller joins the last batch and waits for its outcome. One signal to all callers of a batch
-//! costs the writer less than one signal to each.
+//! A caller joins the last batch and waits for its outcome. Signaling all callers of a batch at
+//! once costs the writer less than signaling each one.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -20,7 +20,7 @@ use crate::limits;
 use crate::locks::ignore_poison;
 use crate::metrics::Commits;
 
-/// Looks at the store and says what to write.
+/// Looks at the store and decides what to write.
 pub(super) type Plan = Box<dyn FnOnce(&View<'_>) -> Result<Change, ReadError> + Send>;
 
 /// The outcome of a batch.
@@ -30,20 +30,20 @@ pub(super) enum Outcome {
     Committed,
     /// The batch had nothing to write.
     Unchanged,
-    /// Nothing of it is on disk.
+    /// No part of the batch is on disk.
     Failed,
-    /// Nothing of it was written, since the file is no longer where it was opened.
+    /// No part of the batch was written, since the file is no longer where it was opened.
     Lost,
-    /// The disk failed during the write. It could not be asked what it has kept, or it has kept the
-    /// batch but cannot be relied upon.
+    /// The disk failed during the write. Either it could not be read back to see what it kept, or
+    /// it kept the batch but cannot be relied on.
     Unknown,
-    /// A bug: nothing of it is on disk.
+    /// A bug: no part of the batch is on disk.
     Panicked,
     /// The batch was not begun: the writer has ended.
     Closed,
 }
 
-/// The way to the writer.
+/// The queue between callers and the writer.
 pub(super) struct Queue {
     state: Mutex<State>,
     arrived: Condvar,
@@ -66,7 +66,7 @@ struct Batch {
     writes: usize,
 }
 
-/// The progress of a write: the writer begins it, or its caller gives it up.
+/// The progress of a write: either the writer begins it, or its caller gives it up.
 #[derive(Default)]
 pub(super) struct Progress(AtomicU8);
 
@@ -80,17 +80,17 @@ impl Progress {
         Self(AtomicU8::new(Self::BEGUN))
     }
 
-    /// Begins the write, and returns whether it is to be done.
+    /// Begins the write, and returns whether the writer must perform it.
     pub(super) fn begin(&self) -> bool {
         self.set(Self::BEGUN) != Self::GIVEN_UP
     }
 
-    /// Gives the write up, and returns whether it had not begun.
+    /// Gives up the write, and returns whether it had not begun.
     pub(super) fn give_up(&self) -> bool {
         self.set(Self::GIVEN_UP) == Self::QUEUED
     }
 
-    /// Decides, if nothing is decided yet, and returns the previous state.
+    /// Records the decision, unless one was already made, and returns the previous state.
     fn set(&self, decided: u8) -> u8 {
         let order = Ordering::SeqCst;
         let set = self.0.compare_exchange(Self::QUEUED, decided, order, order);
@@ -100,9 +100,9 @@ impl Progress {
 
 /// What the writer has to do next.
 pub(super) enum Next {
-    /// This batch is to be written.
+    /// Write this batch.
     Batch(Vec<Plan>, Callers),
-    /// Nothing has arrived in the time given.
+    /// Nothing arrived in the given time.
     Nothing,
     /// Nothing will arrive any more.
     Closed,
@@ -119,7 +119,7 @@ impl Queue {
 
     /// Queues plans that are committed together, and returns the ticket to wait for them. A batch
     /// without plans only makes the writer check the file. It is not joined with plans, because
-    /// [`Self::refuse_for`] must tell them apart.
+    /// [`Self::refuse_for`] must tell the two kinds apart.
     pub(super) fn push(&self, plans: Vec<Plan>) -> Result<Ticket, WriteError> {
         let mut state = self.state();
         if state.is_closed {
@@ -152,12 +152,13 @@ impl Queue {
         Ok(ticket)
     }
 
-    /// Makes the writer check the file. If the queue is full, its writes will do that.
+    /// Makes the writer check the file. If the queue is full, the queued writes have the same
+    /// effect.
     pub(super) fn prod(&self) {
         let _ = self.push(Vec::new());
     }
 
-    /// Waits for what to write next, for `patience` at most.
+    /// Waits for the next batch, for `patience` at most.
     pub(super) fn next(&self, patience: Option<Duration>) -> Next {
         let mut state = self.state();
         let until = patience.map(|patience| Monotonic::now() + patience);
@@ -181,8 +182,8 @@ impl Queue {
         }
     }
 
-    /// Refuses what is queued during this pause. Returns whether somebody asked for a check of the
-    /// file meanwhile, or `None` when nothing will be queued any more.
+    /// Refuses all writes that are queued during this pause. Returns whether someone asked for a
+    /// check of the file meanwhile, or `None` when nothing will be queued any more.
     pub(super) fn refuse_for(&self, pause: Duration) -> Option<bool> {
         let until = Monotonic::now() + pause;
         let mut is_asked = false;
@@ -202,7 +203,7 @@ impl Queue {
         }
     }
 
-    /// Waits for the next batch for as long as something `lasts`. `None` when that has ended, which
+    /// Waits for the next batch while `lasts` returns true. `None` when it returns false, which
     /// [`Self::wake`] signals, or when the batch has more plans than there is `room` for.
     pub(super) fn next_while(
         &self,
@@ -222,7 +223,7 @@ impl Queue {
 
     /// Makes [`Self::next_while`] ask `lasts` again.
     pub(super) fn wake(&self) {
-        // The lock keeps the signal from falling between that question and the wait after it.
+        // The lock keeps the signal from falling between the call of `lasts` and the wait after it.
         let _state = self.state();
         self.arrived.notify_one();
     }
@@ -239,7 +240,7 @@ impl Queue {
         Some((batch.plans, Callers(Some(batch.told))))
     }
 
-    /// Takes no more writes. Those queued already are still written.
+    /// Takes no more writes. Writes that are already queued are still performed.
     pub(super) fn close(&self) {
         self.state().is_closed = true;
         self.arrived.notify_one();
@@ -309,7 +310,7 @@ impl Drop for Callers {
 }
 
 impl Ticket {
-    /// The outcome of the batch, if it comes within this time.
+    /// The outcome of the batch, if it comes within `patience`.
     pub(super) fn wait(&self, patience: Duration) -> Option<Outcome> {
         let (outcome, _) = ignore_poison(self.0.changed.wait_timeout_while(
             self.0.outcome(),

@@ -16,13 +16,13 @@
 //! Pieces are as small as users' rows, so that redb keeps both in pages of the same size. Whole
 //! chunks, in pages of 64 KiB, took 60 MiB more memory.
 //!
-//! A chunk is in the file only while it is right. The first commit that changes one of its users
-//! removes it; an idle moment or the end of the program puts it back. At a start, missing chunks
-//! are made from the rows of their users.
+//! A chunk is in the file only while it is up to date. The first commit that changes one of its
+//! users removes the chunk; a checkpoint in an idle moment or the end of the program puts it back.
+//! A start makes missing chunks from the rows of their users.
 //!
-//! `chain` → "index" is where the audit trail's chain was at the last commit that kept this table
-//! right. Each change moves the chain on. If a program that does not know the table has written to
-//! the store, the two differ, and the table is ignored.
+//! `chain` → "index" is the position of the audit trail's chain at the last commit that kept this
+//! table up to date. Each change moves the chain on. If a program that does not know the table has
+//! written to the store, this position differs from the head, and the table is ignored.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ const CHUNKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("chunks");
 const PIECE_BYTES: usize = 1300;
 const VERSION: u8 = 4;
 
-/// The index of a state, taken from the file as far as possible, and the numbers of the chunks that
+/// The index of a state, read from the file as far as possible, and the numbers of the chunks that
 /// are in the file.
 pub(super) fn load(
     snapshot: &Snapshot,
@@ -58,7 +58,7 @@ pub(super) fn load(
     if index.live().len() == snapshot.user_count()? {
         return Ok((index, saved));
     }
-    // A program that does not know the table has added or removed users.
+    // A program that does not know this table has added or removed users.
     Ok((from_rows(snapshot, describe)?, RoaringBitmap::new()))
 }
 
@@ -71,7 +71,7 @@ pub(super) fn from_rows(snapshot: &Snapshot, describe: RowReader) -> Result<Inde
     Ok(index)
 }
 
-/// The part of the index that is in the file. A chunk that is damaged counts as missing.
+/// The part of the index that is in the file. A damaged chunk counts as missing.
 pub(super) fn read(snapshot: &Snapshot) -> Result<(Index, RoaringBitmap), ReadError> {
     let (mut index, mut saved) = (Index::default(), RoaringBitmap::new());
     let txn = &snapshot.txn;
@@ -122,8 +122,8 @@ fn describe_chunk(
     Ok(changes)
 }
 
-/// Removes all chunks. A commit removes only chunks that it knows to be saved, so a wrong one would
-/// stay.
+/// Removes all chunks. A commit removes only the chunks that it knows to be saved, so a wrong one
+/// that it does not know would stay.
 pub(super) fn forget(database: &Database) -> Result<(), ReadError> {
     let txn = database.begin_read()?;
     if matches!(
@@ -138,7 +138,7 @@ pub(super) fn forget(database: &Database) -> Result<(), ReadError> {
     Ok(())
 }
 
-/// Removes the chunks that these changes touch, and returns which.
+/// Removes the chunks of all changed users, and returns their numbers.
 pub(super) fn outdate(
     txn: &WriteTransaction,
     saved: &RoaringBitmap,
@@ -155,7 +155,7 @@ pub(super) fn outdate(
     Ok(outdated)
 }
 
-/// Puts back missing chunks, `most` at most, and returns which.
+/// Puts back missing chunks, `most` at most, and returns their numbers.
 pub(super) fn save(
     txn: &WriteTransaction,
     index: &Index,
@@ -206,7 +206,7 @@ const MODIFIED_AT: usize = 1 + SLOTS;
 const ENDS_AT: usize = MODIFIED_AT + SLOTS * 8;
 const TEXTS_AT: usize = ENDS_AT + SLOTS * 4;
 
-/// The chunk that [`encode`] wrote, and the status of each slot.
+/// Decodes a chunk and the status of each slot from the bytes that [`encode`] wrote.
 fn decode(bytes: &[u8]) -> Option<(Chunk, impl Iterator<Item = Status>)> {
     if bytes.first() != Some(&VERSION) {
         return None;

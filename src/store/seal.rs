@@ -1,6 +1,6 @@
-//! The seal of stored values: each has a checksum, so that a flipped bit is reported and never
-//! served. The audit trail's rows have their chain instead, and keys are checked when the file is
-//! opened.
+//! The seal of stored values: each value has a checksum, so that a flipped bit is reported and
+//! never served. The rows of the audit trail have their chain instead, and keys are checked when
+//! the file is opened.
 //!
 //! ```text
 //! row      bytes 0..n     as its owner wrote it
@@ -15,18 +15,18 @@ use redb::StorageError;
 use crate::secret::hex;
 
 const CHECKSUM_BYTES: usize = 4;
-/// Enough for milliseconds until the year 2527.
+/// Enough bits for milliseconds until the year 2527.
 const NUMBER_BITS: u32 = 44;
 const NUMBER_MAX: u64 = (1 << NUMBER_BITS) - 1;
 
-/// The row as it is stored under `key`.
+/// The stored form of a row under `key`.
 pub(super) fn seal_row(key: &[u8], mut row: Vec<u8>) -> Vec<u8> {
     let checksum = checksum(key, &row);
     row.extend_from_slice(&checksum);
     row
 }
 
-/// The row that [`seal_row`] made for the same key.
+/// The row that [`seal_row`] sealed under the same key.
 pub(super) fn open_row<'a>(key: &[u8], sealed: &'a [u8]) -> Result<&'a [u8], StorageError> {
     match sealed.split_last_chunk::<CHECKSUM_BYTES>() {
         Some((row, found)) if *found == checksum(key, row) => Ok(row),
@@ -37,20 +37,20 @@ pub(super) fn open_row<'a>(key: &[u8], sealed: &'a [u8]) -> Result<&'a [u8], Sto
     }
 }
 
-/// The row, whose checksum is not verified.
+/// The row, without verifying its checksum.
 pub(super) fn row_unchecked(sealed: &[u8]) -> &[u8] {
     sealed
         .split_last_chunk::<CHECKSUM_BYTES>()
         .map_or(&[], |(row, _)| row)
 }
 
-/// The text as it is stored under `key`.
+/// The stored form of a text under `key`.
 pub(super) fn seal_text(key: &str, text: &str) -> String {
     let checksum = crc(key.as_bytes(), text.as_bytes());
     format!("{checksum:08x}{text}")
 }
 
-/// The text that [`seal_text`] made for the same key.
+/// The text that [`seal_text`] sealed under the same key.
 pub(super) fn open_text<'a>(key: &str, sealed: &'a str) -> Result<&'a str, StorageError> {
     let text = sealed.get(8..).unwrap_or_default();
     if sealed == seal_text(key, text) {
@@ -60,15 +60,15 @@ pub(super) fn open_text<'a>(key: &str, sealed: &'a str) -> Result<&'a str, Stora
     }
 }
 
-/// The number as it is stored under `key`; one that needs more bits is stored as the greatest
-/// possible.
+/// The stored form of a number under `key`. A number that needs more bits is stored as the greatest
+/// possible one.
 pub(super) fn seal_number(key: &str, number: u64) -> u64 {
     let number = number.min(NUMBER_MAX);
     let checksum = crc(key.as_bytes(), &number.to_be_bytes());
     number | u64::from(checksum) << NUMBER_BITS
 }
 
-/// The number that [`seal_number`] made for the same key.
+/// The number that [`seal_number`] sealed under the same key.
 pub(super) fn open_number(key: &str, sealed: u64) -> Result<u64, StorageError> {
     let number = sealed & NUMBER_MAX;
     if sealed == seal_number(key, number) {

@@ -1,5 +1,5 @@
 //! A committed state to read from: rows by sequence, by key and by position. It does not change
-//! while it is held, however much is written meanwhile.
+//! while it is held, even if others write.
 
 use std::ops::{ControlFlow, Deref};
 use std::sync::Arc;
@@ -19,8 +19,8 @@ use super::tables::{self, EMAILS, EXTERNALS, NAMES, SEEN, SETTINGS, TOKENS, USER
 use super::{ReadError, Shared};
 use crate::limits;
 
-/// After this many rows, some 100 us, the thread yields: retrieving one user must not wait for a
-/// scan of all (`load --only "get beside"`: p99.9 4.5 ms without).
+/// Rows, some 100 us, after which a scanning thread yields: retrieving one user must not wait for a
+/// scan of all (`load --only "get beside"`: p99.9 4.5 ms without yielding).
 const ROWS_AT_A_STRETCH: u32 = 256;
 
 /// One committed state.
@@ -36,8 +36,8 @@ pub struct Snapshot {
     state: u64,
 }
 
-/// A user's row, borrowed from the page that holds it. The page may be overwritten once the
-/// snapshot is gone, which the database's own guards do not express.
+/// A user's row, borrowed from the page that holds it. The lifetime ties it to the snapshot,
+/// without which the page may be overwritten; the database's own guards do not express this.
 pub struct Row<'a> {
     sealed: AccessGuard<'a, &'static [u8]>,
     length: usize,
@@ -59,8 +59,8 @@ impl Deref for Row<'_> {
 }
 
 impl Snapshot {
-    /// The newest state of `database`. The `index` and the number `state` belong to it; `shared` is
-    /// the same for all states.
+    /// The newest state of `database`. `index` and the number `state` describe it; `shared` is the
+    /// same for all states.
     pub(super) fn begin(
         database: &Database,
         index: Index,
@@ -81,8 +81,8 @@ impl Snapshot {
         })
     }
 
-    /// The number of this state. Within one process it differs after every change of a user,
-    /// because it is the end of the audit trail, and each change has a row there.
+    /// The number of this state. Within one process, every change of a user changes it: it is the
+    /// end of the audit trail, and each change adds a row there.
     pub fn state(&self) -> u64 {
         self.state
     }
@@ -96,14 +96,14 @@ impl Snapshot {
         Ok(self.users.len()?)
     }
 
-    /// How many chunks the index of all users has.
+    /// How many chunks an index of all users has.
     pub(super) fn chunks(&self) -> Result<u32, ReadError> {
         let last = self.users.last()?;
         Ok(last.map_or(0, |(sequence, _)| sequence.value() / CHUNK + 1))
     }
 
-    /// The sequences of all users, in the order of creation. Finding the place of a user, or the
-    /// user at a place, reads no row.
+    /// The sequences of all users, in order of creation. Finding a user's position, or the user at
+    /// a position, reads no row.
     pub fn users(&self) -> &RoaringBitmap {
         self.index.live()
     }
@@ -113,15 +113,13 @@ impl Snapshot {
         self.index.with_status(active)
     }
 
-    /// The users from the sequence `from` on whose text ([`super::Facts::text`]) holds all of the
-    /// words. The search stops early once it has found more than `most` texts that hold the first
-    /// word.
+    /// The users from the sequence `from` on whose text ([`super::Facts::text`]) contains all of
+    /// the words. The search stops early once more than `most` texts contain the first word.
     pub fn users_with_words(&self, words: &[String], from: u32, most: usize) -> WordMatches {
         self.index.with_words(words, from, most)
     }
 
-    /// The users that were last changed at this moment, in milliseconds since the epoch, or
-    /// later.
+    /// The users that were last changed at `millis`, in milliseconds since the epoch, or later.
     pub fn users_modified_since(&self, millis: i64) -> RoaringBitmap {
         self.index.modified_since(millis)
     }
@@ -138,7 +136,7 @@ impl Snapshot {
     }
 
     /// The rows of users from one sequence to another, both included. This is cheaper than looking
-    /// up each, if few are skipped.
+    /// up each user, if few are skipped.
     pub fn users_between(
         &self,
         first: u32,
@@ -156,16 +154,17 @@ impl Snapshot {
     }
 
     /// Like [`Snapshot::user_by_name`], but tries a hint first. `is_named` tells quickly whether a
-    /// row belongs to the user with this name; it may wrongly say no. If there are more users than
-    /// the cache holds, a hint saves two of three reads: those of the table of names.
+    /// row belongs to the user with this name; it may return false wrongly. If there are more users
+    /// than the cache holds, a hint saves two of three reads: those of the table of names.
     pub fn user_named(
         &self,
         name: &[u8],
         is_named: impl Fn(&[u8]) -> bool,
     ) -> Result<Option<u32>, ReadError> {
         for sequence in self.hints.of(name) {
-            // A row that cannot be read may be anybody's, so the table decides. The checksum is
-            // verified when the row's content is read; users that are only counted do not need it.
+            // A row that cannot be read may belong to any user, so the table decides. The checksum
+            // is verified when the row's content is read; users that are only counted do not need
+            // it.
             if let Ok(Some(row)) = self.users.get(sequence)
                 && is_named(row_unchecked(row.value()))
             {
@@ -187,7 +186,7 @@ impl Snapshot {
             .named(name, found, patience, |sequence| self.user(sequence))
     }
 
-    /// Like [`Self::user_by_name`], but as the table has it, without waiting.
+    /// Like [`Self::user_by_name`], but returns the table's entry without waiting for the check.
     pub(super) fn sequence_of_name(&self, name: &[u8]) -> Result<Option<u32>, ReadError> {
         Ok(self.names.get(name)?.map(|sequence| sequence.value()))
     }
@@ -198,19 +197,20 @@ impl Snapshot {
         sequences(&self.externals, external)
     }
 
-    /// The users with this folded address, except for the one whose userName it is.
+    /// The users with this folded email address, except a user whose userName it is.
     pub fn users_by_email(&self, email: &[u8]) -> Result<RoaringBitmap, ReadError> {
         self.check_progress.wait(limits::CHECK_WAIT_MAX)?;
         sequences(&self.emails, email)
     }
 
-    /// Passes the users in `set` to `visit`, in order of creation, until it fails or breaks off.
+    /// Passes the users in `set` to `visit`, in order of creation, until `visit` fails or breaks
+    /// off.
     pub fn each_user<E: From<ReadError>>(
         &self,
         set: &RoaringBitmap,
         mut visit: impl FnMut(u32, &[u8]) -> Result<ControlFlow<()>, E>,
     ) -> Result<(), E> {
-        // Reading on is cheaper than looking up, unless most rows are skipped.
+        // Reading on is cheaper than looking up each row, unless most rows are skipped.
         const PASSED_OVER_MAX: u64 = 8;
         let (Some(first), Some(last)) = (set.min(), set.max()) else {
             return Ok(());
@@ -268,7 +268,7 @@ impl Snapshot {
     }
 
     /// The last uses of tokens: the public id, and the text given to [`super::Change::seen`]. A
-    /// text that comes from a store of format 2 is only a number, milliseconds since the epoch.
+    /// text from a store of format 2 is only a number, milliseconds since the epoch.
     pub fn tokens_seen(&self) -> Result<Vec<(String, String)>, ReadError> {
         let mut seen = Vec::new();
         for entry in self.txn.open_table(SEEN)?.iter()? {

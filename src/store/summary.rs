@@ -1,5 +1,5 @@
-//! What a restore must know of two stores: the one that it brings, and the one that it replaces.
-//! The latter may be damaged anywhere.
+//! The facts that a restore must know about two stores: the one that it brings, and the one that it
+//! replaces. The replaced store may be damaged anywhere.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use super::index::Index;
 use super::tables;
 use super::{Extent, OpenError, ReadError, Shared, Snapshot};
 
-/// What a restore must know of a store.
+/// The facts that a restore must know about a store.
 pub struct Summary {
     /// Its audit trail.
     pub trail: Extent,
@@ -23,12 +23,12 @@ pub struct Summary {
     pub tokens: Vec<(String, Vec<u8>)>,
     opened: Opened,
     pub(super) era: u32,
-    /// Where its trail continues, as its last row proves.
+    /// The position where its trail continues, as its last row proves.
     pub(super) chain: ChainPosition,
 }
 
-/// A state to read, and the database that holds it open, unless the caller does. The file may be
-/// damaged, which is no reason to fail on closing it.
+/// A readable state, with the database that keeps it open, unless the caller keeps that. The file
+/// may be damaged, so an error on closing it is ignored.
 struct Opened {
     snapshot: Option<Snapshot>,
     database: Option<Database>,
@@ -60,8 +60,8 @@ impl Summary {
         })
     }
 
-    /// Reads its users and the rows of its trail, without an index. Damage, even a panic, is an
-    /// error.
+    /// Reads the users and the audit rows, without an index. Damage, even if it causes a panic, is
+    /// returned as an error.
     pub fn read<T>(
         &self,
         look: impl FnOnce(&Snapshot) -> Result<T, ReadError>,

@@ -1,5 +1,5 @@
-//! The last step of a commit, handed to another thread: while the disk syncs what was written, the
-//! writer already runs the next plans.
+//! The last step of a commit, handed to another thread: while the disk syncs the written commit,
+//! the writer already runs the next plans.
 //!
 //! ```text
 //! writer:  plans … commit: write, write, …   plans …, and those that arrive   commit: write, …  answer
@@ -7,11 +7,11 @@
 //! syncer:                                └─▶ sync ─▶ publish ─────────────────┘             └─▶ sync …
 //! ```
 //!
-//! What is not synced yet is neither answered nor read. If the writer only waits for the sync, it
-//! writes the next commit before it answers the last one. All callers want the processors at once
-//! when they are answered, and this way they have them while the disk is busy anyway (15 % more
-//! changes a second by 64 clients). If that takes long, or the writer is busy otherwise, the syncer
-//! answers.
+//! A commit that is not synced yet is neither answered nor read. If the writer has nothing to do
+//! but wait for the sync, it writes the next commit before it answers the last one. Answered
+//! callers all want the processors at once, and this way they get them while the disk is busy
+//! anyway (15 % more changes a second from 64 clients). If writing takes long, or the writer is
+//! busy otherwise, the syncer answers.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -25,24 +25,24 @@ use super::snapshot::Snapshot;
 
 use crate::locks::ignore_poison;
 
-/// How long callers of synced changes wait at most until the syncer answers them, while the writer
-/// writes the next changes.
+/// How long callers of synced changes wait at most, while the writer writes the next changes,
+/// before the syncer answers them.
 const TOLD_WITHIN: Duration = Duration::from_millis(5);
 
 /// A commit that is written but not synced yet, and what follows the sync.
 pub(super) struct UnsyncedCommit {
     pub(super) storage: DeferredSync,
-    /// The state that it has made; `None` if that cannot be read.
+    /// The state after the commit; `None` if it cannot be read.
     pub(super) snapshot: Option<Arc<Snapshot>>,
     pub(super) unanswered: Unanswered,
     pub(super) changes: usize,
     pub(super) began: Monotonic,
 }
 
-/// What depends on a commit. If the commit failed, it is not known yet what of it is on disk.
+/// What depends on a commit. If the commit failed, it is not known yet how much of it is on disk.
 pub(super) struct Unanswered {
     pub(super) callers: Vec<Callers>,
-    /// Rows for the audit trail that are committed with it.
+    /// Audit rows that are committed with it.
     pub(super) audit_rows: Vec<String>,
     /// The audit chain's head if the commit is on disk: each change has a row in the chain.
     pub(super) head: ChainPosition,
@@ -81,9 +81,9 @@ pub(super) struct Syncer {
 #[derive(Default)]
 struct State {
     work: Work,
-    /// The writer has nothing to do until this is finished.
+    /// Whether the writer has nothing to do until the commit is finished.
     is_awaited: bool,
-    /// Callers whose changes are synced, left to the writer to answer. After [`TOLD_WITHIN`] the
+    /// Callers whose changes are synced, and whom the writer will answer. After [`TOLD_WITHIN`] the
     /// syncer answers them.
     untold: Vec<Callers>,
     is_closed: bool,
@@ -95,7 +95,7 @@ enum Work {
     Nothing,
     Given(Box<UnsyncedCommit>),
     Underway,
-    /// The commit failed; `None` if a bug has left nobody to answer.
+    /// The commit failed; `None` if a bug left nobody to answer.
     Failed(Option<Unanswered>),
 }
 
@@ -106,7 +106,7 @@ impl Work {
 }
 
 impl Syncer {
-    /// Hands over a commit to finish. No other one may be underway.
+    /// Hands over a commit to finish. No other commit may be underway.
     pub(super) fn give(&self, commit: UnsyncedCommit) {
         self.set(Work::Given(Box::new(commit)));
     }
@@ -126,8 +126,8 @@ impl Syncer {
         matches!(state.work, Work::Nothing)
     }
 
-    /// Runs a wait for the commit underway. The callers of commits finished meanwhile are left to
-    /// [`Self::tell`].
+    /// Runs `wait`, which waits for the commit underway. The callers of commits that finish
+    /// meanwhile are left to [`Self::tell`].
     pub(super) fn awaited<T>(&self, wait: impl FnOnce() -> T) -> T {
         struct End<'a>(&'a Syncer);
         impl Drop for End<'_> {
@@ -158,7 +158,7 @@ impl Syncer {
         }
     }
 
-    /// Lets the thread end: no commit will be given any more.
+    /// Lets the thread end: no more commits will be given.
     pub(super) fn close(&self) {
         self.state().is_closed = true;
         self.changed.notify_all();
@@ -176,7 +176,7 @@ impl Syncer {
             let has_failed = matches!(work, Work::Failed(_));
             let callers = self.finished(work, callers);
             if has_failed {
-                // An idle writer would not see the failure otherwise.
+                // Without this, an idle writer would not see the failure.
                 queue.prod();
             }
             queue.wake();

@@ -18,8 +18,8 @@
 //! chunks     u64  → bytes      the saved index (see `saved_index`); may be absent
 //! ```
 //!
-//! Rows of `users` and `tokens` belong to their callers and begin with a version byte; here
-//! they get a checksum, like the values of `meta`, `settings` and `seen` (see `seal`).
+//! Rows of `users` and `tokens` belong to the store's callers and begin with a version byte. This
+//! module adds a checksum to them, as to the values of `meta`, `settings` and `seen` (see `seal`).
 //!
 //! ```text
 //! format 1   no checksums, no `emails`, no `chain`
@@ -100,8 +100,8 @@ impl<'txn> Tables<'txn> {
         })
     }
 
-    /// For a file without a format: writes the format, the first sequence, and where the audit
-    /// chain begins. The tables exist: opening makes them.
+    /// Writes the format, the first sequence and the beginning of the audit chain to a file without
+    /// a format. The tables already exist: opening makes them.
     pub(super) fn initialise(&mut self) -> Result<(), ReadError> {
         put_number(&mut self.meta, META_FORMAT, FORMAT)?;
         put_number(&mut self.meta, META_USERS_NEXT, 1)?;
@@ -118,20 +118,20 @@ impl<'txn> Tables<'txn> {
         put_number(&mut self.meta, META_ERA, u64::from(era))
     }
 
-    /// Writes where the audit trail's chain continues, and that the saved index is right. Call this
-    /// before each commit.
+    /// Records the position where the audit trail's chain continues, and that the saved index is up
+    /// to date. Call this before each commit.
     pub(super) fn put_chain(&mut self) -> Result<(), ReadError> {
         put_position(&mut self.chain_table, CHAIN_INDEX, self.chain)?;
         self.put_head()
     }
 
-    /// Like [`Self::put_chain`], for a caller that has not checked whether the saved index is
-    /// right: the index is ignored from then on.
+    /// Like [`Self::put_chain`], for a caller that has not checked whether the saved index is up to
+    /// date: the index is ignored from then on.
     pub(super) fn put_head(&mut self) -> Result<(), ReadError> {
         put_position(&mut self.chain_table, CHAIN_HEAD, self.chain)
     }
 
-    /// Applies one plan's change, and notes in `changes` which users it touches.
+    /// Applies the change of one plan, and records in `changes` which users it touches.
     pub(super) fn apply(&mut self, change: Change, changes: &mut Changes) -> Result<(), ReadError> {
         for put in change.puts {
             self.put(put, changes)?;
@@ -198,7 +198,7 @@ impl<'txn> Tables<'txn> {
         Ok(())
     }
 
-    /// Removes the oldest rows of the audit trail; the chain then begins behind them.
+    /// Removes the oldest rows of the audit trail; the chain then begins after them.
     fn trim_audit(&mut self, through: u64) -> Result<(), ReadError> {
         let mut anchor = None;
         while let Some((sequence, bytes, behind)) = self.oldest_audit()? {
@@ -215,7 +215,7 @@ impl<'txn> Tables<'txn> {
         Ok(())
     }
 
-    /// Sequence and bytes of the oldest row, and the position after it.
+    /// The sequence and the bytes of the oldest row, and the position after it.
     fn oldest_audit(&self) -> Result<Option<(u64, u64, ChainPosition)>, ReadError> {
         let oldest = self.audit.first()?;
         Ok(oldest.map(|(sequence, row)| {
@@ -265,7 +265,7 @@ impl<'txn> Tables<'txn> {
         Ok(())
     }
 
-    /// The chain's head after everything that was applied.
+    /// The chain's head after all changes that were applied.
     pub(super) fn chain(&self) -> ChainPosition {
         self.chain
     }
@@ -279,7 +279,7 @@ fn emails(keys: Option<&Keys>) -> &[Vec<u8>] {
     keys.map_or(&[], |keys| &keys.emails)
 }
 
-/// The format that a file was written with; `None` for a file without tables.
+/// The format of a file; `None` for a file without tables.
 pub(super) fn format(txn: &redb::ReadTransaction) -> Result<Option<u64>, ReadError> {
     match txn.open_table(META) {
         Ok(meta) => number_of(&meta, META_FORMAT),
@@ -288,7 +288,7 @@ pub(super) fn format(txn: &redb::ReadTransaction) -> Result<Option<u64>, ReadErr
     }
 }
 
-/// The format of a database: this program's or an older one, or else an error.
+/// The format of a database. A format that this program does not know is an error.
 pub(super) fn known_format(database: &Database) -> Result<Option<u64>, OpenError> {
     let txn = database.begin_read()?;
     match format(&txn)? {
@@ -310,7 +310,7 @@ pub(super) fn users_next_of(
     Ok(number_of(meta, META_USERS_NEXT)?.unwrap_or(1))
 }
 
-/// A number that tells apart what was written before and after a restore: each restore raises it.
+/// A number that tells apart the writes before and after a restore: each restore raises it.
 pub(super) fn era(txn: &redb::ReadTransaction) -> Result<u32, ReadError> {
     let era = number_of(&txn.open_table(META)?, META_ERA)?;
     Ok(era.map_or(0, |era| u32::try_from(era).unwrap_or(u32::MAX)))
@@ -342,7 +342,7 @@ fn position(
     Ok(bytes.and_then(|bytes| ChainPosition::from_bytes(bytes.value())))
 }
 
-/// Whether the saved index was right at the last commit.
+/// Whether the saved index was up to date at the last commit.
 pub(super) fn is_index_kept(
     chain: &impl ReadableTable<&'static str, &'static [u8]>,
 ) -> Result<bool, ReadError> {
@@ -370,7 +370,7 @@ fn number_of(
     Ok(Some(open_number(name, number)?))
 }
 
-/// The two ends of the audit chain, as noted: where it begins and where it continues.
+/// The two ends of the audit chain, as stored: where it begins and where it continues.
 pub(super) fn chain_ends(
     chain: &impl ReadableTable<&'static str, &'static [u8]>,
 ) -> Result<(ChainPosition, ChainPosition), ReadError> {

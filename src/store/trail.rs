@@ -1,5 +1,5 @@
 //! Reads the audit trail of a committed state: forwards, backwards, and with a check of its chain.
-//! It knows nothing of what rows say, so it cannot search them: `directory/trail.rs` does.
+//! It does not understand the rows' text, so searching is left to `directory/trail.rs`.
 
 use std::ops::ControlFlow;
 
@@ -9,22 +9,22 @@ use super::audit::{ChainBroken, Walk, text_of};
 use super::tables::{self, AUDIT, CHAIN};
 use super::{ReadError, Snapshot};
 
-/// Which rows of the audit trail are kept.
+/// The range of the audit rows that are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
     /// The sequence of the oldest row, or of the next one if none is kept. If it is not 1, older
-    /// ones were removed.
+    /// rows were removed.
     pub first: u64,
     /// The sequence of the next row.
     pub next: u64,
-    /// How many rows there are: some of the numbers in between may have been skipped.
+    /// How many rows there are: some numbers in between may have been skipped.
     pub rows: u64,
     /// Bytes of all rows together.
     pub bytes: u64,
 }
 
 impl Snapshot {
-    /// Which rows are kept.
+    /// The range of the rows that are kept.
     pub fn audit_extent(&self) -> Result<Extent, ReadError> {
         let (_, head) = tables::chain_ends(&self.txn.open_table(CHAIN)?)?;
         let table = self.txn.open_table(AUDIT)?;
@@ -37,7 +37,7 @@ impl Snapshot {
         })
     }
 
-    /// Passes rows to `visit`, from `first` on, oldest first, until it breaks off or the trail
+    /// Passes rows to `visit`, from `first` on, oldest first, until `visit` breaks off or the trail
     /// ends. The chain is not checked. A row that is not text is skipped.
     pub fn audits_from(
         &self,
@@ -85,10 +85,10 @@ impl Snapshot {
         Ok(newest.and_then(|(_, row)| text_of(row.value()).map(str::to_owned)))
     }
 
-    /// Passes `count` rows to `visit`, from `first` or the oldest on, and checks that each is as it
-    /// was written. Returns the row at which the next call continues, or `None` at the end of the
-    /// trail, where the noted head is compared, too. If the last row of a call does not follow, the
-    /// next call decides which row was changed.
+    /// Passes `count` rows to `visit`, starting at `first` or at the oldest row, and checks that
+    /// each is as it was written. Returns the row at which the next call continues, or `None` at
+    /// the end of the trail, where the stored head is compared, too. If the last row of a call does
+    /// not follow, the next call decides which row was changed.
     pub fn check_audits(
         &self,
         first: u64,
@@ -98,7 +98,7 @@ impl Snapshot {
         let (anchor, head) = tables::chain_ends(&self.txn.open_table(CHAIN)?)?;
         let table = self.txn.open_table(AUDIT)?;
         let mut walk = Walk::from(anchor);
-        // The check begins before the anchor, where no row may be left.
+        // Begin before the anchor, where no row may be left.
         let mut from = 0;
         if first > anchor.next_sequence
             && let Some(before) = table.range(anchor.next_sequence..first)?.next_back()

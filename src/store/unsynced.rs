@@ -1,8 +1,9 @@
-//! What a failed sync leaves: a disk that lacks what the system shows. The system reports only once
-//! that pages could not be written, and then takes them as written: it shows their new content, and
-//! the next sync succeeds (<https://lwn.net/Articles/752063/>). Whatever is committed on top of
-//! them is lost with them in a power failure. Therefore, before a store is reopened after a failed
-//! sync, everything written since the last successful one is written again and synced.
+//! Handles the aftermath of a failed sync: a disk that lacks data which the system shows. The
+//! system reports only once that pages could not be written, and then takes them as written: it
+//! shows their new content, and the next sync succeeds (<https://lwn.net/Articles/752063/>). All
+//! later commits on top of them would be lost with them in a power failure. Therefore, before a
+//! store is reopened after a failed sync, everything written since the last successful one is
+//! written again and synced.
 //!
 //! A mark beside the file, `users.unsynced`, makes another process write the whole file again.
 
@@ -31,7 +32,7 @@ pub(super) struct UnsyncedData {
 }
 
 impl UnsyncedData {
-    /// What is unsynced of the file at `path`, if the storage is a file.
+    /// Tracks the unsynced data of the file at `path`, or of another storage if `path` is `None`.
     pub(super) fn of(path: Option<&Path>) -> Self {
         Self {
             state: Mutex::default(),
@@ -42,7 +43,7 @@ impl UnsyncedData {
         }
     }
 
-    /// Adds what is about to be written.
+    /// Adds a range that is about to be written.
     pub(super) fn add(&self, offset: u64, length: usize) {
         let to = offset.saturating_add(length as u64);
         self.state().written.add(offset, to);
@@ -63,7 +64,7 @@ impl UnsyncedData {
         };
         let synced = storage.sync_data();
         match &synced {
-            // This sync does not bring to the disk what an earlier, failed one was to bring.
+            // This sync does not bring to the disk the data of an earlier, failed one.
             Ok(()) if has_failed => {}
             Ok(()) => self.state().syncing = None,
             Err(_) => self.put_mark(),
@@ -89,7 +90,7 @@ impl UnsyncedData {
         }
     }
 
-    /// Removes the mark. Only for a caller that knows that the file at the store's path is on disk.
+    /// Removes the mark. The caller must know that the file at the store's path is on disk.
     pub(super) fn remove_mark(&self) -> io::Result<()> {
         let Some(mark) = &self.mark else {
             return Ok(());
@@ -107,7 +108,8 @@ impl UnsyncedData {
     }
 
     /// Repairs a failed sync of this process or an earlier one, if there was one. Nobody else may
-    /// write to the storage meanwhile: it is locked here unless it `is_held` already.
+    /// write to the storage meanwhile: this locks it, unless `is_held` says that it is locked
+    /// already.
     pub(super) fn make_up(&self, opener: &Opener, is_held: bool) -> Result<(), OpenError> {
         if self.state().syncing.is_none() && !self.is_anothers() {
             return Ok(());
@@ -116,8 +118,8 @@ impl UnsyncedData {
         if !is_held {
             lock(&*storage)?;
         }
-        // From here on nobody else changes the mark. If it is not this process's own any more, an
-        // unknown process has written meanwhile.
+        // With the lock, no other process changes the mark. If the mark no longer belongs to this
+        // process, an unknown process has written meanwhile.
         let mut state = self.state();
         let is_alone = self.mark.as_ref().is_none_or(Mark::is_own);
         let lacking = match state.syncing.take() {
@@ -152,7 +154,7 @@ impl UnsyncedData {
 struct State {
     /// What was written since the last sync began.
     written: Written,
-    /// What the sync underway, or one that failed, was to bring to the disk.
+    /// The data that the sync underway, or a failed sync, was to bring to the disk.
     syncing: Option<Written>,
 }
 
@@ -160,7 +162,7 @@ struct State {
 enum Written {
     /// The start and the exclusive end of each part.
     Parts(Vec<(u64, u64)>),
-    /// Any part: an earlier process wrote it, or there are too many parts to track.
+    /// Unknown: an earlier process wrote it, or there are too many parts to track.
     #[default]
     Anything,
 }
@@ -185,7 +187,7 @@ impl Written {
         }
     }
 
-    /// Writes this again as the system shows it, and syncs it.
+    /// Writes this data again as the system shows it, and syncs it.
     fn write_again(&self, storage: &dyn StorageBackend) -> io::Result<()> {
         let length = storage.len()?;
         match self {
@@ -195,7 +197,7 @@ impl Written {
                 }
             }
             Self::Anything => {
-                // One page first: if the disk still fails, nothing more is tried.
+                // Try one page first: if the disk still fails, do nothing more.
                 write_part(storage, 0, length.min(PAGE_BYTES as u64))?;
                 storage.sync_data()?;
                 write_part(storage, 0, length)?;
@@ -211,7 +213,7 @@ fn write_part(storage: &dyn StorageBackend, from: u64, to: u64) -> io::Result<()
     while at < to {
         let count = usize::try_from(to - at).map_or(PAGE_BYTES, |left| left.min(PAGE_BYTES));
         let page = &mut bytes[..count];
-        // A page that cannot be read is not cached: all that is left of it is on disk.
+        // A page that cannot be read is not cached, so the disk has all that is left of it.
         if storage.read(at, page).is_ok() {
             match storage.write(at, page) {
                 // Unless the file system writes each page to a new place, only a hole in the file
@@ -231,11 +233,11 @@ fn is_full(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::StorageFull
 }
 
-/// A file that exists while something may be lacking.
+/// A file that exists while the disk may lack data.
 #[derive(Debug)]
 struct Mark {
     path: PathBuf,
-    /// The mark's content if this process has made it.
+    /// The content that the mark has if this process made it.
     id: String,
 }
 
@@ -249,7 +251,7 @@ impl Mark {
 
 fn lock(storage: &dyn StorageBackend) -> Result<(), OpenError> {
     match storage.try_lock_range(Bound::Unbounded, Bound::Unbounded) {
-        // No other process can hold a storage without locks.
+        // A storage without locks cannot be held by another process.
         Ok(true) | Err(BackendError::Unsupported) => Ok(()),
         Ok(false) => Err(OpenError::Locked),
         Err(error) => Err(io::Error::other(error.to_string()).into()),
@@ -265,7 +267,7 @@ mod tests {
     use super::*;
     use crate::store::backend::GuardedBackend;
 
-    /// A storage of two and a half pages, whose syncs fail if it `fails`.
+    /// A storage of two and a half pages, whose syncs fail if `fails` is set.
     #[derive(Clone, Debug)]
     struct Disk {
         written: Arc<Mutex<Vec<u64>>>,
@@ -333,7 +335,7 @@ mod tests {
         let unsynced = UnsyncedData::of(None);
         unsynced.make_up(&opener, false).expect("nothing to do");
         unsynced.add(0, 4096);
-        // What was written before the first sync is unknown.
+        // The data written before the first sync is unknown.
         assert!(unsynced.sync(&broken).is_err());
         unsynced.make_up(&opener, false).expect("written");
         assert_eq!(well.take(), [0, 4096, 0, 4096, 4096, 4096, 8192, 2048]);
@@ -365,7 +367,8 @@ mod tests {
         let unsynced = UnsyncedData::of(Some(&path));
         unsynced.sync(&well).expect("synced");
         assert!(unsynced.sync(&broken).is_err() && mark.exists() && !unsynced.is_anothers());
-        // Another process finds it, on a disk that still fails, and while the store is locked.
+        // Another process finds the mark, while the disk still fails and then while the store is
+        // locked.
         let (_, locked) = Disk::new(false, true);
         let other = UnsyncedData::of(Some(&path));
         assert!(other.is_anothers());
@@ -375,7 +378,7 @@ mod tests {
         ));
         assert!(other.make_up(&opener, false).is_err() && mark.exists());
         assert_eq!(broken.take(), [0, 4096]);
-        // A process whose own sync failed, too, does not take the mark for its own.
+        // A process whose own sync failed as well does not take the mark for its own.
         assert!(other.sync(&broken).is_err() && other.is_anothers());
         other.make_up(&again, false).expect("written");
         assert_eq!(well.take().len(), 8);

@@ -1,5 +1,5 @@
-//! Upgrades a store of an older format to this program's, all steps in one commit. Before that, the
-//! file is kept as it is under a name that tells its format.
+//! Upgrades a store of an older format to this program's, all steps in one commit. The old file is
+//! first copied unchanged, under a name that tells its format.
 //!
 //! ```text
 //! users.redb (1) ── locked, copied, synced, compared ──▶ users.format-1.redb
@@ -9,11 +9,12 @@
 //! users.redb (4)
 //! ```
 //!
-//! Wherever the upgrade is killed, the next start finds one format or the other. A backup left by
-//! an earlier attempt is used if it holds the same, because a start that fails over and over must
-//! not fill the disk.
+//! Whenever the upgrade is killed, the next start finds one format or the other. A backup left by
+//! an earlier attempt is reused if it holds the same data, because a start that fails over and over
+//! must not fill the disk.
 //!
-//! A backup that is restored is upgraded before it is put in place, and is itself the way back.
+//! A backup that is restored is upgraded before it is put in place, and itself serves as the way
+//! back.
 //!
 //! A file that is only read, such as a backup, is upgraded in memory, and the result is not kept.
 //! The step from format 1 to 2 writes every user, so a backup of format 1 whose users take more
@@ -48,9 +49,9 @@ use crate::fix::quoted;
 use crate::secret::{Digest, Sha256};
 use crate::{files, limits};
 
-/// Bytes of a head until format 3, which lacked the total bytes of the rows.
+/// Bytes of a head up to format 3, which lacked the total bytes of the rows.
 const SHORT_HEAD_BYTES: usize = 40;
-/// Until format 2: token id → milliseconds since the epoch of its last use.
+/// Up to format 2: token id → milliseconds since the epoch of its last use.
 const USED: TableDefinition<'_, &str, u64> = TableDefinition::new("used");
 
 /// Identifies one state of a store.
@@ -61,14 +62,14 @@ struct State {
     digest: Digest,
 }
 
-/// Upgrades the file at `path` once everything in it is in a backup beside it.
+/// Upgrades the file at `path`, after making a backup beside it of everything in it.
 pub(super) fn with_backup(
     path: &Path,
     opener: &Opener,
     unsynced: &Arc<UnsyncedData>,
     describe: RowReader,
 ) -> Result<(), OpenError> {
-    // A full disk is an error at once, because no caller is served yet who could wait. Closing
+    // A full disk is an error at once, because no caller is served yet that could wait. Closing
     // repairs a file that was not closed cleanly, so that the copy needs no repair.
     let database = file::database(GuardedBackend::without_waiting(
         opener()?,
@@ -93,7 +94,7 @@ pub(super) fn with_backup(
         opener()?,
         Arc::clone(unsynced),
     ))?;
-    // Another process had the file meanwhile: what it wrote is not in the backup.
+    // Another process wrote to the file meanwhile, and the backup lacks its changes.
     if State::of(&database)? != state {
         return Err(OpenError::Locked);
     }
@@ -106,7 +107,8 @@ pub(super) fn with_backup(
     Ok(database.close()?)
 }
 
-/// Warnings, because commands show those, too: nobody should have to search for the way back.
+/// Says where the backup is and how to go back. These are warnings, because commands show warnings
+/// too: nobody should have to search for the way back.
 fn tell(path: &Path, backup: &Path, format: u64) {
     let backup = quoted(backup);
     log::warn!(
@@ -116,7 +118,7 @@ fn tell(path: &Path, backup: &Path, format: u64) {
     // The program of format 1 had no `restore`.
     let put_back = match format {
         1 => format!("and copy {backup} to {}", quoted(path)),
-        // That program gave the files that it made to the user who ran it.
+        // The program of that format made its files owned by the user who ran it.
         _ => format!(
             "and run with that one, as the user of the server: golinks-scim --data-dir {} backup restore {backup}",
             quoted(files::directory_of(path))
@@ -128,7 +130,7 @@ fn tell(path: &Path, backup: &Path, format: u64) {
     );
 }
 
-/// Upgrades a database where it is, in one commit.
+/// Upgrades a database in place, in one commit.
 pub(super) fn run(database: &Database, format: u64, describe: RowReader) -> Result<(), OpenError> {
     let txn = database.begin_write()?;
     for step in format..FORMAT {
@@ -249,7 +251,7 @@ fn all<V: Value + 'static, T>(
     Ok(found)
 }
 
-/// Makes or finds a file beside the store that holds this state.
+/// Finds or makes a backup file beside the store that holds this state.
 fn keep(path: &Path, state: &State) -> Result<PathBuf, OpenError> {
     // The lock keeps others from writing to the store while it is copied.
     let _lock = file::lock(path)?;
@@ -261,7 +263,7 @@ fn keep(path: &Path, state: &State) -> Result<PathBuf, OpenError> {
             return Ok(name);
         }
         if state.is_in(&name) {
-            // The process that made it may have been killed before the name was on disk.
+            // The process that made the file may have been killed before its name was on disk.
             files::sync_directory_of(&name)?;
             return Ok(name);
         }
@@ -277,7 +279,7 @@ fn kept_name(path: &Path, format: u64, number: u32) -> PathBuf {
 }
 
 fn copy(path: &Path, name: &Path, state: &State) -> Result<(), OpenError> {
-    // Copying the file fills its holes.
+    // Copying fills the holes of the file, so the full length counts.
     let bytes = fs::metadata(path)?.len();
     let wanted = bytes.saturating_add(growth(state.format, bytes));
     files::need_room(name, wanted.saturating_add(limits::DISK_FREE_BYTES_MIN))?;
@@ -290,7 +292,7 @@ fn copy(path: &Path, name: &Path, state: &State) -> Result<(), OpenError> {
         }
     });
     if kept.is_err() {
-        // The error that matters is the first one.
+        // Report the first error, not a failure to clean up.
         let _ = fs::remove_file(&draft);
     }
     kept
@@ -298,7 +300,7 @@ fn copy(path: &Path, name: &Path, state: &State) -> Result<(), OpenError> {
 
 /// How many more bytes a file of this size needs while it is upgraded.
 pub(super) fn growth(format: u64, bytes: u64) -> u64 {
-    // Sealing every user writes the file once more.
+    // Adding checksums to every user writes the file once more.
     if format == 1 { bytes } else { 0 }
 }
 
@@ -375,7 +377,7 @@ fn add_multimap<K: Key + 'static, V: Key + 'static>(
     Ok(())
 }
 
-/// Adds the bytes with their length in front, so that no two lists of values have the same digest.
+/// Adds the bytes, preceded by their length, so that no two lists of values have the same digest.
 fn add(sum: &mut Sha256, bytes: &[u8]) {
     sum.update(&(bytes.len() as u64).to_be_bytes());
     sum.update(bytes);
@@ -387,7 +389,7 @@ mod tests {
 
     use super::*;
 
-    /// What another process has written since the backup was made is in no backup.
+    /// The backup lacks the changes that another process has written since it was made.
     #[test]
     fn a_store_that_has_changed_since_its_backup_is_not_upgraded() {
         const FORMAT_3: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/format-3.redb");

@@ -1,6 +1,6 @@
-//! What a plan sees: the tables of the open write transaction, with everything that earlier plans
-//! of the same batch have put, so that checks made on it cannot race. Or a committed state, to find
-//! out what a plan would do.
+//! The view that a plan has of the store: the tables of the open write transaction, including the
+//! changes of earlier plans of the same batch, so that checks on it cannot race. Alternatively, a
+//! committed state, to find out what a plan would do.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,7 +21,7 @@ enum Source<'a> {
     Committed(&'a Snapshot, Names),
 }
 
-/// The supposed changes: who has a userName after them; `None` if nobody has.
+/// The supposed owner of each changed userName; `None` if nobody would have it.
 type Names = BTreeMap<Vec<u8>, Option<u32>>;
 
 impl<'a> View<'a> {
@@ -29,7 +29,7 @@ impl<'a> View<'a> {
         Self(Source::Writer(tables, progress))
     }
 
-    /// A view of a committed state: a plan run on it only says what it would do.
+    /// A view of a committed state: running a plan on it only shows what the plan would do.
     pub fn of_committed(snapshot: &'a Snapshot) -> Self {
         Self(Source::Committed(snapshot, Names::new()))
     }
@@ -58,7 +58,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The sequence that the next created user gets; `None` when all were used.
+    /// The sequence that the next created user gets; `None` if all are used up.
     pub fn next_user(&self) -> Result<Option<u32>, ReadError> {
         let next = match &self.0 {
             Source::Writer(tables, _) => tables.users_next,
@@ -87,7 +87,7 @@ impl<'a> View<'a> {
             Source::Writer(tables, progress) => {
                 let found = tables.names.get(name)?;
                 let found = found.map(|sequence| sequence.value());
-                // No waiting here, in the writer: all other writes would wait, too.
+                // The writer must not wait here: all other writes would wait, too.
                 progress.named(name, found, Duration::ZERO, |sequence| self.user(sequence))
             }
             Source::Committed(snapshot, names) => match names.get(name) {

@@ -1,6 +1,6 @@
-//! The one thread that writes. It takes what is queued, runs the plans one after the other in one
-//! transaction and commits. When the commit is synced, the new state is published, and only then
-//! are the callers answered. If there is more to write, another thread syncs meanwhile
+//! The single thread that writes. It takes the queued batches, runs the plans one after the other
+//! in one transaction and commits. When the commit is synced, the new state is published, and only
+//! then are the callers answered. If there is more to write, another thread syncs meanwhile
 //! (`syncer.rs`).
 //!
 //! ```text
@@ -37,7 +37,7 @@ use super::{OpenError, ReadError, Shared, saved_index};
 use crate::files::is_lack_of_space;
 use crate::limits;
 
-/// How long the queue must be empty before a checkpoint makes the state quick to reopen.
+/// How long the queue must be empty before a checkpoint, after which the store reopens quickly.
 const IDLE_BEFORE_CHECKPOINT: Duration = Duration::from_secs(1);
 const REOPEN_PAUSE_MIN: Duration = Duration::from_millis(50);
 const REOPEN_PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -66,14 +66,14 @@ enum Stop {
 enum Attempt {
     /// It has ended with this outcome.
     Done(Outcome),
-    /// The commit itself failed, and may be on disk nevertheless.
+    /// The commit itself failed, but may be on disk nevertheless.
     Uncertain,
-    /// The batch is written and not synced yet.
+    /// The batch is written but not synced yet.
     Written {
         changes: usize,
         began: Monotonic,
-        /// Whether the previous commit was still being synced when this one began: its callers will
-        /// come back soon after they are answered.
+        /// Whether the previous commit was still being synced when this one began: the callers of
+        /// the previous one will come back soon after they are answered.
         is_followed: bool,
     },
 }
@@ -91,13 +91,13 @@ impl Writer {
         }
     }
 
-    /// Writes what is queued until the queue is closed, then closes the file.
+    /// Writes queued batches until the queue is closed, then closes the file.
     pub(super) fn run(&self, mut open: Open) {
         loop {
-            // A panic outside of a commit must not end the only thread that writes, either.
+            // Even a panic outside of a commit must not end the only thread that writes.
             let stop = catch_unwind(AssertUnwindSafe(|| self.serve(&mut open)));
             // The commit that the syncer is working on must not be published after this. A failed
-            // one is fetched below.
+            // commit is fetched below.
             let _ = self.syncer.wait_idle();
             self.shared.publish(None);
             let known = open.known();
@@ -121,13 +121,13 @@ impl Writer {
     }
 
     /// Reopens the database, however long that takes. The callers of the failed batch are answered
-    /// at the first attempt. `None` when nothing will be queued any more.
+    /// at the first attempt. Returns `None` when nothing will be queued any more.
     fn recover(&self, known: &Known, unanswered: Option<Unanswered>) -> Option<Open> {
         match self.reopen(known) {
             Ok(open) => {
                 if let Some(unanswered) = unanswered {
                     // The commit is in the file, but a disk that has just failed cannot be relied
-                    // upon.
+                    // on.
                     if unanswered.head == open.chain {
                         answer(unanswered.callers, Outcome::Unknown);
                     } else {
@@ -141,7 +141,7 @@ impl Writer {
         }
         if let Some(unanswered) = unanswered {
             answer(unanswered.callers, Outcome::Unknown);
-            // A row twice is better than no row.
+            // A duplicate row is better than a lost one.
             self.shared.audit_queue.give_back(unanswered.audit_rows);
         }
         let mut pause = REOPEN_PAUSE_MIN;
@@ -178,7 +178,8 @@ impl Writer {
         }
     }
 
-    /// Publishes a view of a storage that takes no writes. `None` if it cannot be read either.
+    /// Publishes a view of a storage that takes no writes. `None` if the storage cannot be read
+    /// either.
     fn view(&self, known: &Known) -> Option<Open> {
         let view = guarded(|| {
             let view = self.open_for_reading(Some(known))?;
@@ -212,7 +213,7 @@ impl Writer {
             let (plans, callers) = match self.next(open) {
                 Ok(Some(batch)) => batch,
                 Ok(None) => {
-                    // A failed commit must be answered before the end.
+                    // The callers of a failed commit must be answered before the writer ends.
                     if !self.syncer.wait_idle() {
                         return Stop::Broken(None);
                     }
@@ -236,7 +237,7 @@ impl Writer {
     }
 
     /// The next batch, or `None` when nothing will be queued any more. Idle time is used for a
-    /// checkpoint, from which the store reopens in milliseconds after a crash.
+    /// checkpoint, after which the store reopens in milliseconds even after a crash.
     fn next(&self, open: &mut Open) -> Result<Option<(Vec<Plan>, Callers)>, ReadError> {
         loop {
             match self
@@ -245,21 +246,22 @@ impl Writer {
             {
                 Next::Batch(plans, callers) => return Ok(Some((plans, callers))),
                 Next::Closed => return Ok(None),
-                // A sync that outlasts the idle time: a checkpoint would wait for it, and callers
-                // who arrive would wait for the checkpoint.
+                // The sync takes longer than the idle time: a checkpoint would wait for it, and
+                // arriving callers would wait for the checkpoint.
                 Next::Nothing if self.syncer.is_underway() => {}
-                // If it failed, the file would be closed, and with it everything would be gone.
+                // A failed checkpoint would close the lost file, and everything in it would be
+                // gone.
                 Next::Nothing if self.shared.presence.look() => {}
                 Next::Nothing => {
                     let saved = open.checkpoint()?;
-                    // The next checkpoint saves what was too much for this one.
+                    // The next checkpoint saves the chunks that were too many for this one.
                     open.unchecked = saved == limits::INDEX_CHUNKS_AT_ONCE;
                 }
             }
         }
     }
 
-    /// Writes a batch, and with it what arrives until the previous commit is synced.
+    /// Writes a batch, together with the plans that arrive until the previous commit is synced.
     fn write(&self, open: &mut Open, plans: Vec<Plan>, callers: Callers) -> Option<Stop> {
         let mut batch = Unanswered {
             callers: vec![callers],
@@ -267,7 +269,7 @@ impl Writer {
             head: open.chain,
         };
         // Unwinding drops the transaction, which aborts it. The database is then reopened, so that
-        // nothing of a half-done batch is trusted.
+        // no part of a half-done batch is trusted.
         let attempt = catch_unwind(AssertUnwindSafe(|| self.commit(open, plans, &mut batch)));
         let attempt = match attempt {
             Ok(Ok(attempt)) => attempt,
@@ -282,7 +284,7 @@ impl Writer {
         stop
     }
 
-    /// Decides what follows from how far a batch came.
+    /// Decides how to go on, given how far a batch came.
     fn conclude(&self, open: &Open, attempt: Attempt, batch: Unanswered) -> Option<Stop> {
         match attempt {
             Attempt::Written {
@@ -290,8 +292,8 @@ impl Writer {
                 began,
                 is_followed,
             } => {
-                // The commit is written: a failure to read it back must not tell its callers that
-                // it failed.
+                // The commit is written, so a failure to read it back must not be reported as a
+                // failed write.
                 let snapshot = guarded(|| Ok(self.snapshot(open)?)).ok().map(Arc::new);
                 let commit = UnsyncedCommit {
                     storage: open.storage.clone(),
@@ -306,15 +308,15 @@ impl Writer {
             Attempt::Done(outcome) => {
                 self.shared.audit_queue.give_back(batch.audit_rows);
                 answer(batch.callers, outcome);
-                // A lost file must stay open: its content would go with it.
+                // A lost file must stay open: closing it would destroy its content.
                 let goes_on = matches!(outcome, Outcome::Unchanged | Outcome::Lost);
                 (!goes_on).then_some(Stop::Broken(None))
             }
         }
     }
 
-    /// Has a commit synced: by the syncer if there is or will soon be something else to do,
-    /// otherwise here, since waking another thread takes as long as a sync of some disks.
+    /// Has a commit synced: by the syncer if there is or soon will be other work, otherwise on this
+    /// thread, since waking another thread takes as long as a sync takes on some disks.
     fn finish(&self, commit: UnsyncedCommit, is_followed: bool) -> Option<Stop> {
         let is_readable = commit.snapshot.is_some();
         if is_readable && (is_followed || !self.queue.is_empty()) {
@@ -330,12 +332,13 @@ impl Writer {
         }
     }
 
-    /// Rebuilds the index if the check after the start found it to be wrong.
+    /// Rebuilds the index if the check after the start found that it is wrong.
     fn rebuild_stale_index(&self, open: &mut Open) -> Result<(), OpenError> {
         if !self.shared.check_progress.is_stale() {
             return Ok(());
         }
-        // Publish nothing that is not on disk. If that sync failed, the next commit fails.
+        // Publish nothing that is not on disk. If the outstanding sync failed, the next commit
+        // fails.
         if !self.syncer.wait_idle() {
             return Ok(());
         }
@@ -349,8 +352,8 @@ impl Writer {
     }
 
     /// Runs the plans in one transaction and commits it, unless none of them wrote anything. Plans
-    /// that arrive until the previous commit is synced join them, and rows that wait for the audit
-    /// trail: `batch` is told of both, and where the chain's head is then.
+    /// that arrive until the previous commit is synced join the transaction, as do queued audit
+    /// rows. Both are added to `batch`, with the resulting head of the chain.
     fn commit(
         &self,
         open: &mut Open,
@@ -379,8 +382,8 @@ impl Writer {
             txn.abort()?;
             return Ok(Attempt::Done(Outcome::Unchanged));
         }
-        // Looked for at each commit, so that whoever is answered "committed" finds it in the file. It
-        // takes a microsecond, which is nothing beside a sync.
+        // Checked at each commit, so that a caller who is answered "committed" finds the change in
+        // the file. The check takes a microsecond, which is nothing beside a sync.
         if self.shared.presence.look() {
             txn.abort()?;
             return Ok(Attempt::Done(Outcome::Lost));
@@ -411,8 +414,8 @@ impl Writer {
         })
     }
 
-    /// Runs the plans, and those that arrive while the previous commit is being synced, if there is
-    /// room for them. Returns how many wrote something.
+    /// Runs the plans, and further plans that arrive while the previous commit is being synced, if
+    /// there is room for them. Returns how many wrote something.
     fn run_plans(
         &self,
         tables: &mut Tables<'_>,
@@ -423,7 +426,7 @@ impl Writer {
         let mut written = 0;
         let mut room = limits::BATCH_CHANGES_MAX;
         loop {
-            // Batches without plans take room, too: otherwise there could be any number of them.
+            // Batches without plans count too: otherwise their number would have no bound.
             room = room.saturating_sub(plans.len().max(1));
             for plan in plans {
                 let change = plan(&View::of_writer(tables, &self.shared.check_progress))?;

@@ -9,7 +9,7 @@ use super::super::seal::seal_row;
 use super::*;
 use crate::clock::{Clock, SystemClock};
 
-/// An empty store, and its state, which can be read as long as it is open.
+/// An empty store and its state. The state can be read as long as the database is open.
 fn of_nobody() -> (Database, Snapshot) {
     let database = file::database(InMemoryBackend::new()).expect("a database");
     file::initialise(&database).expect("tables");
@@ -17,7 +17,7 @@ fn of_nobody() -> (Database, Snapshot) {
     (database, snapshot.expect("a state"))
 }
 
-/// A server that stops does not wait for the end of a copy that nobody will fetch.
+/// A stopping server does not wait for a copy that nobody will fetch.
 #[test]
 fn a_copy_that_may_not_go_on_is_not_there() {
     let (_open, snapshot) = of_nobody();
@@ -37,11 +37,11 @@ fn a_copy_that_may_not_go_on_is_not_there() {
         looks += 1;
     }
     assert_eq!(names(), 1);
-    // The copy of the rows checks, and then the digest of the file.
+    // Both the copying of rows and the digest of the file check whether to go on.
     assert!(looks > 2, "{looks}");
 }
 
-/// Computing its digest may take longer than an unfetched copy is kept.
+/// Computing a copy's digest may take longer than an unfetched copy is kept.
 #[test]
 fn the_age_of_a_copy_begins_when_it_is_complete() {
     let (_open, snapshot) = of_nobody();
@@ -63,7 +63,7 @@ fn the_age_of_a_copy_begins_when_it_is_complete() {
     assert!(!copy.exists());
 }
 
-/// A start reads the era, and so does a restore.
+/// A start and a restore read the era, so a backup with a damaged one is not sound.
 #[test]
 fn an_era_that_is_not_as_it_was_written_is_in_no_sound_backup() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -108,7 +108,7 @@ fn holes_of_the_store_need_no_room_for_its_copy() {
     assert!(made.is_ok(), "{made:?}");
 }
 
-/// The damage is reported now, and not when the backup is needed.
+/// The damage is reported when the backup is made, not when it is needed.
 #[test]
 fn a_user_whose_row_is_damaged_is_in_no_backup() {
     let database = file::database(InMemoryBackend::new()).expect("a database");
@@ -133,7 +133,8 @@ fn a_user_whose_row_is_damaged_is_in_no_backup() {
     }
 }
 
-/// What is put in place is what was checked, even if somebody writes to the backup meanwhile.
+/// The file that is put in place is the one that was checked, even if the backup is written to
+/// meanwhile.
 #[test]
 fn a_backup_that_has_changed_since_it_was_checked_is_not_copied() {
     let folder = tempfile::tempdir().expect("a folder");
