@@ -90,7 +90,7 @@ pub(super) fn status(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> O
     ))
 }
 
-/// Why changes are impossible, or may soon be, and what fixes it.
+/// Why changes are impossible, or may soon be impossible, and what fixes that.
 struct Reason {
     what: String,
     fix: Fix,

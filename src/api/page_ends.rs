@@ -70,8 +70,8 @@ impl PageEnds {
         let key = (binding, next_index);
         let mut known = self.lock();
         match known.get(&key) {
-            // The end of a finished walk replaces neither that of a walk that continues nor that of
-            // a page which the same walk may request again.
+            // The end of a finished walk does not replace the end of a walk that continues, or of a
+            // page that the same walk may request again.
             Some(other) if end.next == NextPage::Missing && other.is_needed_by(end.count, now) => {
                 return;
             }

@@ -17,7 +17,7 @@ use super::common_checks::{
 use super::person::Person;
 use super::step::{Body, Headers, Step, Suite, USER};
 
-/// A whole life after the connection test: match, create, replace, deactivate, delete a user.
+/// A whole life after the connection test: match, create, replace, deactivate, delete.
 pub fn jumpcloud(person: &Person) -> Suite {
     let mut steps = test_connection().to_vec();
     steps.extend(create());
@@ -27,8 +27,7 @@ pub fn jumpcloud(person: &Person) -> Suite {
     Suite::new("JUMPCLOUD", person, steps).headers(Headers::Plain)
 }
 
-/// The connection test with its test user, whose name the administrator types: it belongs to the
-/// customer's domain.
+/// The name that the administrator types for the test belongs to the customer's domain.
 fn test_connection() -> [Step; 5] {
     let test_user = |family_name: &str, is_active: bool| {
         json!({
@@ -67,7 +66,7 @@ fn test_connection() -> [Step; 5] {
     ]
 }
 
-/// Creates a user. `schemas` names the enterprise extension, but none of its attributes is present.
+/// `schemas` names the enterprise extension, but none of its attributes is present.
 fn create() -> [Step; 3] {
     let kept = || {
         [
