@@ -1,6 +1,6 @@
 //! The life of a user as a custom app of the App Integration Wizard plays it. Customers set up such
-//! an app for a server inside their own network. It sends no PATCH: every change is a GET, then a
-//! PUT of the answer with the changes merged in.
+//! an app inside their own network. It sends no PATCH: every change is a GET, then a PUT of the
+//! answer with the changes merged in.
 
 use serde_json::json;
 
