@@ -1,5 +1,5 @@
 //! A simulated Okta: sends Okta's requests to any SCIM service provider, and reports answers that
-//! are not as Okta needs them.
+//! are not what Okta needs.
 //!
 //! ```text
 //! cargo run --release --example okta -- \
@@ -80,7 +80,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The organisation that is played.
+/// The simulated Okta organization.
 struct Okta {
     client: Client,
     token: Secret,
@@ -131,8 +131,9 @@ impl Okta {
         Ok(!self.has_failed)
     }
 
-    /// SPEC and BETA need a user to list. One created for that stays active, so that the suites can
-    /// be played again. One that exists already may lack what SPEC wants.
+    /// Makes sure that there is a user to list, which SPEC and BETA need. A user created for that
+    /// stays active, so that the suites can be played again. An existing user may lack what SPEC
+    /// wants.
     fn seed(&mut self, is_for_spec: bool) -> Result<(), String> {
         let list = self.first_of_the_list()?;
         if list["totalResults"] == 0 {

@@ -30,7 +30,7 @@ const AUDIT_BYTES: usize = 260;
 /// Bytes of such a row that record a change.
 const CHANGE_BYTES: usize = 160;
 
-/// How often a second one page can be written and synced.
+/// How many times per second one page can be written and synced.
 pub(crate) fn syncs_per_second(folder: &Path, duration: Duration) -> f64 {
     let file = File::create(folder.join("syncs")).expect("a file");
     let page = [7; 4096];
@@ -44,7 +44,7 @@ pub(crate) fn syncs_per_second(folder: &Path, duration: Duration) -> f64 {
     f64::from(count) / start.elapsed().as_secs_f64()
 }
 
-/// redb with the rows of users: one thread writes what is waiting in one commit.
+/// redb with the rows of users: one thread writes everything that is waiting in one commit.
 pub(crate) struct BareRedb {
     database: Database,
     users: usize,
@@ -60,7 +60,8 @@ enum Put {
 }
 
 impl BareRedb {
-    /// A file opened as the product opens its own, filled with so many users.
+    /// Creates a store file that is opened as the product opens its own, and fills it with this
+    /// many users.
     pub(crate) fn new(folder: &Path, users: usize) -> Self {
         let mut builder = Database::builder();
         builder.set_cache_size(golinks_scim::limits::STORE_CACHE_BYTES_MAX);
@@ -117,8 +118,8 @@ impl BareRedb {
         txn.commit().expect("committed");
     }
 
-    /// Lets so many clients write, each as soon as its last change is committed. A commit takes at
-    /// most `most` of them.
+    /// Lets this many clients write, each as soon as its last change is committed. A commit takes
+    /// at most `most` changes.
     pub(crate) fn write(
         &self,
         kind: Kind,

@@ -1,5 +1,5 @@
 //! Sends requests without a pause between them (closed loop), or at a fixed rate (open loop). In an
-//! open loop the time of each counts from when it was due, even if it was sent later.
+//! open loop, the time of each request counts from when it was due, even if it was sent later.
 //!
 //! One thread per core drives its share of the connections. With a thread for each of 64
 //! connections, the generator took a fifth of the machine from the server that it measures.
@@ -60,7 +60,7 @@ impl Samples {
         all
     }
 
-    /// Adds the samples of a later time.
+    /// Adds samples that were taken later.
     pub(crate) fn add(&mut self, other: Self) {
         self.micros.extend(other.micros);
         self.micros.sort_unstable();

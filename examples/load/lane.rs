@@ -9,13 +9,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::drive::{Samples, to_f64};
 use crate::wire::{Connection, PATIENCE, Target};
 
-/// What a client asks in one turn: one request, or several after each other.
+/// The requests that a client sends in one turn: one, or several after each other.
 pub(crate) trait Turn: Send {
     /// The first request. `turn` counts this client's turns from 0.
     fn first(&mut self, turn: usize) -> Cow<'_, [u8]>;
 
     /// The next request, after `asked` requests of the turn and this answer to the last of them;
-    /// `None` if the turn is over. Fails if the answer is not the one wanted.
+    /// `None` if the turn is over. Fails if the answer is not the expected one.
     fn next(
         &mut self,
         turn: usize,
@@ -24,7 +24,7 @@ pub(crate) trait Turn: Send {
     ) -> io::Result<Option<Vec<u8>>>;
 }
 
-/// What the server gave.
+/// The server's answer.
 #[derive(Clone, Copy)]
 pub(crate) struct Answer<'a> {
     pub(crate) status: u16,
@@ -32,7 +32,7 @@ pub(crate) struct Answer<'a> {
 }
 
 impl Answer<'_> {
-    /// Fails with the answer if the status is another one.
+    /// Fails with the answer if it has another status.
     pub(crate) fn expect(self, status: u16) -> io::Result<()> {
         if self.status == status {
             return Ok(());
@@ -42,8 +42,8 @@ impl Answer<'_> {
     }
 }
 
-/// Turns at a fixed rate: how long after the start the first is due, and how long after the
-/// previous one each other. In seconds.
+/// Turns at a fixed rate: the time from the start to the first turn, and then from each turn to the
+/// next, in seconds.
 #[derive(Clone, Copy)]
 pub(crate) struct Every {
     pub(crate) first: f64,
@@ -55,7 +55,7 @@ pub(crate) struct Lane<'a> {
     target: &'a Target,
     client: Box<dyn Turn>,
     connection: Option<Connection>,
-    /// Without it, each turn is due as soon as the previous one is over.
+    /// When turns are due; without it, each turn is due as soon as the previous one is over.
     every: Option<Every>,
     turn: usize,
     due: Instant,
@@ -89,7 +89,7 @@ impl<'a> Lane<'a> {
         };
     }
 
-    /// Begins a turn, or continues it with what has come. Returns whether it is over.
+    /// Begins a turn, or continues it with what was received. Returns whether the turn is over.
     fn step(&mut self) -> io::Result<bool> {
         let connection = self.connection.as_mut();
         let connection = connection.ok_or(io::ErrorKind::NotConnected)?;
@@ -113,7 +113,7 @@ impl<'a> Lane<'a> {
         }
     }
 
-    /// Takes a step, and counts the turn if it is over then.
+    /// Takes a step, and counts the turn if that ends it.
     fn go_on(&mut self, start: Instant, samples: &mut Samples) {
         match self.step() {
             Ok(false) => return,
@@ -159,7 +159,7 @@ fn wait(lanes: &[Lane<'_>]) -> Vec<usize> {
     let (asking, idle): (Vec<usize>, Vec<usize>) =
         (0..lanes.len()).partition(|&at| lanes[at].is_asking());
     if idle.is_empty() && lanes.len() == 1 {
-        // The read waits too, which saves a call.
+        // The read waits as well, which saves a call.
         return asking;
     }
     let first = idle.iter().map(|&at| lanes[at].due).min();

@@ -1,5 +1,5 @@
-//! Measures how fast the server is beside the limits of the machine, in one run: over real TLS, on
-//! kept connections, verifying the private authority.
+//! Measures how fast the server is compared with the limits of the machine, in one run: over real
+//! TLS, on kept connections, verifying the private authority.
 //!
 //! ```text
 //! cargo build --release --bins
@@ -144,7 +144,7 @@ fn main() -> ExitCode {
         println!("{json}");
     }
     bench.end();
-    // What was answered with an error says nothing about speed.
+    // Answers with an error say nothing about speed.
     let errors: usize = lines.iter().map(|line| line.server.samples.errors).sum();
     if errors > 0 {
         eprintln!("{errors} requests failed");
@@ -278,7 +278,7 @@ impl Bench {
         (0..count).map(|it| kind.client(&self.known, it)).collect()
     }
 
-    /// A read workload, in turns with a responder that gives the same bytes.
+    /// A read workload, in turns with a responder that sends the same bytes.
     fn read(&self, name: &str, kind: Kind) -> Line {
         let request = kind.sample(&self.known);
         let mut connection = self.target.connect().expect("the server answers");
@@ -330,8 +330,8 @@ impl Bench {
         line(name, ours, None, note)
     }
 
-    /// Retrievals, in turns alone and beside a client whose filter looks at every user. Alone, they
-    /// are the limit.
+    /// Retrievals, by turns alone and beside a client whose filter looks at every user. The
+    /// retrievals alone are the limit.
     fn beside_a_scan(&self, name: &str) -> Line {
         let (mut beside, mut alone) = (Side::default(), Side::default());
         let mut scanned = 0.0;
@@ -353,7 +353,7 @@ impl Bench {
     }
 
     /// A write workload, in turns with redb alone: once in batches as large as the server's in the
-    /// turn before, and once with all that waits in each batch.
+    /// turn before, and once with everything that is waiting in each batch.
     fn written(&self, name: &str, kind: Kind, writers: usize, alone: &BareRedb) -> Line {
         let (mut ours, mut limit, mut whole) = (Side::default(), Side::default(), Side::default());
         let mut all = Commits::default();
@@ -396,7 +396,7 @@ impl Bench {
         Commits::read(&String::from_utf8_lossy(connection.body()))
     }
 
-    /// Filled once for all write workloads.
+    /// redb alone, filled once for all write workloads.
     fn alone(&self) -> BareRedb {
         let folder = self.typed.folder.join("alone");
         let _ = std::fs::remove_dir_all(&folder);
@@ -455,7 +455,7 @@ impl Bench {
         }
     }
 
-    /// Kills the server amid commits, when the store has the most to repair.
+    /// Kills the server while it commits, when the store has the most to repair.
     fn kill_while_writing(&self) {
         let (target, pid) = (&self.target, self.server.pid());
         let clients = self.clients(Kind::Post, self.typed.writers);

@@ -12,7 +12,7 @@ pub(crate) struct Side {
     pub(crate) samples: Samples,
     /// CPU time of its process, in seconds.
     pub(crate) cpu: f64,
-    /// CPU time of this process meanwhile, which generates the load.
+    /// CPU time of this process meanwhile, which generates the load, in seconds.
     pub(crate) generator: f64,
 }
 
@@ -31,18 +31,18 @@ impl Side {
 pub(crate) struct Line {
     pub(crate) name: String,
     pub(crate) server: Side,
-    /// What it is compared with, and the figures of that.
+    /// The name of what it is compared with, and the figures of that.
     pub(crate) limit: Option<(&'static str, Side)>,
-    /// Only of a write workload.
+    /// Only for a write workload.
     pub(crate) batches: Option<Batches>,
-    /// Anything else that is worth saying.
+    /// Anything else that is worth mentioning.
     pub(crate) note: String,
 }
 
 /// How many changes the server commits at once. The limit has batches of the same size.
 pub(crate) struct Batches {
     pub(crate) changes_each: usize,
-    /// The limit with batches of all that waits.
+    /// The limit with everything that is waiting in each batch.
     pub(crate) whole: Side,
 }
 
@@ -94,7 +94,7 @@ pub(crate) fn text(line: &Line) -> String {
     text
 }
 
-/// The same as JSON, for a program that keeps track.
+/// The same as JSON, for a program that tracks the figures.
 pub(crate) fn json(users: usize, connections: usize, lines: &[Line]) -> Value {
     let side = |side: &Side| {
         json!({

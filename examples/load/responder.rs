@@ -1,5 +1,5 @@
 //! The limit for read workloads: a TLS server with the same settings and the same certificate,
-//! which gives the same bytes to every request and does nothing else. It is a process of its own,
+//! which sends the same bytes for every request and does nothing else. It is a process of its own,
 //! so that its CPU time can be told from the generator's.
 
 use std::io::{Read, Write};
@@ -23,7 +23,7 @@ pub(crate) struct Responder {
 }
 
 impl Responder {
-    /// Starts this program anew as a responder; `answer` is what it gives, head and body.
+    /// Starts this program again as a responder that sends `answer`, head and body.
     pub(crate) fn start(tls: &Path, folder: &Path, answer: &[u8]) -> Self {
         let file = folder.join("answer");
         std::fs::write(&file, answer).expect("the answer is written");
@@ -79,7 +79,7 @@ pub(crate) fn serve(answer: &Path, tls: &Path) {
     }
 }
 
-/// Gives the answer to each head; no request has a body.
+/// Sends the answer to each request head; no request has a body.
 fn respond(socket: TcpStream, config: Arc<ServerConfig>, answer: &[u8]) -> std::io::Result<()> {
     socket.set_nodelay(true)?;
     let tls = ServerConnection::new(config).map_err(std::io::Error::other)?;

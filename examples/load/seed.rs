@@ -18,11 +18,11 @@ use crate::work;
 const BATCH: usize = 1000;
 /// How many ids the clients know: too many for any cache.
 pub(crate) const IDS: usize = 6400;
-/// Those ids come from pages of so many neighbours.
+/// The ids come from pages of this many neighboring users.
 const PAGE: usize = 100;
 
-/// A fresh data directory for this run with so many users, so that what one run writes does not
-/// grow what the next one reads.
+/// A fresh data directory for this run with this many users. It is a copy, so that the writes of
+/// one run do not enlarge what the next one reads.
 pub(crate) fn copy(folder: &Path, users: usize) -> PathBuf {
     let seed = folder.join(format!("seed-{users}"));
     if !seed.exists() {

@@ -16,7 +16,7 @@ pub(crate) struct Server {
     pub(crate) took: Duration,
 }
 
-/// How to start a server.
+/// What is needed to start a server.
 #[derive(Clone)]
 pub(crate) struct Launch {
     pub(crate) program: PathBuf,
@@ -89,7 +89,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // A server killed by its number is a zombie until it is waited for.
+        // A server killed by its process id is a zombie until it is waited for.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -114,7 +114,7 @@ pub(crate) fn read_from_disk(path: &Path) -> Duration {
     started.elapsed()
 }
 
-/// Waits until a process rests: after its start the server checks every row in the background,
+/// Waits until a process is idle: after its start the server checks every row in the background,
 /// which is not to be measured.
 pub(crate) fn await_rest(pid: u32) {
     let (second, started) = (Duration::from_secs(1), Instant::now());

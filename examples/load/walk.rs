@@ -1,5 +1,5 @@
-//! Workloads beside which something else goes on: a full import while users are changed, and
-//! retrievals while a filter looks at every user.
+//! Workloads with something else going on at the same time: a full import while users are changed,
+//! and retrievals while a filter looks at every user.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -10,16 +10,16 @@ use crate::lane::Turn;
 use crate::wire::{Target, request};
 use crate::work::{Kind, Known};
 
-/// Changes a second while an import reads, and how many clients make them.
+/// Changes per second while an import reads, and how many clients make them.
 const WRITES_PER_SECOND: f64 = 50.0;
 const WRITERS: usize = 4;
 
-/// What an import took, beside the time of its pages.
+/// The figures of an import, besides the times of its pages.
 pub(crate) struct Walk {
     /// Medians of the first and the last tenth of the pages, in milliseconds.
     pub(crate) first: f64,
     pub(crate) last: f64,
-    /// The changes made beside it.
+    /// The changes made meanwhile.
     pub(crate) writes: Samples,
 }
 
@@ -99,8 +99,8 @@ fn change(target: &Target, known: &std::sync::Arc<Known>, is_over: &AtomicBool) 
     all
 }
 
-/// Takes these turns while one more client's filter looks at every user again and again. Also
-/// returns how many users a second that looked at.
+/// Takes these turns while the filter of one more client looks at every user again and again. Also
+/// returns how many users per second that filter looked at.
 pub(crate) fn beside_a_scan(
     target: &Target,
     known: &std::sync::Arc<Known>,

@@ -1,5 +1,5 @@
-//! One connection over TLS, with as little work per request as possible: of two cores, what the
-//! generator takes is lost to the server.
+//! One connection over TLS, with as little work per request as possible: where there are only two
+//! cores, the server loses what the generator takes.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -49,7 +49,7 @@ impl Target {
         let name = ServerName::try_from("localhost").expect("a name");
         let tls = ClientConnection::new(Arc::clone(&self.config), name);
         let mut tls = tls.map_err(std::io::Error::other)?;
-        // Done now, so that it is no part of the first request.
+        // The handshake is done now, so that it is not part of the first request.
         while tls.is_handshaking() {
             tls.complete_io(&mut socket)?;
         }
@@ -66,7 +66,7 @@ impl Target {
 pub(crate) struct Connection {
     stream: StreamOwned<ClientConnection, TcpStream>,
     buffer: Vec<u8>,
-    /// How much of `buffer` is the answer received so far.
+    /// How much of `buffer` the answer received so far takes up.
     filled: usize,
     head: Option<Head>,
 }
@@ -115,7 +115,7 @@ impl Connection {
         self.whole()
     }
 
-    /// The status, if all of the answer is there.
+    /// The status, if the whole answer is there.
     fn whole(&mut self) -> std::io::Result<Option<u16>> {
         let answer = &self.buffer[..self.filled];
         let head = match self.head {

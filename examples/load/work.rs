@@ -1,4 +1,4 @@
-//! The workloads: what clients ask of the server, each as a client's turns.
+//! The workloads: what clients request of the server, each as a client's turns.
 
 use std::borrow::Cow;
 use std::io;
@@ -21,11 +21,12 @@ pub(crate) struct Known {
     pub(crate) ids: Vec<String>,
     /// Counts created users, so that each has a name of its own.
     pub(crate) created: AtomicUsize,
-    /// How often each owner has modified its users, from which follows who is active.
+    /// How often each owner has modified its users. Who is active follows from this.
     pub(crate) modified: [AtomicUsize; OWNERS],
 }
 
-/// Clients change users of their own, so that each request really changes one.
+/// How many clients own users. Each changes only its own, so that every request really changes a
+/// user.
 pub(crate) const OWNERS: usize = 64;
 
 /// The user with this number and title, as JSON text: the generator must not take the time that a
@@ -51,12 +52,13 @@ pub(crate) fn own(client: usize, turn: usize) -> usize {
     client % OWNERS * own + turn % own
 }
 
-/// A different number each time that a client comes back to a user.
+/// The number of a client's round through its own users, so that a user gets another number each
+/// time.
 fn round(turn: usize) -> usize {
     turn / (seed::IDS / OWNERS)
 }
 
-/// What a client asks.
+/// What a client requests.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Get,
@@ -76,7 +78,7 @@ pub(crate) enum Kind {
 /// How many clients a workload has, and what it is compared with.
 #[derive(Clone, Copy)]
 pub(crate) enum Clients {
-    /// Readers: compared with a responder that gives the same bytes.
+    /// Readers: compared with a responder that sends the same bytes.
     Readers,
     /// Writers: compared with redb alone, with as many writers and batches of the same size.
     Writers,
@@ -162,8 +164,9 @@ fn scan() -> String {
     "/scim/v2/Users?filter=title+co+%22nobody+has+this%22&count=1".to_owned()
 }
 
-/// Requests that a client has ready. Otherwise the generator would take time to write them, which
-/// it does not for the responder, since that is asked the same again and again.
+/// The number of requests that a client has ready. Otherwise the generator would spend time on
+/// writing them, which it does not for the responder: that is sent the same request again and
+/// again.
 const PREPARED: usize = 2000;
 
 struct Client {
@@ -274,7 +277,7 @@ impl Client {
     }
 }
 
-/// Repeats the same bytes: what the responder is asked.
+/// Repeats the same bytes: the request that the responder is sent.
 pub(crate) struct Repeat(pub(crate) Vec<u8>);
 
 impl Turn for Repeat {

@@ -1,6 +1,6 @@
-//! Admission: the checks that turn a [`request::NewRequest`] into an [`Admission`], and need only
-//! its head. Who is the caller, may it use the route, can its body be understood? No body is read
-//! here.
+//! The checks that turn a [`request::NewRequest`] into an [`Admission`]: who the caller is, whether
+//! it may use the route, and whether its body can be understood. They need only the head; no body
+//! is read here.
 
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,7 +26,7 @@ impl Api {
         self.counted(head, admitted)
     }
 
-    /// [`Self::admit`] for the local socket, where every caller is the administrator.
+    /// Like [`Self::admit`], but for the local socket, where every caller is the administrator.
     pub fn admit_administrator(
         &self,
         head: &Head,
@@ -119,7 +119,7 @@ impl Api {
         Err(request.refused(head, problem, &Who::Stranger { is_told }))
     }
 
-    /// 401; 429 once the address has failed too often.
+    /// Refuses with 401, or with 429 once the address has failed too often.
     fn refuse_stranger(
         &self,
         head: &Head,
@@ -155,7 +155,7 @@ impl Api {
     }
 }
 
-/// Answers a bug in the handling of a head like one in a handler.
+/// Answers a panic while a head is checked like a panic in a handler.
 fn guarded(
     request: &request::NewRequest,
     admit: impl FnOnce() -> Result<Admission, Refusal>,
@@ -163,7 +163,8 @@ fn guarded(
     catch_unwind(AssertUnwindSafe(admit)).unwrap_or_else(|_| Err(request.broken()))
 }
 
-/// Checks that the principal may use the route. For tokens, administration does not exist.
+/// Checks that the principal may use the route. For tokens, the administrator's routes do not
+/// exist.
 fn allow(found: RouteMatch, principal: &Principal) -> Result<RouteMatch, Problem> {
     let needed = match found.route.access {
         Access::Open(_) => return Ok(found),
@@ -179,15 +180,16 @@ fn allow(found: RouteMatch, principal: &Principal) -> Result<RouteMatch, Problem
     }
 }
 
-/// Whether a content coding compresses. Others pass: some clients send a character set here.
+/// Whether a content coding is a compression. Anything else passes: some clients send a character
+/// set here.
 fn is_compression(coding: &[u8]) -> bool {
     let coding = coding.trim_ascii().to_ascii_lowercase();
     let coding = coding.strip_prefix(b"x-").unwrap_or(&coding);
     [&b"gzip"[..], b"deflate", b"compress", b"br", b"zstd"].contains(&coding)
 }
 
-/// Checks that a body claims to be JSON of some kind, or claims nothing, and is not compressed. RFC
-/// 7644 section 3.1 wants `application/scim+json`; Okta's suites send `application/json`.
+/// Checks that a body is not compressed, and declared as JSON of some kind or not declared at all.
+/// RFC 7644 section 3.1 wants `application/scim+json`; Okta's suites send `application/json`.
 fn check_media_type(head: &Head) -> Result<(), Problem> {
     if !matches!(head.method(), Method::Post | Method::Put | Method::Patch) {
         return Ok(());

@@ -15,8 +15,8 @@ use crate::limits;
 use crate::scim::json;
 
 /// `GET /admin/audit`: at most `count` of the wanted rows, from `first` on, or newest first from
-/// the row before `before`. Also says where the next request goes on, and who else had the userName
-/// `user`.
+/// the row before `before`. The answer also says where the next request continues, and which users
+/// had the userName `user` as well.
 pub(super) fn list(api: &Api, admission: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
     let way = match sequence(admission, "before")? {
         Some(end) => Way::Before(end),

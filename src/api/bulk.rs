@@ -1,4 +1,4 @@
-//! `POST /Bulk` (RFC 7644 section 3.7): many operations, one commit, an answer for each.
+//! `POST /Bulk` (RFC 7644 section 3.7): many operations in one commit, with an answer for each.
 
 use std::collections::HashMap;
 use std::time::Instant as Monotonic;

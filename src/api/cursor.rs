@@ -24,7 +24,7 @@ pub(super) struct Cursors {
     sealer: Sealer,
 }
 
-/// A digest of who asks for what: the same for all pages of one walk.
+/// A digest of the principal and the query: the same for all pages of one walk.
 pub(super) fn binding(principal: &Principal, request: &SearchRequest) -> Digest {
     let principal = principal.to_string();
     sha256_of_parts(&[
@@ -34,13 +34,13 @@ pub(super) fn binding(principal: &Principal, request: &SearchRequest) -> Digest 
     ])
 }
 
-/// The least time for which a cursor can be used.
+/// The least time for which a cursor can be used, in seconds.
 #[allow(clippy::cast_possible_wrap, reason = "an hour has few seconds")]
 const PERIOD_SECONDS: i64 = limits::CURSOR_DURATION_MIN.as_secs() as i64;
 
 /// The number of the period in which a page is made. An unchanged page is confirmed (304) only in
-/// the same period, and its cursors are good for two: so for at least one more after a
-/// confirmation.
+/// the same period, but its cursors are valid for two periods: so they stay valid for at least one
+/// more period after a confirmation.
 pub(super) fn period(now: Instant) -> i64 {
     now.seconds().div_euclid(PERIOD_SECONDS)
 }
@@ -72,8 +72,8 @@ impl Cursors {
         URL_SAFE_NO_PAD.encode(self.sealer.seal(binding, &content))
     }
 
-    /// Opens a cursor: where its page begins or ends. A cursor of another principal or another
-    /// query gets the same error as one that never existed.
+    /// Opens a cursor, and returns where its page begins or ends. A cursor of another principal or
+    /// another query gets the same error as one that never existed.
     pub(super) fn open(
         &self,
         binding: &Digest,
@@ -135,7 +135,8 @@ mod tests {
                 .map_err(|error| error.kind)
         };
         let last = given.plus_seconds(2 * 3600);
-        // Given and confirmed at the ends of one period, it is good for another.
+        // A cursor that was given at the beginning of a period, and confirmed at its end, is valid
+        // for one more period.
         let [first, end] = [0, 3_599_999].map(Instant::from_millis);
         assert_eq!([period(first), period(end)], [0, 0]);
         assert_eq!(period(end.plus_seconds(1)), 1);
@@ -160,7 +161,7 @@ mod tests {
             (&ours, "!"),
             (&ours, &"A".repeat(limits::CURSOR_BYTES_MAX + 1)),
         ] {
-            // However old it is, it is invalid and not "expired".
+            // A cursor that cannot be opened is invalid, not "expired", however old it is.
             assert!(
                 matches!(kind(binding, cursor, late), Err(ErrorType::InvalidCursor)),
                 "{cursor}"

@@ -1,11 +1,12 @@
-//! Damage that is found while requests are answered. A start that finds damage does not serve.
+//! Damage that is found while requests are answered. A server that finds damage at its start does
+//! not serve.
 
 use std::sync::{Arc, OnceLock};
 
 use super::problem::Problem;
 use super::request_id::RequestId;
 
-/// What is not as it was written; the text says where, for administrators only.
+/// The data that is not as it was written; the text says where, for administrators only.
 pub(super) enum Damage {
     /// The store.
     Store(String),
@@ -13,12 +14,12 @@ pub(super) enum Damage {
     Trail(String),
 }
 
-/// The damage that makes the server unready until its end.
+/// The damage that makes the server unready until it stops.
 #[derive(Clone, Default)]
 pub(super) struct Damages(Arc<OnceLock<String>>);
 
 impl Damages {
-    /// Logs a problem's damage, and keeps the first that concerns the store.
+    /// Logs the damage that a problem reports, and keeps the first damage to the store.
     pub(super) fn note(&self, request_id: &RequestId, problem: &Problem) {
         let id = request_id.as_str();
         match &problem.damage {

@@ -18,7 +18,7 @@ use crate::scim::bulk::Endpoint;
 use crate::scim::message;
 use crate::scim::schema::{self, ENTERPRISE_URN, Schema, USER_URN};
 
-/// `GET /healthz`: the process answers.
+/// `GET /healthz`: shows that the process answers.
 pub(super) fn healthz(_: &Api, _: &Admission) -> Outcome {
     Ok(reply::json(200, &json!({"status": "ok"})))
 }
@@ -182,7 +182,7 @@ pub(super) fn groups_not_provisioned(_: &Api, _: &Admission, _: &Principal, _: &
     Err(Problem::endpoint_not_implemented(Endpoint::Groups))
 }
 
-/// `/Me`: a token is nobody's account (RFC 7644 section 3.11).
+/// `/Me`: not implemented, since a token is nobody's account (RFC 7644 section 3.11).
 pub(super) fn no_me(_: &Api, _: &Admission, _: &Principal, _: &[u8]) -> Outcome {
     Err(Problem::endpoint_not_implemented(Endpoint::Me))
 }

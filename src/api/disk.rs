@@ -7,13 +7,13 @@ use crate::files;
 
 /// The space of the data directory's file system.
 pub(super) struct Disk {
-    /// What this process's user may still use.
+    /// The bytes that this process's user may still use.
     pub(super) free_bytes: u64,
     pub(super) total_bytes: u64,
 }
 
 impl Disk {
-    /// The disk of this data directory, if the system tells.
+    /// The disk of this data directory, if the system reports it.
     pub(super) fn of(data_dir: &Path) -> Option<Self> {
         let found = rustix::fs::statvfs(data_dir).ok()?;
         Some(Self {
@@ -32,8 +32,8 @@ pub(super) fn kind_of(data_dir: &Path) -> Option<String> {
     Some(name.unwrap_or_else(|| format!("{magic:#x}")))
 }
 
-/// The name of the file system with a magic number (`statfs(2)`). All are from `linux/magic.h`,
-/// except that of zfs, which is not there.
+/// The name of the file system with a magic number (`statfs(2)`). All numbers are from
+/// `linux/magic.h`, except that of zfs, which the file does not list.
 fn name_of(magic: u32) -> Option<&'static str> {
     let name = match magic {
         0x0000_EF53 => "ext4",
@@ -55,7 +55,7 @@ fn name_of(magic: u32) -> Option<&'static str> {
     Some(name)
 }
 
-/// What the file of the store takes of the disk.
+/// The space that the store's file takes on the disk.
 pub(super) fn store_bytes(data_dir: &Path) -> Option<u64> {
     let metadata = std::fs::metadata(config::store_path(data_dir)).ok()?;
     Some(files::bytes_on_disk(&metadata))
@@ -65,7 +65,7 @@ pub(super) fn store_bytes(data_dir: &Path) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// The store's file has a hole: its end is reserved in large steps.
+    /// The store's file has a hole, because space at its end is reserved in large steps.
     #[test]
     fn holes_of_the_store_take_nothing_of_the_disk() {
         let folder = tempfile::tempdir().expect("a folder");

@@ -10,9 +10,9 @@ use super::reply::{self, Outcome};
 use super::request::Admission;
 use crate::access::{Administrator, Rejection};
 
-/// Answers from the memory of refusals and from the audit trail, backwards from `before`. `next` is
-/// where the next request goes on, if nothing was found yet; `areMore` says that there may be older
-/// changes than those shown.
+/// Answers from the remembered refusals and from the audit trail, which it reads backwards from
+/// `before`. If nothing was found yet, `next` says where the next request continues; `areMore` says
+/// that there may be older changes than those shown.
 pub(super) fn explanation(
     api: &Api,
     admission: &Admission,
@@ -22,8 +22,9 @@ pub(super) fn explanation(
     let request = admission.parameter();
     let is_first = admission.query("before").is_none();
     let mut refusal = is_first.then(|| api.refusals.of_request(request)).flatten();
-    // If one operation of a bulk request was refused, others may have been done; and a change that
-    // was not confirmed in time may have been made.
+    // A refusal is not all there is to know if it is of one operation of a bulk request, since
+    // others may have been done; or of a change that was not confirmed in time, since it may have
+    // been made.
     let is_all =
         |row: &Value| row.get("operation").is_none() && Cause::of(row) != Some(Cause::Doubt);
     if let Some(mut row) = refusal.take_if(|row| is_all(row)) {
@@ -167,7 +168,7 @@ fn of_content(scim_type: &str) -> &'static str {
     }
 }
 
-/// Whether the refused request, or the refused operation of a bulk request, was of this method.
+/// Whether the refused request, or the refused operation of a bulk request, had this method.
 fn is_of_method(row: &Value, wanted: &str) -> bool {
     let method = row.get("operation").unwrap_or(&row["method"]).as_str();
     method.is_some_and(|method| method.eq_ignore_ascii_case(wanted))
@@ -249,7 +250,7 @@ fn of_conflict(row: &Value) -> &'static str {
     }
 }
 
-/// Of requests that may be accepted later.
+/// The advice about requests that may be accepted later.
 fn of_later(status: u64, cause: Option<Cause>) -> &'static str {
     match (status, cause) {
         (_, Some(Cause::Load)) => {

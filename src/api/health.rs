@@ -90,7 +90,7 @@ pub(super) fn status(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> O
     ))
 }
 
-/// Why changes cannot be made, or soon cannot, and what fixes it.
+/// Why changes are impossible, or may soon be impossible, and what fixes that.
 struct Reason {
     what: String,
     fix: Fix,
@@ -157,7 +157,7 @@ fn little_space(disk: &Disk) -> Reason {
     }
 }
 
-/// The reasons that nothing else logs when they arise.
+/// Warnings of the reasons that nothing else logs when they arise.
 pub(super) fn unready(api: &Api) -> Vec<Warning> {
     let warning = |about: &str, reason: Reason, step| Warning {
         kind: "readiness",
@@ -176,8 +176,8 @@ pub(super) fn unready(api: &Api) -> Vec<Warning> {
     warnings
 }
 
-/// The step of the warning about free space. It is forgotten at twice the limit only, since free
-/// space hovers around the limit. The store itself reports a full disk.
+/// The step of the warning about free space. It is forgotten only at twice the limit, since free
+/// space may hover around the limit. The store itself reports a full disk.
 fn step_of_space(free_bytes: u64, fault: Option<StorageFault>) -> Option<Step> {
     match fault {
         _ if free_bytes >= 2 * limits::DISK_FREE_BYTES_MIN => None,

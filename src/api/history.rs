@@ -52,9 +52,10 @@ pub(super) fn past(api: &Api, admission: &Admission, _: &Administrator, _: &[u8]
     }
 }
 
-/// `POST /admin/undo`: undoes the change `change`, or all changes since `since`, a time or the
-/// number of a change, only those by `token` if it is there. It goes on after the user with the
-/// sequence `after`. `force` and `dryRun` are as in [`Manner`].
+/// `POST /admin/undo`: undoes the change `change`, or all changes since `since`, which is a time or
+/// the number of a change. With `token`, only the changes by that token since then are undone. The
+/// work continues after the user with the sequence `after`. `force` and `dryRun` are as in
+/// [`Manner`].
 pub(super) fn undo(api: &Api, admission: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
     let wanted = json::parse(body)?;
     let is = |name: &str| wanted[name].as_bool().unwrap_or(false);

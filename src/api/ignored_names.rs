@@ -1,6 +1,6 @@
-//! The names of attributes and schemas that identity providers sent since the start and that were
-//! ignored, because they are unknown here. If a value is missing, they show whether it is mapped
-//! onto a wrong name.
+//! The names of attributes and schemas that identity providers have sent since the start, and that
+//! were ignored because they are unknown here. If a value is missing in the directory, they show
+//! whether it is mapped onto a wrong name.
 
 use std::sync::Mutex;
 
@@ -17,7 +17,7 @@ pub(super) struct IgnoredNames(Mutex<State>);
 #[derive(Default)]
 struct State {
     names: Vec<(Tolerance, String)>,
-    /// There were more names than there is room for.
+    /// Whether there were more names than there is room for.
     are_more: bool,
 }
 

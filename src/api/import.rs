@@ -1,5 +1,5 @@
-//! Imports users from the rows of a file, and compares such rows with the directory. Reading the
-//! file and its encoding is left to the command line.
+//! Imports users from the rows of a file, and compares such rows with the directory. The command
+//! line reads the file and its encoding.
 
 use std::sync::Arc;
 
@@ -49,8 +49,8 @@ pub(super) fn import(api: &Api, admission: &Admission, _: &Administrator, body: 
 
 /// `POST /admin/users/compare`: how the directory would change if the rows were imported. Users in
 /// rows that say nothing about status count as active, except users whom an export shows without a
-/// status. If the status was left out of the request, no row is a claim about it. The emails that a
-/// user would get are told, since somebody else here may have them.
+/// status. If the status was left out of the request, no row claims anything about it. The answer
+/// shows the emails that a user would get, since somebody else here may have them.
 pub(super) fn compare(api: &Api, admission: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
     let request = Request::read(body)?;
     let rows = &request.rows;
@@ -114,18 +114,19 @@ fn put_name(row: &mut Map<String, Value>, record: &Record) {
     row.insert("userName".to_owned(), json!(record.user().user_name()));
 }
 
-/// The emails that the user has beside what is `known`.
+/// Puts those emails of the user that are not among the `known` ones.
 fn put_emails(row: &mut Map<String, Value>, user: &User, known: &[String]) {
     let new = user.emails().filter(|email| !known.contains(&fold(email)));
     row.insert("emails".to_owned(), new.collect());
 }
 
-/// By what people may know the user: userName and emails, folded.
+/// The names by which people may know the user: userName and emails, folded.
 fn known_as(user: &User) -> impl Iterator<Item = String> {
     user.emails().chain([user.user_name()]).map(fold)
 }
 
-/// Also names the user, so that a later row about the same user is recognized.
+/// Puts the refusal, and also names the user, so that a later row about the same user is
+/// recognized.
 fn put_refused_user(row: &mut Map<String, Value>, record: &Record, why: &str) {
     put_refusal(row, why);
     put_name(row, record);
@@ -186,8 +187,8 @@ impl Request {
         Ok(request)
     }
 
-    /// An answer with each row in its place. `tell` describes the outcome of a row, `reason` why
-    /// one was refused.
+    /// Builds the answer, in which each row is in its place; `outcomes` belong to the rows that
+    /// could be read. `tell` describes the outcome of a row, `reason` why a row was refused.
     fn answer<T>(
         self,
         outcomes: Vec<Result<T, Error>>,

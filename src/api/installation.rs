@@ -14,7 +14,7 @@ use crate::certificate;
 pub(super) fn installation(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
     let served = api.certificate.as_ref().map(|cell| cell.summary());
     let now = api.clock.now();
-    // Without a server: the authority that the last one left in the data directory.
+    // Without a server, this is the authority that the last server left in the data directory.
     let private = match &served {
         Some(summary) => summary.authority.clone(),
         None => certificate::authority_summary(&api.data_dir).unwrap_or_else(|error| {

@@ -1,4 +1,4 @@
-//! `GET /metrics`: fills the gauges with the state of the server; the counters are counted while
+//! `GET /metrics`: fills the gauges with the state of the server; the counters are updated while
 //! requests are answered. As in `health`, nothing here may fail or wait.
 
 #![allow(
@@ -74,7 +74,7 @@ fn tokens(api: &Api, now: Instant) -> Vec<TokenGauges> {
         days_left: token.expires.map(|expires| now.days_until(expires)),
         idle_seconds: {
             let spoke = token.last_used().map_or(token.created, |used| used.at);
-            // If the clock was set back, the last use must not lie in the future.
+            // If the clock was set back, the last use must not appear to be in the future.
             now.seconds().saturating_sub(spoke.seconds()).max(0)
         },
     })

@@ -138,9 +138,9 @@ pub struct Api {
 
 /// How a request's wait for its turn ended.
 pub enum TurnWait<'a> {
-    /// With a turn, or no turn was needed.
+    /// The request has its turn, or needs none.
     Ready(Option<Turn<'a>>),
-    /// In vain: no turn came free in time.
+    /// No turn came free in time.
     TimedOut,
 }
 
@@ -193,7 +193,7 @@ impl Api {
         let (base_url, base_url_before) = stored_settings::base_url(&store, options.base_url)?;
         let cursor_key = stored_settings::cursor_key(&store)?;
         let started = options.clock.now();
-        // Asked before anything can use a token: only earlier starts count.
+        // This is asked before anything can use a token, so that only earlier starts count.
         let is_known = tokens.is_any_used(started);
         let directory = Directory::new(Arc::clone(&store), Arc::clone(&options.clock));
         // A command without a server does not run long enough to need the last hour's
@@ -260,7 +260,7 @@ impl Api {
     }
 
     /// Checks the token again after the wait for a body: it may have been revoked meanwhile, and
-    /// the administrator was told that it is.
+    /// the administrator was told so.
     fn check_again(&self, principal: &Principal) -> Result<(), Problem> {
         let Some(token) = principal.token() else {
             return Ok(());
@@ -294,7 +294,7 @@ impl Api {
         self.answer_by(admission, body, |admission| self.handle(admission, body))
     }
 
-    /// [`Self::answer`] for a request that may have had to wait for its turn.
+    /// Like [`Self::answer`], but for a request that may have had to wait for its turn.
     pub fn answer_in_turn(
         &self,
         admission: Admission,
@@ -325,8 +325,8 @@ impl Api {
         // Metrics count the true status, even if this caller is given another one.
         let real = outcome.as_ref().err().map(|problem| problem.status);
         let outcome = outcome.map_err(|problem| admission.told(problem));
-        // An error from `/readyz` reports the server's state: it is no refusal, however often it is
-        // asked for.
+        // An error from `/readyz` reports the server's state. It is not a refusal, however often
+        // somebody asks for it.
         if let Err(problem) = &outcome
             && let Some(principal) = admission.principal()
             && admission.route().path != "/readyz"
@@ -441,7 +441,7 @@ impl Api {
         }
     }
 
-    /// Periodic work on the store: looks whether its file is still there.
+    /// Periodic work on the store: checks that its file is still there.
     pub fn look_at_store(&self) {
         self.store.look();
     }
@@ -483,7 +483,7 @@ impl Api {
 mod tests {
     use super::*;
 
-    /// The service is not started again after damage, but after anything that may pass.
+    /// The service is started again after a fault that may pass, but not after damage.
     #[test]
     fn what_may_pass_is_told_from_damage() {
         let unavailable = StartError::from(LoadError::Unavailable);

@@ -1,5 +1,5 @@
 //! The Team Directory page over HTTP. Its files say nothing about the directory, so anybody may
-//! fetch them; their header fields keep foreign content out.
+//! fetch them; their response headers keep foreign content out.
 
 use super::Api;
 use super::problem::Problem;

@@ -1,12 +1,12 @@
-//! Remembers where pages by index ended. An index says "the 101st", which becomes another user when
-//! an earlier one is deleted or no longer matches a filtered or sorted list: a walk would miss a
-//! user or show one twice. So the end of each page is remembered for a while, and the next page
-//! goes on from the same user. Nothing relies on it: if the end is forgotten, users are counted. The
-//! end of the last page is remembered too: whoever reads until a page is empty must not be shown its
-//! users again when somebody has joined the list before them.
+//! Remembers where pages by index ended. An index such as "the 101st" means another user once an
+//! earlier user is deleted or no longer matches a filtered or sorted list: a walk would miss a user
+//! or show one twice. So the end of each page is remembered for a while, and the next page
+//! continues after that same user. Nothing relies on this: if the end is forgotten, users are
+//! counted. The end of the last page is remembered too: a client that reads until a page is empty
+//! must not be shown that page's users again when somebody has joined the list before them.
 //!
-//! Two walks of one principal through one list look the same. If one comes after the other, the
-//! second must not go on from where the first was, which would show users twice. If both go on at
+//! Two walks of one principal through one list look the same. If one walk comes after the other,
+//! the second must not continue where the first was, which would show users twice. If both run at
 //! once, each may show a user twice but must not miss one: a user missed in an import looks
 //! unassigned. Only a page that is requested again meanwhile may miss some. Clients that stop once
 //! they have seen the total number of users still fetch the rest, since the reported total is never
@@ -35,7 +35,7 @@ type Known = BTreeMap<(Digest, usize), Noted>;
 pub(super) struct End {
     /// The last user on it.
     pub place: Position,
-    /// How many users it was to have: walks with other counts are other walks.
+    /// How many users the page was to have: walks with different counts are different walks.
     pub count: usize,
     /// The page after it.
     pub next: NextPage,
@@ -44,11 +44,11 @@ pub(super) struct End {
 /// The page after a remembered end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NextPage {
-    /// It was not requested yet.
+    /// The page was not requested yet.
     Due,
-    /// It was requested. It may be again, because the answer was lost.
+    /// The page was requested. It may be requested again if the answer was lost.
     Requested,
-    /// There was none.
+    /// There was no next page.
     Missing,
 }
 
@@ -70,12 +70,12 @@ impl PageEnds {
         let key = (binding, next_index);
         let mut known = self.lock();
         match known.get(&key) {
-            // One that has come to the end of the list takes no place of one that goes on, nor that
-            // of a page which the same walk may request again.
+            // The end of a finished walk does not replace the end of a walk that continues, or of a
+            // page that the same walk may request again.
             Some(other) if end.next == NextPage::Missing && other.is_needed_by(end.count, now) => {
                 return;
             }
-            // Another walk has yet to go on from that earlier place; if this one does too, it
+            // Another walk has yet to continue from that earlier place; if this walk does too, it
             // misses nobody. The time is not renewed, or repeated requests for the first page would
             // keep the place for ever.
             Some(other) if other.is_awaited(now) && other.end.place.is_before(&end.place, sort) => {
@@ -105,7 +105,7 @@ impl PageEnds {
         let beyond = known.range((binding, index.saturating_add(1))..=(binding, usize::MAX));
         let left = beyond.filter(|(_, noted)| match noted.end.next {
             NextPage::Due => false,
-            // Not by another walk, such as a test of the connection, which reads one user.
+            // Another walk, such as a connection test that reads one user, must not forget it.
             NextPage::Requested => noted.end.count == count,
             NextPage::Missing => true,
         });
@@ -124,8 +124,8 @@ impl Noted {
         now.saturating_duration_since(self.at) <= limits::PAGE_END_DURATION_MAX
     }
 
-    /// Whether some walk may still go on from here, or one with this `count` request the next page
-    /// again.
+    /// Whether some walk may still continue from here, or a walk with this `count` may request the
+    /// next page again.
     fn is_needed_by(&self, count: usize, now: Monotonic) -> bool {
         self.is_fresh(now)
             && match self.end.next {
@@ -214,7 +214,7 @@ mod tests {
             assert_eq!(find(101, start), Some(place(wanted)));
             assert_eq!(find(101, start), Some(place(wanted)), "asked for again");
         }
-        // It was used, and then nobody asked for it in time.
+        // The end was used, and then nobody asked for it in time, so that it can be replaced.
         for (second, now) in [(5, start), (6, late)] {
             note(101, second, None, now);
             assert_eq!(ends.lock()[&(who(1), 101)].end.place, place(second));

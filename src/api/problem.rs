@@ -1,4 +1,4 @@
-//! What goes wrong: the one map from every error to a status, a `scimType` and a SCIM Error
+//! What goes wrong: the only map from every error to a status, a `scimType` and a SCIM Error
 //! document (RFC 7644 section 3.12).
 
 use serde_json::Value;
@@ -26,7 +26,7 @@ pub(super) struct Problem {
     pub(super) reason: Option<&'static str>,
     pub(super) cause: Option<Cause>,
     pub(super) damage: Option<Damage>,
-    /// The problem passes by itself: the client should send the same request again.
+    /// Whether the problem passes by itself, so that the client should send the same request again.
     pub(super) is_transient: bool,
 }
 
@@ -45,7 +45,7 @@ impl Problem {
     }
 
     /// The problem for a caller in compatible mode: transient problems become 429, after which Okta
-    /// comes back. What Okta does after a 503 is not known.
+    /// tries again. What Okta does after a 503 is not known.
     pub(super) fn for_identity_providers(mut self) -> Self {
         if self.is_transient {
             self.status = 429;
@@ -168,7 +168,7 @@ impl Problem {
         problem
     }
 
-    /// 429 for an address that failed too often: it says nothing about the token.
+    /// 429 for an address that failed too often. It says nothing about the token.
     pub(super) fn too_many_failures(retry_after_seconds: u32) -> Self {
         let mut problem = Self::retry(
             429,
@@ -224,7 +224,7 @@ impl Problem {
         Self::crowded("the connection had to end before the body arrived: send the request again")
     }
 
-    /// 503 for load: there is too much to do at this moment, and nothing is wrong.
+    /// 503 for load: nothing is wrong, but there is too much to do at this moment.
     fn crowded(detail: &str) -> Self {
         Self::retry(503, limits::RETRY_SOON_SECONDS, detail).caused(Cause::Load)
     }

@@ -1,5 +1,5 @@
 //! Queries: `GET /Users`, `POST /Users/.search`, `POST /.search` (RFC 7644 sections 3.4.2 and
-//! 3.4.3, RFC 9865). All of them take the same way from a request to a page.
+//! 3.4.3, RFC 9865). All of them turn a request into a page in the same way.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -47,7 +47,8 @@ pub(super) fn by_parameters(
     let period = cursor::period(api.clock.now());
     let version = |state| format!("W/\"{}.{state}.{period}\"", api.incarnation);
     let newest = version(api.directory.state()?);
-    // A cursor that has expired, or is not of this query, is refused even if nothing has changed.
+    // A cursor that has expired, or belongs to another query, is refused even if nothing has
+    // changed.
     let start = walk.start()?;
     if admission.preconditions().is_not_modified(&newest) {
         return Ok(reply::not_modified(newest));
@@ -207,9 +208,10 @@ impl<'a> Walk<'a> {
 
     /// The total to report. A client that reads until it has seen the total, as Okta does, must
     /// fetch the next page even if users were deleted meanwhile, so the total is at least that
-    /// page's index. Only in order of creation: in another order, users that the client changes may
-    /// keep moving ahead of it, and such a walk would not end. For the same reason a page after the
-    /// remembered end of a list that users have joined before it says that there are no more.
+    /// page's index. This applies only in order of creation: in another order, users that the
+    /// client changes may keep moving ahead of it, and such a walk would not end. For the same
+    /// reason, an empty page after a remembered end says that there are no more users, even if some
+    /// have joined the list before that end.
     fn total(&self, place: &Place, page: &Page) -> Option<usize> {
         let total = page.total()?;
         Some(match place {

@@ -1,5 +1,5 @@
-//! The bounds on rows about refusals: so many of each principal in a minute and in a day. What has
-//! no row is counted, and summed up when its minute is over.
+//! The bounds on rows about refusals: each principal has a number of rows per minute and per day.
+//! Refusals without a row are counted, and summed up when their minute is over.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant as Monotonic;
@@ -7,7 +7,7 @@ use std::time::Instant as Monotonic;
 use crate::clock::Instant;
 use crate::limits;
 
-/// One principal's rows of a day.
+/// The rows of one principal within a day.
 #[derive(Default)]
 pub(super) struct Day {
     began: Option<Monotonic>,
@@ -50,7 +50,8 @@ pub(super) struct Sum {
 }
 
 impl Minute {
-    /// Begins a minute at the first refusal after the last one ended. Returns what that counted.
+    /// Begins a minute at the first refusal after the previous minute ended. Returns what the
+    /// previous minute counted.
     pub(super) fn begin(&mut self, at: Monotonic, now: Instant) -> Option<Sum> {
         let over = self.end(Some(at));
         self.began.get_or_insert((at, now));

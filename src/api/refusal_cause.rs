@@ -1,4 +1,4 @@
-//! The causes of refusals that an answer alone does not tell apart.
+//! The causes of refusals that cannot be told apart by the answer alone.
 
 use serde_json::Value;
 
@@ -20,15 +20,15 @@ pub(super) enum Cause {
     Failures,
     /// Other requests at the same time.
     Load,
-    /// The check of the store after a start, which is not over.
+    /// The check of the store after a start, which is not finished.
     Start,
     /// The size of the request.
     Size,
-    /// The token's mode: another would accept the request.
+    /// The token's mode: a token with another mode would be accepted.
     Strictness,
     /// A user who would have no userName.
     NoUserName,
-    /// The disk: whether the change was made is not known.
+    /// The disk: it is not known whether the change was made.
     Doubt,
     /// Groups, which are not provisioned.
     Groups,
@@ -37,7 +37,7 @@ pub(super) enum Cause {
 }
 
 impl Cause {
-    /// One of each; those of credentials differ further, by their [`rejections`].
+    /// One of each cause. Causes of the kind `Credentials` differ further, by their [`rejections`].
     const ALL: [Self; 13] = [
         Self::Credentials(None),
         Self::Scope,
@@ -82,7 +82,7 @@ impl Cause {
     }
 }
 
-/// All rejections, then that of a request without credentials.
+/// All rejections, and then `None`, which stands for a request without credentials.
 pub(super) fn rejections() -> impl Iterator<Item = Option<Rejection>> {
     Rejection::ALL.into_iter().map(Some).chain([None])
 }

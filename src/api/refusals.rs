@@ -42,7 +42,7 @@ struct State {
     known: VecDeque<Remembered>,
     strangers: VecDeque<Remembered>,
     minute: Minute,
-    /// Each principal's rows of a day: those of each token that was live within it.
+    /// The rows of each principal within a day, for each token that was live on that day.
     days: BTreeMap<String, Day>,
     minute_of_strangers: Minute,
 }
@@ -66,7 +66,7 @@ impl Remembered {
     }
 }
 
-/// The row about the refusals of a minute that got no row each.
+/// The row that sums up the refusals of a minute that got no row of their own.
 struct Summary {
     kind: &'static str,
     /// The member with the counts.
@@ -126,7 +126,7 @@ impl Api {
         }
         let principal = &by.to_string();
         let (at, now) = (Monotonic::now(), self.clock.now());
-        // There may be thousands of these: no row is built only to be dropped.
+        // There may be thousands of these, so no row is built that would only be dropped.
         let is_like_others = problem.is_transient && problem.cause != Some(Cause::Doubt);
         if is_like_others && self.count_if_told_before(principal, problem, at, now) {
             return;
@@ -140,7 +140,8 @@ impl Api {
         let mut state = self.refusals.lock();
         let over = state.minute.begin(at, now);
         self.queue_summary(&MORE, now, over);
-        // Asked again under the lock, so that what `tune` made the server forget stays forgotten.
+        // This is checked again under the lock, so that refusals that `tune` made the server forget
+        // stay forgotten.
         if is_explained && self.tuned.get().is_explained {
             let refusal = Remembered::new(refused, principal, row.clone());
             remember(&mut state.known, refusal, limits::REFUSALS_REMEMBERED_MAX);
@@ -213,7 +214,7 @@ impl Api {
         self.note_stranger("unreadable", &refused, &Problem::from_fault(fault));
     }
 
-    /// Sums up the minutes that are over, and at the end of the server the current one, too.
+    /// Sums up the minutes that are over and, when the server ends, the current minute as well.
     pub(super) fn sum_up_refusals(&self, is_end: bool) {
         let (at, now) = ((!is_end).then(Monotonic::now), self.clock.now());
         let mut state = self.refusals.lock();

@@ -1,4 +1,4 @@
-//! What is kept of one refused request: nobody's values, only what explains the refusal.
+//! What is kept of one refused request: only what explains the refusal, and nobody's values.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! Builds answers. `problem` has the text of those that report a failure.
+//! Builds answers. `problem` has the texts of answers that report a failure.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub(super) type Outcome = Result<Answer, Problem>;
 pub struct Refusal {
     /// The answer.
     pub answer: Answer,
-    /// The valid token that the caller had shown.
+    /// The caller's valid token, if it sent one.
     pub token: Option<Arc<Token>>,
 }
 

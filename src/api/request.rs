@@ -124,8 +124,8 @@ impl NewRequest {
     }
 }
 
-/// Who is refused. Refusals of callers with a token are all logged, those of strangers only within
-/// bounds.
+/// The caller that is refused. Refusals of callers with a token are all logged, those of strangers
+/// only within bounds.
 pub(super) enum Who {
     Known(Principal),
     Stranger { is_told: bool },
@@ -283,7 +283,7 @@ impl Admission {
         }
     }
 
-    /// Whether the request only reads. A search by POST does, too.
+    /// Whether the request only reads, which a search by POST does as well.
     fn is_read(&self) -> bool {
         matches!(self.method, "GET" | "HEAD")
             || matches!(self.found.route.access, Access::Scim(Scope::Read, _))
@@ -298,7 +298,7 @@ impl Admission {
         }
     }
 
-    /// The answer to a request whose body was not read to its end, and its log line.
+    /// Answers a request whose body was not read to its end, and writes its log line.
     pub(super) fn broken_off(&self, problem: Problem) -> Answer {
         self.log(
             log::Level::Info,
@@ -309,8 +309,8 @@ impl Admission {
         problem.into_answer(&self.request_id)
     }
 
-    /// The answer, and its log line: reads and open routes at debug, writes and refusals of a token
-    /// at info.
+    /// Completes the answer, and writes its log line: reads and open routes at debug, writes and
+    /// refusals of a token at info.
     pub(super) fn finish(self, outcome: Result<Answer, Problem>, took: Duration) -> Answer {
         let (mut answer, why) = match outcome {
             Ok(answer) => (answer, String::new()),
@@ -371,7 +371,7 @@ fn joined(head: &Head, name: &str) -> Option<String> {
 }
 
 /// The path as it is logged. Some people paste a token where an id or the base URL belongs, and a
-/// proxy may have percent-encoded it once more.
+/// proxy may have percent-encoded the token once more.
 fn path_for_log(path: &str) -> &str {
     let mut text = Cow::Borrowed(path);
     for _ in 0..limits::LOG_PATH_DECODINGS_MAX {

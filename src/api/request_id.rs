@@ -1,5 +1,5 @@
-//! The id of a request, which its answer, its log line and its rows of the audit trail share, so
-//! that an administrator finds one by another.
+//! The id of a request. Its answer, its log line and its rows of the audit trail share the id, so
+//! that an administrator can find one from another.
 
 use std::fmt;
 use std::sync::LazyLock;

@@ -37,7 +37,7 @@ use Access::{Administration, Open, Scim};
 use Method::{Delete, Get, Patch, Post, Put};
 use Scope::{Full, Metrics, Provision, Read};
 
-/// Makes the table of one line a route, which `rustfmt` would spread over five.
+/// Lets the table have one line per route, which `rustfmt` would spread over five.
 macro_rules! routes {
     ($($method:ident $path:literal $access:expr;)*) => {
         &[$(Route {
@@ -94,7 +94,8 @@ static ROUTES: &[Route] = routes! {
     Get    "/admin/tokens/{}"                Administration(tokens::show);
     Patch  "/admin/tokens/{}"                Administration(tokens::change);
     Post   "/admin/tokens/{}/rotate"         Administration(tokens::rotate);
-    // The command line may talk to a server of an earlier release, so the path keeps its old word.
+    // The command line may talk to a server of an earlier release, so the path keeps the word
+    // "passing" of that release.
     Post   "/admin/passing-tokens"           Administration(tokens::issue_temporary);
     Delete "/admin/passing-tokens/{}"        Administration(tokens::forget_temporary);
     Get    "/admin/status"                   Administration(health::status);

@@ -11,7 +11,7 @@ const BASE_URL: &str = "base-url";
 /// opens cursors and nothing else.
 const CURSOR_KEY: &str = "cursor-key";
 
-/// The base URL to use, and the one served before, if it differs. A URL that is served is kept in
+/// The base URL to use, and the URL served before, if it differs. A URL that is served is kept in
 /// the store.
 pub(super) fn base_url(
     store: &Store,

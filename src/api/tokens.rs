@@ -258,8 +258,8 @@ fn audit_row(admission: &Admission, now: Instant, kind: &str, token: &Token) -> 
     directory::event(&admission.caller(), now, kind, &identity(token))
 }
 
-/// The audit row for a new or changed token: all that limits what it may do, and when each token
-/// that it replaces ends.
+/// The audit row for a new or changed token: everything that limits what the token may do, and when
+/// each token that it replaces ends.
 fn audit_row_with_limits(
     admission: &Admission,
     now: Instant,

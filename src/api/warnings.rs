@@ -1,6 +1,6 @@
-//! Warnings of what will become a failure: tokens and certificates near their end, very many
-//! deactivations, tokens that have ended without a successor. The log gets each step of a warning
-//! once; `check` gets all warnings whenever it asks.
+//! Warnings of coming failures: tokens and certificates near their end, very many deactivations,
+//! tokens that have ended without a successor. The log gets each step of a warning once; `check`
+//! gets all warnings whenever it asks.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -32,9 +32,9 @@ const AUTHORITY_WARNING_DAYS: [i64; 6] = [1, 7, 14, 30, 90, 365];
 /// How far a warning has come, from the furthest step to the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Step {
-    /// What was to come is there, or the warning has only this step.
+    /// The event has come, or the warning has only this step.
     Reached,
-    /// It comes within these days.
+    /// The event comes within this many days.
     WithinDays(i64),
     /// The warning is not logged here, because it is not bad enough or is logged elsewhere.
     /// [`LoggedSteps`] keeps the step reached before, so that it is not logged a second time.
@@ -77,7 +77,8 @@ impl Api {
 }
 
 impl LoggedSteps {
-    /// The steps that the start has logged: opening a certificate that is out of date logs that.
+    /// The steps that were logged at the start: a certificate that is out of date is logged when it
+    /// is opened.
     pub(super) fn by_the_start(certificate: Option<&Cell>, now: Instant) -> Self {
         let told = Self::default();
         if certificate.is_some_and(|cell| cell.summary().out_of_date(now).is_some()) {
@@ -96,7 +97,7 @@ impl LoggedSteps {
             for (about, step) in &warning.steps {
                 let before = told.get(about).copied().unwrap_or(Step::Unlogged);
                 is_news |= *step < before;
-                // A clock that is set back does not make the log repeat itself.
+                // When a clock is set back, the log does not repeat itself.
                 still.insert(about.clone(), before.min(*step));
             }
             if is_news {
@@ -145,7 +146,7 @@ pub(super) fn all(api: &Api, alarm: &AlarmState, now: Instant) -> Vec<Warning> {
 fn token_near_its_end(token: &Token, now: Instant) -> Option<Warning> {
     let expires = token.expires?;
     let days = now.days_until(expires);
-    // A token issued for a fortnight is not near its end from the beginning.
+    // A token issued for a fortnight is not near its end from the start.
     let is_news = |step: &i64| token.days_of_life().is_none_or(|life| *step < life);
     let steps = TOKEN_WARNING_DAYS.into_iter().filter(is_news);
     Some(Warning {
@@ -244,14 +245,14 @@ fn life(token: &Token) -> Option<String> {
     let lives = UNITS
         .iter()
         .map(|(unit, letter)| (*unit, (seconds + unit / 2).div_euclid(*unit), letter));
-    // In minutes it always is near enough.
+    // In minutes, the length is always near enough.
     let mut near = lives.filter(|(unit, count, _)| (count * unit - seconds).abs() <= SLACK_SECONDS);
     let (unit, count, letter) = near.find(|(_, count, _)| *count > 0)?;
     (unit * count != limits::TOKEN_DAYS_DEFAULT * UNITS[0].0).then(|| format!("{count}{letter}"))
 }
 
-/// Warns if an old token is or was used and the new one never was: typing it in may have been
-/// forgotten. In the first half of the overlap, that is normal.
+/// Warns if an old token is or was used and the new one never was: somebody may have forgotten to
+/// type in the new one. In the first half of the overlap, that is normal.
 fn replaced_token_still_used(token: &Token, replaced: Instant, now: Instant) -> Option<Warning> {
     let expires = token.expires.filter(|_| token.revoked.is_none())?;
     let is_used = token.last_used().is_some_and(|used| used.at > replaced);
@@ -284,8 +285,9 @@ fn replaced_token_still_used(token: &Token, replaced: Instant, now: Instant) -> 
 }
 
 /// Warns that the base URL has changed: clients that used a token before this start have the old
-/// one. A URL lost by mistake looks like one changed on purpose. The warning stays until the next
-/// start. A call does not end it, since it may come by the old URL, as long as that leads here.
+/// URL. A URL lost by mistake looks like one changed on purpose. The warning stays until the next
+/// start. A request does not end it, since the client may have used the old URL, as long as that
+/// leads here.
 fn another_base_url(api: &Api) -> Option<Warning> {
     let before = api.base_url_before.as_ref()?;
     Some(Warning {
@@ -300,12 +302,12 @@ fn another_base_url(api: &Api) -> Option<Warning> {
     })
 }
 
-/// Warns of the certificate's end or, if it is our own leaf, of its authority's: the leaf is
-/// renewed as long as the authority is good, and the log says what hinders that.
+/// Warns of the certificate's end or, if the certificate is our own leaf, of its authority's end:
+/// the leaf is renewed as long as the authority is good, and the log says what hinders the renewal.
 fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
     let cell = api.certificate.as_ref()?;
     let summary = cell.summary();
-    // A certificate that has ended makes the server unready, and is reported as that.
+    // A certificate that has ended makes the server unready, and is reported there.
     if summary.out_of_date(now).is_some() {
         return None;
     }
@@ -330,8 +332,8 @@ fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
     })
 }
 
-/// Warns of the end of an authority in a customer's chain, where that is before the leaf's. One that
-/// has ended makes the server unready.
+/// Warns of the end of an authority in a customer's chain if it comes before the leaf's end. An
+/// authority that has ended makes the server unready.
 fn authority_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
     let cell = api.certificate.as_ref()?;
     let summary = cell.summary();
@@ -346,8 +348,8 @@ fn authority_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
     })
 }
 
-/// The step of a chain that is good until `ends`. It is usually renewed with a third of its life
-/// left: until then nothing is late.
+/// The step of a chain that is good until `ends`. A chain is usually renewed with a third of its
+/// life left: until then there is nothing to warn of.
 fn step_of_chain(summary: &Summary, ends: Instant, now: Instant) -> Option<Step> {
     // The certificate is still good in its last second.
     let life = summary
@@ -417,7 +419,7 @@ mod tests {
         };
         let told_at: Vec<i64> = (-1..100).rev().filter(|days| news(*days) > 0).collect();
         assert_eq!(told_at, [60, 30, 14, 7, 1]);
-        // The clock goes back and on again.
+        // The clock is set back and forward again.
         assert_eq!([news(40), news(20), news(1)], [0, 0, 0]);
     }
 

@@ -1,6 +1,6 @@
 //! Lists in cells. All cells of one list are applied together: first its JSON, if there is any,
-//! then its single values by type. A list made only from single values looks like those of identity
-//! providers: the first email or phone number is primary.
+//! then its single values by type. A list made only from single values looks like a list of an
+//! identity provider: the first email or phone number is primary.
 
 use serde_json::{Value, json};
 
@@ -76,7 +76,8 @@ fn is_of(value: &Value, element: &Element) -> bool {
     kind.is_some_and(|kind| kind.eq_ignore_ascii_case(&element.kind))
 }
 
-/// Sets a part of the element of this type that has the row's `value`, or else of the first one.
+/// Sets a part of the element of this type that has the row's `value`, or else of the first element
+/// of this type. Adds an element if there is none.
 fn set(list: &mut Vec<Value>, element: &Element, cell: &str, value: Option<&str>) {
     let is_of_type = |one: &Value| is_of(one, element);
     let has_it = |one: &Value| is_of_type(one) && value.is_some_and(|value| one["value"] == value);
@@ -95,7 +96,7 @@ fn set(list: &mut Vec<Value>, element: &Element, cell: &str, value: Option<&str>
 }
 
 /// Removes the part from all elements of the type, and removes elements that say nothing without
-/// it.
+/// the part.
 fn clear(list: &mut Vec<Value>, element: &Element) {
     let says = |name: &String| !matches!(name.as_str(), "type" | "primary");
     list.retain_mut(|value| {

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Law: the cells of a user, applied to that user, change nothing; applied to no user, they create
-//! the same one.
+//! an equal user.
 
 mod cells;
 mod lists;
@@ -73,7 +73,8 @@ impl PartialEq for Element {
 }
 
 impl Target {
-    /// What counts in a cell: white space around an email does not, since hardly anybody sees it.
+    /// The text of a cell that counts. White space around an email does not, since hardly anybody
+    /// sees it.
     fn text_in<'a>(&self, cell: &'a str) -> &'a str {
         match self {
             Self::Element(it) if it.attribute == "emails" && it.part == "value" => cell.trim(),
@@ -144,7 +145,7 @@ impl Columns {
             .collect()
     }
 
-    /// Whether the email stands for a userName that has no column.
+    /// Whether the email takes the place of the userName, because no column holds the userName.
     pub fn is_named_by_email(&self) -> bool {
         self.is_named_by_email
     }

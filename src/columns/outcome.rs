@@ -1,4 +1,4 @@
-//! What becomes of a row: the word in the server's answer to an import or a comparison, which the
+//! The outcome of a row: the word in the server's answer to an import or a comparison, which the
 //! command line counts.
 
 use serde_json::{Value, json};
@@ -12,13 +12,13 @@ pub enum RowOutcome {
     Created,
     /// Imported: the user was changed.
     Updated,
-    /// Imported: the user was like that already.
+    /// Imported: the user already was as in the row.
     Unchanged,
     /// Compared: the user is not here.
     Absent,
-    /// Compared: the user is here, and is like that.
+    /// Compared: the user is here, and is as in the row.
     Same,
-    /// Compared: the user is here, but is not like that.
+    /// Compared: the user is here, but differs from the row.
     Differs,
     /// The row cannot be read or applied.
     Refused,

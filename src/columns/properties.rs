@@ -1,5 +1,5 @@
 //! Properties of rows, for random users: a user's own cells leave the user unchanged, and recreate
-//! it. For random texts: what is neutralised for a spreadsheet is restored.
+//! it. For random texts: a text that is neutralized for a spreadsheet is restored.
 
 use std::sync::Arc;
 
@@ -48,8 +48,8 @@ fn list(part: &'static str) -> impl Strategy<Value = Vec<Value>> {
     prop_oneof![2 => prop::collection::vec(element, 0..3), 1 => usual]
 }
 
-/// What a request in strict mode may leave in a list: an element that says only what it is used
-/// for.
+/// A husk: an element that says only what it is used for. A request in strict mode may leave such
+/// an element in a list.
 fn husk() -> impl Strategy<Value = Option<(&'static str, Value)>> {
     let husk = json!({"type": "work"});
     let primary = json!({"type": "other", "primary": true});
@@ -147,7 +147,8 @@ fn an_ordinary_list_has_a_column_of_its_own() {
     check(Value::Null, "", false);
 }
 
-/// Otherwise an export would lose it, or its own JSON lines would be refused.
+/// Otherwise an export would lose the attributes of a schema, or its own JSON lines would be
+/// refused.
 #[test]
 fn each_schema_is_exported_and_taken_back() {
     let (header, _) = exported();

@@ -52,7 +52,7 @@ pub struct Row {
 
 #[derive(Clone, Debug)]
 enum Content {
-    /// The cells, without what does not count in them, one per column.
+    /// The cells, one per column, without white space that does not count.
     Cells(Arc<Columns>, Vec<String>),
     /// The members of a resource, each of which replaces its attribute.
     Members(Object),
@@ -128,7 +128,8 @@ impl Row {
         at.is_some_and(|at| cells[at] == UNKNOWN)
     }
 
-    /// Whether a user created from the row has no `active`: the export of such a user omits it.
+    /// Whether a user created from the row gets no `active`: the export of a user without `active`
+    /// omits it.
     pub fn creates_unknown(&self) -> bool {
         let is_export = |members: &Object| {
             let has_none = member(members, "active").is_none_or(Value::is_null);
@@ -154,8 +155,8 @@ impl Row {
         }
     }
 
-    /// Whether the row sets `name.formatted` explicitly: then it is not left over, whatever it
-    /// says.
+    /// Whether the row sets `name.formatted` explicitly. If so, `formatted` is not left over,
+    /// whatever it says.
     pub fn sets_formatted_name(&self) -> bool {
         match &self.content {
             Content::Cells(columns, cells) => names(columns, cells, |part| part == "formatted"),

@@ -1,5 +1,5 @@
 //! What authentik sends as a provisioning client: a PUT for every change and again in every
-//! synchronisation, and a new create if that PUT finds no user. It deletes users, so its token must
+//! synchronization, and a new create if that PUT finds no user. It deletes users, so its token must
 //! be allowed to.
 //!
 //! Sources in the steps: `authentik 16678` is the issue about deleted users; `authentik clients`
@@ -87,7 +87,7 @@ fn replacement(given_name: &str, is_active: bool) -> Body {
     Body::Json(body)
 }
 
-/// A change, and the same user again in the next synchronisation, which changes nothing.
+/// A change, and the same user again in the next synchronization, which changes nothing.
 fn synchronise() -> [Step; 3] {
     let kept = || user(kept("{newGivenName}", true));
     [

@@ -1,7 +1,7 @@
-//! The HTTPS client that plays the tables: one connection at a time, kept while it lasts, with a
-//! deadline on everything. It trusts only the authorities that it is given, and follows no
-//! redirects, as no provider does. It decodes the content codings that the tables offer, because a
-//! proxy may use them.
+//! The HTTPS client that plays the tables: one connection at a time, kept for as long as it works,
+//! with a deadline on everything. It trusts only the authorities that it is given. It follows no
+//! redirects, since no provider does. It decodes the content codings that the tables offer, because
+//! a proxy may use them.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -261,7 +261,8 @@ impl Server {
         let addresses = (self.host.as_str(), self.port).to_socket_addrs()?;
         let addresses: Vec<SocketAddr> = addresses.collect();
         for (tried, address) in addresses.iter().enumerate() {
-            // An address that does not answer leaves time for the others.
+            // Each address gets an equal share of the time left, so that one that does not answer
+            // leaves time for the others.
             let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
             match connect(address, time_left(deadline)? / left) {
                 Ok(socket) => return Ok(socket),
@@ -278,7 +279,7 @@ fn connect(address: &SocketAddr, patience: Duration) -> io::Result<TcpStream> {
     Ok(socket)
 }
 
-/// A TLS connection that can still be read after writing has failed.
+/// A TLS connection whose answers can still be read after a write has failed.
 struct Connection {
     tls: ClientConnection,
     socket: DeadlineSocket,
@@ -389,7 +390,7 @@ fn is_idempotent(method: &str) -> bool {
 }
 
 /// Decodes the content of an answer (RFC 9110 section 8.4.1), if its coding is one of those
-/// `offered`: the provider could not read any other either.
+/// `offered`: the provider could not read any other coding either.
 fn decoded(mut response: Response, offered: &str) -> io::Result<Response> {
     let most = u64::try_from(limits::CLIENT_ANSWER_BYTES_MAX).unwrap_or(u64::MAX);
     let coding = response.header("content-encoding").unwrap_or_default();

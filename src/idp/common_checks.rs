@@ -1,5 +1,5 @@
-//! What every provider needs from a service provider of users, whatever it sent: the checks of a
-//! list, a user, an error and a deletion; also the bodies of modifications.
+//! The checks that every provider needs, whatever it sent: those of a list, a user, an error and a
+//! deletion. Also makes the bodies of modifications.
 
 use serde_json::{Value, json};
 
@@ -155,7 +155,7 @@ mod tests {
         for suite in suites {
             is_complete(&suite(&person));
         }
-        // Those that `check` does not play.
+        // These are the suites that `check` does not play.
         is_complete(&okta::leave("1"));
         is_complete(&okta::beta(&person));
         is_complete(&okta::deactivated_then_imported(&person, "1"));

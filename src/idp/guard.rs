@@ -66,7 +66,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers everything with user 7 under this name, and counts the requests.
+    /// Answers every request with user 7 under this name, and counts the requests.
     struct Answering(&'static str, usize);
 
     impl Exchange for Answering {

@@ -27,7 +27,8 @@ pub fn jumpcloud(person: &Person) -> Suite {
     Suite::new("JUMPCLOUD", person, steps).headers(Headers::Plain)
 }
 
-/// The name that the administrator types for the test belongs to the customer's domain.
+/// The connection test with its test user, whose name the administrator types: it belongs to the
+/// customer's domain.
 fn test_connection() -> [Step; 5] {
     let test_user = |family_name: &str, is_active: bool| {
         json!({
@@ -66,7 +67,7 @@ fn test_connection() -> [Step; 5] {
     ]
 }
 
-/// `schemas` names the enterprise extension, but none of its attributes is present.
+/// Creates a user. `schemas` names the enterprise extension, but none of its attributes is present.
 fn create() -> [Step; 3] {
     let kept = || {
         [

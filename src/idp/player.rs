@@ -101,7 +101,7 @@ pub struct StepReport {
     pub source: &'static str,
     /// Method and target as sent.
     pub request: String,
-    /// Whether it was sent: none is sent after a request that got no answer.
+    /// Whether it was sent: no step is sent after a request that got no answer.
     pub is_sent: bool,
     /// The content sent, cut at [`limits::REPORT_BODY_BYTES_MAX`].
     pub sent: String,
@@ -410,7 +410,7 @@ mod tests {
         let echo = "\r\n\r\n{\"id\":\"7\",\"name\":{\"givenName\":\"B\",\"middleName\":\"\"}}";
         assert!(requests[2].ends_with(echo), "{}", requests[2]);
         assert_eq!(requests[2], requests[3]);
-        // RFC 7396 section 2: where an object is merged into something else, it takes its place.
+        // RFC 7396 section 2: an object that is merged into something else takes its place.
         let mut target = json!({"a": "text", "b": 1});
         merge(&mut target, &json!({"a": {"c": 1, "d": null}, "b": [2]}));
         assert_eq!(target, json!({"a": {"c": 1}, "b": [2]}));

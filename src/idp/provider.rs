@@ -1,7 +1,7 @@
 //! Each provider's suites, limited to those that are useful against a directory in use.
 //!
 //! Left out are Okta's suite of 2016, which its SPEC suite supersedes, and what Okta does after a
-//! user was deactivated here, which requires such a user.
+//! user was deactivated here, because that requires such a user.
 
 use super::{Person, Suite, authentik, entra, jumpcloud, okta, onelogin, sailpoint};
 

@@ -12,8 +12,8 @@ pub struct Reading {
     pub left_out: Vec<Step>,
 }
 
-/// What providers send before they change anything: tests of credentials, a search for a name, and
-/// discovery; also the reading steps of Okta's SPEC suite. Some need a user to list.
+/// The requests that providers send before they change anything: tests of credentials, a search for
+/// a name, and discovery; also the reading steps of Okta's SPEC suite. Some need a user to list.
 pub fn opening(person: &Person, has_users: bool) -> Vec<Reading> {
     let agent = Step::get("read the configurations", "OPPM", "/ServiceProviderConfigs");
     let nobody = "/Users?filter=userName+eq+%22{nobody}%22";
@@ -30,8 +30,9 @@ pub fn opening(person: &Person, has_users: bool) -> Vec<Reading> {
     suites.into_iter().map(reading).collect()
 }
 
-/// Keeps all steps up to the first one that writes, and after it those that read but concern no
-/// particular user. Without users, steps that need one are left out as well.
+/// Splits a suite. The steps to play are all up to the first one that writes, and after it those
+/// that read but concern no particular user. Without users, steps that need a user are left out as
+/// well.
 fn reading(suite: Suite, has_users: bool) -> Reading {
     let mut has_written = false;
     let (steps, left_out) = suite.steps.into_iter().partition(|step| {

@@ -41,7 +41,7 @@ mod tests {
     use super::*;
     use crate::test_user::is_test_user;
 
-    /// Users that are left over can be found by name and removed.
+    /// The users of a suite that are left over can be found by name and removed.
     #[test]
     fn whomever_a_suite_makes_is_known_by_the_name() {
         let person = person([27; Person::RANDOM_BYTES]);

@@ -20,7 +20,7 @@ pub struct Bulk {
     /// The number of failures after which the remaining operations are not tried; `None` for no
     /// limit.
     pub fail_on_errors: Option<usize>,
-    /// The operations, in the order received. One that cannot be read is an error of its own.
+    /// The operations, in the order received. An operation that cannot be read carries its error.
     pub operations: Vec<Operation>,
 }
 
@@ -31,11 +31,11 @@ pub struct Operation {
     pub method: String,
     /// The client's own name for the created user, or for the operation.
     pub bulk_id: Option<String>,
-    /// The entity tag that the user must have.
+    /// The entity tag that the user must have for the operation to be done.
     pub version: Option<String>,
     /// The user to change or delete, even if the rest of the operation cannot be read.
     pub who: Option<Who>,
-    /// What to do, or why that is unknown.
+    /// What to do, or why it cannot be done.
     pub action: Result<Action, NoAction>,
 }
 
@@ -86,8 +86,8 @@ pub enum Who {
 }
 
 impl Bulk {
-    /// Reads a BulkRequest message of at most [`limits::BULK_OPERATIONS_MAX`] operations; check for
-    /// more with [`Bulk::is_too_large`] first.
+    /// Reads a BulkRequest message. The caller first makes sure with [`Bulk::is_too_large`] that it
+    /// holds at most [`limits::BULK_OPERATIONS_MAX`] operations.
     pub fn parse(body: Value, leniency: &mut Leniency) -> Result<Self, Error> {
         let mut body = message::members(body, BULK_REQUEST_URN, leniency)?;
         let fail_on_errors = match member(&body, "failOnErrors") {
@@ -108,7 +108,7 @@ impl Bulk {
         })
     }
 
-    /// Whether a body holds more operations than one request may (RFC 7644 section 3.7.4).
+    /// Whether a body holds more operations than one request may contain (RFC 7644 section 3.7.4).
     pub fn is_too_large(body: &Value) -> bool {
         body.as_object()
             .and_then(|body| member(body, "Operations"))
@@ -116,10 +116,10 @@ impl Bulk {
             .is_some_and(|items| items.len() > limits::BULK_OPERATIONS_MAX)
     }
 
-    /// The order in which to do the operations: as received, but each after those that it refers
-    /// to. Operations that refer to each other in a cycle form one group, which succeeds or fails
-    /// as a whole. It comes at the place of its last operation, and its users get their identifiers
-    /// in advance.
+    /// The order in which to do the operations: as received, except that each operation comes after
+    /// those that it refers to. Operations that refer to each other in a cycle form one group,
+    /// which succeeds or fails as a whole. The group takes the place of its last operation, and the
+    /// users that it creates get their identifiers in advance.
     pub fn order(&self) -> Vec<Vec<usize>> {
         let creators = self.creators();
         let needs: Vec<BTreeSet<usize>> = (0..self.operations.len())
@@ -194,7 +194,8 @@ impl Operation {
         };
         let (method, path) = (text("method"), text("path"));
         let (bulk_id, version) = (text("bulkId"), text("version"));
-        // Without its version a change would overwrite what its sender has not seen.
+        // If a malformed version were ignored, the change could overwrite a state that its sender
+        // has not seen.
         let is_malformed = |name: &&str| {
             let value = member(&item, name);
             value.is_some_and(|value| !value.is_null() && !value.is_string())
@@ -368,7 +369,7 @@ mod tests {
                 json!([post("a", "bulkId:b"), post("b", "bulkId:c"), post("c", "")]),
                 vec![2, 1, 0],
             ),
-            // References to itself, and to no operation.
+            // One operation refers to itself, and the other to no operation of the request.
             (
                 json!([post("a", "bulkId:a"), post("b", "bulkId:x")]),
                 vec![0, 1],
@@ -435,8 +436,8 @@ mod tests {
 
     #[test]
     fn operations_in_a_cycle_come_together() {
-        // One of them refers to an operation outside the cycle, and another outside refers to one
-        // of them.
+        // `b` refers to an operation outside the cycle of `a` and `b`, and `late` refers from
+        // outside to one of the two.
         let operations = json!([
             post("late", "bulkId:a"),
             post("a", "bulkId:b"),

@@ -1,5 +1,5 @@
-//! Cycles of things that need each other, so that none of them can be done before the others.
-//! Things are mere numbers here: `bulk` knows which operations they are.
+//! Finds cycles of things that need each other, so that none of them can be done before the others.
+//! Things are plain numbers here; `bulk` knows which operations they stand for.
 
 use std::collections::BTreeSet;
 
@@ -33,7 +33,7 @@ struct Search<'a> {
     /// For each thing, the visit number of the earliest open thing that it is known to reach.
     earliest: Vec<usize>,
     seen: usize,
-    /// Visited things that are in no cycle yet.
+    /// Visited things that are not assigned to a cycle yet.
     open: Vec<usize>,
     cycles: Vec<Vec<usize>>,
 }

@@ -1,13 +1,13 @@
-//! What differs between two states of a user: the sub-attributes of complex attributes one by one,
-//! lists as a whole.
+//! Finds the differences between two states of a user. The sub-attributes of complex attributes are
+//! compared one by one, lists as a whole.
 
 use serde_json::Value;
 
 use super::Object;
 use super::schema::path_within;
 
-/// Gives `found` the path of each value that differs, and both values; `null` if there is none.
-/// What is in `one` comes first, in its order.
+/// Calls `found` with the path of each value that differs, and with both values; a missing value is
+/// `null`. The members of `one` come first, in their order.
 pub fn differences(
     path: &str,
     one: &Value,
@@ -24,7 +24,8 @@ pub fn differences(
     differences_of_members(path, one, other, found);
 }
 
-/// [`differences`] of the members of two objects, whose own path is `whole`: empty for users.
+/// Like [`differences`], but for the members of two objects at the path `whole`, which is empty for
+/// users.
 pub fn differences_of_members(
     whole: &str,
     one: &Object,

@@ -1,5 +1,5 @@
 //! Errors in a SCIM request, in the terms of RFC 7644 section 3.12 and RFC 9865 section 2.1. The
-//! status of each is decided where answers are made, not here.
+//! HTTP status of an error is chosen where the answer is made, not here.
 
 use super::fold::is_unseen;
 use crate::limits;
@@ -60,29 +60,30 @@ impl ErrorType {
 pub struct Error {
     /// The `scimType`, unless [`Why`] says that there is none.
     pub kind: ErrorType,
-    /// For the administrator, who reads it in the identity provider's console.
+    /// The explanation for the administrator, who reads it in the identity provider's console.
     pub detail: String,
-    /// What is wrong, if it is not the content alone.
+    /// Which aspect of the request is wrong.
     pub why: Why,
 }
 
-/// What about a request is wrong.
+/// The aspect of a request that is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// What it says.
+    /// Its content.
     Content,
-    /// Nothing but its size.
+    /// Only its size.
     Size,
-    /// The size of the user after it. RFC 7644 has no `scimType` for that.
+    /// The size that the user would have afterwards. RFC 7644 has no `scimType` for this.
     UserSize,
-    /// What it says, for a token of mode strict; others of this server's tokens may say it.
+    /// Its content, but only because the token's mode is strict: a token of this server with
+    /// another mode may send it.
     Strictness,
-    /// That the user would have no userName.
+    /// The user would have no userName.
     NoUserName,
 }
 
 impl Error {
-    /// An error with its explanation.
+    /// An error in the content of a request, with its explanation.
     pub fn new(kind: ErrorType, detail: impl Into<String>) -> Self {
         Self {
             kind,
@@ -91,12 +92,12 @@ impl Error {
         }
     }
 
-    /// The same error as another kind.
+    /// The same error with another `scimType`.
     pub(super) fn of_kind(self, kind: ErrorType) -> Self {
         Self { kind, ..self }
     }
 
-    /// An error in nothing but the size of a request.
+    /// An error that concerns only the size of a request.
     pub(super) fn of_size(kind: ErrorType, detail: impl Into<String>) -> Self {
         Self {
             why: Why::Size,
@@ -104,7 +105,7 @@ impl Error {
         }
     }
 
-    /// The user would be larger than [`limits::USER_BYTES_MAX`].
+    /// The error for a user that would be larger than [`limits::USER_BYTES_MAX`].
     pub(crate) fn of_user_size() -> Self {
         let most = limits::USER_BYTES_MAX / 1024;
         let detail = format!("the user would be larger than {most} KiB");
@@ -115,8 +116,8 @@ impl Error {
     }
 }
 
-/// Quotes a text from a request in a `detail`: shortened, with characters that could mislead
-/// escaped.
+/// Quotes a text from a request for a `detail`: shortened, and with escapes for characters that
+/// could mislead.
 pub(crate) fn quoted(text: &str) -> String {
     let mut short: String = text.chars().take(limits::QUOTED_CHARS_MAX).collect();
     if short.len() < text.len() {
@@ -124,8 +125,7 @@ pub(crate) fn quoted(text: &str) -> String {
     }
     let mut quoted = String::from('"');
     for c in short.chars() {
-        // No more than these are escaped: in many scripts, accents and vowels are characters of
-        // their own.
+        // Nothing else is escaped: in many scripts, accents and vowels are characters of their own.
         if matches!(c, '"' | '\\') || c.is_control() {
             quoted.extend(c.escape_debug());
         } else if is_unseen(c) {

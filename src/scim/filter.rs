@@ -70,8 +70,8 @@ pub enum CompValue {
 }
 
 impl CompValue {
-    /// The same as a value of this kind, if it can be one. With what cannot, `ne` would select
-    /// everybody.
+    /// This value as a value of the given kind; `None` if it cannot be one. If `ne` compared with a
+    /// value of another kind, it would select everybody.
     pub(super) fn of_kind(self, kind: Kind) -> Option<Self> {
         match (kind, self) {
             (_, Self::Null) => Some(Self::Null),

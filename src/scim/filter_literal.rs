@@ -12,17 +12,17 @@ const OTHER_QUOTES: [char; 15] = [
 
 /// A value at the start of a text.
 pub(super) struct Literal {
-    /// What it says.
+    /// The value.
     pub(super) value: CompValue,
-    /// The bytes that it takes up.
+    /// Its length in the text, in bytes.
     pub(super) length: usize,
-    /// Whether it is a text that does not stand in double quotes.
+    /// Whether it is a text without double quotes around it.
     pub(super) is_unquoted: bool,
 }
 
 impl Literal {
-    /// Reads a JSON string, number, boolean or null, or a bare word, which is a text. Unless
-    /// `allows_boolean`, `true` and `false` are such words. An error says what is wrong.
+    /// Reads a JSON string, number, boolean or null, or a bare word, which counts as a text. Unless
+    /// `allows_boolean`, `true` and `false` are bare words as well. An error says what is wrong.
     pub(super) fn read(text: &str, allows_boolean: bool) -> Result<Self, &'static str> {
         if text.starts_with('"') {
             let length =

@@ -224,8 +224,8 @@ impl<'a> Parser<'a> {
             },
         };
         match path {
-            // What is never returned must not be found by its value either, and a secret must not
-            // be in a URI, which every log records (RFC 7644 section 7.5.2).
+            // An attribute that is never returned must not be found by its value either, and a
+            // secret must not be in a URI, since every log records URIs (RFC 7644 section 7.5.2).
             Some(path) if path.attribute.returned == Returned::Never => Err(Error::new(
                 ErrorType::Sensitive,
                 format!("{path} cannot be filtered on: take it out of the filter"),
@@ -242,11 +242,12 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Reads a value to compare with, as one of the attribute's kind; a bare word is tolerated.
+    /// Reads the value to compare with, as a value of the attribute's kind. A bare word is
+    /// tolerated.
     fn value(&mut self, path: &AttributePath, op: CompareOp) -> Result<CompValue, Error> {
         self.skip_spaces();
         let start = self.at;
-        // By the RFC a boolean equals no text. But clients that leave out quotes mean a text.
+        // By the RFC, no text equals a boolean. But clients that leave out the quotes mean a text.
         let allows_boolean = path.compared().kind == Kind::Boolean || self.leniency.is_strict();
         let literal =
             Literal::read(&self.text[start..], allows_boolean).map_err(|what| self.error(what))?;
@@ -461,13 +462,13 @@ mod tests {
             let error = parse(&text, &mut Leniency::compatible()).expect_err("a bound");
             assert_eq!(error.kind, ErrorType::InvalidFilter);
         }
-        // Side by side, groups are no deeper than one of them.
+        // Groups side by side are together no deeper than one of them.
         let wide = vec!["(id pr)"; limits::FILTER_DEPTH_MAX + 1].join(" or ");
         assert!(parse(&wide, &mut Leniency::compatible()).is_ok());
         let strict = parse("title eq \"é\" or title eq bob", &mut Leniency::strict());
         let detail = strict.expect_err("no quotes").detail;
         assert!(detail.contains("(position 26)"), "{detail}");
-        // What no mode accepts is not blamed on the mode.
+        // An error that occurs in every mode does not blame the mode.
         for text in [
             "active eq yes",
             "meta.created gt soon",

@@ -1,8 +1,8 @@
-//! When two differently spelt texts count as the same: this concerns the attributes that are not
-//! `caseExact` (RFC 7643 section 2.2), above all userName.
+//! Decides when two differently spelled texts count as the same. This matters for the attributes
+//! that are not `caseExact` (RFC 7643 section 2.2), above all userName.
 //!
 //! The rule is Unicode's canonical caseless match (The Unicode Standard, definition D145): full
-//! case folding between two canonical normalisations. `STRASSE` equals `straße`, and a composed `é`
+//! case folding between two canonical normalizations. `STRASSE` equals `straße`, and a composed `é`
 //! equals a decomposed one. Nothing depends on a language, so the Turkish dotless `ı` is not an
 //! `i`.
 
@@ -54,16 +54,16 @@ pub fn lone_joiner(text: &str) -> Option<char> {
     lone.and_then(|(_, joiner)| joiner.chars().next())
 }
 
-/// The form of `text` in which people are searched: folded, without accents, so that `Jose` finds
-/// `José` and `Soren` finds `Søren`. It is looser than [`fold`], and no key: different texts may
-/// have the same plain form.
+/// The form of `text` in which people are searched: folded and without accents, so that `Jose`
+/// finds `José` and `Soren` finds `Søren`. It is looser than [`fold`] and must not be used as a
+/// key: different texts may have the same plain form.
 pub fn plain(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }
     let mut out = String::with_capacity(text.len());
     // Compatibility forms (full width, ligatures, mathematical letters) are decomposed before
-    // folding, because some have no other case of their own.
+    // folding, because some of them have no upper or lower case of their own.
     let taken_apart: String = text.nfkd().collect();
     for c in fold(&taken_apart).nfkd().filter(|c| !is_combining_mark(*c)) {
         match UNDECOMPOSED.iter().find(|(letter, _)| *letter == c) {

@@ -86,8 +86,8 @@ fn read(text: &str) -> Result<Value, (&'static str, serde_json::Error)> {
         })
 }
 
-/// Appends the JSON text of a value. Its `Display` goes through the formatting machinery and takes
-/// a third more time (`tests/bench/counts`).
+/// Appends the JSON text of a value. Its `Display` would go through the formatting machinery and
+/// take a third more time (`tests/bench/counts`).
 pub fn append<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
     serde_json::to_writer(out, value).expect("memory takes everything, and keys are texts");
 }
@@ -104,7 +104,8 @@ enum Forbidden {
     TooMany,
 }
 
-/// Reads a value whose objects hold each member once, as long as there is room for its values.
+/// Reads a value in which no object holds a member twice. The value may hold only as many values as
+/// there is `room` for.
 struct Seed {
     room: Cell<usize>,
     found: Cell<Option<Forbidden>>,
@@ -199,9 +200,9 @@ impl<'de> Visitor<'de> for &Seed {
     }
 }
 
-/// The names in an object so far. Few names, as in a typical SCIM object, are compared one by one:
-/// hashing them all would be a quarter of the work of reading a user. Many names are hashed, since
-/// comparing all pairs would take quadratic time.
+/// The names in an object so far. A few names, as in a typical SCIM object, are compared one by
+/// one: hashing them all would be a quarter of the work of reading a user. Many names are hashed,
+/// since comparing all pairs would take quadratic time.
 #[derive(Default)]
 struct Names(HashSet<String>);
 

@@ -1,4 +1,4 @@
-//! The protocol's own messages (RFC 7644 section 8.2): recognises them in bodies, and makes list
+//! The protocol's own messages (RFC 7644 section 8.2): recognizes them in bodies, and makes list
 //! and error documents.
 
 use std::fmt::Write as _;
@@ -108,8 +108,8 @@ pub enum Place {
     },
 }
 
-/// Writes a ListResponse up to its resources. The caller appends these, separated by commas, and
-/// `]}`. Only a list for the command line has no total.
+/// Writes a ListResponse up to its resources. The caller then appends the resources, separated by
+/// commas, and `]}`. Only lists for the command line have no total.
 pub fn write_list_head(
     total_results: Option<usize>,
     place: &Place,

@@ -8,7 +8,7 @@
 //!            └── value (types, tolerance) ◀── user ◀──┘      projection: the way out
 //!                                              └──▶ whole_name (name.formatted)
 //!
-//! message (recognised in bodies, and made for answers)
+//! message (recognized in bodies, and made for answers)
 //!
 //! query (filter, search, sort, page)      bulk (operations) ──▶ reference, cycle
 //!

@@ -30,8 +30,8 @@ impl AttributePath {
         Self::of_schema(extension, rest)
     }
 
-    /// Reads a path that only a tolerance explains, and names that tolerance. `None` if
-    /// [`AttributePath::parse`] can read it, or if no schema has the attribute.
+    /// Reads a path that is valid only under a tolerance, and returns that tolerance as well.
+    /// `None` if [`AttributePath::parse`] can read the path, or if no schema has the attribute.
     pub(super) fn parse_tolerantly(text: &str) -> Option<(Self, Tolerance)> {
         if let (Some(schema), rest) = split_urn(text, '.') {
             let path = Self::of_schema(Some(schema), rest)?;
@@ -41,7 +41,7 @@ impl AttributePath {
         Some((path, Tolerance::ExtensionWithoutUrn))
     }
 
-    /// Reads `name[.sub]` behind a schema's URN, or without one.
+    /// Reads `name[.sub]` after a schema's URN, or without a URN.
     fn of_schema(schema: Option<&'static Schema>, rest: &str) -> Option<Self> {
         // The common attributes also belong to the core schema (RFC 7643 section 3.1).
         let extension = schema.filter(|schema| schema.urn != schema::USER_URN);
@@ -140,7 +140,8 @@ impl PartialEq for AttributePath {
     }
 }
 
-/// [`AttributePath::parse_tolerantly`], if the tolerance is allowed.
+/// Reads a path with [`AttributePath::parse_tolerantly`]. Fails if the path needs a tolerance that
+/// is not allowed.
 pub(super) fn tolerated(
     text: &str,
     leniency: &mut Leniency,

@@ -80,8 +80,8 @@ impl Selection {
                 continue;
             }
             let path = AttributePath::parse(name).or_else(|| tolerated(name, leniency));
-            // Each once, so that there are never more than the schemas have, however long the list
-            // is.
+            // Each path is kept once, so that there are never more than the schemas have, however
+            // long the list is.
             if let Some(path) = path
                 && !selection.paths.contains(&path)
             {
@@ -92,7 +92,7 @@ impl Selection {
     }
 }
 
-/// A path that only a tolerance explains. In strict mode, no schema has such a name.
+/// Reads a path that is valid only under a tolerance. In strict mode, no schema has such a name.
 fn tolerated(name: &str, leniency: &mut Leniency) -> Option<AttributePath> {
     if leniency.is_strict() {
         return None;
@@ -271,7 +271,7 @@ mod tests {
                    "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {"department": "R"}}),
         );
         check(Some("nothing"), None, &json!({"schemas": ["s"], "id": "1"}));
-        // An attribute of which nothing is left is omitted.
+        // An attribute is omitted if nothing is left of it.
         check(
             Some(&format!(
                 "name.middleName,emails.display,emails.type,{ENTERPRISE_URN}:costCenter"

@@ -1,5 +1,5 @@
-//! The request of a query, whether sent as the parameters of a GET (RFC 7644 section 3.4.2, RFC
-//! 9865 section 2) or as a POSTed SearchRequest (RFC 7644 section 3.4.3). It is only read here;
+//! A query, sent either as the parameters of a GET (RFC 7644 section 3.4.2, RFC 9865 section 2) or
+//! as a POSTed SearchRequest (RFC 7644 section 3.4.3). The request is only read here;
 //! `directory/query.rs` answers it.
 
 use serde_json::Value;
@@ -16,17 +16,17 @@ use crate::limits;
 /// A query over Users.
 #[derive(Clone, Debug)]
 pub struct SearchRequest {
-    /// Which users; all if there is none.
+    /// The filter that users must match; `None` selects all users.
     pub filter: Option<Filter>,
-    /// Which users, by words.
+    /// The words that users must contain.
     pub search: Option<Search>,
-    /// In which order; that of creation if there is none.
+    /// The order of the users; `None` is the order of creation.
     pub sort: Option<Sort>,
-    /// Which page.
+    /// The page to return.
     pub paging: Paging,
-    /// How many users at most, as requested.
+    /// The greatest number of users on the page, as requested.
     pub count: Option<usize>,
-    /// Which attributes of each user.
+    /// The attributes to show of each user.
     pub projection: Projection,
 }
 
@@ -94,7 +94,7 @@ impl SearchRequest {
             leniency,
         );
         let request = parameters.read(projection, leniency);
-        // What is in a body is not in a URI.
+        // The message is in a body, so nothing sensitive is in the URI.
         request.map_err(|error| match error.kind {
             ErrorType::Sensitive => error.of_kind(ErrorType::InvalidFilter),
             _ => error,
@@ -108,8 +108,8 @@ impl SearchRequest {
             if path.attribute.unique)
     }
 
-    /// The part of the request that must stay the same from page to page, in one form for each
-    /// meaning. A cursor is bound to it.
+    /// The part of the request that must stay the same from page to page. Requests with the same
+    /// meaning have the same identity. A cursor is bound to it.
     pub fn identity(&self) -> String {
         let filter = self.filter.as_ref().map(ToString::to_string);
         let words = self.search.as_ref().map(|search| search.words().join(" "));
@@ -226,7 +226,7 @@ fn number_member(
     }
 }
 
-/// A list of names, separated by commas, as a GET has it.
+/// A list of names, joined with commas as in a GET.
 fn list_member(
     body: &Object,
     name: &str,

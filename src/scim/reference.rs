@@ -1,6 +1,6 @@
 //! References from bulk operations to users that other operations of the request create (RFC 7644
-//! section 3.7.2): `bulkId:` and the client's name for the user, as a whole text or, where a `$ref`
-//! belongs, at the end of a URI.
+//! section 3.7.2). A reference is `bulkId:` and the client's name for the user, as a whole text or,
+//! where a `$ref` belongs, at the end of a URI.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ pub(super) const REFERENCE: &str = "bulkId:";
 /// The attribute whose value is the URI of a resource.
 const URI: &str = "$ref";
 
-/// A `bulkId` that is referred to, but under which nothing was created.
+/// A `bulkId` that was referred to, although nothing was created under it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unresolved(pub String);
 
@@ -104,12 +104,13 @@ fn sets_uri(members: &Object) -> bool {
     path.is_some_and(|path| is_uri_at(path.trim()))
 }
 
-/// Whether a URI belongs in the member of this name; `sets_uri` is about the object that holds it.
+/// Whether the member with this name takes a URI. `sets_uri` says whether the object that holds the
+/// member is a patch operation that sets a URI.
 fn is_uri_in(name: &str, sets_uri: bool) -> bool {
     is_uri_at(name) || sets_uri && name.eq_ignore_ascii_case("value")
 }
 
-/// Whether a URI belongs at a path.
+/// Whether the attribute at a path takes a URI.
 fn is_uri_at(path: &str) -> bool {
     let last = path.rsplit('.').next();
     last.is_some_and(|last| last.eq_ignore_ascii_case(URI))

@@ -12,8 +12,8 @@ pub const USER_URN: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 /// URN of the Enterprise User extension (RFC 7643 section 4.3).
 pub const ENTERPRISE_URN: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 
-/// The path of a part of an attribute, of the extension with this URN (RFC 7644 section 3.10), or of
-/// the whole resource, whose path is empty.
+/// The path of `part` within `whole`: an attribute, the URN of an extension (RFC 7644 section
+/// 3.10), or the whole resource, whose path is empty.
 pub fn path_within(whole: &str, part: &str) -> String {
     match whole {
         "" => part.to_owned(),
@@ -44,7 +44,7 @@ pub enum Kind {
 pub enum Mutability {
     /// Only the service provider sets it.
     ReadOnly,
-    /// Any client that may write sets it.
+    /// Any client with permission to write can set it.
     ReadWrite,
     /// Accepted but never returned.
     WriteOnly,

@@ -1,6 +1,6 @@
 //! `search=TEXT`, an extension of ours: finds the people whose names or addresses contain every
-//! word of a text, ignoring case and accents. Searched values and words are brought into the same
-//! form here, so that they match.
+//! word of a text, ignoring case and accents. This module brings both the searched values and the
+//! words into the same form, so that they match.
 
 use super::error::{Error, ErrorType};
 use super::fold::{is_unseen, plain};

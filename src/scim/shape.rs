@@ -26,8 +26,9 @@ pub fn of(query: &[(String, String)], body: &[u8]) -> Value {
     Value::Object(shape)
 }
 
-/// One of our own texts, without what it quotes from a request, unless that is a path. Of a filter,
-/// only attributes are shown, since any other word may be personal data.
+/// One of our own texts without the values that it quotes from a request. Quoted words with the
+/// form of a path are kept. If the text is about a filter, only attributes are kept, since any
+/// other word of a filter may be personal data.
 pub fn without_values(detail: &str, is_of_filter: bool) -> String {
     let shown = if is_of_filter { filter } else { path };
     let mut out = String::new();
@@ -52,7 +53,7 @@ pub fn clipped(text: &str) -> String {
     plain.take(limits::SHAPE_TEXT_CHARS_MAX).collect()
 }
 
-/// A filter with its values replaced, and every word that is not an attribute.
+/// A filter in which values, and all words that are not attributes, are replaced.
 pub fn filter(text: &str) -> String {
     redacted(text, is_attribute)
 }

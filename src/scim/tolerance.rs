@@ -1,12 +1,12 @@
 //! Departures from the RFCs in what identity providers send, each with a name. In compatible mode a
 //! tolerance is recorded and the request continues; in strict mode it is the request's error. The
-//! modes also differ in three ways that cause no error: strict mode takes a replacement literally,
-//! whether of a whole user (see [`Echo`](super::user::Echo)) or of an element of a list, keeps an
-//! element that says only what it is used for, and takes `true` in a filter for a boolean, which no
-//! text equals.
+//! modes also differ in three ways that cause no error. Strict mode takes a replacement literally,
+//! whether of a whole user (see [`Echo`](super::user::Echo)) or of an element of a list; it keeps
+//! an element that says only what it is used for; and it reads an unquoted `true` in a filter as a
+//! boolean, which no text equals.
 //!
-//! Behind each tolerance stand the suites of `idp` that send it, or that none does: then it is
-//! known from reports, or follows from what people configure.
+//! The docs of each tolerance name the suites of `idp` that send it. If there is no suite, the
+//! tolerance is known from reports, or follows from what people configure.
 
 use std::fmt;
 
@@ -42,8 +42,8 @@ pub enum Tolerance {
     /// `Replace` for `replace` (`entra::dialect`).
     OperationCase,
     /// A patch operation without `path` (`okta::oin`, `okta::beta`, `onelogin`, and all of `entra`
-    /// but `reference`); legal in RFC 7644, refused by the interoperability profile that strict
-    /// mode follows.
+    /// but `reference`). RFC 7644 allows it, but the interoperability profile that strict mode
+    /// follows refuses it.
     OperationWithoutPath,
     /// A patch without operations, which changes nothing (`entra::validator`).
     EmptyOperations,
@@ -62,8 +62,8 @@ pub enum Tolerance {
     /// (`entra::dialect`). In `attributes` and `excludedAttributes`, strict mode does not refuse
     /// such a name but treats it as one that no schema has.
     ExtensionWithoutUrn,
-    /// A dot for the colon between a schema's URN and an attribute (ConnId; no suite). In
-    /// `attributes` and `excludedAttributes`, strict mode treats it as it does a name without its
+    /// A dot instead of the colon between a schema's URN and an attribute (ConnId; no suite). In
+    /// `attributes` and `excludedAttributes`, strict mode treats such a name like one without its
     /// URN.
     DotAfterUrn,
     /// A comparison value without quotes (`entra::dialect`, `entra::reference`).
@@ -80,7 +80,7 @@ pub enum Tolerance {
 }
 
 impl Tolerance {
-    /// All of them.
+    /// All tolerances.
     pub const ALL: [Self; 24] = [
         Self::BooleanAsText,
         Self::NumberAsText,
@@ -152,7 +152,7 @@ impl Tolerance {
 /// A tolerance that a request has used.
 #[derive(Clone, Debug)]
 pub struct Tolerated {
-    /// Which one.
+    /// The tolerance.
     pub tolerance: Tolerance,
     /// What was ignored because of it: the first [`limits::IGNORED_PER_REQUEST_MAX`] names, without
     /// values from paths.
@@ -191,7 +191,8 @@ impl fmt::Display for Tolerated {
 pub struct Leniency {
     strict: bool,
     used: Vec<Tolerated>,
-    /// A tolerance that does not count at the moment, because the values were stored earlier.
+    /// A tolerance that does not count at the moment, because the values that need it were stored
+    /// earlier.
     overlooked: Option<Tolerance>,
 }
 
@@ -237,7 +238,7 @@ impl Leniency {
         Ok(())
     }
 
-    /// [`Self::allow`] for an attribute or a schema that is then ignored; `name` is its name.
+    /// Like [`Self::allow`], for an attribute or a schema that is then ignored; `name` is its name.
     pub(super) fn allow_ignoring(
         &mut self,
         tolerance: Tolerance,
@@ -263,7 +264,8 @@ impl Leniency {
         }
     }
 
-    /// Reads something whose use of this tolerance is not the request's doing.
+    /// Calls `read` without counting this tolerance, because the request is not the reason that it
+    /// is needed.
     pub(super) fn overlooking<T>(
         &mut self,
         tolerance: Tolerance,

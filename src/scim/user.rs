@@ -33,7 +33,8 @@ impl User {
         Self::parse_within(body, leniency, &mut Budget::default())
     }
 
-    /// [`Self::parse`], with `budget` paying for the comparisons of members whose names are paths.
+    /// Like [`Self::parse`]. The comparisons that members with paths as names need are taken from
+    /// `budget`.
     pub fn parse_within(
         body: Value,
         leniency: &mut Leniency,
@@ -56,7 +57,7 @@ impl User {
         Ok(user)
     }
 
-    /// Brings members into canonical form, as a client or a file sends them.
+    /// Brings members into canonical form. They come from a client or a file.
     pub(crate) fn from_members(body: Object, leniency: &mut Leniency) -> Result<Self, Error> {
         let mut external_id = None;
         let mut extension = Object::new();
@@ -71,7 +72,7 @@ impl User {
             } else if name.eq_ignore_ascii_case(ENTERPRISE_URN) {
                 extension = extension_members(member, leniency)?;
             } else if name.eq_ignore_ascii_case(USER_URN) {
-                // An object was taken out by `take_paths`.
+                // `take_paths` has already removed an object.
                 value::require_unassigned(USER_URN, &member, leniency)?;
             } else if name.contains(':') {
                 leniency.allow_ignoring(
@@ -95,9 +96,9 @@ impl User {
         Ok(Self { attributes })
     }
 
-    /// A stored user, some of whose attributes were touched. Only those are checked again like new
-    /// input, for types, lengths of lists and empty values: reading all attributes anew would be a
-    /// quarter of the cost of a patch.
+    /// A stored user after some of its attributes were touched. Only those are checked again like
+    /// new input, for types, lengths of lists and empty values: reading all attributes again would
+    /// be a quarter of the cost of a patch.
     pub(super) fn from_touched(
         mut attributes: Object,
         touched: BTreeSet<&'static str>,
@@ -141,10 +142,11 @@ impl User {
         }
     }
 
-    /// Removes hollow elements at the end of a request in compatible mode. An identity provider may
-    /// say that an address is primary before it sends the address, or clear only the address; a
-    /// `pr` filter would find what is left. If a hollow element has taken `primary`, the element
-    /// that was primary `before` gets it back. A list that has not changed is left alone.
+    /// Removes [hollow](value::is_hollow) elements at the end of a request in compatible mode. They
+    /// occur because an identity provider may say that an address is primary before it sends the
+    /// address, or may clear only the address; a `pr` filter would find what is left. If a hollow
+    /// element has taken `primary`, the element that was primary `before` gets it back. A list that
+    /// has not changed is left alone.
     pub(crate) fn drop_hollow(&mut self, before: Option<&Self>, leniency: &mut Leniency) {
         if leniency.is_strict() {
             return;
@@ -171,7 +173,8 @@ impl User {
         });
     }
 
-    /// White space is not a name (RFC 7643 section 4.1.1: non-empty).
+    /// Fails if the userName is only white space, which is not a name (RFC 7643 section 4.1.1:
+    /// non-empty).
     pub(crate) fn require_user_name(&self) -> Result<(), Error> {
         if self.user_name().trim().is_empty() {
             let detail =
@@ -184,9 +187,9 @@ impl User {
         Ok(())
     }
 
-    /// A new userName must be visible, typeable, and short enough to filter for. Otherwise one
-    /// person could have two users that nobody can tell apart (RFC 7644 section 5, RFC 8265 section
-    /// 3.3). A user may keep a name that is older than this rule.
+    /// Fails unless a new userName is visible, typeable, and short enough to filter for. Otherwise
+    /// one person could have two users that nobody can tell apart (RFC 7644 section 5, RFC 8265
+    /// section 3.3). A user may keep a name that is older than this rule.
     pub(crate) fn require_seen_user_name(&self) -> Result<(), Error> {
         let name = self.user_name();
         let what = if name.len() > limits::USER_NAME_BYTES_MAX {
@@ -265,8 +268,8 @@ impl User {
     }
 
     /// Keeps `name.formatted` from going stale when a client changes the parts of a name, but
-    /// echoes or omits the whole. In an [outdated](Echo::is_outdated) echo, the whole may be older
-    /// than that of `before`.
+    /// echoes or omits `formatted`. In an [outdated](Echo::is_outdated) echo, `formatted` may be
+    /// older than in `before`.
     pub fn refresh_formatted_name(&mut self, before: &Self, is_outdated: bool) {
         let Some(now) = self.name() else { return };
         let whole = whole_name::refreshed(before.name(), now, is_outdated);
@@ -275,8 +278,8 @@ impl User {
         }
     }
 
-    /// Drops `name` if a patch has removed all its parts, and the `formatted` that is left
-    /// consisted only of those.
+    /// Drops `name` if a patch has removed all its parts, and the remaining `formatted` consisted
+    /// only of them.
     pub fn drop_left_over_name(&mut self, before: &Self) {
         let is_left_over = match (before.name(), self.name()) {
             (Some(then), Some(now)) => whole_name::is_left_over(then, now),
@@ -314,8 +317,8 @@ impl User {
 }
 
 /// Marks a replace whose body repeats, with changes, what the service provider has shown: the body
-/// contains members that only the service provider sets. The client may not have considered the
-/// whole name in it.
+/// contains members that only the service provider sets. The client may have changed parts of the
+/// name without adapting `name.formatted`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Echo {
     /// `meta.version`: the entity tag of what was shown.
@@ -323,8 +326,8 @@ pub struct Echo {
 }
 
 impl Echo {
-    /// `None` if the body is to be taken literally: it repeats nothing, or the mode is strict,
-    /// where a replace follows RFC 7644 section 3.5.1.
+    /// `None` if the body is to be taken literally: because it repeats nothing, or because the mode
+    /// is strict, where a replace follows RFC 7644 section 3.5.1.
     pub fn of(body: &Value, leniency: &Leniency) -> Option<Self> {
         let body = body.as_object().filter(|_| !leniency.is_strict())?;
         let meta = member(body, "meta");

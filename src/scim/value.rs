@@ -1,4 +1,4 @@
-//! Normalises values from outside into the form of their attribute: canonical names, checked types
+//! Normalizes values from outside into the form of their attribute: canonical names, checked types
 //! (RFC 7643 section 2.3), nothing unassigned (section 2.5). The values themselves stay as sent.
 
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -12,9 +12,9 @@ use super::tolerance::{Leniency, Tolerance};
 use super::{Object, member};
 use crate::limits;
 
-/// The stored form of `value`. `None` for what counts as unassigned, which is null, empty lists and
+/// The stored form of `value`. `None` if the value counts as unassigned: null, empty lists and
 /// objects (RFC 7643 section 2.5), and empty texts, because identity providers clear an attribute
-/// that way. `None` also for what a client may not set or nobody may see.
+/// that way. `None` also for values that a client may not set or nobody may see.
 pub(super) fn normalise(
     attribute: &Attribute,
     value: Value,
@@ -44,7 +44,7 @@ pub(super) fn normalise(
     list(attribute, elements, leniency)
 }
 
-/// The stored form of one value: that of a singular attribute, or one element of a list.
+/// The stored form of one value, which is either a singular attribute or one element of a list.
 pub(super) fn single(
     attribute: &Attribute,
     value: Value,
@@ -71,7 +71,7 @@ pub(super) fn single(
             }
             Ok(Some(Value::String(text)))
         }
-        // Other numbers would not be shown again as they were written.
+        // Other numbers might not be shown again as they were written.
         (_, Value::Number(number)) if number.is_i64() || number.is_u64() => {
             leniency.allow(
                 Tolerance::ScalarAsText,
@@ -83,7 +83,7 @@ pub(super) fn single(
     }
 }
 
-/// A simple attribute sent as a list of one or no value.
+/// Reads a simple attribute that was sent as a list of at most one value.
 fn list_of_one(
     attribute: &Attribute,
     elements: &[Value],
@@ -112,7 +112,7 @@ pub(super) fn only(elements: &[Value]) -> Option<Value> {
     value.cloned()
 }
 
-/// What a text of this kind must be, if it is not that.
+/// What a text of this kind should be; `None` if it is well-formed.
 fn malformed(kind: Kind, text: &str) -> Option<&'static str> {
     // Padding may be left out (RFC 7643 section 2.3.6).
     const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -143,7 +143,7 @@ pub(super) fn is_unassigned(
     Ok(true)
 }
 
-/// Refuses what stands under a schema's URN and is no object, unless it means unassigned: to ignore
+/// Refuses a value under a schema's URN that is not an object, unless it means unassigned: ignoring
 /// it would lose a change.
 pub(super) fn require_unassigned(
     urn: &str,
@@ -201,7 +201,7 @@ fn boolean(
     Ok(Some(Value::Bool(told)))
 }
 
-/// What a word says, in any case, if it is a boolean.
+/// The boolean that a word spells, in any case; `None` for other words.
 pub(super) fn boolean_word(word: &str) -> Option<bool> {
     let is = |wanted: &str| word.eq_ignore_ascii_case(wanted);
     (is("true") || is("false")).then(|| is("true"))
@@ -258,7 +258,7 @@ fn complex(
 }
 
 /// Whether a text is itself a JSON object or list, which a client has encoded once too often. No
-/// mode takes it for a value: it would be stored as somebody's address.
+/// mode accepts it as a value: it would be stored as somebody's address.
 fn is_encoded(text: &str) -> bool {
     text.trim_start().starts_with(['{', '[']) && serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
@@ -345,8 +345,8 @@ pub(super) fn list(
     Ok((!kept.is_empty()).then_some(Value::Array(kept)))
 }
 
-/// Whether an element of a list says only what it is used for, and has no usable value: the rest of
-/// an address whose `value` was cleared, for instance.
+/// Whether an element of a list says only what it is used for (`type`, `primary`) and has no usable
+/// value. The rest of an address whose `value` was cleared is an example.
 pub(super) fn is_hollow(element: &Value) -> bool {
     element.as_object().is_some_and(is_only_use)
 }

@@ -8,8 +8,8 @@ pub struct Preconditions {
     if_none_match: Option<Tags>,
 }
 
-/// The value of either field: `*`, which matches any version of an existing resource, or a list of
-/// entity tags.
+/// The value of one of the two fields: `*`, which matches any version of an existing resource, or a
+/// list of entity tags.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Tags(String);
 

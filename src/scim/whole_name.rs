@@ -1,4 +1,4 @@
-//! `name.formatted`, here called the whole, and how it follows the parts of the name: identity
+//! Keeps `name.formatted`, here called the whole, in step with the parts of the name: identity
 //! providers change the parts, but echo the whole or omit it.
 
 use unicode_normalization::char::is_combining_mark;
@@ -16,15 +16,16 @@ const PARTS: [&str; 5] = [
     "honorificSuffix",
 ];
 
-/// The whole that a name should have, if it does not have it. `then` is the stored name.
+/// The whole that the name `now` should have; `None` if it already has it. `then` is the stored
+/// name.
 ///
 /// An echo of an older or unknown state may contain an older whole. A whole counts as older if it
-/// lacks a part that the stored whole contains once brought up to date, so that the same echo sent
-/// twice gives the same name. This test fails if the older whole also contains all the parts:
-/// because they were exchanged with each other, one was removed, or one is a word of its
-/// predecessor. Then the whole from the echo is written the second time it is sent, or, by an
-/// import, which must do the same each time, the first time. In an echo of the stored state, a
-/// different whole was written on purpose.
+/// lacks a part that the stored whole contains once it is brought up to date; so the same echo,
+/// sent twice, gives the same name. This test fails if the older whole contains all the new parts
+/// as well: because parts were exchanged with each other, a part was removed, or a part is a word
+/// of its predecessor. In these cases the whole from the echo is stored when the echo is sent for
+/// the second time. An import must give the same result each time, and stores that whole the first
+/// time. In an echo of the stored state, a different whole was written on purpose.
 pub(super) fn refreshed(then: Option<&Object>, now: &Object, is_outdated: bool) -> Option<String> {
     let whole = text(now, "formatted")?;
     let then = then?;
@@ -87,7 +88,8 @@ fn without_gone(was: &str, then: &Object, now: &Object) -> Option<String> {
     Some(whole)
 }
 
-/// Joins the texts before and after a removed part, and removes the comma that belonged to it.
+/// Joins the texts before and after a removed part, and removes the comma that belonged to the
+/// part.
 fn closed(before: &str, after: &str, then: &Object) -> String {
     let next = after.trim_start_matches(is_between);
     let starts_next =
@@ -136,8 +138,8 @@ fn hints(whole: &str, part: &str) -> bool {
         let initial = word.chars().take(1).collect::<String>();
         holds(&whole, word) || holds(&whole, &initial)
     };
-    // Each word is searched for in the whole. In a text of thousands of words, more of them would
-    // tell nothing new, while everybody waits.
+    // Only so many words of the part are searched for: in a text of thousands of words, more would
+    // tell nothing new, and other requests would have to wait.
     let part = spelt(part);
     part.split_whitespace()
         .take(limits::NAME_WORDS_SEARCHED_MAX)
@@ -235,7 +237,7 @@ fn is_word(whole: &str, part: &str) -> bool {
     places_between(whole, part, goes_on).next().is_some()
 }
 
-/// The places where a part has no letter beside it for which `goes_on` holds.
+/// The places of a part where `goes_on` holds for no letter beside it.
 fn places_between(
     whole: &str,
     part: &str,

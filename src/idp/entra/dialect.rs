@@ -1,4 +1,4 @@
-//! The life of a user in Entra's default dialect: capitalised operations, booleans as capitalised
+//! The life of a user in Entra's default dialect: capitalized operations, booleans as capitalized
 //! texts, one operation with a path per attribute, and the manager in each form that some version
 //! of Entra has used.
 
@@ -145,7 +145,7 @@ fn modify_profile() -> [Step; 3] {
     ]
 }
 
-/// Operations without a path, also capitalised, and an attribute of an extension that only Entra
+/// Operations without a path, also capitalized, and an attribute of an extension that only Entra
 /// has: the attribute is ignored, and the rest is applied.
 fn pathless() -> [Step; 3] {
     let set = |name, op: &str, external_id: &str| {
@@ -298,7 +298,7 @@ fn manager_forms() -> [Step; 5] {
     ]
 }
 
-/// Removes the manager in both ways.
+/// Removes the manager in both ways: with a remove, and with an empty text.
 fn manager_ends() -> [Step; 4] {
     let path = format!("{ENTERPRISE_SCHEMA}:manager");
     let cleared = || user([Check::Unassigned(MANAGER)]);

@@ -1,5 +1,5 @@
 //! The differences between Microsoft's collection of requests (`PostmanCollection.json`) and the
-//! product: names in any case, unquoted literals, a trailing slash in the path, misspelt
+//! product: names in any case, unquoted literals, a trailing slash in the path, misspelled
 //! attributes.
 
 use serde_json::{Value, json};
@@ -89,7 +89,7 @@ fn filter() -> [Step; 6] {
     ]
 }
 
-/// A misspelt attribute is ignored; a user without a userName is refused.
+/// A misspelled attribute is ignored; a user without a userName is refused.
 fn replace() -> [Step; 3] {
     let misspelt = json!({
         "schemas": [USER_SCHEMA],

@@ -1,5 +1,5 @@
-//! The life of a user as a custom app of the App Integration Wizard plays it. A customer inside its
-//! own network sets up such an app. It sends no PATCH: every change is a GET, then a PUT of the
+//! The life of a user as a custom app of the App Integration Wizard plays it. Customers set up such
+//! an app inside their own network. It sends no PATCH: every change is a GET, then a PUT of the
 //! answer with the changes merged in.
 
 use serde_json::json;

@@ -80,7 +80,7 @@ fn life(slot: &str, find: &'static str, (given, family): (&str, &str)) -> [Step;
             Check::equals("totalResults", 0),
             Check::Contains("schemas", LIST_SCHEMA),
         ]),
-        // The stray braces in the file reach the path.
+        // The stray braces in the file become part of the path.
         Step::get(
             "read an id that does not exist",
             "BETA 5",
@@ -139,7 +139,7 @@ mod tests {
     fn the_suite_has_the_checks_of_the_file() {
         let suite = beta(&Person::from_random([7; Person::RANDOM_BYTES]));
         let counts: Vec<_> = suite.steps.iter().map(|step| step.checks.len()).collect();
-        // One more per step than the file's table lists: the 600 ms.
+        // Each step has one check more than the file's table lists: the 600 ms.
         let life = [4, 4, 8, 5, 3];
         assert_eq!(counts, [[7, 5].as_slice(), &life, &life, &life].concat());
     }

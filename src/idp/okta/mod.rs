@@ -3,9 +3,9 @@
 //!
 //! | suite | what it is |
 //! | --- | --- |
-//! | [`spec()`] | Okta's SPEC suite, 12 requests and 53 checks, required for its catalogue |
+//! | [`spec()`] | Okta's SPEC suite, 12 requests and 53 checks, required for its catalog |
 //! | [`aiw_walk`] | a custom app (App Integration Wizard): every change is GET, then PUT |
-//! | [`oin_walk`] | a catalogue app (OIN): every change is a path-less PATCH |
+//! | [`oin_walk`] | a catalog app (OIN): every change is a path-less PATCH |
 //! | [`beta()`] | the older suite of 2016 that is still copied everywhere |
 //! | [`deactivated_then_imported`] | Okta's side after an administrator deactivated a user here |
 //! | [`import()`] | an import, page after page |
@@ -13,7 +13,7 @@
 //! Sources in the steps: `SPEC`, `CRUD` and `BETA` are the steps of Okta's published files
 //! (`Okta-SCIM-20-SPEC-Test.json`, `Okta-SCIM-20-CRUD-Test.json`, `SCIM_tests_for_Runscope.json`),
 //! `PLAN` its manual test plan, `REF` its SCIM 2.0 reference, `OLD` its page of 2018; `seen` is a
-//! recorded request of a real app. CRUD drives an Okta organisation and reads from the service
+//! recorded request of a real app. CRUD drives an Okta organization and reads from the service
 //! provider in between; both walks include these reads.
 
 mod aiw;

@@ -1,4 +1,4 @@
-//! The life of a user as an app of Okta's catalogue (OIN) plays it: activation, passwords and, if
+//! The life of a user as an app of Okta's catalog (OIN) plays it: activation, passwords and, if
 //! *Support PATCH for User* is ticked, profiles change by path-less PATCH. Such an app may send its
 //! token without a scheme.
 

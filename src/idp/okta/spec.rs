@@ -35,13 +35,14 @@ const OF_FIRST_USER: [&str; 5] = [
     "emails[0].value",
 ];
 
-/// What of that this user lacks.
+/// The values that steps 1 and 2 expect of the first listed user, and that this user lacks.
 pub fn lacks(user: &Value) -> Vec<&'static str> {
     let is_lacking = |path: &&str| is_empty(value_at(user, path));
     OF_FIRST_USER.into_iter().filter(is_lacking).collect()
 }
 
-/// Whether a step of that source misses nothing but what its first user may lack.
+/// Whether a step is SPEC 1 or SPEC 2, and all its failed checks are about values that the first
+/// listed user may lack.
 pub fn is_of_first_user(step: &StepReport) -> bool {
     let is_lack = |expected: &str| {
         let path = expected.strip_suffix(" is not empty").unwrap_or_default();

@@ -13,7 +13,7 @@ use crate::scim::tolerance::{Leniency, Tolerance};
 use crate::scim::{Object, member, value};
 
 /// State shared by the operations of one patch: the tolerances, and the work that is still allowed.
-/// It is bounded because a patch may be applied on the one writer thread.
+/// The work is bounded because a patch may be applied on the only writer thread.
 pub(super) struct Work<'a> {
     pub(super) leniency: &'a mut Leniency,
     budget: &'a mut Budget,
@@ -62,7 +62,7 @@ pub(super) fn assign(
     }
     let new = value::normalise(attribute, new, work.leniency)?;
     match new {
-        // Also to a list that is empty, since a value may be sent twice.
+        // This also applies to an empty list, since the request may hold a value twice.
         Some(Value::Array(added)) if op == Op::Add => {
             let mut values = take_list(members, attribute.name);
             add(&mut values, added, attribute, work)?;
@@ -71,7 +71,7 @@ pub(super) fn assign(
         Some(new) => {
             members.insert(attribute.name.to_owned(), new);
         }
-        // Adding nothing leaves a list as it is, and nobody's status is cleared.
+        // Adding nothing leaves a list as it is, and clears nobody's status.
         None if op == Op::Add && (attribute.multi_valued || attribute.name == "active") => {}
         None => {
             members.remove(attribute.name);
@@ -81,7 +81,7 @@ pub(super) fn assign(
 }
 
 /// Sets each named part. A part named with null or "" becomes unassigned, which is why the parts
-/// are not read all at once. A `$ref` that is not named goes with its value.
+/// are not read all at once. A `$ref` that is not named is removed if its value changes.
 pub(super) fn assign_parts(
     into: &mut Object,
     attribute: &'static Attribute,
@@ -108,15 +108,15 @@ pub(super) fn assign_parts(
     Ok(())
 }
 
-/// Removes a `$ref` along with the value that it belonged to: it would point to somebody else.
+/// Removes a `$ref` if the value that it belonged to has changed: it would point to somebody else.
 pub(super) fn drop_stale_reference(parts: &mut Object, before: Option<&Value>, work: &Work<'_>) {
     if !work.sets_reference && parts.get("value") != before {
         parts.remove("$ref");
     }
 }
 
-/// Adds values to a list. If the list already holds a value, only what is new is taken over, such
-/// as that it is primary now (RFC 7644 section 3.5.2.1).
+/// Adds values to a list. If the list already holds a value, only new parts of it are taken over,
+/// such as that it is primary now (RFC 7644 section 3.5.2.1).
 fn add(
     values: &mut Vec<Value>,
     added: Vec<Value>,
@@ -124,7 +124,7 @@ fn add(
     work: &mut Work<'_>,
 ) -> Result<(), Error> {
     work.spend(values.iter().chain(&added).map(comparisons).sum())?;
-    // Where each value stands: to look through the list for each added one would take too long.
+    // The place of each value: searching the list for each added value would take too long.
     let mut places = HashMap::new();
     for (at, held) in values.iter().enumerate() {
         places.entry(identity(attribute, held)).or_insert(at);
@@ -135,7 +135,7 @@ fn add(
         let place = places.entry(identity(attribute, &value));
         let at = *place.or_insert(values.len());
         let is_primary = value::is_primary(&value);
-        // A hollow element is dropped in the end, and then none would be primary.
+        // A hollow element is dropped in the end, and then no element would be primary.
         if is_primary && (primary.is_none() || !value::is_hollow(&value)) {
             primary = Some(at);
         }
@@ -160,9 +160,9 @@ fn add(
     Ok(())
 }
 
-/// What makes an element the value that it is: a list must not hold the same "type" and "value" twice
-/// (RFC 7643 section 2.4). Elements without a "value", such as addresses, are the same if all in
-/// them but `primary` is. Non-ASCII letters that differ only in case count as different.
+/// What identifies an element: a list must not hold the same "type" and "value" twice (RFC 7643
+/// section 2.4). Elements without a "value", such as addresses, are the same if they agree in
+/// everything but `primary`. Non-ASCII letters that differ only in case count as different.
 fn identity(attribute: &Attribute, element: &Value) -> Value {
     let Some(parts) = element.as_object() else {
         return element.clone();

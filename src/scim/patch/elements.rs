@@ -17,7 +17,7 @@ use crate::scim::tolerance::Tolerance;
 use crate::scim::{Object, member, value};
 
 impl Operation {
-    /// `remove` of a list, with the values to remove.
+    /// Applies a `remove` that names the values to remove from a list.
     pub(super) fn remove_values(
         &self,
         attribute: &'static Attribute,
@@ -38,8 +38,8 @@ impl Operation {
             let looks: usize = unwanted.iter().map(|gone| 2 * comparisons(gone)).sum();
             work.spend(elements.len().saturating_mul(looks))?;
             let before = elements.len();
-            // Among several elements with the same value, this means the one that agrees in
-            // everything else.
+            // If several elements have the same value, the one that agrees in everything else is
+            // meant.
             let is_there = |gone| {
                 let is_it = |element: &Value| describes(gone, attribute, element, true);
                 elements.iter().any(is_it)
@@ -69,7 +69,7 @@ impl Operation {
         let clauses = filter.map_or(1, Filter::clauses);
         let texts: usize = elements
             .iter()
-            // The filter folds them.
+            // The filter folds these texts, which costs more if they are not ASCII.
             .map(|element| text_bytes(element, limits::FOLDED_BYTES_COST))
             .sum();
         let looks = elements.len().max(texts / limits::PATCH_COMPARED_BYTES);
@@ -80,7 +80,7 @@ impl Operation {
             .filter(|(_, element)| is_selected(element, filter))
             .map(|(index, _)| index)
             .collect();
-        // To write null, or nothing else, removes as well.
+        // Writing null, or an empty text or list, removes as well.
         let removes = self.op == Op::Remove || is_nothing(&self.value);
         if removes && filter.is_some() && selected.is_empty() {
             work.leniency
@@ -107,8 +107,8 @@ impl Operation {
         Ok(())
     }
 
-    /// The value goes into each selected element, and all the copies must fit into a user. It is
-    /// measured as it was sent: each copy is read anew, with what is unknown in it.
+    /// Fails if the value, copied into each selected element, cannot fit into a user. The value is
+    /// measured as it was sent: each copy is read anew, along with the members that are not known.
     fn check_copies(&self, copies: usize) -> Result<(), Error> {
         let size = match &self.value {
             Value::String(text) => text.len(),
@@ -121,8 +121,8 @@ impl Operation {
         Ok(())
     }
 
-    /// Sets a part of an element. A whole element is replaced by replace (RFC 7644 section 3.5.2.3)
-    /// and extended by add.
+    /// Changes one element. If the path names a sub-attribute, only that part is set. Otherwise a
+    /// replace replaces the element (RFC 7644 section 3.5.2.3), and an add extends it.
     fn change_element(
         &self,
         path: &AttributePath,
@@ -152,9 +152,9 @@ impl Operation {
 
     /// Replaces an element with `said`. The parts by which the filter found the element stay,
     /// unless the value sets them or strict mode takes the replace literally: otherwise the same
-    /// request sent again would find nothing, and create a second element. A value that would leave
-    /// only what the element is used for is merged as well; one that clears the `value` keeps
-    /// nothing, since nothing would be left to find.
+    /// request sent again would find nothing, and create a second element. If the result would say
+    /// only what the element is used for, the value is merged into the element instead. If the
+    /// value clears `value`, nothing of the element stays, since nothing would be left to find.
     fn exchange(
         &self,
         path: &AttributePath,
@@ -193,9 +193,9 @@ impl Operation {
     }
 
     /// The element that a value path describes when none matches: its `eq` conditions and the value
-    /// (RFC 7644 erratum 8097; Entra relies on it). None is created if the filter has any other
-    /// condition, contradictory ones, one on `value`, or one that demands another value for the
-    /// part to be set: then the element that was meant no longer exists.
+    /// (RFC 7644 erratum 8097; Entra relies on it). No element is created if the filter has any
+    /// other condition, contradictory conditions, a condition on `value`, or one that demands
+    /// another value for the part to be set: then the element that was meant no longer exists.
     fn created_element(
         &self,
         path: &AttributePath,

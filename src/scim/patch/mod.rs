@@ -43,8 +43,8 @@ pub struct Patch {
     operations: Vec<Operation>,
 }
 
-/// The comparisons that changes may still make; other work is counted in comparisons as well. All
-/// borrowers of a budget share it. It cannot be copied, because a copy would double it.
+/// The number of comparisons that changes may still make; other work is counted in comparisons as
+/// well. All borrowers share one budget, which cannot be copied, because a copy would double it.
 #[derive(Debug)]
 pub struct Budget(usize);
 
@@ -55,7 +55,7 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// Takes this many, or fails if fewer are left.
+    /// Takes this many comparisons, or fails if fewer are left.
     fn spend(&mut self, comparisons: usize) -> Result<(), Error> {
         let Some(left) = self.0.checked_sub(comparisons) else {
             return Err(Error::of_size(
@@ -71,8 +71,8 @@ impl Budget {
         Ok(())
     }
 
-    /// Takes the cost of changing a stored user of this many bytes: however small the change, all
-    /// of the user is read, and most of it is written and audited.
+    /// Takes the cost of changing a stored user of this many bytes: however small the change, the
+    /// whole user is read, and most of it is written and audited.
     pub fn spend_on_user(&mut self, bytes: usize) -> Result<(), Error> {
         self.spend(bytes / limits::CHANGED_BYTES_PER_COMPARISON)
     }
@@ -134,8 +134,8 @@ impl Patch {
         })
     }
 
-    /// Whether the patch sets `name.formatted` explicitly: then it is not left over, whatever it
-    /// says.
+    /// Whether the patch sets `name.formatted` explicitly. If so, `formatted` is not left over,
+    /// whatever it says.
     pub fn sets_formatted_name(&self) -> bool {
         let tells_formatted = |name: &Value| {
             let parts = name.as_object();
@@ -179,8 +179,8 @@ impl Patch {
         Ok(patched)
     }
 
-    /// [`Self::apply`] to a user that may still lack a userName, since the rest of it is yet to be
-    /// read.
+    /// Like [`Self::apply`], but for a user that may still lack a userName, since the rest of the
+    /// user has not been read yet.
     pub(super) fn change(
         &self,
         user: &User,
@@ -192,7 +192,8 @@ impl Patch {
         for operation in &self.operations {
             operation.apply(&mut attributes, &mut work)?;
         }
-        // Each attribute once, however many operations there are, since a list may be long.
+        // Each attribute is checked once, however many operations change it, since a list may be
+        // long.
         let touched: BTreeSet<&'static str> = self
             .operations
             .iter()
@@ -390,7 +391,7 @@ fn push_member(
             allow_path(name, leniency)?;
         }
         if is_read_only(path) {
-            // Echoed by the client, like everything else that it was shown.
+            // The client echoes it, like everything else that it was shown.
             return Ok(());
         }
         // A profile with no value for `active` deactivates nobody, as in a PUT.
@@ -481,7 +482,7 @@ fn is_nothing(value: &Value) -> bool {
     }
 }
 
-/// Whether a value for `active`, possibly in a list of one, is no status.
+/// Whether a value for `active`, possibly in a list of one, says nothing about the status.
 fn is_no_status(value: &Value) -> bool {
     let one = value.as_array().and_then(|list| value::only(list));
     is_nothing(one.as_ref().unwrap_or(value))

@@ -1,4 +1,4 @@
-//! What becomes of whole names when their parts change, come and go.
+//! Tests what becomes of a whole name when its parts change, appear or disappear.
 
 use serde_json::{Value, json};
 
@@ -55,8 +55,8 @@ fn a_whole_follows_its_parts_in_the_form_that_it_has() {
             "Smith-Jones",
             "Ann Smith-Jones",
         ),
-        // The whole does not contain the part, contains it twice, or as part of something else:
-        // composed anew.
+        // The whole does not contain the part, contains it twice, or contains it as part of
+        // something else: it is composed anew.
         (
             "Bob Smith",
             "Robert",
@@ -101,7 +101,7 @@ fn a_whole_follows_its_parts_in_the_form_that_it_has() {
         ("Kim (Ann) Lee", "Ann", "Lee", "", "Lee", "Lee"),
         ("रामचन्द्र शर्मा", "राम", "शर्मा", "श्याम", "शर्मा", "श्याम शर्मा"),
         ("Jose\u{301} Lee", "Jose", "Lee", "Bea", "Lee", "Bea Lee"),
-        // Spaces of any kind are the author's.
+        // Spaces of any kind stay as the author wrote them.
         ("Ann  Lee ", "Ann", "Lee", "Ann", "Lee", "Ann  Lee "),
         (
             "山田\u{3000}太郎",
@@ -111,7 +111,7 @@ fn a_whole_follows_its_parts_in_the_form_that_it_has() {
             "山田",
             "山田\u{3000}次郎",
         ),
-        // Spelt differently.
+        // The part is spelled differently in the whole.
         (
             "José García",
             "Jose",
@@ -128,7 +128,7 @@ fn a_whole_follows_its_parts_in_the_form_that_it_has() {
             "Smith",
             "Patrick Smith",
         ),
-        // Nothing is left to compose it from.
+        // No part is left to compose the whole from.
         ("Dr Ann Lee", "Ann", "Lee", "", "", "Dr Ann Lee"),
     ] {
         let name = |given: &str, family: &str| {
@@ -186,7 +186,7 @@ fn a_whole_keeps_its_form_when_a_part_goes_or_was_not_shown() {
             json!({"familyName": "Kim"}),
             "Ann J. Kim",
         ),
-        // An initial, or one word of two, does not outlive the part.
+        // An initial, or one word of a part with two words, disappears together with the part.
         ("Lee, Ann J.", jane, json!({"middleName": null}), "Ann Lee"),
         (
             "Lee, Ann J.",
@@ -200,7 +200,7 @@ fn a_whole_keeps_its_form_when_a_part_goes_or_was_not_shown() {
             json!({"middleName": null}),
             "Ann Lee",
         ),
-        // Nothing else would be left.
+        // Without the removed part, nothing would be left of the whole.
         ("Ann", None, json!({"givenName": null}), "Lee"),
         ("Ann -", None, json!({"givenName": null}), "Lee"),
         // The author's order is kept.
@@ -281,7 +281,7 @@ fn a_whole_that_was_written_stays() {
     let ann = json!({"formatted": "LEE A.", "givenName": "Ann", "familyName": "Lee"});
     let bea = json!({"formatted": "LEE A.", "givenName": "Bea", "familyName": "Lee"});
     assert_eq!(after(&ann, &bea, false).as_deref(), Some("Bea Lee"));
-    // Parts for a whole that was sent alone.
+    // The stored name was sent as a whole without parts, and the parts follow now.
     let alone = json!({"formatted": "Dr Ann Lee"});
     assert_eq!(after(&alone, &then, true), None);
     let other = json!({"formatted": "Dr Ann Lee", "givenName": "Bea"});
@@ -321,7 +321,7 @@ fn the_same_echo_twice_is_the_same_name() {
         let mut stored = echo.clone();
         stored["formatted"] = json!(first);
         assert_eq!(after(&stored, &echo, true), first, "{whole}");
-        // A client that takes the space out, or adds a title, means it.
+        // A client that takes the space out, or adds a title, does so on purpose.
         for meant in [
             wanted.replace(' ', ""),
             format!("{}様", wanted.replace(' ', "")),
