@@ -131,8 +131,12 @@ impl Retention {
             return Ok(None);
         };
         let through = beyond_age(snapshot, now, days);
-        // Damaged rows would otherwise be reported at every tick.
-        if !matches!(through, Err(Error::Unavailable)) {
+        // At every tick, damaged rows would be reported, and a sector that cannot be read would fail
+        // again: each time redb refuses everything until the store is reopened.
+        if matches!(through, Err(Error::Unavailable)) {
+            // As after a start.
+            (self.first_look, self.by_age) = (Some(at), None);
+        } else {
             self.by_age = Some(at);
         }
         Ok(through?.map(|through| run(through, AGE)))
