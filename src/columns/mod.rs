@@ -74,9 +74,14 @@ impl PartialEq for Element {
 
 impl Target {
     /// What counts in a cell: white space around an email does not, since hardly anybody sees it.
+    /// But where it has kept quotes from being those of CSV, it stays, and a userName is refused.
     fn text_in<'a>(&self, cell: &'a str) -> &'a str {
         match self {
-            Self::Element(it) if it.attribute == "emails" && it.part == "value" => cell.trim(),
+            Self::Element(it) if it.attribute == "emails" && it.part == "value" => {
+                let email = cell.trim();
+                let is_quoted = email.starts_with('"') && email.ends_with('"');
+                if is_quoted { cell } else { email }
+            }
             _ => cell,
         }
     }
