@@ -152,6 +152,17 @@ fn whose_email_somebody_active_has_is_not_reactivated() {
         desk.write("back.csv", "userName,Status\njoe@x,no\n");
         check(&desk.import("back.csv", &[]), 0, &["1 updated"]);
     }
+    // Nor by an import of the whole file, which the rest of the row asks for.
+    desk.write("hr.csv", "Email,Status,Title\njane@x,yes,CEO\njoe@x,no,\n");
+    let told = desk.diff("hr.csv", &[]);
+    check(&told, 1, &["3 differences", shared]);
+    assert_eq!(type_printed(&told), [], "{told:?}");
+    // Without statuses in the file an import leaves them alone.
+    desk.write("hr.csv", "Email,Title\njane@x,CEO\n");
+    let told = desk.diff("hr.csv", &[]);
+    check(&told, 1, &["user import ", shared]);
+    assert_eq!(type_printed(&told), [Some(0)], "{told:?}");
+    assert_eq!(desk.user("jane@x")["active"], false);
     // A file with userNames means what it says.
     desk.write("both.csv", "userName\njane@x\njdoe\njoe@x\n");
     let told = desk.diff("both.csv", &[]);
