@@ -266,17 +266,17 @@ impl Diff {
             let Some(id) = sequence_of(user).filter(|id| !self.seen.contains(*id)) else {
                 continue;
             };
-            if self.newest < Some(id) {
-                self.others.meanwhile += 1;
-                continue;
-            }
-            let name = text_of(user, "userName");
             let inactive = if is_active(user) {
                 self.claims.leave_inactive(user)
             } else {
                 0
             };
             self.others.inactive += inactive as u64;
+            if self.newest < Some(id) {
+                self.others.meanwhile += 1;
+                continue;
+            }
+            let name = text_of(user, "userName");
             match self.claims.standing(user) {
                 Standing::Meanwhile => self.others.meanwhile += 1,
                 Standing::Otherwise(line) => {
