@@ -132,8 +132,12 @@ impl Retention {
             return Ok(None);
         };
         let through = beyond_age(snapshot, now, days);
-        // Otherwise damaged rows would be reported at every call.
-        if !matches!(through, Err(Error::Unavailable)) {
+        // Trying again at every tick would report damaged rows each time. A sector that cannot be
+        // read would fail again, and each time redb refuses everything until the store is reopened.
+        if matches!(through, Err(Error::Unavailable)) {
+            // As after a start.
+            (self.first_look, self.by_age) = (Some(at), None);
+        } else {
             self.by_age = Some(at);
         }
         Ok(through?.map(|through| run(through, AGE)))

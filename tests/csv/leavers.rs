@@ -152,6 +152,17 @@ fn whose_email_somebody_active_has_is_not_reactivated() {
         desk.write("back.csv", "userName,Status\njoe@x,no\n");
         check(&desk.import("back.csv", &[]), 0, &["1 updated"]);
     }
+    // Nor by an import of the whole file, which the rest of the row asks for.
+    desk.write("hr.csv", "Email,Status,Title\njane@x,yes,CEO\njoe@x,no,\n");
+    let told = desk.diff("hr.csv", &[]);
+    check(&told, 1, &["3 differences", shared]);
+    assert_eq!(type_printed(&told), [], "{told:?}");
+    // Without statuses in the file an import leaves them alone.
+    desk.write("hr.csv", "Email,Title\njane@x,CEO\n");
+    let told = desk.diff("hr.csv", &[]);
+    check(&told, 1, &["user import ", shared]);
+    assert_eq!(type_printed(&told), [Some(0)], "{told:?}");
+    assert_eq!(desk.user("jane@x")["active"], false);
     // A file with userNames means what it says.
     desk.write("both.csv", "userName\njane@x\njdoe\njoe@x\n");
     let told = desk.diff("both.csv", &[]);
@@ -160,13 +171,15 @@ fn whose_email_somebody_active_has_is_not_reactivated() {
     check(&desk.diff("both.csv", &[]), 0, &["the directory matches"]);
 }
 
-/// The comparison waits for its reader in the first thousand rows when they come.
+/// The comparison waits for its reader in the first thousand rows when they come. An inactive
+/// account of theirs stays inactive.
 #[test]
 fn whoever_comes_while_a_file_is_compared_is_no_leaver() {
     let desk = Desk::new();
-    desk.write("here.csv", "userName\nleft@x\n");
-    check(&desk.import("here.csv", &[]), 0, &["1 created"]);
-    let mut rows = "userName\n".to_owned();
+    let here = "userName,Email,Status\nleft@x,,yes\nold@x,old@x,no\n";
+    desk.write("here.csv", here);
+    check(&desk.import("here.csv", &[]), 0, &["2 created"]);
+    let mut rows = "Email\nold@x\n".to_owned();
     // Too much for a pipe.
     let long = "absent".repeat(20);
     for number in 0..1500 {
@@ -184,12 +197,13 @@ fn whoever_comes_while_a_file_is_compared_is_no_leaver() {
     let mut reader = BufReader::new(diff.stdout.take().expect("piped"));
     let mut stdout = String::new();
     reader.read_line(&mut stdout).expect("a row");
-    desk.write("new.csv", "userName\nnew@x\n");
+    desk.write("new.csv", "userName,Email\nnew@x,old@x\n");
     check(&desk.import("new.csv", &[]), 0, &["1 created"]);
     reader.read_to_string(&mut stdout).expect("text");
     let ended: Output = diff.wait_with_output().expect("ours").into();
     let meanwhile = "1 user came or changed their userName meanwhile: compare again";
-    check(&ended, 1, &["1501 differences", meanwhile]);
+    check(&ended, 1, &["1502 differences", meanwhile]);
+    assert!(!ended.stderr.contains("user reactivate"), "{ended:?}");
     let is_only_here = |line: &&str| line.contains("not there");
     let only_here: Vec<&str> = stdout.lines().filter(is_only_here).collect();
     let [left] = only_here[..] else {

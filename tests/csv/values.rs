@@ -81,6 +81,10 @@ fn blanks_around_an_email_do_not_count() {
     let told = "another row is about the same user: ANN@x.example";
     check(&desk.import("c.csv", &[]), 1, &["1 created", told]);
     assert_eq!(desk.user("ann@x.example")["title"], "Cook");
+    // But quotes behind a blank are no quotes of CSV, and would become part of the name.
+    desk.write("q.csv", "Title,Email\nCook, \"eve@x.example\"\n");
+    let told = "the userName has white space around it";
+    check(&desk.import("q.csv", &[]), 1, &["0 created", told]);
     // What an identity provider has stored is exported and taken back as it is.
     let stored =
         json!({"userName": "bob", "emails": [{"value": " bob@x.example", "type": "work"}]});

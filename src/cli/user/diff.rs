@@ -131,7 +131,8 @@ impl Others {
         tell(
             self.inactive,
             "inactive, but their email is also an active user's: reactivate them yourself if the \
-             file means the inactive account",
+             file means the inactive account, else let a column userName or id name the active \
+             one, in every line, then compare again",
         );
         tell(
             self.meanwhile,
@@ -157,6 +158,9 @@ impl Diff {
         for id in self.claims.returning() {
             self.statuses.note(true, &id)?;
         }
+        // An import would create users a second time, or reactivate those who are to stay inactive.
+        let would_reactivate = self.others.inactive > 0 && user_file.has_status_column();
+        self.needs_import &= self.others.named_otherwise == 0 && !would_reactivate;
         Ok(())
     }
 
@@ -262,17 +266,17 @@ impl Diff {
             let Some(id) = sequence_of(user).filter(|id| !self.seen.contains(*id)) else {
                 continue;
             };
-            if self.newest < Some(id) {
-                self.others.meanwhile += 1;
-                continue;
-            }
-            let name = text_of(user, "userName");
             let inactive = if is_active(user) {
                 self.claims.leave_inactive(user)
             } else {
                 0
             };
             self.others.inactive += inactive as u64;
+            if self.newest < Some(id) {
+                self.others.meanwhile += 1;
+                continue;
+            }
+            let name = text_of(user, "userName");
             match self.claims.standing(user) {
                 Standing::Meanwhile => self.others.meanwhile += 1,
                 Standing::Otherwise(line) => {
@@ -304,7 +308,7 @@ impl Diff {
         self.listing.page(found)
     }
 
-    fn end(mut self, typed: &args::Diff) -> Result<(), Failure> {
+    fn end(self, typed: &args::Diff) -> Result<(), Failure> {
         self.listing.end()?;
         let words = import_words(typed);
         if self.is_part {
@@ -318,7 +322,6 @@ impl Diff {
             output::say("the directory matches the file");
             return self.statuses.say(typed, &words);
         }
-        self.needs_import &= self.others.named_otherwise == 0;
         if self.needs_import || !self.statuses.is_empty() {
             output::say(if self.refused > 0 {
                 "to apply the rows that were not refused:"

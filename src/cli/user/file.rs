@@ -250,6 +250,15 @@ impl UserFile {
         matches!(&self.format, RowFormat::Csv { columns, .. } if columns.is_named_by_email())
     }
 
+    /// Whether there is a column for the status.
+    pub(super) fn has_status_column(&self) -> bool {
+        let RowFormat::Csv { header, .. } = &self.format else {
+            return false;
+        };
+        let mut kept = kept_header(header, &self.ignored).into_iter().flatten();
+        kept.any(columns::is_status)
+    }
+
     fn by_id(&self, id: &str) -> u64 {
         self.hasher.hash_one(("id", id))
     }
