@@ -10,9 +10,9 @@ const MAPPED_BITS: u8 = 96;
 const NO_NETWORK: &str = "is not a network: write a network or an address, such as 203.0.113.0/24 \
                           or 2001:db8::/32";
 
-/// Parses a network in CIDR notation or a single address. The error says why no client can be in
-/// such a network. An IPv4-mapped IPv6 network (`::ffff:203.0.113.0/120`, RFC 4291 section 2.5.5.2)
-/// becomes the IPv4 network, since peers are compared as IPv4.
+/// Parses a network in CIDR notation or a single address. Fails, with the reason, if the text is not
+/// a network or no client can be in it. An IPv4-mapped IPv6 network (`::ffff:203.0.113.0/120`, RFC
+/// 4291 section 2.5.5.2) becomes the IPv4 network, since peers are compared as IPv4.
 pub fn network(text: &str) -> Result<IpNet, String> {
     let address = || text.parse::<IpAddr>().map(IpNet::from);
     match text.parse().or_else(|_| address()) {
