@@ -1,50 +1,51 @@
-//! Advice on how to fix a problem, which may contain commands of this program. They begin as the one
-//! that was typed: with the same configuration and data directory. A server's answer goes to a
-//! command that was typed otherwise, so it has a placeholder, which whoever prints the advice fills.
+//! Advice on how to fix a problem, which may contain commands of this program. Such commands begin
+//! like the command that the user typed, with the same configuration and data directory. A server
+//! does not know how the user typed the command that it answers, so its advice contains a
+//! placeholder, which the program that prints the advice fills in.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 use std::sync::OnceLock;
 
-/// The placeholder for the beginning of a command.
+/// The placeholder for the start of a command.
 const PLACEHOLDER: &str = "{program}";
 
 /// See [`program`].
 static PROGRAM: OnceLock<String> = OnceLock::new();
 
-/// Sets how commands begin in all advice of this process. Only the first call has an effect.
+/// Sets how commands start in all advice of this process. Only the first call has an effect.
 pub fn set_program(beginning: String) {
     PROGRAM.get_or_init(|| beginning);
 }
 
-/// The beginning of a command to copy; that for the usual data directory unless it was set.
+/// The start of a command to copy; unless set, the one for the usual data directory.
 pub fn program() -> &'static str {
     PROGRAM.get().map_or("golinks-scim", String::as_str)
 }
 
-/// Advice with `{program}` in it, which `Display` fills.
+/// Advice that may contain `{program}`, which `Display` replaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fix(Cow<'static, str>);
 
 impl Fix {
-    /// These words, which may contain `{program}`.
+    /// Advice with these words, which may contain `{program}`.
     pub const fn new(words: &'static str) -> Self {
         Self(Cow::Borrowed(words))
     }
 
-    /// [`Self::new`] for words that were put together at run time.
+    /// Like [`Self::new`], for words that were put together at run time.
     pub fn of(words: String) -> Self {
         Self(Cow::Owned(words))
     }
 
-    /// The words with their placeholders, to be filled by [`filled`].
+    /// The words with their placeholders; [`filled`] replaces those.
     pub fn template(&self) -> &str {
         &self.0
     }
 }
 
-/// A template with its placeholders replaced by the beginning of a command.
+/// A template with its placeholders replaced by the start of a command.
 pub fn filled(template: &str) -> String {
     template.replace(PLACEHOLDER, program())
 }
@@ -60,7 +61,7 @@ pub fn quoted(path: &Path) -> String {
     }
 }
 
-/// A name quoted as an argument, even if it begins like an option.
+/// A name quoted as an argument, even if it starts like an option.
 pub fn operand(name: &str) -> String {
     let quoted = quoted(Path::new(name));
     if name.starts_with('-') {

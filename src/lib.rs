@@ -51,12 +51,12 @@
 //! - [`config`]: the administrator's settings. [`logging`]: lines to standard error. [`metrics`]:
 //!   the counters. [`files`]: safe creation of files.
 //! - [`fix`]: advice on how to fix a problem, which may contain commands. [`test_user`]: test users,
-//!   recognised by their userName. [`locks`]: locks after a panic.
+//!   recognized by their userName. [`locks`]: locks after a panic.
 //!
 //! There are many files, most of them small: each holds one thing that can be read, tested and
-//! named alone, and a rule that must hold everywhere has one file in which to look for it. Types
-//! have no aliases but for functions, boxed or shared `dyn` types, maps, and results that functions
-//! of one module return again and again.
+//! named by itself, and each rule that must hold everywhere has one file in which to look for it.
+//! There are type aliases only for functions, boxed or shared `dyn` types, maps, and results that
+//! many functions of one module return.
 //!
 //! # Invariants, by what is absent
 //!

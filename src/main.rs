@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
-// The system's allocator keeps memory that a thread has freed for that thread. With it, a retrieval
-// takes 50 % more CPU time, and a walk through the directory leaves twice as much memory in use.
+// The system's allocator keeps memory that a thread has freed for that same thread. With it, a
+// retrieval takes 50 % more CPU time, and reading through the directory leaves twice as much memory
+// in use.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

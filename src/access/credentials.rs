@@ -1,13 +1,13 @@
 //! Finds the token in an `Authorization` header. Okta sends `Bearer x` or, with "HTTP Header"
-//! authentication, `x` alone. Its agent can only send `Basic` (RFC 7617): the password is the
-//! token, and the name does not matter.
+//! authentication, `x` alone. Okta's agent can only send `Basic` (RFC 7617): the password is the
+//! token, and the user name is ignored.
 
 use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// The text that claims to be a token in an `Authorization` header; `None` if there is none.
+/// The text in an `Authorization` header that claims to be a token; `None` if there is none.
 pub fn from_authorization(value: &[u8]) -> Option<Cow<'_, str>> {
     let value = std::str::from_utf8(value).ok()?.trim();
     let Some((scheme, rest)) = value.split_once(' ') else {

@@ -1,21 +1,21 @@
-//! Why a caller is refused, why a token is not issued or changed, and why the tokens of a store are
-//! not loaded.
+//! Why a caller is refused, why a token is not issued or changed, and why a store's tokens are not
+//! loaded.
 
 use crate::store::{ReadError, WriteError};
 
-/// Why a credential is refused. The caller gets the same answer for all reasons; the log has the
+/// Why a credential is refused. The caller gets the same answer for every reason; the log names the
 /// reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejection {
-    /// It does not have the form of a token: it may be cut off, or something else.
+    /// It does not have the form of a token: it may be cut off, or not a token at all.
     Malformed,
     /// It was never issued here.
     Unknown,
-    /// Its end has passed.
+    /// It has expired.
     Expired,
     /// It was revoked.
     Revoked,
-    /// It may not be used from this address.
+    /// It may not be used from the caller's address.
     Address,
 }
 
@@ -29,7 +29,7 @@ impl Rejection {
         Self::Address,
     ];
 
-    /// The reason's name in metrics.
+    /// The reason's label in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
@@ -44,19 +44,19 @@ impl Rejection {
 /// Why a token was not issued or changed.
 #[derive(Debug)]
 pub enum IssueError {
-    /// The name is empty, too long, or has characters that names may not have.
+    /// The name is empty, too long, or contains characters that names may not have.
     BadName,
     /// A live token has this name or id.
     NameTaken,
     /// There are [`crate::limits::TOKENS_MAX`] live tokens.
     TooMany,
-    /// There are [`crate::limits::TOKENS_OF_NAME_MAX`] live tokens of the name.
+    /// There are [`crate::limits::TOKENS_OF_NAME_MAX`] live tokens with this name.
     TooManyOfName,
     /// No live token has this name or id.
     NotFound,
-    /// Another change of tokens waits for the disk.
+    /// Another change of tokens is waiting for the disk.
     Underway,
-    /// The revocation holds, but may not be on disk.
+    /// The revocation is in effect, but may not be on disk.
     NotKept,
     /// The store did not commit.
     Write(WriteError),
@@ -68,16 +68,17 @@ impl From<WriteError> for IssueError {
     }
 }
 
-/// Why the tokens of a store are not loaded. Shown as what the administrator reads.
+/// Why a store's tokens are not loaded. `Display` is written for the administrator.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// The store is being reopened, or was closed.
+    /// The store is being reopened or has been closed.
     #[error("the store is not open")]
     Unavailable,
-    /// The rows could not be read; [`ReadError::is_transient`] says whether that may pass.
+    /// The rows could not be read; [`ReadError::is_transient`] says whether a later attempt may
+    /// succeed.
     #[error("{0}")]
     Read(#[from] ReadError),
-    /// The row of the token with this id was read, but is damaged or of a newer version.
+    /// The row of the token with this id was read, but is damaged or written by a newer version.
     #[error("the row of token {0} cannot be read")]
     Undecodable(String),
 }

@@ -1,5 +1,5 @@
-//! Finds tokens that have expired without a successor: their users have no access now, and the
-//! administrator must learn of it.
+//! Finds tokens that have expired without a successor. Their users have no access now, so the
+//! administrator must be told.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::token_id::TokenId;
 use crate::clock::Instant;
 use crate::limits;
 
-/// The ids of the tokens that [`super::Tokens::ended`] lists: at most one for each name.
+/// The ids of the tokens that [`super::Tokens::ended`] lists: at most one per name.
 pub(super) fn expired_among<'a>(
     tokens: impl Iterator<Item = &'a Arc<Token>>,
     now: Instant,
@@ -22,7 +22,7 @@ pub(super) fn expired_among<'a>(
     ended.map(|token| token.id.clone()).collect()
 }
 
-/// The last token of one name, if it has expired and no token of the name was revoked since: an
+/// The last token of one name, if it has expired and no token of that name was revoked since. An
 /// administrator who revokes one knows that it is not needed, or sees that none is left.
 fn expired_of<'a>(same: &[&'a Token], now: Instant) -> Option<&'a Token> {
     if same.iter().any(|token| token.is_live(now)) {
@@ -32,14 +32,14 @@ fn expired_of<'a>(same: &[&'a Token], now: Instant) -> Option<&'a Token> {
     let expired = same.iter().filter(is_expired);
     let last = *expired.max_by_key(|token| (token.expires, token.created, &token.id))?;
     let ends = last.expires?;
-    // A revocation that is yet to come was noted under a clock that was ahead: nobody knows whether
-    // it was before the end or after.
+    // A revocation time in the future was recorded while the clock was ahead, so it may have
+    // happened before or after the token's end.
     let is_taken_back = same
         .iter()
         .any(|token| (token.revoked).is_some_and(|revoked| ends <= revoked && revoked <= now));
     let is_told_of = |ends: Instant| ends.plus_days(limits::ENDED_TOKEN_TOLD_DAYS) > now;
     let is_told = is_told_of(ends);
-    // A token for a single run, issued after the end of a lasting one, soon stops counting as its
+    // A single-run token that was issued after a long-lived one expired soon stops counting as its
     // replacement.
     let is_of_use =
         |token: &Token| token.revoked.is_none() && token.expires.is_some_and(is_told_of);
@@ -49,20 +49,20 @@ fn expired_of<'a>(same: &[&'a Token], now: Instant) -> Option<&'a Token> {
 }
 
 impl Token {
-    /// Whether the token was meant to last, unlike one for a single run.
+    /// Whether the token was meant to last, unlike a token for a single run.
     pub fn is_lasting(&self) -> bool {
         (self.days_of_life()).is_none_or(|days| days >= limits::TOLD_TOKEN_DAYS_MIN)
     }
 
-    /// The whole days of its intended life; `None` if it does not end.
+    /// Its intended life in whole days; `None` if it does not end.
     pub fn days_of_life(&self) -> Option<i64> {
         let seconds = self.life_seconds()? + limits::TOKEN_ISSUE_SLACK_SECONDS;
         Some(self.created.days_until(self.created.plus_seconds(seconds)))
     }
 }
 
-/// The dead token to forget first: the oldest, but those of which the administrator must still
-/// learn come last.
+/// The dead token to forget first: the oldest. Tokens that the administrator must still be told
+/// about come last.
 pub(super) fn least_needed(tokens: &[Arc<Token>], now: Instant) -> Option<&Arc<Token>> {
     let ended = expired_among(tokens.iter(), now);
     let dead = tokens.iter().filter(|token| !token.is_live(now));
@@ -82,7 +82,7 @@ mod tests {
         Instant::from_millis(0).plus_seconds(seconds)
     }
 
-    /// A token of one name; the times of its issue, end and revocation are in seconds.
+    /// A token of one name. The times at which it is issued, ends and is revoked are in seconds.
     fn token(name: &str, created: i64, ends: Option<i64>, revoked: Option<i64>) -> Arc<Token> {
         let issue = Issue {
             name: name.to_owned(),

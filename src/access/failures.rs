@@ -1,7 +1,8 @@
-//! Counts, for each address, the refusals of callers without a valid token. An address that fails
-//! often is answered 429, and no longer logged line by line. A valid token is accepted from any
-//! address, so that nobody can lock an identity provider out by failing at its address. Log lines
-//! about strangers are also bounded in total, since they may use very many addresses.
+//! Counts, per address, the refusals of callers without a valid token. An address that fails often
+//! is answered 429 and no longer logged line by line. A valid token is accepted from any address,
+//! so that nobody can lock out an identity provider by failing from its address. The log lines
+//! about callers without a token are also limited in total, since such callers may use very many
+//! addresses.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -11,7 +12,7 @@ use std::time::Instant as Monotonic;
 use crate::limits;
 use crate::locks::ignore_poison;
 
-/// The addresses that failed recently.
+/// The addresses that have failed recently.
 #[derive(Debug, Default)]
 pub struct Failures {
     state: Mutex<State>,
@@ -20,7 +21,7 @@ pub struct Failures {
 #[derive(Debug, Default)]
 struct State {
     by_network: HashMap<IpAddr, Window>,
-    /// The start of the window, and the number of log lines in it.
+    /// The start of the current window, and the number of log lines in it.
     logged: Option<(Monotonic, u32)>,
 }
 
@@ -33,17 +34,18 @@ struct Window {
     refused: u32,
 }
 
-/// The consequences of one more failure.
+/// The consequences of a further failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// The seconds after which the address may try again, if it has failed too often.
+    /// After how many seconds the address may try again, if it has failed too often.
     pub retry_after_seconds: Option<u32>,
-    /// Whether to log the failure: only the first few of an address, and a limited number in total.
+    /// Whether to log the failure: only the first few per address are logged, and a limited number
+    /// in total.
     pub is_logged: bool,
 }
 
 impl Failures {
-    /// Counts a failed authentication of this address.
+    /// Counts a failed authentication from this address.
     pub fn count_failure(&self, peer: IpAddr, now: Monotonic) -> Failure {
         let mut state = ignore_poison(self.state.lock());
         let window = state.window(network_of(peer), now);
@@ -54,13 +56,14 @@ impl Failures {
         Failure {
             retry_after_seconds: (failed > limits::FAILURES_PER_WINDOW_MAX)
                 .then(|| seconds.saturating_add(1)),
-            // The first one too many is logged, too: its line says that the next ones are not.
+            // The first failure above the limit is logged too: its line says that the next ones are
+            // not.
             is_logged: failed <= limits::FAILURES_PER_WINDOW_MAX + 1 && state.take_line(now),
         }
     }
 
-    /// Counts a refusal of any other kind. Returns whether to log it. These have a count of their
-    /// own: a health check that is refused may share a proxy's address with everybody, and must not
+    /// Counts a refusal of any other kind, and returns whether to log it. These refusals have their
+    /// own count: a refused health check may share a proxy's address with everybody, and must not
     /// hide failed authentications.
     pub fn count_refusal(&self, peer: IpAddr, now: Monotonic) -> bool {
         let mut state = ignore_poison(self.state.lock());
@@ -98,7 +101,7 @@ impl State {
         window
     }
 
-    /// Counts a line of the log, and returns whether there is room for it.
+    /// Counts a line of the log, and returns whether it is within the limit.
     fn take_line(&mut self, now: Monotonic) -> bool {
         let (began, lines) = self.logged.get_or_insert((now, 0));
         if is_over(*began, now) {
@@ -133,7 +136,7 @@ fn is_over(began: Monotonic, now: Monotonic) -> bool {
     now.saturating_duration_since(began) >= limits::FAILURE_WINDOW
 }
 
-/// What counts as one address: an IPv4 address, or the /64 that an IPv6 host has for itself.
+/// What counts as one address: an IPv4 address, or the /64 that a single IPv6 host has for itself.
 pub fn network_of(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V4(peer) => IpAddr::V4(peer),

@@ -1,5 +1,5 @@
-//! The last use of a token: when, from where, and by which User-Agent. It is noted in memory for
-//! each request, since a read must not cost a sync, and written to the store now and then.
+//! The last use of a token: when, from where, and by which User-Agent. Each request records it in
+//! memory, since a read must not cost a sync, and it is written to the store from time to time.
 //!
 //! ```text
 //! {"at": 1795465800000, "from": "203.0.113.7", "by": "Okta SCIM Client 1.0.0"}
@@ -22,12 +22,12 @@ pub struct LastUse {
     pub at: Instant,
     /// The address of the client, if known.
     pub from: Option<IpAddr>,
-    /// The User-Agent, at most [`limits::USER_AGENT_BYTES_MAX`] of it. The sender may have chosen
-    /// any characters.
+    /// The User-Agent, cut to [`limits::USER_AGENT_BYTES_MAX`]. It may contain any characters,
+    /// since the sender chooses it.
     pub by: Option<String>,
 }
 
-/// The last use, set by every request of the token.
+/// The last use, updated by every request that uses the token.
 #[derive(Debug, Default)]
 pub(super) struct LastUseCell(Mutex<Remembered>);
 
@@ -35,13 +35,13 @@ pub(super) struct LastUseCell(Mutex<Remembered>);
 struct Remembered {
     at: Option<Instant>,
     from: Option<IpAddr>,
-    /// As received, but cut; converted to text only when it is read.
+    /// As received, but cut to the bound; converted to text only when it is read.
     by: Option<Vec<u8>>,
     is_unsaved: bool,
 }
 
 impl LastUseCell {
-    /// Continues from the stored text; a text that cannot be read is dropped.
+    /// Starts from the stored text; a text that cannot be parsed is dropped.
     pub(super) fn from_text(text: &str) -> Self {
         let remembered = match serde_json::from_str(text) {
             Err(error) => {
@@ -62,7 +62,7 @@ impl LastUseCell {
         Self(Mutex::new(remembered))
     }
 
-    /// Remembers a use. Nothing is allocated while address and User-Agent stay the same.
+    /// Records a use. Allocates nothing while the address and the User-Agent stay the same.
     pub(super) fn remember(&self, at: Instant, from: IpAddr, by: Option<&[u8]>) {
         let by = by.map(|by| &by[..by.len().min(limits::USER_AGENT_BYTES_MAX)]);
         let mut remembered = self.lock();
@@ -84,7 +84,7 @@ impl LastUseCell {
         })
     }
 
-    /// The text to store, if there was a use since the last call.
+    /// The text to store, if the token was used since the last call.
     pub(super) fn take_unsaved(&self) -> Option<String> {
         if !std::mem::take(&mut self.lock().is_unsaved) {
             return None;
@@ -98,7 +98,7 @@ impl LastUseCell {
         Some(serde_json::to_string(&stored).expect("texts and numbers are always JSON"))
     }
 
-    /// Notes that the text could not be stored, so that the next call returns it again.
+    /// Records that the text could not be stored, so that [`Self::take_unsaved`] returns it again.
     pub(super) fn not_saved(&self) {
         self.lock().is_unsaved = true;
     }
@@ -119,7 +119,7 @@ enum Stored {
     },
 }
 
-/// Converts bytes to text; invalid ones, such as a character that was cut, become U+FFFD.
+/// Converts bytes to text. Invalid bytes, such as a character that was cut, become U+FFFD.
 fn text_of(bytes: &[u8]) -> String {
     let mut text = String::from_utf8_lossy(bytes).into_owned();
     while text.len() > limits::USER_AGENT_BYTES_MAX {

@@ -1,5 +1,5 @@
-//! Who is admitted, as what, and how often: tokens, scopes, principals, rate limits. This module
-//! knows neither SCIM nor sockets.
+//! Who is admitted, with which rights, and how often: tokens, scopes, principals, rate limits. This
+//! module knows neither SCIM nor sockets.
 
 mod credentials;
 mod error;

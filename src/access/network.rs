@@ -1,18 +1,18 @@
-//! The networks that a token may be used from, as they are typed.
+//! Parses the networks from which a token may be used.
 
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// Bits before the IPv4 address in one of IPv6 that stands for it.
+/// The number of bits before the IPv4 address in an IPv4-mapped IPv6 address.
 const MAPPED_BITS: u8 = 96;
 
 const NO_NETWORK: &str = "is not a network: write a network or an address, such as 203.0.113.0/24 \
                           or 2001:db8::/32";
 
-/// A network in CIDR notation, or a single address; or why the text is no network that anybody can
-/// be in. An IPv6 network of IPv4 addresses (`::ffff:203.0.113.0/120`, RFC 4291 section 2.5.5.2)
-/// becomes the IPv4 network: peers are compared as IPv4.
+/// Parses a network in CIDR notation or a single address. Fails, with the reason, if the text is not
+/// a network or no client can be in it. An IPv4-mapped IPv6 network (`::ffff:203.0.113.0/120`, RFC
+/// 4291 section 2.5.5.2) becomes the IPv4 network, since peers are compared as IPv4.
 pub fn network(text: &str) -> Result<IpNet, String> {
     let address = || text.parse::<IpAddr>().map(IpNet::from);
     match text.parse().or_else(|_| address()) {
@@ -31,7 +31,7 @@ fn of_six(six: Ipv6Net) -> Result<IpNet, String> {
     if let Some(network) = length.checked_sub(MAPPED_BITS).and_then(four) {
         return Ok(IpNet::V4(network));
     }
-    // The length is that of an IPv4 network, as it was before somebody put `::ffff:` in front.
+    // The length was probably meant for the IPv4 network, before somebody put `::ffff:` in front.
     let meant = four(length).map_or_else(
         || "203.0.113.0/24".to_owned(),
         |network| network.trunc().to_string(),

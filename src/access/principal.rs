@@ -1,5 +1,5 @@
-//! Principals and what they may do. A privilege is a type: the routes of administration
-//! take an [`Administrator`], and only `local` can make one.
+//! Principals and what they may do. A privilege is a type: the administration routes take an
+//! [`Administrator`], and only `local` can create one.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,22 +9,23 @@ use super::token::Token;
 use crate::limits;
 use crate::scim::fold::is_unseen;
 
-/// The person at the local socket, who can open it (mode 0600) or the store itself. Every function
-/// of administration takes one of these, and no caller from the network can be one.
+/// The person at the local socket, who is able to open the socket (mode 0600) or the store itself.
+/// Every administration function takes an `Administrator`, and no caller from the network can be
+/// one.
 #[derive(Clone, Debug)]
 pub struct Administrator {
     claimed_name: String,
 }
 
 impl Administrator {
-    /// Only for the local socket. The name is recorded as claimed, not as proved.
+    /// Only for the local socket. The name is recorded as claimed, without proof.
     pub fn from_local_socket(claimed_name: &str) -> Self {
         let claimed_name = Self::plain_name(claimed_name).unwrap_or_else(|| "unknown".to_owned());
         Self { claimed_name }
     }
 
-    /// A name as it is recorded: short, and on one line. `None` if none of its characters is
-    /// visible.
+    /// The form in which a name is recorded: short, and on one line. `None` if no character of the
+    /// name is visible.
     pub fn plain_name(name: &str) -> Option<String> {
         let plain = name.chars().filter(|c| !is_unseen(*c));
         let plain: String = plain.take(limits::CLAIMED_NAME_CHARS_MAX).collect();
@@ -58,7 +59,7 @@ impl Principal {
         }
     }
 
-    /// Whether this principal may do what needs the scope `needed`.
+    /// Whether this principal may do something that needs the scope `needed`.
     pub fn may(&self, needed: Scope) -> bool {
         match self {
             Self::Token(token) => token.scope.covers(needed),
@@ -68,7 +69,7 @@ impl Principal {
 }
 
 impl fmt::Display for Principal {
-    /// The form in the log and in the audit trail; it contains no secret.
+    /// The form for the log and the audit trail; it contains no secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Token(token) => write!(f, "token:{}:{}", token.id, token.name),

@@ -1,6 +1,6 @@
-//! Limits how often a token may make requests: a token bucket. The `Retry-After` of a refusal grows
-//! with the number of refusals outstanding, so that clients that obey it come back spread out and
-//! not all at once.
+//! Limits how often a token may make requests, with a token bucket. The `Retry-After` of a refusal
+//! grows with the number of outstanding refusals, so that clients that obey it come back spread out
+//! instead of all at once.
 
 use std::sync::Mutex;
 use std::time::Instant as Monotonic;
@@ -16,15 +16,15 @@ pub struct Limiter {
 
 #[derive(Debug)]
 struct State {
-    /// Requests that may come at once, now. Negative after a large bulk request.
+    /// The number of requests that may come at once now. Negative after a large bulk request.
     allowance: f64,
-    /// Refused requests that are expected to come back.
+    /// The number of refused requests that are expected to come back.
     backlog: f64,
     at: Monotonic,
 }
 
 impl Limiter {
-    /// A full bucket, whatever rate the first request brings.
+    /// A bucket that is full at whatever rate the first request brings.
     pub fn new(now: Monotonic) -> Self {
         Self {
             state: Mutex::new(State {
@@ -36,7 +36,7 @@ impl Limiter {
     }
 
     /// Admits a request. The error is the number of seconds after which to try again: one, plus the
-    /// time that the rate needs for the requests refused before, at most
+    /// time that the rate needs for the requests already refused, at most
     /// [`limits::RETRY_AFTER_SECONDS_MAX`].
     pub fn admit(&self, per_second: u32, now: Monotonic) -> Result<(), u32> {
         let mut state = ignore_poison(self.state.lock());
@@ -48,8 +48,8 @@ impl Limiter {
         Err(state.refuse(per_second))
     }
 
-    /// Takes the cost of `requests` more, even if less is left. Refuses if other requests admitted
-    /// at the same time have already overdrawn the bucket.
+    /// Takes the cost of `requests` further requests, even if less is left. Fails if other requests
+    /// that were admitted at the same time have already overdrawn the bucket.
     pub fn charge(&self, per_second: u32, requests: u32, now: Monotonic) -> Result<(), u32> {
         let mut state = ignore_poison(self.state.lock());
         state.pass_time(per_second, now);
@@ -76,7 +76,7 @@ impl State {
         let owed = self.backlog - self.allowance.min(0.0);
         let seconds = 1.0 + (owed / rate).floor();
         let longest = f64::from(limits::RETRY_AFTER_SECONDS_MAX);
-        // Waits are no longer than that, so a larger backlog would say nothing more.
+        // No wait is longer than `longest`, so a larger backlog would make no difference.
         self.backlog = (self.backlog + 1.0).min(longest * rate);
         #[allow(
             clippy::cast_possible_truncation,
@@ -102,8 +102,8 @@ mod tests {
         let start = Monotonic::now();
         let limiter = Limiter::new(start);
         assert_eq!(limiter.charge(10, 80, start), Ok(()));
-        // 31 requests' worth of time, and one second for the way. The same holds for a request that
-        // was admitted before the charge.
+        // The time of 31 requests, plus one second. A request that was admitted before the charge
+        // gets the same answer.
         assert_eq!(limiter.charge(10, 80, start), Err(4));
         assert_eq!(limiter.admit(10, start), Err(4));
         assert!(limiter.admit(10, start + Duration::from_secs(3)).is_err());
@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(limiter.admit(10, later), Err(3));
     }
 
-    /// A limiter is made before its rate is known.
+    /// A limiter is created before its rate is known.
     #[test]
     fn the_first_burst_is_that_of_the_rate() {
         for rate in [1, 2000] {

@@ -1,6 +1,6 @@
-//! What restoring a backup does to tokens. A revoked token is good again; a rotated one has the end
-//! again that it had before the rotation; a changed one may do what it could before; one issued
-//! since is unknown.
+//! What restoring a backup does to tokens. A revoked token becomes valid again, a rotated one gets
+//! back the end it had before the rotation, a changed one may do again what it could before, and a
+//! token issued since the backup becomes unknown.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -10,15 +10,15 @@ use crate::clock::Instant;
 use crate::secret::Digest;
 use crate::store::Summary;
 
-/// The tokens for which a restore makes a difference.
+/// The tokens that a restore affects.
 #[derive(Debug)]
 pub struct RestoreDiff {
-    /// Good for longer than before; some were not good at all.
+    /// Tokens that become valid for longer than before; some were not valid at all.
     pub revived: Vec<Rc<Token>>,
-    /// Good before and now, with another scope, mode or rate, or from other networks. One that is
-    /// also good for longer is in both lists.
+    /// Tokens that are valid before and after, but with another scope, mode or rate, or from other
+    /// networks. A token that also becomes valid for longer is in both lists.
     pub changed: Vec<Rc<Token>>,
-    /// Good before, but not now.
+    /// Tokens that were valid before but no longer are.
     pub lost: Vec<Token>,
 }
 

@@ -1,5 +1,5 @@
-//! What a token may do, and how tolerant the server is of its requests. Which scope a route needs
-//! stands in the route table of `api`, and what is tolerated in `scim/tolerance.rs`.
+//! What a token may do, and how tolerant the server is of its requests. The route table in `api`
+//! says which scope a route needs; `scim/tolerance.rs` says what is tolerated.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,12 +13,12 @@ pub enum Scope {
     Provision,
     /// Also delete.
     Full,
-    /// Read metrics, and nothing in the directory.
+    /// Read metrics, but nothing in the directory.
     Metrics,
 }
 
 impl Scope {
-    /// Whether a token of this scope may do what needs the scope `needed`.
+    /// Whether a token with this scope may do something that needs the scope `needed`.
     pub fn covers(self, needed: Self) -> bool {
         let rank = |scope| match scope {
             Self::Read => 1,
@@ -32,7 +32,7 @@ impl Scope {
         }
     }
 
-    /// The word in the command line and in stored rows.
+    /// The word used on the command line and in stored rows.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -70,7 +70,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// The word in the command line and in stored rows.
+    /// The word used on the command line and in stored rows.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Compatible => "compatible",

@@ -1,4 +1,4 @@
-//! One token: what it may do, whether it is good, and its row in the store. Its text is in
+//! A token: what it may do, whether it is valid, and its row in the store. Its text is in
 //! `token_text`.
 
 use std::net::IpAddr;
@@ -21,9 +21,10 @@ const ROW_VERSION: u8 = 1;
 /// One issued token, without its text.
 #[derive(Debug)]
 pub struct Token {
-    /// What stands for it in lists, in logs and in commands.
+    /// Identifies the token in lists, logs and commands.
     pub id: TokenId,
-    /// The name that the administrator gave it. A rotation makes another token of that name.
+    /// The name that the administrator gave it. A rotation creates another token with the same
+    /// name.
     pub name: String,
     /// What the token may do.
     pub scope: Scope,
@@ -33,17 +34,17 @@ pub struct Token {
     pub created: Instant,
     /// When it ends, if it does.
     pub expires: Option<Instant>,
-    /// The life that it was issued for, if a rotation has cut it short.
+    /// The lifetime for which it was issued, if a rotation has cut it short.
     pub(super) whole_life: Option<Life>,
     /// When it was revoked, if it was.
     pub revoked: Option<Instant>,
-    /// Requests per second; `None` is the server's own limit.
+    /// Requests per second; `None` means the server's own limit.
     pub rate_limit: Option<u32>,
     /// The networks from which it may be used; empty for all.
     pub allow_from: Vec<IpNet>,
-    /// Who issued it, or made it by a rotation; unknown for a token of an earlier release.
+    /// Who issued it, or rotated the token before it; unknown for a token of an earlier release.
     pub issued_by: Option<String>,
-    /// Whether it is kept in memory only. Such a token lives for minutes and is not listed.
+    /// Whether it is kept only in memory. Such a token lives for minutes and is not listed.
     pub(super) is_temporary: bool,
     pub(super) digest: Digest,
     /// Shared by the successive versions of this token, so that a request admitted before a change
@@ -52,19 +53,19 @@ pub struct Token {
     limiter: Limiter,
 }
 
-/// How long a token is to live.
+/// The intended lifetime of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Life {
-    /// From its issue to its end; `None` if it does not end.
+    /// From issue to end; `None` if it does not end.
     seconds: Option<i64>,
 }
 
-/// Whether a token is good.
+/// Whether a token is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenState {
-    /// It is good.
+    /// It is valid.
     Live,
-    /// Its end has passed.
+    /// It has expired.
     Expired,
     /// It was revoked.
     Revoked,
@@ -84,7 +85,7 @@ impl TokenState {
 /// The properties of a token to be issued.
 #[derive(Clone, Debug)]
 pub struct Issue {
-    /// A name: letters, digits, `-`, `_`, `.`, at most [`crate::limits::TOKEN_NAME_CHARS_MAX`].
+    /// The name: letters, digits, `-`, `_`, `.`, at most [`crate::limits::TOKEN_NAME_CHARS_MAX`].
     pub name: String,
     /// What the token may do.
     pub scope: Scope,
@@ -92,35 +93,36 @@ pub struct Issue {
     pub mode: Mode,
     /// When it ends, if it does.
     pub expires: Option<Instant>,
-    /// Requests per second; `None` is the server's own limit.
+    /// Requests per second; `None` means the server's own limit.
     pub rate_limit: Option<u32>,
     /// The networks from which it may be used; empty for all.
     pub allow_from: Vec<IpNet>,
-    /// Who asks for the token. The audit trail says so too, but a token may outlive its row.
+    /// Who requests the token. The audit trail records this too, but a token may outlive its audit
+    /// row.
     pub issued_by: Option<String>,
 }
 
-/// Changes to a live token; what is `None` stays. Its end cannot be moved: a secret that is to live
-/// longer must be a new one.
+/// Changes to a live token; a property that is `None` stays as it is. The end cannot be changed: a
+/// secret that is to live longer must be a new one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
     /// What the token may do.
     pub scope: Option<Scope>,
     /// How tolerant the server is of its requests.
     pub mode: Option<Mode>,
-    /// Requests per second; `Some(None)` is the server's own limit.
+    /// Requests per second; `Some(None)` means the server's own limit.
     pub rate_limit: Option<Option<u32>>,
     /// The networks from which it may be used; empty for all.
     pub allow_from: Option<Vec<IpNet>>,
 }
 
 impl Token {
-    /// Whether it is one of our own, kept in memory only.
+    /// Whether it is one of the server's own tokens, kept only in memory.
     pub fn is_temporary(&self) -> bool {
         self.is_temporary
     }
 
-    /// A token with a random id, which is not the id or name of another.
+    /// A token with a random id for which `is_taken` returns false.
     pub(crate) fn issued(
         issue: Issue,
         digest: Digest,
@@ -161,8 +163,8 @@ impl Token {
         }
     }
 
-    /// The seconds for which it was issued, also if a rotation has cut its life short; `None` if it
-    /// was not to end.
+    /// The lifetime in seconds for which it was issued, even if a rotation has cut it short; `None`
+    /// if it was not to end.
     pub fn life_seconds(&self) -> Option<i64> {
         match self.whole_life {
             Some(life) => life.seconds,
@@ -170,7 +172,7 @@ impl Token {
         }
     }
 
-    /// Ends it then at the latest, because another token takes its place.
+    /// Makes it end at `end` or earlier, because another token replaces it.
     pub(super) fn cut_short(&mut self, end: Instant) {
         if self.expires.is_none_or(|expires| end < expires) {
             let seconds = self.life_seconds();
@@ -179,7 +181,7 @@ impl Token {
         }
     }
 
-    /// Whether the token is good at `now`.
+    /// The state of the token at `now`.
     pub fn state(&self, now: Instant) -> TokenState {
         if self.revoked.is_some() {
             TokenState::Revoked
@@ -195,7 +197,7 @@ impl Token {
         self.state(now) == TokenState::Live
     }
 
-    /// Checks that the token is good at `now`; the error says why it is refused.
+    /// Checks that the token is valid at `now`. The error says why it is refused.
     pub(super) fn good(&self, now: Instant) -> Result<(), Rejection> {
         match self.state(now) {
             TokenState::Live => Ok(()),
@@ -204,12 +206,12 @@ impl Token {
         }
     }
 
-    /// Whether this name or id means the token.
+    /// Whether the token has this name or id.
     pub(super) fn is_called(&self, name_or_id: &str) -> bool {
         self.name == name_or_id || self.id.as_str() == name_or_id
     }
 
-    /// Whether it may be used from this address. An IPv4 address that a dual-stack listener shows
+    /// Whether it may be used from this address. An IPv4 address that a dual-stack listener reports
     /// as IPv6 counts as IPv4.
     pub fn is_allowed_from(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
@@ -225,13 +227,14 @@ impl Token {
         self.last_use.last()
     }
 
-    /// Remembers a use, with address and User-Agent. Only in memory: a read must not cost a sync.
+    /// Records a use with its address and User-Agent. Only in memory, since a read must not cost a
+    /// sync.
     pub fn remember_use(&self, now: Instant, peer: IpAddr, user_agent: Option<&[u8]>) {
         self.last_use.remember(now, peer, user_agent);
     }
 
-    /// Counts one request against the token's own rate, or the server's; `None` is unlimited. The
-    /// error is the number of seconds after which to try again.
+    /// Counts one request against the token's own rate, or else the server's; `None` means
+    /// unlimited. The error is the number of seconds after which to try again.
     pub fn admit(&self, server_rate: Option<u32>, now: Monotonic) -> Result<(), u32> {
         match self.rate_limit.or(server_rate) {
             Some(rate) => self.limiter.admit(rate, now),
@@ -239,7 +242,7 @@ impl Token {
         }
     }
 
-    /// Counts the further requests that an admitted one contains. The error is the number of
+    /// Counts the further requests that an admitted request contains. The error is the number of
     /// seconds after which to try again.
     pub fn charge(
         &self,
@@ -277,7 +280,7 @@ impl Token {
         }
     }
 
-    /// The same token under other terms.
+    /// The same token with other terms.
     pub(super) fn under(&self, terms: &Terms) -> Self {
         self.with(|token| {
             token.scope = terms.scope.unwrap_or(token.scope);
@@ -289,13 +292,13 @@ impl Token {
         })
     }
 
-    /// Whether both tokens may do the same while they are good.
+    /// Whether both tokens have the same rights while they are valid.
     pub(super) fn has_terms_of(&self, other: &Self) -> bool {
         let terms = |it: &Self| (it.scope, it.mode, it.rate_limit);
         terms(self) == terms(other) && self.allow_from == other.allow_from
     }
 
-    /// What issues another token like this one.
+    /// The properties with which to issue another token like this one.
     pub(super) fn issue(&self) -> Issue {
         Issue {
             name: self.name.clone(),
@@ -308,7 +311,8 @@ impl Token {
         }
     }
 
-    /// The same token after `change`. It keeps its last use and gets a new rate limiter.
+    /// The same token after `change`. It keeps its record of the last use and gets a new rate
+    /// limiter.
     pub(super) fn with(&self, change: impl FnOnce(&mut Self)) -> Self {
         let (id, last_use) = (self.id.clone(), Arc::clone(&self.last_use));
         let mut token = Self {
@@ -332,7 +336,7 @@ impl Token {
     }
 }
 
-/// A token's row behind its version byte.
+/// The row of a token, after its version byte.
 #[derive(Serialize, Deserialize)]
 struct Stored {
     id: TokenId,
@@ -360,7 +364,7 @@ impl Stored {
             mode: self.mode.parse().ok()?,
             expires: self.expires.map(Instant::from_millis),
             rate_limit: self.rate_limit,
-            // A network that cannot be read must not open the token to everybody.
+            // A network that cannot be parsed must not open the token to everybody.
             allow_from: self
                 .allow_from
                 .iter()
@@ -394,7 +398,7 @@ mod tests {
         }
     }
 
-    /// A row of a release that did not record who issued a token is still good.
+    /// A row of a release that did not record who issued a token is still valid.
     #[test]
     fn who_issued_a_token_is_kept_where_it_was_written() {
         let issue = Issue {

@@ -1,4 +1,5 @@
-//! The public id of a token. It is no secret, and another than the name, which a rotation hands on.
+//! The public id of a token. It is not secret, and differs from the name, which passes to a new
+//! token by rotation.
 
 use std::fmt;
 
@@ -6,18 +7,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::secret;
 
-/// Eight characters that stand for a token in lists, in logs and in commands.
+/// Eight characters that identify a token in lists, logs and commands.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TokenId(String);
 
 impl TokenId {
-    /// An id that may be another token's already.
+    /// A random id, which another token may already have.
     pub(super) fn random() -> Self {
         Self(secret::hex(&secret::random::<4>()))
     }
 
-    /// The characters.
+    /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,6 +1,6 @@
 //! The text of a token: `golinks_scim_`, 43 characters that hold 256 random bits, and 6 that hold a
-//! CRC-32 over all before them. Secret scanners recognise a leaked token by the prefix; the
-//! checksum distinguishes a wrong paste from a wrong token.
+//! CRC-32 over everything before them. Secret scanners recognize a leaked token by its prefix; the
+//! checksum distinguishes a bad paste from a wrong token.
 
 use crate::secret::{self, Digest, Secret, TOKEN_PREFIX};
 
@@ -8,7 +8,7 @@ const RANDOM_CHARS: usize = 43;
 const CHECKSUM_CHARS: usize = 6;
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// A well-formed token. Only the person to whom it was shown knows it; the store has its digest.
+/// A well-formed token. Only the person to whom it was shown knows it; the store keeps its digest.
 #[derive(Debug)]
 pub struct TokenText(Secret);
 
@@ -25,18 +25,19 @@ impl TokenText {
         Self(Secret::new(text))
     }
 
-    /// What the store keeps. No salt and no slow hash: nobody can search through 256 random bits.
+    /// What the store keeps. It needs no salt and no slow hash, since nobody can search through 256
+    /// random bits.
     pub(super) fn digest(&self) -> Digest {
         secret::sha256(self.0.reveal().as_bytes())
     }
 
-    /// The text, to be shown once, to the caller who requested it.
+    /// The text, to be shown once to the caller who requested it.
     pub fn reveal(&self) -> &str {
         self.0.reveal()
     }
 }
 
-/// The digest of a text that is a token; `None` if it is not a whole one.
+/// The digest of a well-formed token; `None` if `text` is not a complete token.
 pub(super) fn digest_of(text: &str) -> Option<Digest> {
     let length = TOKEN_PREFIX.len() + RANDOM_CHARS + CHECKSUM_CHARS;
     if text.len() != length || !text.starts_with(TOKEN_PREFIX) {
@@ -50,7 +51,7 @@ fn checksum(text: &str) -> [u8; CHECKSUM_CHARS] {
     base62([crc32fast::hash(text.as_bytes())])
 }
 
-/// A number, given as words from the highest on, as `N` digits in base 62 with leading zeros.
+/// A number, given as words with the highest first, as `N` base-62 digits with leading zeros.
 fn base62<const N: usize>(words: impl IntoIterator<Item = u32>) -> [u8; N] {
     let mut digits = [0; N];
     for word in words {

@@ -1,14 +1,14 @@
 //! The issued tokens: in memory for every request, in the store for the next start. A new token is
-//! committed first and accepted then. A revoked one is refused first, without waiting for other
-//! writes, and the revocation is committed then. Both happen before the answer.
+//! committed first and accepted afterwards. A revoked token is refused first, without waiting for
+//! other writes, and the revocation is committed afterwards. Both happen before the answer.
 //!
 //! A change that was not confirmed ([`WriteError::Unknown`]) may or may not be on disk. Until the
-//! store can tell, memory allows for both and accepts no token that it should not. A token that was
-//! to be issued is listed and can be revoked, though nobody has its text; one that was to be
-//! revoked is refused; one that was to end lives on; one that was to be changed is as it was. Then
-//! memory follows the store ([`Tokens::settle`]), with one exception: what was refused stays
-//! refused, and the store follows. This holds while the server runs: a restart knows only the
-//! store.
+//! store can tell, memory allows for both outcomes and accepts no token that it should not: a token
+//! that was being issued is listed and can be revoked, though nobody has its text; a token that was
+//! being revoked is refused; one that was being ended lives on; one that was being changed stays as
+//! it was. Then memory follows the store ([`Tokens::settle`]), with one exception: a token that was
+//! refused stays refused, and the store follows. This holds only while the server runs: after a
+//! restart, only the store is known.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -33,7 +33,7 @@ use crate::turns::{Turn, Turns};
 pub struct Rotated {
     /// The new token.
     pub token: Arc<Token>,
-    /// Its text, which is secret.
+    /// The secret text of the new token.
     pub text: TokenText,
     /// The tokens that it replaces, each with its new end.
     pub old: Vec<Arc<Token>>,
@@ -43,7 +43,7 @@ pub struct Rotated {
 pub struct Tokens {
     pub(super) store: Arc<Store>,
     pub(super) by_digest: RwLock<BTreeMap<Digest, Arc<Token>>>,
-    /// A single turn, held during a change, so that what was checked still holds when it is
+    /// Permits one change at a time, so that what a change has checked still holds when it is
     /// written.
     pub(super) changing: Turns,
     /// Locked before `by_digest`, and never held while waiting for the disk.
@@ -65,8 +65,8 @@ impl Tokens {
         })
     }
 
-    /// The live token with the text `candidate`. Every refusal takes the same way: digest, look-up,
-    /// then the reason.
+    /// The live token with the text `candidate`. Every refusal takes the same steps: digest,
+    /// look-up, then the reason.
     pub fn authenticate(
         &self,
         candidate: &str,
@@ -84,19 +84,19 @@ impl Tokens {
         }
     }
 
-    /// Whether a token that was accepted is still good.
+    /// Checks that a token accepted earlier is still valid.
     pub fn check_again(&self, token: &Token, now: Instant) -> Result<(), Rejection> {
         let by_digest = ignore_poison(self.by_digest.read());
         match by_digest.get(&token.digest) {
             Some(known) => known.good(now),
-            // It was temporary, or dead and forgotten.
+            // It was temporary, or dead and already forgotten.
             None => token.good(now).and(Err(Rejection::Revoked)),
         }
     }
 
-    /// Makes a token for our own requests, which lives for `seconds`, in memory only. Beyond
-    /// [`limits::TEMPORARY_TOKENS_MAX`] the oldest is forgotten: runs that were cut short leave
-    /// some behind, and no later run should have to wait for their end.
+    /// Issues a token for the server's own requests, which lives for `seconds` and only in memory.
+    /// Beyond [`limits::TEMPORARY_TOKENS_MAX`] the oldest is forgotten: runs that were interrupted
+    /// leave some behind, and a later run should not have to wait for those to end.
     pub fn issue_temporary(
         &self,
         name: &str,
@@ -110,7 +110,7 @@ impl Tokens {
             scope,
             mode: Mode::Compatible,
             expires: Some(now.plus_seconds(seconds)),
-            // Its own rate: a low limit of the server must not make `check` fail.
+            // A rate of its own, since a low server limit must not make `check` fail.
             rate_limit: Some(limits::RATE_PER_SECOND_DEFAULT),
             allow_from: Vec::new(),
             issued_by: None,
@@ -131,7 +131,7 @@ impl Tokens {
     }
 
     /// Forgets a temporary token before its end. Returns whether it was ever used; `false` if it
-    /// was forgotten already.
+    /// was already forgotten.
     pub fn forget_temporary(&self, id: &str) -> bool {
         let mut by_digest = ignore_poison(self.by_digest.write());
         let was_used = by_digest.values().any(|known| {
@@ -141,7 +141,8 @@ impl Tokens {
         was_used
     }
 
-    /// All tokens but temporary ones, live ones first, each group by name and age.
+    /// All tokens except temporary ones: the live ones first, then the others, each group by name
+    /// and age.
     pub fn list(&self, now: Instant) -> Vec<Arc<Token>> {
         let mut tokens = self.all();
         tokens.sort_by_cached_key(|it| {
@@ -158,9 +159,9 @@ impl Tokens {
     }
 
     /// Tokens that have ended without a successor, so that their users have no access now. Each is
-    /// the last of its name and has expired within [`limits::ENDED_TOKEN_TOLD_DAYS`], and no token
-    /// of the name is live or was revoked since. A token that was meant to end, with a life shorter
-    /// than [`limits::TOLD_TOKEN_DAYS_MIN`], does not count.
+    /// the last token of its name and has expired within [`limits::ENDED_TOKEN_TOLD_DAYS`], and no
+    /// token of that name is live or was revoked since. A token that was meant to be short-lived,
+    /// for less than [`limits::TOLD_TOKEN_DAYS_MIN`], does not count.
     pub fn ended(&self, now: Instant) -> Vec<Arc<Token>> {
         let mut tokens = self.list(now);
         let ended = expired_among(tokens.iter(), now);
@@ -174,14 +175,14 @@ impl Tokens {
         tokens.values().any(|token| token.is_called(name_or_id))
     }
 
-    /// The tokens of this name or id, live or not.
+    /// The tokens with this name or id, live or not.
     pub fn find(&self, name_or_id: &str, now: Instant) -> Vec<Arc<Token>> {
         let mut found = self.list(now);
         found.retain(|token| token.is_called(name_or_id));
         found
     }
 
-    /// Issues a token. `audit` makes the audit row that is committed with it.
+    /// Issues a token. `audit` creates the audit row that is committed with it.
     pub fn issue(
         &self,
         issue: Issue,
@@ -193,7 +194,7 @@ impl Tokens {
         }
         let _turn = self.begin()?;
         let live: Vec<_> = self.live(now);
-        // Commands accept ids in the place of names, so a name must not be the id of another token.
+        // Commands accept ids in place of names, so a name must not equal another token's id.
         if live.iter().any(|token| token.is_called(&issue.name)) {
             return Err(IssueError::NameTaken);
         }
@@ -203,9 +204,10 @@ impl Tokens {
         self.add(issue, now, Change::none(), audit)
     }
 
-    /// Issues a token like the newest live one of this name or id, on behalf of `by`. The old ones
-    /// of the name end after `overlap_seconds`, or at their own end if that is earlier. `audit`
-    /// makes the audit row from the new token and the old ones, which already have their new end.
+    /// Issues a token like the newest live one with this name or id, on behalf of `by`. The old
+    /// tokens of that name end after `overlap_seconds`, or at their own end if that is earlier.
+    /// `audit` creates the audit row from the new token and the old ones, which already have their
+    /// new end.
     pub fn rotate(
         &self,
         name_or_id: &str,
@@ -225,7 +227,7 @@ impl Tokens {
             .filter(|token| token.name == named.name)
             .max_by_key(|token| token.created)
             .unwrap_or(named);
-        // If the clock has gone back, the new token still ends no earlier than the old one would
+        // If the clock was set back, the new token still ends no earlier than the old one would
         // have.
         let expires = old.life_seconds().map(|seconds| {
             let whole = now.plus_seconds(seconds);
@@ -241,7 +243,7 @@ impl Tokens {
         for token in of_name {
             let token = token.with(|token| {
                 token.cut_short(end);
-                // If the clock was ahead when the old one was issued, the new one still counts as
+                // If the clock was ahead when the old token was issued, the new one still counts as
                 // the newest.
                 token.created = token.created.min(now.plus_seconds(-1));
             });
@@ -258,7 +260,7 @@ impl Tokens {
         Ok(Rotated { token, text, old })
     }
 
-    /// Puts the live tokens of this name or id under other terms. `audit` makes the row for each.
+    /// Changes the terms of the live tokens with this name or id. `audit` creates the row for each.
     pub fn change(
         &self,
         name_or_id: &str,
@@ -285,12 +287,14 @@ impl Tokens {
         Ok(self.replace(changed))
     }
 
-    /// Revokes all live tokens of this name, or the one with this id; also those that may or may
-    /// not have been issued, and one of [`Self::ended`], which ends its warning. They are refused
-    /// at once, before this waits for anything, and stay refused whatever the disk says.
+    /// Revokes all live tokens with this name, or the one with this id. This includes tokens that
+    /// may or may not have been issued, and a token of [`Self::ended`], whose warning this ends.
+    /// They are refused at once, before this function waits for anything, and stay refused even if
+    /// writing fails.
+    ///
     /// [`IssueError::NotKept`] means that the revocation was not confirmed; a later
-    /// [`Self::settle`] writes it. [`IssueError::Underway`] means that a token of this name may
-    /// soon exist which this call has not seen.
+    /// [`Self::settle`] writes it. [`IssueError::Underway`] means that a token of this name,
+    /// unknown to this call, may soon be issued.
     pub fn revoke(
         &self,
         name_or_id: &str,
@@ -299,13 +303,13 @@ impl Tokens {
     ) -> Result<Vec<Arc<Token>>, IssueError> {
         let mut revoked = self.refuse(name_or_id, now, &audit);
         let turn = self.changing.take(limits::TOKEN_CHANGE_WAIT_MAX);
-        // The previous holder of the turn may have issued a token of this name.
+        // The previous holder of the turn may have issued a token with this name.
         for token in self.refuse(name_or_id, now, &audit) {
             if revoked.iter().all(|known| known.id != token.id) {
                 revoked.push(token);
             }
         }
-        // The present holder of the turn may still issue a token of this name.
+        // The current holder of the turn may still issue a token with this name.
         let turn = turn.ok_or(IssueError::Underway)?;
         if revoked.is_empty() {
             return Err(IssueError::NotFound);
@@ -316,7 +320,7 @@ impl Tokens {
         })
     }
 
-    /// Periodic work: settles, and writes down last uses, each even if the other fails.
+    /// Periodic work: settles, and stores the last uses; each runs even if the other fails.
     pub fn tend(&self) {
         if let Err(error) = self.settle() {
             log::warn!("it is not known yet whether a change of tokens was written: {error:?}");
@@ -326,7 +330,7 @@ impl Tokens {
         }
     }
 
-    /// Writes down the last uses that are new since the last call.
+    /// Stores the last uses that are new since the last call.
     pub fn flush_last_used(&self) -> Result<(), WriteError> {
         let mut change = Change::none();
         let mut saved = Vec::new();
@@ -348,8 +352,9 @@ impl Tokens {
         committed
     }
 
-    /// Takes the turn to change tokens, with memory and store in agreement. On an error nothing was
-    /// begun: no turn came in time, or the store could not tell.
+    /// Takes the turn to change tokens, after memory and store agree. An error means that nothing
+    /// was begun: no turn came in time, or the store could not tell the outcome of an earlier
+    /// change.
     fn begin(&self) -> Result<Turn<'_>, WriteError> {
         let until = Monotonic::now() + limits::TOKEN_CHANGE_WAIT_MAX;
         let turn = self.changing.take(limits::TOKEN_CHANGE_WAIT_MAX);
@@ -373,7 +378,7 @@ impl Tokens {
         tokens
     }
 
-    /// Commits a new token together with `change`, then accepts it.
+    /// Commits a new token together with `change`, then accepts the token.
     fn add(
         &self,
         issue: Issue,
@@ -388,7 +393,7 @@ impl Tokens {
             .token(token.id.as_str(), token.encode())
             .audit(audit(&token));
         if let Err(error) = self.store.commit(change) {
-            // It may be on disk, so lists must show it.
+            // The token may be on disk, so lists must show it.
             if error == WriteError::Unknown {
                 self.unconfirmed().is_of_change = true;
                 self.replace(vec![token]);
@@ -402,8 +407,8 @@ impl Tokens {
         Ok((added.remove(0), text))
     }
 
-    /// Forgets one dead token if there are twice [`limits::TOKENS_MAX`] tokens. Dead ones are kept
-    /// to distinguish "revoked" from "unknown" in the log.
+    /// Forgets one dead token if there are twice [`limits::TOKENS_MAX`] tokens. Dead tokens are
+    /// kept so that the log can distinguish "revoked" from "unknown".
     fn forget_dead(&self, change: Change, now: Instant) -> (Change, Option<Digest>) {
         let all = self.all();
         if all.len() < 2 * limits::TOKENS_MAX {
@@ -431,7 +436,7 @@ impl Tokens {
     }
 }
 
-/// The stored tokens.
+/// Reads the tokens from the store.
 pub(super) fn read(store: &Store) -> Result<BTreeMap<Digest, Token>, LoadError> {
     let snapshot = store.snapshot().map_err(|_| LoadError::Unavailable)?;
     let seen: HashMap<String, String> = snapshot.tokens_seen()?.into_iter().collect();
@@ -443,7 +448,8 @@ pub(super) fn read(store: &Store) -> Result<BTreeMap<Digest, Token>, LoadError> 
     Ok(by_digest)
 }
 
-/// Not with `-` in front, which commands would take for an option.
+/// Whether `name` may be a token's name. It must not begin with `-`, or commands would take it for
+/// an option.
 fn is_name(name: &str) -> bool {
     let length = name.chars().count();
     (1..=limits::TOKEN_NAME_CHARS_MAX).contains(&length)

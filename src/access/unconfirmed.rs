@@ -1,6 +1,6 @@
-//! Where memory and store may differ, and how they come to agree again: a change of tokens that was
-//! not confirmed ([`WriteError::Unknown`]), and revocations that hold already but are not known to
-//! be on disk.
+//! Where memory and store may differ, and how they come to agree again. They may differ after a
+//! change of tokens that was not confirmed ([`WriteError::Unknown`]), and after revocations that
+//! are in effect but not known to be on disk.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, MutexGuard};
@@ -35,11 +35,11 @@ struct Revocation {
 }
 
 impl Tokens {
-    /// Makes memory follow the store if a change was not confirmed and the store can tell its
-    /// outcome by now, and writes the revocations that are missing. Called before tokens are
-    /// listed, and periodically. Waits like a write. The error means that the store cannot tell
-    /// yet. If tokens are just being changed, this is left to a later call, so that listing tokens
-    /// does not wait for another's write.
+    /// Makes memory follow the store if a change was not confirmed and the store can now tell its
+    /// outcome, and writes the missing revocations. Called periodically and before tokens are
+    /// listed. Waits like a write. An error means that the store cannot tell yet. If another call
+    /// is changing tokens, the work is left to a later call, so that listing tokens does not wait
+    /// for another's write.
     pub fn settle(&self) -> Result<(), WriteError> {
         match self.changing.take(Duration::ZERO) {
             Some(turn) => self.settle_in(&turn),
@@ -47,7 +47,7 @@ impl Tokens {
         }
     }
 
-    /// [`Self::settle`] in one write, for a caller that has the turn.
+    /// Does the work of [`Self::settle`] in one write, for a caller that has the turn.
     pub(super) fn settle_in(&self, _: &Turn<'_>) -> Result<(), WriteError> {
         let (revocations, is_of_change) = {
             let unconfirmed = self.unconfirmed();
@@ -56,16 +56,16 @@ impl Tokens {
         if revocations.is_empty() && !is_of_change {
             return Ok(());
         }
-        // The writer keeps the order: once this is done, everything before it has been made and
+        // The writer keeps the order: once this write is done, every earlier one has been made and
         // published, or never will be.
         let noted = revocations.clone();
         let written = self.store.write_anyway(move |view| missing(&noted, view));
-        // Nothing that the caller wants has begun, so its own outcome is not unknown.
+        // Nothing of what the caller wants has begun, so the caller's own outcome is not unknown.
         written.map_err(|error| match error {
             WriteError::Unknown => WriteError::Unavailable,
             error => error,
         })?;
-        // Other revocations may have come meanwhile.
+        // Further revocations may have been added in the meantime.
         self.unconfirmed()
             .revocations
             .retain(|id, _| !revocations.contains_key(id));
@@ -81,8 +81,8 @@ impl Tokens {
         Ok(())
     }
 
-    /// Refuses from now on the live tokens of this name or id, and the one that has ended without a
-    /// successor. Returns all those whose revocation must still be written.
+    /// Refuses from now on the live tokens with this name or id, and the one that has ended without
+    /// a successor. Returns all of those whose revocation must still be written.
     pub(super) fn refuse(
         &self,
         name_or_id: &str,
@@ -122,7 +122,8 @@ impl Tokens {
             .collect()
     }
 
-    /// Replaces the tokens in memory by the stored ones, but keeps the last uses that memory knows.
+    /// Replaces the tokens in memory with the stored ones, but keeps the last uses recorded in
+    /// memory.
     fn follow(&self, stored: BTreeMap<Digest, Token>) {
         let mut by_digest = ignore_poison(self.by_digest.write());
         let known = std::mem::take(&mut *by_digest);
@@ -130,8 +131,7 @@ impl Tokens {
             let known = known.get(&digest);
             if let Some(known) = known {
                 token.last_use = Arc::clone(&known.last_use);
-                // A token that was refused stays refused, even if its revocation is not written
-                // yet.
+                // A refused token stays refused, even if its revocation is not written yet.
                 token.revoked = token.revoked.or(known.revoked);
             }
             // An unchanged token keeps its rate limiter.
@@ -147,9 +147,9 @@ impl Tokens {
     }
 }
 
-/// The change that makes the missing revocations. It is a plan for the writer: when it runs,
-/// everything requested before was made or never will be. So no revocation is made twice, or for a
-/// token that is not stored.
+/// The change that makes the missing revocations. The writer evaluates it as a plan: by then, every
+/// earlier request has been carried out or never will be. So no revocation is made twice, or made
+/// for a token that is not stored.
 fn missing(
     revocations: &BTreeMap<TokenId, Revocation>,
     view: &View<'_>,

@@ -1,5 +1,5 @@
-//! The private authority. It is made at the first start and valid for ten years, so that clients
-//! that trust it once need not care about leaf certificates again.
+//! The private authority. The first start creates it, valid for ten years, so that clients that
+//! trust it once need not care about leaf certificates again.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,14 +18,14 @@ use crate::files::is_taken;
 use crate::limits;
 use crate::secret;
 
-/// How far in the past a certificate begins, since clocks differ.
+/// How far in the past a new certificate's validity begins, since clocks differ.
 const CLOCK_DIFFERENCE_SECONDS: i64 = 5 * 60;
 /// The longest common name (RFC 5280 appendix A.1, `ub-common-name`).
 pub(super) const COMMON_NAME_CHARS_MAX: usize = 64;
 
 /// The files of the private authority and its leaf.
 pub(super) struct PrivateFiles {
-    /// The authority's certificate, which clients are given.
+    /// The authority's certificate, which is given to clients.
     pub(super) authority: PathBuf,
     pub(super) authority_key: PathBuf,
     /// The leaf, followed by the authority's certificate.
@@ -34,7 +34,7 @@ pub(super) struct PrivateFiles {
 }
 
 impl PrivateFiles {
-    /// The files in the directory of the certificates.
+    /// The paths of the files in the directory of the certificates.
     pub(super) fn of(directory: &Path) -> Self {
         Self {
             authority: directory.join("ca.pem"),
@@ -45,14 +45,14 @@ impl PrivateFiles {
     }
 
     /// Whether there is an authority, or remains of one that clients may trust, even if they cannot
-    /// be read just now. A key alone is left by a first start that was cut short: nobody has ever
-    /// seen its certificate.
+    /// be read right now. A key alone does not count: it is left by a first start that was
+    /// interrupted, so nobody has ever seen its certificate.
     pub(super) fn are_there(&self) -> bool {
         is_taken(&self.authority) || is_taken(&self.leaf) && is_taken(&self.authority_key)
     }
 
-    /// Fails if no leaf can be written because there is a directory in its place, or in its key's.
-    /// A link to one is simply replaced.
+    /// Fails if no leaf can be written because a directory is in its place or in its key's. A link
+    /// to a directory is no obstacle, since it is replaced.
     pub(super) fn require_room_for_leaf(&self) -> Result<(), Error> {
         let is_directory = |path: &&PathBuf| path.symlink_metadata().is_ok_and(|it| it.is_dir());
         match [&self.leaf, &self.leaf_key].into_iter().find(is_directory) {
@@ -62,16 +62,16 @@ impl PrivateFiles {
     }
 }
 
-/// What people see of the private authority.
+/// The private authority as people see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthoritySummary {
-    /// Its certificate, to be given to clients.
+    /// The file of its certificate, to be given to clients.
     pub path: PathBuf,
     /// SHA-256 of its certificate, `AA:BB:…`.
     pub fingerprint: String,
-    /// When it begins.
+    /// When its validity begins.
     pub not_before: Instant,
-    /// When it ends.
+    /// When its validity ends.
     pub not_after: Instant,
 }
 
@@ -85,8 +85,8 @@ pub(super) struct Authority {
 }
 
 impl Authority {
-    /// Opens the authority in `directory`, or makes it if there is none. A damaged one is an error:
-    /// a new one would lock out everybody who trusts the old.
+    /// Opens the authority in `directory`, or creates it if there is none. A damaged one is an
+    /// error: a new one would lock out everybody who trusts the old one.
     pub(super) fn open(directory: &Path, host_name: &str, now: Instant) -> Result<Self, Error> {
         let own = PrivateFiles::of(directory);
         let (path, key_path) = (&own.authority, &own.authority_key);
@@ -116,19 +116,19 @@ impl Authority {
         })
     }
 
-    /// Its certificate, which clients trust.
     pub(super) fn certificate(&self) -> &CertificateDer<'static> {
         &self.certificate
     }
 
-    /// What people see of it. When it ends, so does everything that it has issued.
+    /// The authority as people see it. When it ends, so does everything that it has issued.
     pub(super) fn summary(&self) -> &AuthoritySummary {
         &self.summary
     }
 
-    /// Makes a new leaf certificate and its key. Its dates lie within the authority's, because
-    /// clients refuse it at any other time, and its dates should say so. If the authority is not
-    /// valid now, neither is the leaf; it is made so that a start has something to serve.
+    /// Creates a new leaf certificate and its key. The leaf's dates lie within the authority's,
+    /// because clients refuse it at any other time and its dates should say so. If the authority is
+    /// not valid now, neither is the leaf; it is created all the same, so that a start has
+    /// something to serve.
     pub(super) fn issue_leaf(&self, names: &Names, now: Instant) -> Result<(), Error> {
         let sign = |error: rcgen::Error| Error::Sign(error.to_string());
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(sign)?;
@@ -146,7 +146,8 @@ impl Authority {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
         let leaf = params.signed_by(&key, &self.issuer).map_err(sign)?;
-        // The key first: a leaf that does not fit its key is noticed and replaced the next time.
+        // Write the key first: if the new leaf is not written, the old one does not fit the key,
+        // which the next load notices and mends.
         files::write(&self.own.leaf_key, &key.serialize_pem())?;
         let chain = format!("{}{}", leaf.pem(), self.pem);
         files::write(&self.own.leaf, &chain)
@@ -186,7 +187,7 @@ fn create(certificate: &Path, key: &Path, host_name: &str, now: Instant) -> Resu
     files::write(certificate, &made.pem())
 }
 
-/// When a certificate made now begins, and when it ends after so many days.
+/// When the validity of a certificate made at `now` begins, and when it ends after `days` days.
 fn life(now: Instant, days: i64) -> (Instant, Instant) {
     (
         now.plus_seconds(-CLOCK_DIFFERENCE_SECONDS),
@@ -194,8 +195,8 @@ fn life(now: Instant, days: i64) -> (Instant, Instant) {
     )
 }
 
-/// What all our certificates have in common. Many clients refuse the library's default validity,
-/// 1975 to 4096.
+/// The parameters that all our certificates share. Many clients refuse the library's default
+/// validity, from 1975 to 4096.
 fn params(name: &str, begins: Instant, ends: Instant) -> Result<CertificateParams, Error> {
     let mut params = CertificateParams::default();
     let name: String = name.chars().take(COMMON_NAME_CHARS_MAX).collect();
@@ -203,7 +204,7 @@ fn params(name: &str, begins: Instant, ends: Instant) -> Result<CertificateParam
     params.not_before = moment(begins)?;
     params.not_after = moment(ends)?;
     let mut serial: [u8; 16] = secret::random();
-    // A serial number is positive (RFC 5280 section 4.1.2.2).
+    // A serial number must be positive (RFC 5280 section 4.1.2.2).
     serial[0] = serial[0] & 0x7f | 0x40;
     params.serial_number = Some(SerialNumber::from_slice(&serial));
     Ok(params)
@@ -214,7 +215,7 @@ fn moment(instant: Instant) -> Result<OffsetDateTime, Error> {
         .map_err(|error| Error::Sign(error.to_string()))
 }
 
-/// A host as a subject alternative name; `None` if no certificate can carry it.
+/// A host as a subject alternative name; `None` if no certificate can contain it.
 pub(super) fn san(name: &str) -> Option<SanType> {
     match name.parse() {
         Ok(address) => Some(SanType::IpAddress(address)),
@@ -222,7 +223,7 @@ pub(super) fn san(name: &str) -> Option<SanType> {
     }
 }
 
-/// A key that was made here.
+/// Reads a key that this program made.
 pub(super) fn own_key(path: &Path) -> Result<KeyPair, Error> {
     let pem = files::read_own_key(path)?;
     let pem = std::str::from_utf8(&pem).ok();

@@ -1,5 +1,5 @@
-//! The cell that holds the certificate being served. It is swapped whole: a handshake uses the old
-//! one or the new one, and after a failed renewal the old one stays.
+//! The cell that holds the certificate being served. The certificate is swapped as a whole: a
+//! handshake uses either the old one or the new one, and after a failed renewal the old one stays.
 
 use std::fmt;
 use std::io;
@@ -19,15 +19,15 @@ use crate::fix::Fix;
 use crate::limits;
 use crate::locks::ignore_poison;
 
-/// Tells how to replace a private authority that ends.
+/// Says how to replace a private authority whose validity ends.
 pub const NEW_AUTHORITY: Fix = Fix::new("{program} manual certificates");
-/// What to do about our own leaf while its authority is valid. The next one is made as soon as the
-/// old one is out of date.
+/// What to do about the private authority's leaf while the authority is valid. The next leaf is
+/// made as soon as the old one is out of date.
 const SET_THE_CLOCK: Fix = Fix::new(
     "correct the clock (timedatectl): a new certificate is then made automatically; if not, the \
      log says why",
 );
-/// What to do if the authority begins later than now.
+/// What to do if the authority's validity has not begun yet.
 const SET_THE_CLOCK_OR_NEW_AUTHORITY: Fix = Fix::new(
     "if the clock is slow, correct it (timedatectl); if it is right, it was ahead when the CA was \
      made: {program} manual certificates",
@@ -39,22 +39,22 @@ const PUT_BACK: Fix = Fix::new(
      trusts yet",
 );
 
-/// What is being served.
+/// The certificate being served, as people see it.
 #[derive(Clone, Debug)]
 pub struct Summary {
     /// The names in the leaf.
     pub names: Vec<String>,
-    /// When the leaf begins.
+    /// When the leaf's validity begins.
     pub not_before: Instant,
-    /// When the leaf ends.
+    /// When the leaf's validity ends.
     pub not_after: Instant,
     /// SHA-256 of the leaf, `AA:BB:…`.
     pub fingerprint: String,
     /// The private authority, if it issued the leaf.
     pub authority: Option<AuthoritySummary>,
-    /// The chain that is sent, the leaf first.
+    /// The chain that is sent to clients, leaf first.
     pub chain: Vec<Link>,
-    /// When a cloud accepts the chain.
+    /// When cloud services, which trust the public authorities, accept the chain.
     pub public: Vec<Window>,
     objections: Vec<Objection>,
     /// What a client might object to, for the administrator.
@@ -62,19 +62,20 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// When the last client refuses the chain, for the end of the leaf or of an authority in it.
+    /// Until when some client accepts the chain: the end of the leaf, or an earlier end of the
+    /// authorities in the chain.
     pub fn accepted_until(&self) -> Instant {
         self.authority_ends().unwrap_or(self.not_after)
     }
 
-    /// When the last client refuses the chain for the end of an authority in it, if it does so
-    /// before the leaf ends. Clients may have another of its name.
+    /// When the last client stops accepting the chain because an authority in it ends, if that is
+    /// before the leaf ends. Clients may have another authority with the same name.
     pub fn authority_ends(&self) -> Option<Instant> {
         let last = self.windows().map(|window| window.until()).max()?;
         (last < self.not_after).then_some(last)
     }
 
-    /// Whether no client accepts the chain now, although there are moments when clients do.
+    /// Whether no client accepts the chain now, although clients accept it at other times.
     pub fn is_interrupted(&self, now: Instant) -> bool {
         self.windows().next().is_some() && !self.is_accepted(now)
     }
@@ -89,13 +90,13 @@ impl Summary {
         links.chain(&self.public)
     }
 
-    /// Why every client refuses the leaf now; `None` if it is within its dates.
+    /// Why every client refuses the leaf now; `None` if the leaf is within its dates.
     pub fn out_of_date(&self, now: Instant) -> Option<String> {
         chain::check_dates(self.not_before, self.not_after, now).err()
     }
 
-    /// Whether the private authority begins later than now: the clock is slow, or was fast when the
-    /// authority was made.
+    /// Whether the private authority's validity has not begun yet: the clock is slow, or was fast
+    /// when the authority was made.
     pub fn is_before_authority(&self, now: Instant) -> bool {
         let authority = self.authority.as_ref();
         authority.is_some_and(|own| now < own.not_before)
@@ -106,7 +107,7 @@ impl Summary {
 pub struct Cell {
     source: Source,
     current: RwLock<Current>,
-    /// The stamps of the customer's files from before they were last read.
+    /// The stamps of the customer's files, taken before the files were last read.
     seen: Mutex<Vec<Option<Stamp>>>,
 }
 
@@ -118,11 +119,12 @@ struct Current {
 }
 
 impl Cell {
-    /// Loads the certificate from the source, or makes it. One outside of its dates is served,
-    /// since there is none before it: otherwise a machine that boots with a slow clock would be
-    /// down for good, and so would a server restarted after the certificate's end.
+    /// Loads the certificate from the source, or makes it. A certificate that is not valid now is
+    /// still served, since there is no earlier one. Otherwise a machine that boots with a slow
+    /// clock, or a server restarted after the certificate's end, would be down for good.
     pub fn open(source: Source, now: Instant) -> Result<Arc<Self>, Error> {
-        // Before reading, as in a reload: a change while the files are read is seen the next time.
+        // Take the stamps before reading, as a reload does: if the files change while they are
+        // read, the next look notices it.
         let stamps = source.stamps();
         let current = load(&source.found(), now)?;
         Ok(Arc::new(Self {
@@ -132,14 +134,14 @@ impl Cell {
         }))
     }
 
-    /// Reads the certificate from the source again, and serves it from the next handshake on. After
+    /// Reads the certificate from the source again and serves it from the next handshake on. After
     /// an error the previous one stays.
     pub fn reload(&self, now: Instant) -> Result<Summary, Error> {
         self.reload_as(&mut self.seen(), self.source.stamps(), now)
     }
 
-    /// [`Self::reload`] if the customer's files have changed since they were last read, or could
-    /// not be read then. `None` also for the reason that the last reading has found already.
+    /// Calls [`Self::reload`] if the customer's files have changed since they were last read, or
+    /// could not be read then. Also `None` if reading fails for the reason that is already known.
     pub fn reload_if_changed(&self, now: Instant) -> Option<Result<Summary, Error>> {
         let mut seen = self.seen();
         let stamps = self.source.stamps();
@@ -156,8 +158,8 @@ impl Cell {
             .then_some(reloaded)
     }
 
-    /// `stamps` were taken before the files are read, so that a change meanwhile is seen the next
-    /// time.
+    /// `stamps` must have been taken before the files are read, so that the next look notices a
+    /// change made in the meantime.
     fn reload_as(
         &self,
         seen: &mut Vec<Option<Stamp>>,
@@ -175,8 +177,8 @@ impl Cell {
         Ok(self.serve(loaded))
     }
 
-    /// What there is to serve now, unless every client refuses it, or refuses it for what nobody
-    /// holds against the one that is served.
+    /// Loads what there is to serve now. Fails if every client refuses it, or if clients object to
+    /// something that does not apply to the certificate being served.
     fn load_better(&self, now: Instant) -> Result<Current, Error> {
         let found = self.found_again()?;
         let loaded = load(&found, now)?;
@@ -193,7 +195,8 @@ impl Cell {
             let mut objections = of.objections.iter();
             objections.any(|one| matches!(one, Objection::Elsewhere(_)))
         };
-        // For its host it is the first one.
+        // The new chain is the first one for the host, so other objections of some clients count
+        // less.
         let is_better = is_elsewhere(&old) && !is_elsewhere(new);
         let is_news = |one: &&Objection| {
             let is_known = old.objections.iter().any(|other| other.is_like(one));
@@ -205,7 +208,7 @@ impl Cell {
         }
     }
 
-    /// What there is to serve now.
+    /// What there is to serve now. Fails if it is [`Self::gone`].
     fn found_again(&self) -> Result<SourceState<'_>, Error> {
         match self.gone() {
             Some(path) => Err(Error::Bad(path, format!("it is gone: {PUT_BACK}"))),
@@ -213,9 +216,9 @@ impl Cell {
         }
     }
 
-    /// What is gone, perhaps with its disk, if a start would make another authority for that. A
-    /// server that serves makes none: it would lock out everybody who trusts the old one. What only
-    /// may not be read is left to whoever reads it.
+    /// The path of what is gone, perhaps with its disk, if a start would make a new authority
+    /// because of that. A running server makes none: it would lock out everybody who trusts the old
+    /// one. A file that exists but cannot be read is left to the code that reads it.
     fn gone(&self) -> Option<PathBuf> {
         let Source::DataDirectory { directory, .. } = &self.source else {
             return None;
@@ -240,15 +243,16 @@ impl Cell {
         summary
     }
 
-    /// Held while the certificate is exchanged, so that an older one never replaces a newer one.
+    /// Locked while the certificate is exchanged, so that an older one never replaces a newer one.
     fn seen(&self) -> MutexGuard<'_, Vec<Option<Stamp>>> {
         ignore_poison(self.seen.lock())
     }
 
-    /// Replaces the private authority's leaf once two thirds of its life are over, unless it ends
-    /// with the authority anyway; or if a fast clock made it begin later than now. Returns what is
-    /// then served, if it is new. If the authority is gone, due or not, or by this clock is not
-    /// valid, the old leaf stays.
+    /// Replaces the private authority's leaf once two thirds of its life are over, unless the leaf
+    /// ends with the authority anyway. Also replaces it if a fast clock gave it a beginning in the
+    /// future. Returns the new summary if the leaf was replaced. The old leaf stays if the
+    /// authority is gone, which is an error even if no renewal is due, or if the clock says that
+    /// the authority is not valid.
     pub fn renew_if_due(&self, now: Instant) -> Result<Option<Summary>, Error> {
         let _exchanging = self.seen();
         let summary = self.summary();
@@ -260,7 +264,7 @@ impl Cell {
             return Ok(None);
         }
         if now < authority.not_before || now >= authority.not_after {
-            // Without the current time, so that the log reports it only once.
+            // Leave out the current time, so that the log reports this only once.
             let what = format!(
                 "it is valid from {} to {}, and the machine's clock is outside of that",
                 authority.not_before, authority.not_after
@@ -271,12 +275,13 @@ impl Cell {
         Ok(Some(self.serve(loaded)))
     }
 
-    /// What keeps the certificate from being renewed or exchanged, and what to do about it.
+    /// What prevents the certificate from being renewed or exchanged, and what to do about it.
     pub fn hindrance(&self) -> Option<(String, Fix)> {
         if let Some(path) = self.gone() {
             return Some((format!("{} is gone", path.display()), PUT_BACK));
         }
-        // What is refused of our own is left to the check of the files, which says more.
+        // Errors about files in the data directory are left to the check of those files, which says
+        // more.
         let why = self.last_load_error().filter(|_| self.files().is_some())?;
         let why = format!("the certificate files cannot be used as they are now: {why}");
         let fix =
@@ -284,18 +289,18 @@ impl Cell {
         Some((why, fix))
     }
 
-    /// Why the certificate read last is not served, if it is not.
+    /// Why the certificate that was read last is not being served, if it is not.
     fn last_load_error(&self) -> Option<String> {
         let current = ignore_poison(self.current.read());
         current.last_load_error.clone()
     }
 
-    /// The customer's chain and key, if they were named.
+    /// The customer's chain and key files, if they are configured.
     pub fn files(&self) -> Option<[&Path; 2]> {
         self.source.files()
     }
 
-    /// What to do to get the next certificate served.
+    /// What to do so that the next certificate is served.
     pub fn fix(&self, now: Instant) -> Fix {
         if self.gone().is_some() {
             return PUT_BACK;
@@ -315,7 +320,7 @@ impl Cell {
         }
     }
 
-    /// What is being served.
+    /// The certificate being served, as people see it.
     pub fn summary(&self) -> Summary {
         let current = ignore_poison(self.current.read());
         current.summary.clone()
@@ -347,9 +352,9 @@ fn load(found: &SourceState<'_>, now: Instant) -> Result<Current, Error> {
     }
 }
 
-/// Whether the existing files could be served, and clients would accept the certificate. What only
-/// some might object to is returned. If the next start would make a certificate, nothing is wrong;
-/// none is made here.
+/// Checks that the existing files could be served and that clients would accept the certificate.
+/// Returns what only some clients might object to. If the next start would make a certificate, that
+/// is not an error; this function makes none.
 pub fn examine(source: &Source, now: Instant) -> Result<Vec<String>, Error> {
     let found = source.found();
     match &found {
@@ -358,7 +363,7 @@ pub fn examine(source: &Source, now: Instant) -> Result<Vec<String>, Error> {
             Ok(Vec::new())
         }
         SourceState::Private { directory, names } => {
-            // The authority is there, so none is made.
+            // The authority exists, so this does not make one.
             Authority::open(directory, names.first(), now)?;
             let own = PrivateFiles::of(directory);
             match Chain::load(&own.leaf, &own.leaf_key) {
@@ -380,14 +385,14 @@ pub fn examine(source: &Source, now: Instant) -> Result<Vec<String>, Error> {
     }
 }
 
-/// Whether a leaf that ends then is to be replaced. One that ends with its authority is not, since
-/// the next one would too.
+/// Whether a leaf with this end must be replaced. A leaf that ends with its authority is kept,
+/// since the next one would end then too.
 fn is_due(not_after: Instant, authority_not_after: Instant, now: Instant) -> bool {
     now.days_until(not_after) < limits::LEAF_RENEW_DAYS_LEFT && not_after < authority_not_after
 }
 
 /// The authority's leaf. It is replaced when it is due, or when a client that trusts the authority
-/// would not accept it: other names, another authority, a key that does not fit.
+/// would not accept it: because of other names, another authority or a key that does not fit.
 fn private(directory: &Path, names: &Names, now: Instant) -> Result<Current, Error> {
     let authority = Authority::open(directory, names.first(), now)?;
     let summary = authority.summary();
@@ -398,7 +403,7 @@ fn private(directory: &Path, names: &Names, now: Instant) -> Result<Current, Err
                 && leaf.is_good_for(names.as_slice(), authority.certificate(), now);
             (is_usable, leaf.leaf.names)
         }
-        // An exposed key is not quietly replaced: somebody may have read it.
+        // An exposed key is not replaced silently: somebody may have read it.
         Err(error @ Error::Exposed { .. }) => return Err(error),
         Err(_) => (false, Vec::new()),
     };
@@ -406,7 +411,7 @@ fn private(directory: &Path, names: &Names, now: Instant) -> Result<Current, Err
         authority.issue_leaf(names, now)?;
     }
     let leaf = Chain::load(&own.leaf, &own.leaf_key)?;
-    // The old leaf may have been kept with names of an earlier base URL.
+    // The old leaf may have had names from an earlier base URL.
     let mut gone = names_before;
     gone.retain(|name| !leaf.covers(name));
     let mut current = current(leaf, Some(summary.clone()), None, now);
@@ -423,7 +428,7 @@ fn private(directory: &Path, names: &Names, now: Instant) -> Result<Current, Err
 fn from_files([chain, key]: [&Path; 2], host: &str, now: Instant) -> Result<Current, Error> {
     let loaded = Chain::load(chain, key)?;
     let is_ca_itself = loaded.leaf.self_issued && loaded.leaf.is_authority;
-    // Before the first start it may not be known.
+    // Before the first start the host may be unknown.
     let host = Some(host).filter(|host| !host.is_empty());
     let mut current = current(loaded, None, host, now);
     let objections = current.summary.objections.iter();
@@ -446,7 +451,7 @@ fn from_files([chain, key]: [&Path; 2], host: &str, now: Instant) -> Result<Curr
     Ok(current)
 }
 
-/// What is served for a chain, without warnings.
+/// What is served for a chain, still without warnings.
 fn current(
     chain: Chain,
     authority: Option<AuthoritySummary>,

@@ -1,5 +1,5 @@
-//! A certificate chain with its key, read from PEM files and checked. What would make a client
-//! refuse it is found here, before it is served.
+//! A certificate chain and its key, read from PEM files and checked. Whatever would make a client
+//! refuse the chain is found here, before it is served.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -22,7 +22,7 @@ use super::{Error, canonical, file_format, files};
 use crate::clock::Instant;
 use crate::secret;
 
-/// A chain, its key, and what the leaf says.
+/// A chain, its key and what the leaf says.
 pub(super) struct Chain {
     pub(super) key: CertifiedKey,
     pub(super) leaf: Facts,
@@ -30,13 +30,13 @@ pub(super) struct Chain {
 }
 
 impl Chain {
-    /// Reads a chain, leaf first, and the key of its leaf.
+    /// Reads a chain, leaf first, and the leaf's key.
     pub(super) fn load(chain: &Path, key: &Path) -> Result<Self, Error> {
         let pem = files::read(chain)?;
         Self::read((chain, &pem), (key, &files::read_key(key)?))
     }
 
-    /// [`Self::load`] from the content of the files; the paths are for error messages.
+    /// Like [`Self::load`], but from the content of the files. The paths are for error messages.
     pub(super) fn read(
         (chain, pem): (&Path, &[u8]),
         (key, key_pem): (&Path, &[u8]),
@@ -44,7 +44,7 @@ impl Chain {
         let certificates = certificates(chain, pem)?;
         let bad_key = |what: String| Error::Bad(key.to_owned(), what);
         let key_pem = without_mark(key_pem);
-        // Checked first, since an encrypted key in the older form begins like a plain one.
+        // Check this first, since an encrypted key in the older format begins like a plain one.
         let private = match file_format::conversion_hint_for_key(key, key_pem) {
             Some(what) => return Err(bad_key(what)),
             None => PrivateKeyDer::from_pem_slice(key_pem).map_err(|error| {
@@ -70,7 +70,7 @@ impl Chain {
                     "the key does not match the first certificate, which must be the leaf"
                         .to_owned(),
                 ),
-                // The leaf is read once more here, by the library that serves it.
+                // The library that will serve the leaf parses it once more here.
                 error @ rustls::Error::InvalidCertificate(_) => bad(words_of(&error)),
                 _ => bad_key(
                     "the key cannot be used: it must be RSA with 2048 to 8192 bits (not RSA-PSS), \
@@ -85,12 +85,13 @@ impl Chain {
         })
     }
 
-    /// Whether the leaf is valid now.
+    /// Checks that the leaf is valid at `now`.
     pub(super) fn check_validity(&self, now: Instant) -> Result<(), String> {
         check_dates(self.leaf.not_before, self.leaf.not_after, now)
     }
 
-    /// Whether a client that asks for this host, a DNS name or an IP address, accepts the leaf for it.
+    /// Whether a client that asks for this host, a DNS name or an IP address, accepts the leaf for
+    /// it.
     pub(super) fn covers(&self, host: &str) -> bool {
         let asked = || {
             let leaf = ParsedCertificate::try_from(self.key.cert.first()?).ok()?;
@@ -101,7 +102,7 @@ impl Chain {
     }
 
     /// Whether a client that trusts only `authority` would accept the leaf for each of these names,
-    /// with its signature, validity and usage.
+    /// considering its signature, validity and usage.
     pub(super) fn is_good_for(
         &self,
         names: &[String],
@@ -112,7 +113,7 @@ impl Chain {
         path.is_ok() && names.iter().all(|name| self.covers(name))
     }
 
-    /// Whether a client that trusts these roots accepts the leaf, whatever host it asks for.
+    /// Checks that a client that trusts `roots` accepts the leaf, whatever host it asks for.
     pub(super) fn verify(
         &self,
         between: &[CertificateDer<'static>],
@@ -131,8 +132,8 @@ impl Chain {
             .map_err(|error| words_of(&error))
     }
 
-    /// Its certificates for people to read, the leaf first, except any that cannot be read.
-    /// `accepted` has the [`Link::accepted`] of each.
+    /// The certificates of the chain in readable form, leaf first, except any that cannot be
+    /// parsed. `accepted` has the [`Link::accepted`] of each certificate.
     pub(super) fn links(&self, accepted: Vec<Vec<Window>>) -> Vec<Link> {
         let links = self.key.cert.iter().zip(accepted);
         let links = links.map(|(certificate, accepted)| {
@@ -149,7 +150,7 @@ impl Chain {
     }
 }
 
-/// The first of these certificates that the key fits, counted from 1.
+/// The position, counted from 1, of the first certificate that the key fits.
 fn certificate_of(
     key: &PrivateKeyDer<'static>,
     certificates: &[CertificateDer<'static>],
@@ -161,7 +162,7 @@ fn certificate_of(
     certificates.iter().position(fits).map(|at| at + 1)
 }
 
-/// Whether a certificate with these dates is valid now.
+/// Checks that a certificate with these dates is valid at `now`.
 pub(super) fn check_dates(begins: Instant, ends: Instant, now: Instant) -> Result<(), String> {
     if ends <= now {
         return Err(format!("the certificate has ended at {ends}"));
@@ -174,23 +175,23 @@ pub(super) fn check_dates(begins: Instant, ends: Instant, now: Instant) -> Resul
     Ok(())
 }
 
-/// The public authorities of Mozilla's list.
+/// The public authorities in Mozilla's list.
 pub fn public_roots() -> RootCertStore {
     webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()
 }
 
-/// When a certificate in DER ends, or why that cannot be read.
+/// When a DER certificate ends, or why that cannot be read.
 pub fn end_of(der: &[u8]) -> Result<Instant, String> {
     Ok(Facts::of(&CertificateDer::from(der))?.not_after)
 }
 
-/// The issuer of a certificate in DER, if it can be read.
+/// The issuer of a DER certificate, if it can be read.
 pub fn issuer_of(der: &[u8]) -> Option<String> {
     let (_, parsed) = X509Certificate::from_der(der).ok()?;
     Some(parsed.issuer().to_string())
 }
 
-/// The roots of a client that trusts this certificate alone.
+/// The roots of a client that trusts only this certificate.
 pub(super) fn roots_of(root: &CertificateDer<'static>) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     roots.add(root.clone()).map_err(|error| error.to_string())?;
@@ -210,18 +211,19 @@ pub struct Link {
     pub issuer: String,
     /// When it ends.
     pub not_after: Instant,
-    /// When a client accepts the chain that trusts this one's issuer, or this root itself.
+    /// When a client accepts the chain if it trusts this certificate's issuer, or this certificate
+    /// itself if it is a root.
     pub accepted: Vec<Window>,
-    /// The whole certificate.
+    /// The whole certificate in DER.
     pub der: Vec<u8>,
 }
 
-/// The first certificate of a PEM file.
+/// The first certificate in a PEM file.
 pub(super) fn first_certificate(path: &Path) -> Result<CertificateDer<'static>, Error> {
     Ok(certificates(path, &files::read(path)?)?.swap_remove(0))
 }
 
-/// All certificates of a PEM file, at least one.
+/// All certificates in a PEM file, at least one.
 pub(super) fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
     let bad = |what: String| Error::Bad(path.to_owned(), what);
     let pem = without_mark(pem);
@@ -237,13 +239,13 @@ pub(super) fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer
     Ok(found)
 }
 
-/// A PEM text without the mark with which some editors begin a file: its first block would not begin
-/// its line.
+/// A PEM text without the byte order mark that some editors put at the start of a file. With it,
+/// the first block would not begin its line.
 pub fn without_mark(pem: &[u8]) -> &[u8] {
     pem.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(pem)
 }
 
-/// SHA-256 of a certificate as people compare it: `AA:BB:…`.
+/// The SHA-256 of a certificate in the form in which people compare it: `AA:BB:…`.
 pub(super) fn fingerprint(certificate: &CertificateDer<'_>) -> String {
     secret::sha256(certificate)
         .iter()
@@ -263,9 +265,9 @@ pub(super) struct Facts {
     pub(super) issuer: Vec<u8>,
     /// Whether it may issue certificates.
     pub(super) is_authority: bool,
-    /// Whether it may be a server's.
+    /// Whether a server may use it.
     pub(super) is_for_servers: bool,
-    /// The most authorities that may be below this one.
+    /// The maximum number of authorities below this one.
     pub(super) path_length: Option<u32>,
     /// The `SubjectPublicKeyInfo` in DER.
     pub(super) public_key: Vec<u8>,

@@ -1,11 +1,12 @@
-//! Why a certificate or a key is not accepted, in words, where the libraries show internal names.
+//! Explains in plain words why a certificate or a key is refused, where the libraries show internal
+//! names.
 
 use rustls::pki_types::pem;
 use rustls::{CertificateError, OtherError};
 
 use crate::clock::Instant;
 
-/// Describes an error in words for people.
+/// Describes an error in plain words.
 pub fn words_of(error: &rustls::Error) -> String {
     use CertificateError as Why;
     let rustls::Error::InvalidCertificate(why) = error else {
@@ -28,7 +29,8 @@ pub fn words_of(error: &rustls::Error) -> String {
             presented,
         } => {
             let expected = expected.to_str();
-            // The library writes `DnsName("scim.example.com")`, and other kinds name no host.
+            // The library writes `DnsName("scim.example.com")`, and kinds other than these two name
+            // no host.
             let plain = |name: &String| {
                 let (kind, inner) = name.split_once('(')?;
                 let is_host = matches!(kind, "DnsName" | "IpAddress");
@@ -59,7 +61,7 @@ pub fn words_of(error: &rustls::Error) -> String {
              issued with SHA-256 by a CA whose key is RSA, ECDSA or Ed25519"
         }
         Why::BadEncoding => "a certificate cannot be read",
-        // rustls shows only the names of the verifier's own errors.
+        // For the verifier's own errors, rustls shows only their names.
         Why::Other(OtherError(inner)) => match inner.to_string().as_str() {
             "CaUsedAsEndEntity" => {
                 "it is a CA's own certificate, which is not accepted as a server's: issue one for \
@@ -80,7 +82,7 @@ pub fn words_of(error: &rustls::Error) -> String {
     words.to_owned()
 }
 
-/// Describes in words for people why a text is not PEM.
+/// Describes in plain words why a text is not PEM.
 pub(super) fn words_of_pem(error: &pem::Error) -> String {
     match error {
         pem::Error::MissingSectionEnd { .. } => {

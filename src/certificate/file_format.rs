@@ -1,23 +1,24 @@
-//! Recognizes files of certificates and keys that are not PEM by how they begin, and names the
-//! command that makes PEM of them. Authorities and their tools hand out all of these formats.
+//! Recognizes, by their first bytes, certificate and key files that are not PEM, and names the
+//! command that converts them to PEM. Authorities and their tools hand out all of these formats.
 
 use std::path::Path;
 
 use crate::fix::quoted;
 
-/// How the content of a signed PKCS #7 in DER begins: RFC 2315 section 14's object identifier.
+/// How the content of a signed PKCS #7 file in DER begins: the object identifier in RFC 2315
+/// section 14.
 const SIGNED_DATA: &[u8] = &[
     0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x07, 0x02,
 ];
-/// How the content of a PKCS #12 begins: with its version (RFC 7292 section 4).
+/// How the content of a PKCS #12 file begins: with its version (RFC 7292 section 4).
 const VERSION_3: &[u8] = &[0x02, 0x01, 0x03];
 
 const PKCS_12: &str = "PKCS #12";
-/// What Windows writes, such as PowerShell's `>`.
+/// The encoding that Windows tools write, such as PowerShell's `>`.
 const UTF_16: &str = "UTF-16";
 
-/// What a file without a readable certificate is, and how to turn it into PEM; `None` if its form
-/// is unknown.
+/// What a file without a readable certificate is, and how to convert it to PEM; `None` if its
+/// format is unknown.
 pub fn conversion_hint_for_certificates(path: &Path, bytes: &[u8]) -> Option<String> {
     let (is, command) = if has_line(bytes, "-----BEGIN PKCS7-----") {
         ("PKCS #7", "pkcs7 -print_certs")
@@ -37,7 +38,7 @@ pub fn conversion_hint_for_certificates(path: &Path, bytes: &[u8]) -> Option<Str
     Some(told(is, command, path))
 }
 
-/// [`conversion_hint_for_certificates`] for a file without a usable private key.
+/// Like [`conversion_hint_for_certificates`], for a file without a usable private key.
 pub(super) fn conversion_hint_for_key(path: &Path, bytes: &[u8]) -> Option<String> {
     let (is, command) = if has_line(bytes, "-----BEGIN ENCRYPTED PRIVATE KEY-----")
         || has_line(bytes, "Proc-Type: 4,ENCRYPTED")
@@ -67,7 +68,7 @@ fn told(is: &str, command: &str, path: &Path) -> String {
     } else {
         ""
     };
-    // A key must not become readable for others.
+    // The converted key must not become readable for others.
     let line = if is == UTF_16 {
         format!("(umask 77; iconv -f UTF-16 -t UTF-8 {path} > {made})")
     } else {
@@ -76,7 +77,7 @@ fn told(is: &str, command: &str, path: &Path) -> String {
     format!("it is {is}, but plain PEM is needed{more}; run: {line}")
 }
 
-/// Whether a text begins with the mark of either byte order.
+/// Whether a text begins with the UTF-16 byte order mark of either byte order.
 fn is_utf_16(bytes: &[u8]) -> bool {
     matches!(bytes, [0xFF, 0xFE, _, ..] | [0xFE, 0xFF, _, ..])
 }
@@ -86,8 +87,8 @@ fn has_line(bytes: &[u8], line: &str) -> bool {
     lines.any(|one| one.trim_ascii() == line.as_bytes())
 }
 
-/// The content of a DER sequence, after its tag and length. The tag is also the digit 0, with which
-/// a text may begin, so text is ruled out first.
+/// The content of a DER sequence, after its tag and length. The tag is the same byte as the digit
+/// 0, with which a text may begin, so ASCII text is ruled out first.
 fn content_of_der(bytes: &[u8]) -> Option<&[u8]> {
     if bytes.is_ascii() {
         return None;

@@ -1,4 +1,5 @@
-//! Certificate and key files: written whole or not at all, keys for the owner alone.
+//! Certificate and key files: written completely or not at all, and keys readable only for the
+//! owner.
 
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
@@ -13,13 +14,14 @@ use super::Error;
 use crate::files;
 use crate::fix::quoted;
 
-/// Certificates too, since the directory is open to nobody else.
+/// The mode of keys and certificates. Certificates need no wider one, since nobody else can open
+/// the directory.
 const MODE: u32 = 0o600;
 
-/// Makes the directory, open to its owner alone.
+/// Creates the directory, open only to its owner.
 pub(super) fn make_directory(directory: &Path) -> Result<(), Error> {
     files::make_directory(directory).map_err(|error| {
-        // The system's words are that it exists, which does not say what is wrong.
+        // The system would say that the path exists, which does not say what is wrong.
         let is_file = error.kind() == io::ErrorKind::AlreadyExists && directory.is_file();
         let not_a_directory = || io::ErrorKind::NotADirectory.into();
         let error = if is_file { not_a_directory() } else { error };
@@ -27,12 +29,12 @@ pub(super) fn make_directory(directory: &Path) -> Result<(), Error> {
     })
 }
 
-/// Writes a file that only its owner may read.
+/// Writes a file that only its owner can read.
 pub(super) fn write(path: &Path, pem: &str) -> Result<(), Error> {
     write_by(path, pem, replace)
 }
 
-/// [`write`], but an existing file stays as it is.
+/// Like [`write`], but leaves an existing file as it is.
 pub(super) fn write_once(path: &Path, pem: &str) -> Result<(), Error> {
     match write_by(path, pem, files::publish) {
         Err(Error::Io(_, error)) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -47,7 +49,7 @@ fn replace(draft: &Path, path: &Path) -> io::Result<()> {
 }
 
 /// Writes a file whose content appears under its name all at once, and is on disk when this
-/// returns. `give_name` makes the draft that file.
+/// function returns. `give_name` turns the draft into that file.
 fn write_by(
     path: &Path,
     text: &str,
@@ -64,19 +66,20 @@ fn write_by(
         give_name(&draft, path)
     })();
     written.map_err(|error| {
-        // The draft is of no use, and the first error is the one that matters.
+        // The draft is useless, and the first error is the one that matters.
         let _ = fs::remove_file(&draft);
         Error::Io(path.to_owned(), error)
     })
 }
 
-/// Reads a key of our own, unless others can read it too.
+/// Reads a key that this program made. Fails if others can read it too.
 pub(super) fn read_own_key(path: &Path) -> Result<Vec<u8>, Error> {
     read_unless(path, |_| GROUP | EVERYBODY)
 }
 
-/// Reads the key of a chain, unless others can read it too. A file of root's may be readable by its
-/// group, through which the server reads it, as with Debian's `ssl-cert` and Kubernetes' secrets.
+/// Reads the key of a chain. Fails if others can read it too, except that a file owned by root may
+/// be readable for the group through which the server reads it, as with Debian's `ssl-cert` and
+/// Kubernetes' secrets.
 pub(super) fn read_key(path: &Path) -> Result<Vec<u8>, Error> {
     read_unless(path, |owner| {
         let of_group = if owner == 0 {
@@ -92,18 +95,20 @@ const GROUP: u32 = 0o070;
 const GROUP_READ: u32 = 0o040;
 const EVERYBODY: u32 = 0o007;
 
-/// Reads a key, unless its mode has one of the bits that `exposing` forbids for its owner.
+/// Reads a key. Fails if its mode has one of the bits that `exposing` returns for the file's owner.
 fn read_unless(path: &Path, exposing: impl FnOnce(u32) -> u32) -> Result<Vec<u8>, Error> {
     let io = |error| Error::Io(path.to_owned(), error);
     let metadata = fs::metadata(path).map_err(io)?;
     let exposing = exposing(metadata.uid());
     let read = fs::read(path).map_err(io);
-    // A pipe holds no key for others to read, nor a device, and a directory none at all.
+    // Only a regular file can expose a key: others cannot read one out of a pipe or a device, and a
+    // directory holds none.
     if !metadata.is_file() || metadata.mode() & exposing == 0 {
         return read;
     }
     match read {
-        // Whoever reads it says what is wrong with it. Nobody is told to close a file of the system.
+        // A file without a key is left to the caller, who reports what is wrong with it. It may
+        // belong to the system, so nobody must be told to close it.
         Ok(text) if !holds_key(&text) => Ok(text),
         _ => {
             let groups = getgroups().unwrap_or_default();
@@ -118,7 +123,7 @@ fn read_unless(path: &Path, exposing: impl FnOnce(u32) -> u32) -> Result<Vec<u8>
     }
 }
 
-/// The error for the exposed key of a chain, with the command that leaves it readable for a server
+/// The error for a chain's exposed key, with the command that keeps the key readable for a server
 /// with this user and group. The user's other groups are unknown.
 pub fn exposed(path: &Path, user: u32, group: u32) -> Error {
     match fs::metadata(path) {
@@ -130,7 +135,8 @@ pub fn exposed(path: &Path, user: u32, group: u32) -> Error {
     }
 }
 
-/// `may_share` says that the key may stay readable for its group, through which the server reads it.
+/// `may_share` says that the key may stay readable for its group, through which the server reads
+/// it.
 fn exposed_by(path: &Path, key: &Metadata, may_share: bool, (user, group): (u32, u32)) -> Error {
     let shown = quoted(path);
     let fix = if may_share && key.gid() != 0 {
@@ -140,7 +146,7 @@ fn exposed_by(path: &Path, key: &Metadata, may_share: bool, (user, group): (u32,
     } else if (key.uid(), key.gid()) == (0, 0) || is_in_place(path) {
         give(path, user, group)
     } else {
-        // Its owner needs it.
+        // The file stays with its owner, who needs it.
         format!("chmod o-rwx {shown} && {}", copy_for(path, user, group))
     };
     Error::Exposed {
@@ -149,16 +155,17 @@ fn exposed_by(path: &Path, key: &Metadata, may_share: bool, (user, group): (u32,
     }
 }
 
-/// Where a service's own files are.
+/// Where the files of a service belong.
 const PLACE: &str = "/etc/golinks-scim";
 
-/// Whether the file itself is there, and not only a link to one that others may need.
+/// Whether the file itself is in [`PLACE`], rather than a link to a file that others may need.
 fn is_in_place(path: &Path) -> bool {
     let place = fs::canonicalize(PLACE).ok();
     fs::canonicalize(path).is_ok_and(|real| real.parent() == place.as_deref())
 }
 
-/// What lets a server with this user and group read a file that is closed to it.
+/// The command, with an introduction, that lets a server with this user and group read a file that
+/// is closed to it.
 pub fn let_read(path: &Path, user: u32, group: u32) -> String {
     if is_in_place(path) {
         format!("give it to that user: {}", give(path, user, group))
@@ -173,15 +180,15 @@ fn give(path: &Path, user: u32, group: u32) -> String {
     format!("chown {user}:{group} {shown} && chmod 600 {shown}")
 }
 
-/// The command that copies a file to where a server with this user and group can read it, and what
-/// to do then.
+/// The command that copies a file to where a server with this user and group can read it, and the
+/// instruction for what to do next.
 fn copy_for(path: &Path, user: u32, group: u32) -> String {
     let copy = quoted(&free_name(Path::new(PLACE), path));
     let path = quoted(path);
     format!("install -D -o {user} -g {group} -m 600 {path} {copy}, and name the copy")
 }
 
-/// A path in `place` for a copy of the file, which takes no other file's name.
+/// A path in `place` for a copy of the file, under a name that no other file has.
 fn free_name(place: &Path, file: &Path) -> PathBuf {
     let name = file.file_name().unwrap_or_default();
     let mut path = place.join(name);
@@ -226,7 +233,7 @@ mod tests {
         ] {
             assert_eq!(copy(file).as_deref(), Some(wanted), "{file}");
         }
-        // A link that leads nowhere would be written through.
+        // Writing to a dangling link would write to the link's target.
         std::os::unix::fs::symlink("/nowhere", folder.path().join("linked.pem")).expect("linked");
         assert_eq!(copy("linked.pem").as_deref(), Some("2-linked.pem"));
     }

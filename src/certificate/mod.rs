@@ -1,6 +1,6 @@
 //! Certificates: the private authority that issues one at the first start, the customer's own chain
-//! in its place, and the cell that holds the served certificate and swaps it while serving. No
-//! clock is read here; callers pass `now`.
+//! that replaces it, and the cell that holds the served certificate and swaps it while serving.
+//! This module reads no clock; callers pass `now`.
 
 mod authority;
 mod cell;
@@ -32,8 +32,8 @@ pub use ways::Elsewhere;
 pub struct Names(Vec<String>);
 
 impl Names {
-    /// The machine's name, the loopback names, and the host of the base URL. Names that no
-    /// certificate can carry are left out.
+    /// The machine's name, the loopback names and the host of the base URL. Names that no
+    /// certificate can contain are left out.
     pub fn new(host_name: &str, base_url_host: Option<&str>) -> Self {
         let mut names = Vec::new();
         let all = [host_name, "localhost", "127.0.0.1", "::1"]
@@ -48,7 +48,7 @@ impl Names {
         Self(names)
     }
 
-    /// These names and no others.
+    /// Exactly these names.
     pub fn exactly(names: &[String]) -> Self {
         Self(names.iter().map(|name| canonical(name)).collect())
     }
@@ -58,7 +58,7 @@ impl Names {
         covers(&self.0, host)
     }
 
-    /// The first name, the machine's unless it is none; empty if there is none at all.
+    /// The first name: the machine's, if it is usable. Empty if there are no names.
     fn first(&self) -> &str {
         self.0.first().map_or("", String::as_str)
     }
@@ -80,10 +80,10 @@ pub enum Error {
     Exposed {
         /// The file.
         path: PathBuf,
-        /// The command that closes it to others, and not to the server.
+        /// The command that closes the file to others but not to the server.
         fix: String,
     },
-    /// A file does not hold what it should; the text says why.
+    /// A file does not contain what it should; the text says why.
     #[error("{0}: {1}")]
     Bad(PathBuf, String),
     /// The chain in the file is not for the host of the base URL.
@@ -102,8 +102,8 @@ impl Error {
     }
 }
 
-/// The private authority in the data directory, for commands when no server runs; `None` before the
-/// first start, and where another's chain is installed.
+/// The private authority in the data directory, for commands when no server runs. `None` before the
+/// first start, and if a customer's chain is installed.
 pub fn authority_summary(data_dir: &Path) -> Result<Option<AuthoritySummary>, Error> {
     if is_installed(data_dir) {
         return Ok(None);
@@ -111,40 +111,40 @@ pub fn authority_summary(data_dir: &Path) -> Result<Option<AuthoritySummary>, Er
     authority::summary(&directory(data_dir))
 }
 
-/// Whether a path is that of a private authority's certificate or key in a data directory.
+/// Whether the path belongs to a private authority's certificate or key in a data directory.
 pub fn is_of_authority(path: &Path) -> bool {
     let own = authority::PrivateFiles::of(&directory(Path::new("")));
     path.ends_with(own.authority) || path.ends_with(own.authority_key)
 }
 
-/// Whether a path is that of the private authority's leaf or its key in a data directory.
+/// Whether the path belongs to the private authority's leaf or its key in a data directory.
 pub fn is_of_leaf(path: &Path) -> bool {
     let own = authority::PrivateFiles::of(&directory(Path::new("")));
     path.ends_with(own.leaf) || path.ends_with(own.leaf_key)
 }
 
-/// Whether a path is that of an installed chain in a data directory.
+/// Whether the path belongs to an installed chain in a data directory.
 pub fn is_of_installed(path: &Path) -> bool {
     path.ends_with(request::installed(&directory(Path::new(""))))
 }
 
-/// Whether another's chain is installed in the data directory.
+/// Whether a customer's chain is installed in the data directory.
 pub fn is_installed(data_dir: &Path) -> bool {
     request::is_installed(&directory(data_dir))
 }
 
-/// Whether there is a chain in the data directory, an installed one or the private authority's.
+/// Whether the data directory has a chain, either an installed one or the private authority's.
 pub fn is_any_in(data_dir: &Path) -> bool {
     is_installed(data_dir) || authority::PrivateFiles::of(&directory(data_dir)).are_there()
 }
 
-/// Where the certificates of a data directory are.
+/// The directory for the certificates in a data directory.
 pub fn directory(data_dir: &Path) -> PathBuf {
     data_dir.join("tls")
 }
 
-/// A host as certificates write it: in lower case, without a dot at the end; an IP address in its
-/// short form, without brackets.
+/// A host in the form in which certificates write it: in lower case and without a dot at the end;
+/// an IP address in its short form and without brackets.
 fn canonical(host: &str) -> String {
     let host = host.trim_matches(['[', ']']).trim_end_matches('.');
     match host.parse::<IpAddr>() {
@@ -153,7 +153,7 @@ fn canonical(host: &str) -> String {
     }
 }
 
-/// Whether one of a certificate's names is this host, a DNS name or an IP address, or a wildcard
+/// Whether one of a certificate's names is this host (a DNS name or an IP address) or a wildcard
 /// for its parent domain.
 fn covers(names: &[String], host: &str) -> bool {
     let host = canonical(host);

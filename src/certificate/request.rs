@@ -1,5 +1,5 @@
-//! A customer's certificate in the data directory: the request for it, whose key is kept here, and
-//! the chain that a CA issued for it.
+//! A customer's certificate in the data directory: the request for it, whose key is stored here,
+//! and the chain that a CA issued for it.
 //!
 //! ```text
 //! request ──▶ pending.key, CSR ──▶ somebody's CA ──▶ chain ──▶ install
@@ -8,8 +8,8 @@
 //!                                         installed.pem: key and chain ──▶ served
 //! ```
 //!
-//! Key and chain are in one file, which is replaced at once, so that a key is never beside the
-//! chain of another.
+//! Key and chain are in one file, which is replaced at once, so that a key is never next to a chain
+//! that it does not fit.
 
 use std::path::{Path, PathBuf};
 
@@ -25,12 +25,12 @@ use super::{Error, Names, files};
 use crate::clock::Instant;
 use crate::files::is_taken;
 
-/// The file of an installed chain and its key.
+/// The file with an installed chain and its key.
 pub(super) fn installed(directory: &Path) -> PathBuf {
     directory.join("installed.pem")
 }
 
-/// Whether a chain was installed.
+/// Whether a chain has been installed.
 pub(super) fn is_installed(directory: &Path) -> bool {
     is_taken(&installed(directory))
 }
@@ -39,9 +39,9 @@ fn pending_key(directory: &Path) -> PathBuf {
     directory.join("pending.key")
 }
 
-/// A certificate request (PKCS #10) for these names, as PEM. Its key is made at the first request
-/// and kept until a chain for it is installed, so that asking twice does no harm, even at the same
-/// time.
+/// Creates a certificate request (PKCS #10) for these names, as PEM. The first request makes a key,
+/// which is kept until a chain for it is installed. So a second request does no harm, even at the
+/// same time.
 pub fn request(directory: &Path, names: &Names) -> Result<String, Error> {
     let sign = |error: rcgen::Error| Error::Sign(error.to_string());
     files::make_directory(directory)?;
@@ -52,8 +52,8 @@ pub fn request(directory: &Path, names: &Names) -> Result<String, Error> {
     }
     let key = own_key(&path)?;
     let mut params = CertificateParams::default();
-    // The library puts a common name of its own here. A long name is left out, since a part of it
-    // would name another host; the alternative names have them all.
+    // Replace the library's own common name. A name that is too long is left out, since a part of
+    // it would name another host; the alternative names contain all names.
     params.distinguished_name = DistinguishedName::new();
     let is_short = |name: &&String| name.len() <= COMMON_NAME_CHARS_MAX;
     if let Some(first) = names.as_slice().first().filter(is_short) {
@@ -70,21 +70,21 @@ pub fn request(directory: &Path, names: &Names) -> Result<String, Error> {
     request.pem().map_err(sign)
 }
 
-/// What was installed.
+/// The chain that was installed.
 #[derive(Clone, Debug)]
 pub struct Installed {
     /// The names in the leaf.
     pub names: Vec<String>,
-    /// When the leaf ends.
+    /// When the leaf's validity ends.
     pub not_after: Instant,
     /// SHA-256 of the leaf, `AA:BB:…`.
     pub fingerprint: String,
 }
 
-/// Checks a chain, leaf first, with the given key, else the pending one, else the installed one,
-/// and puts both where a server of this data directory finds them. Nothing is changed unless every
-/// check holds: the key fits, each certificate is followed by its issuer and signed by it, the leaf
-/// is for `host`, and it is valid now.
+/// Checks a chain, leaf first, against a key: the given one, or else the pending one, or else the
+/// installed one. Then puts both where a server with this data directory finds them. Nothing is
+/// changed unless every check passes: the key fits, each certificate is followed by its issuer and
+/// signed by it, the leaf is for `host`, and it is valid now.
 pub fn install(
     directory: &Path,
     chain: &Path,
@@ -102,7 +102,8 @@ pub fn install(
             .collect(),
     };
     let bad = |what: String| Error::Bad(chain.to_owned(), what);
-    // What is installed is what was checked, even if the files change meanwhile.
+    // Read once, so that what is installed is what was checked, even if the files change in the
+    // meantime.
     let chain_pem = files::read(chain)?;
     certificates(chain, &chain_pem)?;
     let (loaded, key, key_pem) = with_fitting_key((chain, &chain_pem), candidates)?;
@@ -118,7 +119,7 @@ pub fn install(
     let text = key_text(&key, &key_pem)? + &certificates_text(&loaded.key.cert);
     files::write(&to, &text)?;
     if key == pending {
-        // If it is left, the next request uses it; nothing depends on its removal.
+        // If the pending key stays, the next request uses it; nothing depends on its removal.
         let _ = std::fs::remove_file(&pending);
     }
     Ok(Installed {
@@ -128,7 +129,7 @@ pub fn install(
     })
 }
 
-/// The chain with the first of the keys that fits it: its file, and what that holds.
+/// The chain with the first key that fits it, that key's file, and the file's content.
 fn with_fitting_key(
     chain: (&Path, &[u8]),
     keys: Vec<PathBuf>,
@@ -141,7 +142,7 @@ fn with_fitting_key(
             Ok((loaded, key, key_pem))
         });
         let fits = tried.is_ok();
-        // If none fits, the error is about the first, which is the one that was meant.
+        // If no key fits, report the error about the first, which is the one that was meant.
         if fits || at == 0 {
             fitting = tried;
         }
@@ -152,7 +153,7 @@ fn with_fitting_key(
     fitting
 }
 
-/// The private key in a file of this content, as PEM and without what else is there.
+/// The private key in a file's content, as PEM and without anything else from the file.
 fn key_text(path: &Path, content: &[u8]) -> Result<String, Error> {
     let key = PrivateKeyDer::from_pem_slice(without_mark(content));
     let key = key.map_err(|error| Error::Bad(path.to_owned(), words_of_pem(&error)))?;
@@ -164,7 +165,7 @@ fn key_text(path: &Path, content: &[u8]) -> Result<String, Error> {
     Ok(block(label, key.secret_der()))
 }
 
-/// The certificates as PEM, each once.
+/// The certificates as PEM, each of them once.
 fn certificates_text(certificates: &[CertificateDer<'_>]) -> String {
     let mut text = String::new();
     for (at, certificate) in certificates.iter().enumerate() {
@@ -175,7 +176,7 @@ fn certificates_text(certificates: &[CertificateDer<'_>]) -> String {
     text
 }
 
-/// A block of PEM (RFC 7468).
+/// A PEM block (RFC 7468).
 fn block(label: &str, der: &[u8]) -> String {
     let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
     pem::encode_config(&pem::Pem::new(label, der), config)

@@ -1,4 +1,4 @@
-//! Where the certificate comes from, and how a change of its files is noticed.
+//! Where the certificate comes from, and how a change to its files is noticed.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -12,9 +12,9 @@ pub enum Source {
     /// From this directory: the chain that was installed there, or else a leaf of the private
     /// authority.
     DataDirectory {
-        /// Where all of them are kept.
+        /// The directory of the certificates and keys.
         directory: PathBuf,
-        /// The names that the authority's leaf is for, the machine's first.
+        /// The names for the authority's leaf, the machine's name first.
         names: Names,
         /// The host of the base URL, which an installed leaf should be for.
         host: String,
@@ -30,7 +30,7 @@ pub enum Source {
     },
 }
 
-/// What a source amounts to, with its files as they are now.
+/// What a source provides, considering the files that exist now.
 pub(super) enum SourceState<'a> {
     /// The customer's files.
     Given {
@@ -40,7 +40,7 @@ pub(super) enum SourceState<'a> {
     },
     /// A chain installed in the data directory, in one file with its key.
     Installed { path: PathBuf, host: &'a str },
-    /// The private authority, which replaces its leaf if that is not good.
+    /// The private authority, which replaces its leaf if the leaf is not usable.
     Private {
         directory: &'a Path,
         names: &'a Names,
@@ -53,7 +53,7 @@ pub(super) enum SourceState<'a> {
 }
 
 impl SourceState<'_> {
-    /// The customer's chain.
+    /// The file of the customer's chain.
     pub(super) fn chain(&self) -> Option<&Path> {
         match self {
             Self::Given { chain, .. } => Some(chain),
@@ -63,7 +63,7 @@ impl SourceState<'_> {
     }
 }
 
-/// What tells a change of a file.
+/// Shows whether a file has changed.
 #[derive(PartialEq)]
 pub(super) struct Stamp {
     bytes: u64,
@@ -74,8 +74,8 @@ pub(super) struct Stamp {
 }
 
 impl Source {
-    /// The one decision about what there is to serve. The server and the checks beforehand both use
-    /// it, so that neither accepts what the other refuses.
+    /// Decides what there is to serve. The server and the checks beforehand both use this function,
+    /// so that neither accepts what the other refuses.
     pub(super) fn found(&self) -> SourceState<'_> {
         match self {
             Self::Files { chain, key, host } => SourceState::Given { chain, key, host },
@@ -96,7 +96,7 @@ impl Source {
         }
     }
 
-    /// The customer's chain and key, if they were named.
+    /// The customer's chain and key files, if they are configured.
     pub(super) fn files(&self) -> Option<[&Path; 2]> {
         match self {
             Self::Files { chain, key, .. } => Some([chain, key]),
@@ -104,8 +104,8 @@ impl Source {
         }
     }
 
-    /// The stamps of the customer's files, `None` for one that is not there. Only we change our
-    /// own.
+    /// The stamps of the customer's files; `None` for a file that does not exist. Files in the data
+    /// directory need none, since only this program changes them.
     pub(super) fn stamps(&self) -> Vec<Option<Stamp>> {
         let stamp = |path: &PathBuf| {
             let metadata = std::fs::metadata(path).ok()?;

@@ -1,5 +1,6 @@
-//! Which clients accept a chain, and when. What they trust is not known here: most have a root that
-//! is not in the chain. So each authority in it is tried as the one whose issuer a client trusts.
+//! Which clients accept a chain, and when. It is not known here what clients trust: most have a
+//! root that is not in the chain. So each authority in the chain is tried as the one whose issuer a
+//! client trusts.
 //!
 //! ```text
 //! leaf ◀── between ◀── root      clients that trust the root, or another one of its name
@@ -17,70 +18,70 @@ use crate::limits;
 
 /// When clients accept a chain, and what they object to.
 pub(super) struct Judgement {
-    /// For each certificate, when a client accepts the chain that trusts its issuer, or a root
-    /// itself.
+    /// For each certificate, when a client accepts the chain if it trusts that certificate's
+    /// issuer, or the certificate itself if it is a root.
     pub(super) accepted: Vec<Vec<Window>>,
-    /// When a cloud accepts the chain.
+    /// When cloud services, which trust the public authorities, accept the chain.
     pub(super) public: Vec<Window>,
     pub(super) objections: Vec<Objection>,
 }
 
-/// A time within which a client accepts a chain.
+/// A period in which a client accepts a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     from: Instant,
-    /// No longer within.
+    /// The first moment after the period.
     until: Instant,
 }
 
 impl Window {
-    /// Whether the moment is within.
+    /// Whether `now` is within the period.
     pub fn holds(self, now: Instant) -> bool {
         self.from <= now && now < self.until
     }
 
-    /// When it ends.
+    /// The end of the period.
     pub fn until(self) -> Instant {
         self.until
     }
 }
 
-/// What clients object to.
+/// What makes clients refuse a chain.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum Objection {
-    /// All of them, or all but those with some authority of their own.
+    /// All clients refuse it, or all except those that have some authority of their own.
     #[error("{0}")]
     Refused(String),
-    /// Those that do not have the leaf's issuer.
+    /// Clients that do not have the leaf's issuer refuse it.
     #[error(
         "it holds one certificate without its issuer: clients want the full chain, the leaf \
              first"
     )]
     Incomplete,
-    /// Those that ask for this host.
+    /// Clients that ask for the host of the base URL refuse it.
     #[error("{0}")]
     Elsewhere(Elsewhere),
 }
 
 impl Objection {
-    /// Whether the other one is about the same fault.
+    /// Whether the other objection is about the same fault.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other)
     }
 
-    /// Whether it keeps out clients whatever they know and ask for.
+    /// Whether it applies to clients no matter what they trust and which host they ask for.
     pub(super) fn is_of_everybody(&self) -> bool {
         matches!(self, Self::Refused(_))
     }
 }
 
-/// The leaf is for these names, not for the host of the base URL.
+/// The leaf has these names, but not the host of the base URL.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("it {} not for {host}, the host of the base URL: clients will refuse it", self.what())]
 pub struct Elsewhere {
     /// The names in the leaf.
     pub names: Vec<String>,
-    /// The host.
+    /// The host of the base URL.
     pub host: String,
 }
 
@@ -93,9 +94,9 @@ impl Elsewhere {
     }
 }
 
-/// A certificate of the chain that may lead from the leaf to what clients trust.
+/// A certificate in the chain that may lead from the leaf to what clients trust.
 struct Above<'a> {
-    /// Its place in the chain.
+    /// Its position in the chain.
     at: usize,
     certificate: &'a CertificateDer<'static>,
     facts: Facts,
@@ -104,8 +105,8 @@ struct Above<'a> {
 }
 
 impl Above<'_> {
-    /// Whether a client uses it that does not have it. Of a root, clients use their own, which may
-    /// have other dates.
+    /// Checks that a client that does not already have this certificate would use it. A root always
+    /// passes: clients use their own copy, which may have other dates.
     fn check(&self, now: Instant) -> Result<(), String> {
         if self.facts.self_issued {
             return Ok(());
@@ -127,14 +128,14 @@ impl Above<'_> {
     }
 }
 
-/// The ways from a leaf up.
+/// The paths from a leaf up to what clients may trust.
 pub(super) struct Ways<'a> {
     chain: &'a Chain,
-    /// In the order of the chain.
+    /// The authorities above the leaf, in the order of the chain.
     above: Vec<Above<'a>>,
-    /// Whether the leaf is all there is.
+    /// Whether the chain consists only of the leaf.
     is_alone: bool,
-    /// Whether one of the certificates cannot be read.
+    /// Whether one of the certificates cannot be parsed.
     is_damaged: bool,
 }
 
@@ -158,7 +159,7 @@ impl<'a> Ways<'a> {
                 Err(_) => is_damaged = true,
             }
         }
-        // Level by level, so that each has its least depth.
+        // Search level by level, so that each authority gets its least depth.
         let (mut above, mut level) = (Vec::new(), vec![chain.leaf.issuer.clone()]);
         for depth in 0.. {
             let is_next = |it: &mut Above<'_>| level.contains(&it.facts.subject);
@@ -169,7 +170,7 @@ impl<'a> Ways<'a> {
             level = found.iter().map(|it| it.facts.issuer.clone()).collect();
             above.extend(found.into_iter().map(|it| Above { depth, ..it }));
         }
-        // Of too many, clients need the old ones least.
+        // If there are too many, drop those that end first: clients need them least.
         above.sort_by_key(|it| Reverse(it.facts.not_after));
         above.truncate(limits::CHAIN_AUTHORITIES_MAX);
         above.sort_by_key(|it| it.at);
@@ -181,8 +182,9 @@ impl<'a> Ways<'a> {
         }
     }
 
-    /// What clients make of the chain that ask for this host. Outside of the leaf's dates, what they
-    /// object to is told of the moment within that is nearest to now: when the clock is right again.
+    /// How clients that ask for `host` judge the chain. If `now` is outside the leaf's dates, the
+    /// objections are those at the nearest moment within them: what clients will object to once the
+    /// clock is right.
     pub(super) fn judge(&self, host: Option<&str>, now: Instant) -> Judgement {
         let leaf = &self.chain.leaf;
         let at = now
@@ -223,7 +225,8 @@ impl<'a> Ways<'a> {
                 self.verify_up_to(one, at)
             });
         }
-        // Nothing is above it that clients could ask for.
+        // The chain has nothing above the leaf, so clients must trust the leaf's issuer or the leaf
+        // itself.
         if self.is_alone || self.is_self_signed() {
             accepted[0] = self.windows(|_| Ok(()));
         }
@@ -239,7 +242,8 @@ impl<'a> Ways<'a> {
         self.windows(|at| self.verify(&roots, at))
     }
 
-    /// When the chain is accepted. That changes only where a certificate begins or ends.
+    /// The periods in which `check` accepts the chain. The result can change only when a
+    /// certificate begins or ends.
     fn windows(&self, check: impl Fn(Instant) -> Result<(), String>) -> Vec<Window> {
         let leaf = &self.chain.leaf;
         if self.is_damaged || !leaf.is_for_servers {
@@ -251,7 +255,8 @@ impl<'a> Ways<'a> {
         let mut windows: Vec<Window> = Vec::new();
         for turn in turns.windows(2) {
             let (from, until) = (turn[0], turn[1]);
-            // The library counts the moment of its end to a certificate.
+            // Check a second later, since the library still accepts a certificate at the very
+            // moment it ends.
             let is_in_leaf = leaf.not_before <= from && until <= leaf.not_after;
             if from == until || !is_in_leaf || check(from.plus_seconds(1)).is_err() {
                 continue;
@@ -264,18 +269,19 @@ impl<'a> Ways<'a> {
         windows
     }
 
-    /// Whether this may be the last certificate that a client does not have. None is where the chain
-    /// goes on to another that clients can use.
+    /// Checks whether `one` may be the last certificate that a client lacks, so that the client
+    /// trusts its issuer. It may not be if the chain goes on to another authority that clients can
+    /// use.
     fn check_last(&self, one: &Above<'_>, now: Instant) -> Result<(), String> {
         one.check(now)?;
-        // One of the issuer's name may have another key.
+        // Verify as well, since a certificate with the issuer's name may have another key.
         let goes_on = self.above.iter().any(|other| {
             !other.facts.self_issued
                 && other.has_issued(one)
                 && other.check(now).is_ok()
                 && self.verify_up_to(other, now).is_ok()
         });
-        // Of what is trusted, this is not asked.
+        // The verifier does not check the path length of `one`, which it treats as trusted.
         let is_too_deep = one.facts.path_length.is_some_and(|most| one.depth > most);
         if goes_on || is_too_deep && !one.facts.self_issued {
             return Err("its certificates do not belong together".to_owned());
@@ -283,7 +289,7 @@ impl<'a> Ways<'a> {
         Ok(())
     }
 
-    /// Whether a client that trusts this authority accepts the leaf.
+    /// Checks that a client that trusts this authority accepts the leaf.
     fn verify_up_to(&self, last: &Above<'_>, now: Instant) -> Result<(), String> {
         self.verify(&roots_of(last.certificate)?, now)
     }
@@ -313,7 +319,7 @@ impl<'a> Ways<'a> {
         format!("clients would not accept the chain: {why}")
     }
 
-    /// Whether each certificate is the issuer of one before it.
+    /// Checks that each certificate is the issuer of one before it.
     pub(super) fn check_order(&self) -> Result<(), String> {
         let mut issuers = vec![&self.chain.leaf.issuer];
         for one in &self.above {

@@ -1,4 +1,5 @@
-//! `audit`: lists, follows and verifies the trail of who did what. `explain` tells of one request.
+//! `audit`: lists, follows and verifies the record of who did what. `audit explain` is in
+//! `explain`.
 
 use std::io;
 use std::path::Path;
@@ -20,9 +21,10 @@ use crate::clock::{Clock, SystemClock};
 use crate::limits;
 use crate::local::Client;
 
-/// Pause between two queries of `follow` for new rows.
+/// The pause between two queries of `follow` for new rows.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(300);
-/// The manual promises a row within a second: half of that is left for asking and printing.
+/// The manual promises to show a row within a second. Half of that is left for the query and the
+/// output.
 const _: () = assert!(FOLLOW_PAUSE.as_millis() <= 500);
 
 pub(super) const COLUMNS: &[Column] = &[
@@ -81,7 +83,7 @@ pub(super) fn run(data_dir: &Path, command: Audit) -> Result<(), Failure> {
     }
 }
 
-/// Lists page after page, oldest first, from the row `first` on.
+/// Lists rows page by page, oldest first, beginning with the row `first`.
 fn list(
     client: &mut Client,
     query: &[(&str, Option<String>)],
@@ -100,7 +102,7 @@ fn list(
         let target = format!("/admin/audit?first={from}&count={count}{parameters}");
         let page = ask_or_hint(client, "GET", &target, None, 404, SEARCH)?;
         let rows = elements(&page["rows"]);
-        // An empty first page would fix a table's widths before there are rows.
+        // Skip an empty first page, which would fix the table's widths before there are rows.
         if !rows.is_empty() {
             listing.page(rows)?;
         }
@@ -116,8 +118,8 @@ fn list(
     Ok(())
 }
 
-/// Lists the newest rows, oldest first, without reading what is before them. The way back through
-/// the trail to the first of them only counts rows: very many would not fit in memory.
+/// Lists the newest rows, oldest first, without reading the rows before them. The walk back through
+/// the trail to the first of them only counts rows, since very many rows would not fit in memory.
 fn list_newest(
     client: &mut Client,
     query: &[(&str, Option<String>)],
@@ -151,8 +153,8 @@ fn parameters(query: &[(&str, Option<String>)]) -> Result<String, Failure> {
     given.collect()
 }
 
-/// For a query without rows: fails if it names a token that does not exist. That is not checked
-/// first, since a forgotten token may still have rows.
+/// For a query without results: fails if the query names a token that does not exist. This is not
+/// checked beforehand, since a forgotten token may still have rows.
 fn require_token_of(client: &mut Client, query: &[(&str, Option<String>)]) -> Result<(), Failure> {
     match query.iter().find(|(name, _)| *name == "token") {
         Some((_, Some(token))) => require_token(client, token),
@@ -160,7 +162,7 @@ fn require_token_of(client: &mut Client, query: &[(&str, Option<String>)]) -> Re
     }
 }
 
-/// Shows rows as they are committed, from now on. Waits for a server that is being restarted.
+/// Shows new rows as they are committed. Waits while the server is being restarted.
 fn follow(data_dir: &Path, format: Format) -> Result<(), Failure> {
     let connect = || Client::connect_to_server(data_dir, &login_name()).map_err(from_local);
     let mut client = connect()?.ok_or_else(|| {
@@ -203,7 +205,7 @@ fn follow(data_dir: &Path, format: Format) -> Result<(), Failure> {
                 thread::sleep(FOLLOW_PAUSE);
                 match connect() {
                     Ok(Some(again)) => client = again,
-                    // Waiting changes nothing about that, and what is said above is not the reason.
+                    // Waiting would not help, and the message above did not give this reason.
                     Err(failure) if failure.status == status::PERMISSION => return Err(failure),
                     Ok(None) | Err(_) => {}
                 }
@@ -236,7 +238,7 @@ fn verify(client: &mut Client, format: Format) -> Result<(), Failure> {
         let mut told = report;
         told["rows"] = json!(rows);
         if let Some(told) = told.as_object_mut() {
-            // These members only divide the work into requests.
+            // These members serve only to divide the work into requests.
             told.retain(|name, _| !matches!(name.as_str(), "run" | "isDone" | "stage" | "kept"));
         }
         output::document(format, told)?;
@@ -278,7 +280,7 @@ fn tell(report: &Value, rows: u64, found: u64) -> Result<(), Failure> {
     ))
 }
 
-/// The user or the token that a row is about.
+/// The user or token that a row is about.
 fn who(row: &Value) -> String {
     let names = ["userName", "name", "user", "parameter"];
     let texts = names.iter().map(|name| text_of(row, name));
@@ -288,7 +290,7 @@ fn who(row: &Value) -> String {
         .unwrap_or_default()
 }
 
-/// The attributes that changed, or whatever else the row says.
+/// The changed attributes or, if there are none, whatever else the row says.
 fn changes(row: &Value) -> String {
     let attribute = |change: &Value| match change {
         Value::String(name) => name.clone(),
@@ -303,7 +305,8 @@ fn changes(row: &Value) -> String {
     let told = [
         "status", "scimType", "method", "route", "count", "through", "why", "scope", "path",
     ];
-    // For a restore this is a row of the backup's trail, which would look like a count here.
+    // For a restore, `through` is a row number in the backup's trail, which would look like a count
+    // here.
     let told = told
         .iter()
         .filter(|&&name| name != "through" || row["kind"] != "backup.restore");

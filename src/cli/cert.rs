@@ -1,4 +1,4 @@
-//! `cert`: shows the certificate that is served, requests one from an authority, and installs it.
+//! `cert`: shows the served certificate, requests one from an authority, and installs it.
 
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
@@ -27,7 +27,8 @@ pub(super) fn run(configuration: &Configuration, command: Cert) -> Result<(), Fa
             let mut installation = installation(data_dir)?;
             let is_from_files = config.tls_files.is_some();
             if is_from_files && installation["certificate"].is_null() {
-                // The next start serves those, whatever authority an earlier one has left.
+                // The next start serves the configured files, even if an earlier start left an
+                // authority.
                 installation["authority"] = Value::Null;
             }
             if format != Format::Table {
@@ -70,12 +71,12 @@ pub(super) fn run(configuration: &Configuration, command: Cert) -> Result<(), Fa
     }
 }
 
-/// Whether no authority that identity providers trust issues a certificate for this host.
+/// Whether no authority that identity providers trust would issue a certificate for this host.
 fn is_uncertifiable(host: &str) -> bool {
     host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
 }
 
-/// What to do about a certificate that is not for the base URL's host.
+/// What to do about a certificate that does not cover the base URL's host.
 fn fix_names(host: &str) -> String {
     if is_uncertifiable(host) {
         return "set base_url to https://NAME/scim/v2 with a name that the certificate covers, and \
@@ -88,7 +89,7 @@ fn fix_names(host: &str) -> String {
     )
 }
 
-/// What to do about a certificate that is for no host.
+/// What to do about a certificate that names no host.
 fn fix_no_names(host: &str) -> String {
     if is_uncertifiable(host) {
         return "set base_url to https://NAME/scim/v2 with a public name, restart the server, then: \
@@ -115,7 +116,7 @@ fn install(configuration: &Configuration, chain: &Path, key: Option<&Path>) -> R
     let installed = installed.map_err(|error| {
         let failure = failure(&error, &directory);
         match &error {
-            // None of the keys kept here fits; nobody has named one.
+            // No key in the data directory fits, and no other was named.
             certificate::Error::Bad(path, _) if key.is_none() && path.starts_with(&directory) => {
                 failure.hint(
                     "if the chain is not for a request made here, name its key: --key KEY.pem",
@@ -129,7 +130,7 @@ fn install(configuration: &Configuration, chain: &Path, key: Option<&Path>) -> R
         installed.names.join(", "),
         installed.not_after
     ));
-    // A running server picks it up by itself.
+    // A running server notices the new certificate by itself.
     let looks = 3 * limits::CERTIFICATE_LOOK_SECONDS;
     for _ in 0..looks {
         let served = installation(data_dir)?["certificate"].clone();
@@ -163,7 +164,7 @@ fn install(configuration: &Configuration, chain: &Path, key: Option<&Path>) -> R
     ))
 }
 
-/// The served certificate and the private CA, for programs; each is null if there is none.
+/// The served certificate and the private CA, for programs. Each is null if it does not exist.
 fn document(installation: &Value) -> Value {
     let mut certificate = installation["certificate"].clone();
     if let Some(ends) = Instant::parse(&accepted_until(&certificate)) {
@@ -172,15 +173,15 @@ fn document(installation: &Value) -> Value {
     let chain = certificate.get_mut("chain").and_then(Value::as_array_mut);
     for link in chain.into_iter().flatten() {
         if let Some(link) = link.as_object_mut() {
-            // The bytes are in the files.
+            // Leave out the bytes, which are in the files.
             link.remove("der");
         }
     }
     json!({"certificate": certificate, "authority": installation["authority"]})
 }
 
-/// When the last client refuses the certificate. A server of an earlier release says only when the
-/// leaf ends.
+/// When the last client stops accepting the certificate. A server of an earlier release reports
+/// only when the leaf ends.
 fn accepted_until(certificate: &Value) -> String {
     let said = certificate["acceptedUntil"].as_str();
     said.map_or_else(|| text_of(certificate, "notAfter"), str::to_owned)
@@ -223,7 +224,7 @@ fn show(installation: &Value) -> Result<(), Failure> {
     output::line(&format!("             {}", import_line(&file)))
 }
 
-/// The command that makes a Java know a CA.
+/// The command that adds a CA to a Java installation.
 fn import_line(file: &str) -> String {
     format!(
         "keytool -importcert -alias golinks-scim -file {} -keystore JRE/lib/security/cacerts",
@@ -301,7 +302,7 @@ fn failure(error: &certificate::Error, directory: &Path) -> Failure {
     }
 }
 
-/// Whether there is a directory in the place of a file, or a file in that of a directory.
+/// Whether the error says that a directory is in the place of a file, or the other way round.
 fn is_of_another_kind(error: &io::Error, is_the_directory: bool) -> bool {
     match error.kind() {
         ErrorKind::IsADirectory => !is_the_directory,

@@ -1,4 +1,4 @@
-//! `config`: shows each setting with its origin, and checks whether all can be used.
+//! `config`: shows each setting with its origin, and checks whether the settings can be used.
 
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ pub(super) fn print_default() -> Result<(), Failure> {
     output::line(default_text().trim_end())
 }
 
-/// Runs the command on a usable configuration: loading has already refused any other.
+/// Runs the command with a usable configuration: loading has already refused any other.
 pub(super) fn run(configuration: &Configuration, command: &Config) -> Result<(), Failure> {
     match command {
         Config::Show { output } => {
@@ -42,7 +42,7 @@ pub(super) fn run(configuration: &Configuration, command: &Config) -> Result<(),
 fn row(configuration: &Configuration, key: crate::config::Key) -> Value {
     let (value, origin) = configuration.shown(key);
     let setting = key.setting();
-    // A default in words instead of a value is for people.
+    // A default that is described in words instead of a value is meant for people.
     let is_value = origin != Origin::Default || !matches!(setting.default, Fallback::Words { .. });
     let (value, default) = if is_value {
         (Some(value), None)
@@ -59,7 +59,7 @@ fn row(configuration: &Configuration, key: crate::config::Key) -> Value {
     })
 }
 
-/// Checks what loading does not: whether the certificate can be served.
+/// Checks what loading does not check: whether the certificate can be served.
 fn check(configuration: &Configuration) -> Result<(), Failure> {
     for warning in tls::examine(&configuration.serve)? {
         output::say(&format!("warning: {}", output::printable(&warning)));
@@ -74,8 +74,8 @@ fn check(configuration: &Configuration) -> Result<(), Failure> {
     ))
 }
 
-/// The command that makes a configuration file to start from, in a shell of root or another user.
-/// A redirection is the shell's own work, so that `sudo` needs a shell too.
+/// The command that creates a configuration file to start from, in the shell of root or of another
+/// user. The shell itself does the redirection, so `sudo` needs a shell as well.
 fn beginning(is_roots: bool) -> String {
     let file = default_file().display();
     let folder = files::directory_of(default_file()).display();

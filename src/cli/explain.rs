@@ -1,4 +1,4 @@
-//! `audit explain`: tells what became of a request, given the id that an identity provider shows.
+//! `audit explain`: says what happened to a request, given the id that an identity provider shows.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use super::output::{self, Format, Listing, elements, text_of};
 use super::{Failure, ask, program, status};
 use crate::local::Client;
 
-/// Explains each request of which anything is known, and fails if any is unknown.
+/// Explains each request about which something is known, and fails if any request is unknown.
 pub(super) fn run(client: &mut Client, requests: &[String], format: Format) -> Result<(), Failure> {
     let (mut known, mut unknown) = (Vec::new(), Vec::new());
     for request in requests {
@@ -44,7 +44,7 @@ pub(super) fn run(client: &mut Client, requests: &[String], format: Format) -> R
     ))
 }
 
-/// The document about one request; `None` if nothing is known of it.
+/// The document about one request; `None` if nothing is known about it.
 fn explanation(client: &mut Client, request: &str) -> Result<Option<Value>, Failure> {
     let mut target = format!("/admin/explanations/{request}");
     let mut found = loop {
@@ -61,7 +61,7 @@ fn explanation(client: &mut Client, request: &str) -> Result<Option<Value>, Fail
         return Ok(None);
     }
     if let Some(found) = found.as_object_mut() {
-        // `next` only continues the search, which is over.
+        // `next` only serves to continue the search, which is over.
         found.remove("next");
         found.insert("requestId".to_owned(), json!(request));
     }
@@ -148,9 +148,9 @@ fn explain_refusal(request: &str, refusal: &Value) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The request ids in what was typed, each once. An argument may be an id, a text that an identity
-/// provider shows, such as "… (request 0123456789abcdef)", or one word of such a text typed without
-/// quotes.
+/// The request ids in the arguments, each once. An argument may be an id, a text that an identity
+/// provider shows, such as "… (request 0123456789abcdef)", or one word of such a text if it was
+/// typed without quotes.
 pub(super) fn request_ids(typed: &[String]) -> Result<Vec<String>, Failure> {
     let mut ids = Vec::new();
     for id in typed.iter().filter_map(|text| request_id(text)) {
@@ -166,7 +166,7 @@ pub(super) fn request_ids(typed: &[String]) -> Result<Vec<String>, Failure> {
     Ok(ids)
 }
 
-/// The last id in a text: what stands before it may come from anybody.
+/// The last id in a text: anybody may have written what comes before it.
 fn request_id(text: &str) -> Option<String> {
     const DIGITS: usize = 16;
     let mut words = text.split(|c: char| !c.is_ascii_hexdigit());

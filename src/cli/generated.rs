@@ -1,5 +1,5 @@
-//! `man` and `completions`: man pages for packages and completions for shells, both generated from
-//! the one definition of the command line.
+//! `man` and `completions`: man pages for packages and completions for shells. Both are generated
+//! from the single definition of the command line.
 
 use std::io;
 use std::path::Path;
@@ -16,15 +16,15 @@ pub(super) fn completions(shell: Shell) -> Result<(), Failure> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Args::command(), "golinks-scim", &mut text);
     let text = String::from_utf8_lossy(&text);
-    // For bash, clap_complete spells the program's hyphen in two ways, and so completes nothing
-    // after the first word (clap-rs/clap issue 6421).
+    // In its bash script, clap_complete spells the hyphen in the program's name in two ways, and so
+    // completes nothing after the first word (clap-rs/clap issue 6421).
     let text = text.replace("golinks__subcmd__scim__", "golinks__scim__");
     output::line(text.trim_end())
 }
 
 /// Writes a man page for each command into a directory.
 pub(super) fn man(dir: &Path) -> Result<(), Failure> {
-    // The long help ends with the exit statuses; the pages have them under a heading of their own.
+    // The long help ends with the exit statuses; the pages have a section of their own for them.
     let mut program = Args::command()
         .after_long_help(NEXT)
         .disable_help_subcommand(true);
@@ -34,7 +34,7 @@ pub(super) fn man(dir: &Path) -> Result<(), Failure> {
         .map_err(|error| unusable(dir, &error).hint("name a directory that you may write to"))
 }
 
-/// Writes the pages of a command and of all commands below it.
+/// Writes the pages of a command and of all its subcommands.
 fn pages(command: clap::Command, dir: &Path) -> io::Result<()> {
     for below in command.get_subcommands() {
         pages(below.clone(), dir)?;

@@ -1,6 +1,6 @@
-//! The command line: parses what was typed, sends requests and prints the answers. Commands that
-//! need the directory ask the local socket, which `serve` opens. Others, such as `manual` and
-//! `config`, need neither.
+//! The command line: parses the arguments, sends requests and prints the answers. Commands that
+//! need the directory send their requests to the local socket, which `serve` opens. Others, such as
+//! `manual` and `config`, need neither.
 
 mod args;
 mod audit;
@@ -47,7 +47,7 @@ use request::{
     SEARCH, answered, ask, ask_or_hint, each, each_despite_the_disk, named, require_token, sent,
 };
 
-/// Runs the command that was typed.
+/// Runs the command in `typed`.
 pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args = match Args::try_parse_from(typed) {
         Ok(args) => args,
@@ -55,14 +55,15 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
             if error.use_stderr() {
                 output::usage(&error.render().to_string());
             } else {
-                // A closed standard output is no reason to complain about help.
+                // Printing help must not fail because standard output is closed.
                 let _ = error.print();
             }
             return ExitCode::from(if error.use_stderr() { status::USAGE } else { 0 });
         }
     };
     set_program(typed_program(&args));
-    // The exit status of these is their answer: without a reader, 0 would be a wrong one.
+    // The exit status of these commands is their answer, so they must not end with 0 because their
+    // reader is gone.
     let is_verdict = matches!(
         args.command,
         Command::Check(_)
@@ -84,9 +85,9 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// The beginning of commands to copy, with the same configuration and data directory; with `sudo` if
-/// it was typed to become root. What the environment chose is lost behind another `sudo`, so there
-/// the command stays without.
+/// The start of commands to copy: it has the same configuration and data directory, and `sudo` if
+/// the user became root by it. Another `sudo` would lose values from the environment, so if there
+/// are any, the command has no `sudo`.
 fn typed_program(args: &Args) -> String {
     let is_chosen = |name: &str| std::env::var_os(name).is_some();
     let is_by_sudo = rustix::process::geteuid().is_root()
@@ -108,7 +109,8 @@ fn typed_program(args: &Args) -> String {
     program
 }
 
-/// Runs a command that needs no configuration, which may be unusable; `None` for any other.
+/// Runs a command that needs no configuration, since the configuration may be unusable. Returns
+/// `None` for any other command.
 fn without_configuration(command: &Command) -> Option<Result<(), Failure>> {
     Some(match command {
         Command::Manual { name } => manual::run(name.as_deref()),
@@ -130,7 +132,7 @@ fn without_configuration(command: &Command) -> Option<Result<(), Failure>> {
 }
 
 fn configured(args: Args) -> Result<(), Failure> {
-    // Files made from here on are private to their owner.
+    // Files created from here on are private to their owner.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let outlived = outlive_file_size_limit();
     let sources = sources(&args);
@@ -165,7 +167,8 @@ fn configured(args: Args) -> Result<(), Failure> {
             with_client(&data_dir, |client| token::run(client, command, &data_dir))
         }
         Command::User(command) => {
-            // Read first: a pipe may be slow, and must not keep others waiting for the store.
+            // Read the file first: a pipe may be slow and must not keep others waiting for the
+            // store.
             let table = user::read_file(&command, &data_dir)?;
             with_client(&data_dir, |client| user::run(client, command, table))
         }
@@ -182,14 +185,14 @@ fn configured(args: Args) -> Result<(), Failure> {
     }
 }
 
-/// Makes a write beyond the limit on file sizes (`ulimit -f`) fail like one to a full disk. Without
-/// a handler, the signal SIGXFSZ would end the process.
+/// Makes a write beyond the limit on file sizes (`ulimit -f`) fail like a write to a full disk.
+/// Without a handler, the signal SIGXFSZ would end the process.
 fn outlive_file_size_limit() -> io::Result<()> {
     let signal = rustix::process::Signal::XFSZ.as_raw();
     signal_hook::flag::register(signal, Arc::default()).map(drop)
 }
 
-/// Where the configuration is taken from.
+/// The places from which the configuration is taken.
 fn sources(args: &Args) -> Sources {
     let mut flags = vec![(Key::DataDir, &args.data_dir)];
     if let Command::Serve(typed) = &args.command {
@@ -211,8 +214,8 @@ fn sources(args: &Args) -> Sources {
     }
 }
 
-/// Whether an environment variable belongs to the configuration. All others are dropped, and any
-/// secrets with them.
+/// Whether an environment variable belongs to the configuration. All others are dropped, together
+/// with any secrets in them.
 fn is_heard(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     name.starts_with("GOLINKS_SCIM_") && name != "GOLINKS_SCIM_TOKEN"
@@ -228,14 +231,15 @@ fn typed_level(args: &Args) -> Option<LevelFilter> {
     }
 }
 
-/// Falls back to a configuration of the data directory alone, for commands that need no more. A
-/// fault that matters only to a start must not keep anybody from revoking a token in a hurry.
+/// Falls back to a configuration with only the data directory, for commands that need nothing else.
+/// An error that matters only when a server starts must not keep anybody from revoking a token in a
+/// hurry.
 fn without_the_rest(
     problem: crate::config::Error,
     sources: &Sources,
     command: &Command,
 ) -> Result<Configuration, crate::config::Error> {
-    // None of these starts a server or replaces a store.
+    // None of these commands starts a server or replaces a store.
     let is_content = matches!(
         command,
         Command::Token(_)
@@ -258,7 +262,7 @@ fn without_the_rest(
     Ok(configuration)
 }
 
-/// A server logs what it does; a command logs only trouble, to people.
+/// A server logs what it does. A command logs only problems, in a format for people.
 fn usual_log(command: &Command, configuration: &Configuration) -> (LevelFilter, logging::Format) {
     let serve = &configuration.serve;
     match command {
@@ -288,7 +292,7 @@ fn with_client<T>(
     outcome
 }
 
-/// The base URL of a running server; without one, that of the next start, as far as it is known.
+/// The base URL of a running server or, without one, that of the next start, as far as it is known.
 fn base_url(installation: &Value, config: &crate::config::Serve) -> Option<BaseUrl> {
     let said = BaseUrl::parse(&output::text_of(installation, "baseUrl")).ok();
     if installation["listens"].is_null() {
@@ -298,7 +302,7 @@ fn base_url(installation: &Value, config: &crate::config::Serve) -> Option<BaseU
     }
 }
 
-/// The user's name, according to the environment.
+/// The user's name according to the environment.
 fn login_name() -> String {
     ["SUDO_USER", "LOGNAME", "USER"]
         .iter()
@@ -325,7 +329,8 @@ impl Failure {
         }
     }
 
-    /// The reader of standard output is gone. It has seen enough, so no failure is reported.
+    /// The failure for a missing reader of standard output. The reader has seen enough, so nothing
+    /// is reported.
     fn reader_gone() -> Self {
         Self {
             is_reader_gone: true,
@@ -337,14 +342,14 @@ impl Failure {
         self.is_reader_gone
     }
 
-    /// Adds what to do; `{program}` stands for the beginning of a command, as in `fix`.
+    /// Adds what to do; `{program}` stands for the start of a command, as in `fix`.
     fn hint(mut self, hint: impl Display) -> Self {
         self.hint = Some(hint.to_string());
         self
     }
 
-    /// Reports to the person, or through the log if that is JSON: its collector expects nothing
-    /// else.
+    /// Reports the failure to the user, or through the log if the log is JSON, since its collector
+    /// expects nothing else.
     fn tell(&self) {
         let hint = self.hint.as_deref().map(filled);
         if logging::is_json() {
@@ -355,7 +360,7 @@ impl Failure {
     }
 }
 
-/// Ends the process where damage to the store would abort it, see [`logging::start`].
+/// Ends the process when damage to the store would abort it, see [`logging::start`].
 #[allow(
     clippy::exit,
     reason = "otherwise the process is aborted, and nobody knows why"
@@ -366,8 +371,8 @@ fn end_as_damaged() {
     std::process::exit(i32::from(status::DATA));
 }
 
-/// Exit statuses: those of `sysexits.h`, 1 for what was refused or not found, and a shell's for
-/// what SIGINT ended.
+/// Exit statuses: those of `sysexits.h`, 1 for something refused or not found, and the shell's
+/// status for a command ended by SIGINT.
 mod status {
     pub(super) const REFUSED: u8 = 1;
     pub(super) const USAGE: u8 = 64;
@@ -421,14 +426,14 @@ fn store_status(error: &OpenError) -> u8 {
     }
 }
 
-/// A hint where the store is damaged.
+/// The hint for a damaged store.
 const RESTORE: &str = "restore a backup: {program} backup restore FILE";
 
-/// A hint where a link leads to what is not there.
+/// The hint for a link whose target does not exist.
 const MOUNT: &str = "mount what the link leads to, or name another data directory with --data-dir";
 
-/// A hint for a user without permission. It names the directory: another user's default is another
-/// one.
+/// The hint for a user without permission. It names the directory, since another user has another
+/// default directory.
 fn as_root(data_dir: &Path) -> String {
     format!(
         "run this as root, or as the user that runs the server, with --data-dir {}",
@@ -436,7 +441,7 @@ fn as_root(data_dir: &Path) -> String {
     )
 }
 
-/// A hint for whoever has reached a data directory that is not the wanted one. Root needs no sudo.
+/// The hint for a user who has reached the wrong data directory. Root needs no sudo.
 fn other_data_dir() -> &'static str {
     if rustix::process::geteuid().is_root() {
         "name another data directory with --data-dir"
@@ -482,7 +487,7 @@ fn unusable(path: &Path, error: &io::Error) -> Failure {
     Failure::new(code, format!("{}: {error}", path.display()))
 }
 
-/// Why `limit` open descriptors are too few for all connections; `None` if they are enough.
+/// Why `limit` open descriptors are too few for all connections; `None` if they suffice.
 fn too_few_descriptors(limit: u64) -> Option<String> {
     let needed = limits::DESCRIPTORS_NEEDED;
     (limit < needed).then(|| {

@@ -14,14 +14,14 @@ use unicode_width::UnicodeWidthStr;
 use super::{Failure, status};
 use crate::logging::{escape, is_dangerous};
 
-/// The output format of a reading command.
+/// The output format of a command that reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
     /// For people.
     Table,
     /// One JSON array.
     Json,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Jsonl,
 }
 
@@ -64,7 +64,8 @@ pub(super) fn be_quiet() {
     IS_QUIET.store(true, Ordering::Relaxed);
 }
 
-/// Prints a message for the person, unless only errors are wanted. Perhaps nobody reads it.
+/// Prints a message for the user, unless only errors are wanted. Failing to print it is ignored,
+/// since perhaps nobody reads it.
 pub(super) fn say(text: &str) {
     if !IS_QUIET.load(Ordering::Relaxed) {
         complain(text);
@@ -81,7 +82,7 @@ pub(super) fn usage(rendered: &str) {
     complain(&format!("golinks-scim: {}", what.trim_end()));
 }
 
-/// Prints what went wrong, and what to do.
+/// Prints what went wrong and what to do about it.
 pub(super) fn failure(what: &str, hint: Option<&str>) {
     complain(&format!("golinks-scim: {}", escape(what)));
     if let Some(hint) = hint {
@@ -94,23 +95,25 @@ pub(super) fn elements(list: &Value) -> &[Value] {
     list.as_array().map_or(&[], Vec::as_slice)
 }
 
-/// An untrusted text, on one line and harmless to a terminal.
+/// Makes an untrusted text safe for a terminal and puts it on one line.
 pub(super) fn printable(text: &str) -> String {
     escape(text)
 }
 
-/// A value as JSON, on one line and harmless to a terminal. Escapes do not change the value.
+/// A value as JSON, on one line and safe for a terminal. The escapes do not change the value.
 pub(super) fn json(value: &Value) -> String {
     escaped(&value.to_string(), |_| false)
 }
 
-/// Rows of CSV for a terminal: dangerous characters other than line ends are escaped as in JSON.
+/// Makes rows of CSV safe for a terminal: dangerous characters other than line ends are escaped as
+/// in JSON.
 pub(super) fn rows_for_terminal(rows: &str) -> String {
     escaped(rows, |c| c == '\n')
 }
 
-/// Escapes dangerous characters as `\u` and four digits, which is enough for each of them. JSON has
-/// them only within strings, where the escape means the same (RFC 8259 section 7).
+/// Escapes dangerous characters as `\u` and four digits, which suffice for each of them. In JSON
+/// such characters occur only within strings, where the escape has the same meaning (RFC 8259
+/// section 7).
 fn escaped(text: &str, stays: impl Fn(char) -> bool) -> String {
     if !text.contains(is_dangerous) {
         return text.to_owned();
@@ -118,7 +121,7 @@ fn escaped(text: &str, stays: impl Fn(char) -> bool) -> String {
     let mut escaped = String::with_capacity(text.len() + 64);
     for c in text.chars() {
         if is_dangerous(c) && !stays(c) {
-            // Writing to a String does not fail.
+            // Writing to a String cannot fail.
             let _ = write!(escaped, "\\u{:04x}", u32::from(c));
         } else {
             escaped.push(c);
@@ -131,7 +134,7 @@ fn write(text: &str) -> Result<(), Failure> {
     data(text.as_bytes())
 }
 
-/// Writes data. If the reader is gone, the failure ends the command quietly.
+/// Writes data. If the reader is gone, the command ends without a message.
 pub(super) fn data(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
@@ -144,8 +147,8 @@ pub(super) fn data(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// Fails if standard output is `/dev/null`, as a closed one is, too: `what` cannot be had again.
-/// `where_to` are the outputs that do for it.
+/// Fails if standard output is `/dev/null`, which also stands for a closed one, because `what` can
+/// be printed only once. `where_to` names suitable outputs.
 pub(super) fn refuse_dev_null(what: &str, where_to: &str) -> Result<(), Failure> {
     let nowhere = std::fs::metadata("/dev/null").map(|it| it.rdev()).ok();
     let output = rustix::fs::fstat(io::stdout()).ok();
@@ -157,7 +160,7 @@ pub(super) fn refuse_dev_null(what: &str, where_to: &str) -> Result<(), Failure>
     Err(Failure::new(status::USAGE, what).hint(format!("send standard output to {where_to}")))
 }
 
-/// Prints one document in a format for programs: as an array of one element, or as a line.
+/// Prints one document in a format for programs: as an array with one element, or as a line.
 pub(super) fn document(format: Format, document: Value) -> Result<(), Failure> {
     let mut listing = Listing::new(format, &[]);
     listing.page(&[document])?;
@@ -170,16 +173,16 @@ pub(super) struct Column {
     cell: fn(&Value) -> String,
 }
 
-/// The column of this title, and what it shows of a row.
+/// A column with this title; `cell` gives its text for a row.
 pub(super) const fn column(title: &'static str, cell: fn(&Value) -> String) -> Column {
     Column { title, cell }
 }
 
-/// The greatest width of a table's column, in columns of the terminal.
+/// The maximum width of a table's column, in terminal columns.
 const WIDTH_MAX: usize = 64;
 
-/// Prints rows as they come, page by page. The widths of a table's columns are those of its first
-/// page, up to [`WIDTH_MAX`]; a wider cell shifts only the rest of its own line.
+/// Prints rows page by page as they arrive. The first page determines the widths of a table's
+/// columns, up to [`WIDTH_MAX`]; a wider cell shifts only the rest of its own line.
 pub(super) struct Listing {
     format: Format,
     columns: &'static [Column],
@@ -187,10 +190,10 @@ pub(super) struct Listing {
     rows: usize,
 }
 
-/// Reports what a command does to several users or tokens: for each a message, or a document.
+/// Reports what a command does to several users or tokens: a message or a document for each.
 pub(super) struct Report {
     listing: Option<Listing>,
-    /// Why writing has stopped. The command itself goes on, since it was typed.
+    /// Why writing has stopped. The command itself goes on, since the user asked for it.
     unwritten: Option<Failure>,
     count: u64,
 }
@@ -216,7 +219,7 @@ impl Report {
         }
     }
 
-    /// Combines the outcome of the command with that of reporting it.
+    /// Combines the outcome of the command with the outcome of reporting it.
     pub(super) fn end(self, outcome: Result<(), Failure>) -> Result<(), Failure> {
         let told = match (self.unwritten, self.listing) {
             (Some(failure), _) => Err(failure),
@@ -224,7 +227,7 @@ impl Report {
             (None, None) => Ok(()),
         };
         if self.count == 0 {
-            // Nothing was done, so there is only the reason to report.
+            // Nothing was done, so the reason is all there is to report.
             return outcome;
         }
         let told = done(told);
@@ -235,7 +238,7 @@ impl Report {
     }
 }
 
-/// What reporting something that was done has come to.
+/// The outcome of reporting something that was done.
 pub(super) fn done(told: Result<(), Failure>) -> Result<(), Failure> {
     told.map_err(|failure| {
         let why = why_untold(&failure);
@@ -246,7 +249,7 @@ pub(super) fn done(told: Result<(), Failure>) -> Result<(), Failure> {
     })
 }
 
-/// Why something could not be printed, also for a reader who has left.
+/// Why something could not be printed, even if the reason is that the reader has left.
 pub(super) fn why_untold(failure: &Failure) -> &str {
     if failure.is_reader_gone() {
         "standard output was closed"
@@ -335,7 +338,7 @@ impl Listing {
     }
 }
 
-/// A member of a JSON object as text; empty if it is null or absent.
+/// A member of a JSON object as text; empty if the member is null or missing.
 pub(super) fn text_of(row: &Value, name: &str) -> String {
     match row.get(name) {
         Some(Value::String(text)) => text.clone(),
@@ -344,18 +347,18 @@ pub(super) fn text_of(row: &Value, name: &str) -> String {
     }
 }
 
-/// Prints a hint when nothing has failed.
+/// Prints a hint although nothing has failed.
 pub(super) fn hint(what: &str) {
     say(&format!("hint: {what}"));
 }
 
-/// A count of something, such as "1 user" and "2 users".
+/// A count with its noun, such as "1 user" or "2 users".
 pub(super) fn counted(count: u64, what: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {what}{plural}")
 }
 
-/// [`counted`] for a member of an answer.
+/// Like [`counted`], for a member of an answer.
 pub(super) fn counted_in(row: &Value, name: &str, what: &str) -> String {
     counted(row[name].as_u64().unwrap_or_default(), what)
 }

@@ -1,5 +1,5 @@
-//! Other users who had the userName that was asked about. Unless they are mentioned, the history of
-//! the name's present holder passes for all that there is.
+//! Earlier holders of a userName in a query. If they were not mentioned, the history of the name's
+//! current holder would look like the whole history.
 
 use serde_json::Value;
 
@@ -7,12 +7,12 @@ use super::output::{self, elements, text_of};
 use super::program;
 use crate::limits;
 
-/// Other users, and when each last had the name.
+/// Other users, and when each of them last had the name.
 #[derive(Default)]
 pub(super) struct PreviousHolders(Vec<(String, String)>);
 
 impl PreviousHolders {
-    /// Adds those that a page of rows names.
+    /// Adds the users that a page of rows names.
     pub(super) fn note(&mut self, page: &Value) {
         for other in elements(&page["namesakes"]) {
             let (user, last) = (text_of(other, "user"), text_of(other, "last"));
@@ -21,7 +21,7 @@ impl PreviousHolders {
         }
     }
 
-    /// Hints at the histories of the most recent ones.
+    /// Prints a hint at the histories of the most recent ones.
     pub(super) fn tell(&self) {
         let first = self
             .0

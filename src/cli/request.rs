@@ -1,5 +1,5 @@
-//! Requests to the local socket. The answer is JSON, or a failure in the server's own words.
-//! [`each`] does the same for several names.
+//! Requests to the local socket. The result is the JSON of the answer, or a failure in the server's
+//! own words. [`each`] sends a request for each of several names.
 
 use serde_json::Value;
 
@@ -8,10 +8,10 @@ use crate::http1::client::Response;
 use crate::http1::target::encode;
 use crate::local::{self, Client};
 
-/// Calls `act` for each of `names`. Of several, one that is refused does not stop the rest; the
-/// failure at the end counts the refusals, followed by `what`, such as "users were not changed".
-/// Any other failure ends the loop, since the next name would meet it, too; it then says at which
-/// name and how many are left.
+/// Calls `act` for each of `names`. If there are several, a refusal does not stop the rest; the
+/// failure at the end says how many were refused, followed by `what`, such as "users were not
+/// changed". Any other failure ends the loop, since it would occur again at the next name; its
+/// message says at which name it occurred and how many are left.
 pub(super) fn each(
     names: &[String],
     what: &str,
@@ -20,8 +20,8 @@ pub(super) fn each(
     go_through(names, what, &[status::REFUSED], act)
 }
 
-/// [`each`], which also goes on after a failure of the server's disk: for what takes effect all the
-/// same. Without a server any more, the rest fails at once.
+/// Like [`each`], but also continues after a failure of the server's disk, for changes that take
+/// effect nevertheless. If the server is gone, the rest fails at once.
 pub(super) fn each_despite_the_disk(
     names: &[String],
     what: &str,
@@ -30,8 +30,8 @@ pub(super) fn each_despite_the_disk(
     go_through(names, what, &[status::REFUSED, status::IO], act)
 }
 
-/// Goes on after failures with the statuses `passed`. The last of them that was told is the
-/// command's.
+/// Continues after failures whose status is in `passed`. The command's status is that of the last
+/// failure reported.
 fn go_through(
     names: &[String],
     what: &str,
@@ -76,12 +76,13 @@ fn go_through(
     Err(Failure::new(code, what))
 }
 
-/// How to find a user whose exact name is not known.
+/// How to find a user whose exact name is unknown.
 pub(super) const SEARCH: &str =
     "`{program} user list --search TEXT` finds people by a part of their name";
 
-/// A user's or a token's name or id as a part of a request target. No target may hold a control
-/// character, such as the line break of a name that was read from a file; nor has any new name one.
+/// The name or id of a user or token as part of a request target. A target must not contain a
+/// control character, such as the line break in a name that was read from a file; no new name has
+/// one either.
 pub(super) fn named(who: &str) -> Result<String, Failure> {
     if who.contains(char::is_control) {
         let what = format!("{who} has a line break or another control character");
@@ -91,7 +92,7 @@ pub(super) fn named(who: &str) -> Result<String, Failure> {
     Ok(encode(who))
 }
 
-/// Asks for JSON; an answer of 400 or more is a failure with the server's own words.
+/// Makes a request for JSON. An answer of 400 or more is a failure with the server's own words.
 pub(super) fn ask(
     client: &mut Client,
     method: &str,
@@ -101,7 +102,7 @@ pub(super) fn ask(
     answered(&sent(client, method, target, body).map_err(from_local)?)
 }
 
-/// [`ask`], with a `hint` for an answer with the status `refused`.
+/// Like [`ask`], with a `hint` for an answer whose status is `refused`.
 pub(super) fn ask_or_hint(
     client: &mut Client,
     method: &str,
@@ -130,13 +131,13 @@ pub(super) fn sent(
     client.request(method, target, body.as_deref())
 }
 
-/// Fails if no token has this name or id: reporting that nothing was done would sound like success.
+/// Fails if no token has this name or id: to report that nothing was done would sound like success.
 pub(super) fn require_token(client: &mut Client, name: &str) -> Result<(), Failure> {
     let target = format!("/admin/tokens/{}", named(name)?);
     ask_or_hint(client, "GET", &target, None, 404, token::LIST).map(drop)
 }
 
-/// What the server has answered, or why it refused.
+/// The server's answer, or why it refused.
 pub(super) fn answered(response: &Response) -> Result<Value, Failure> {
     let json = read_json(response)?;
     if response.status < 400 {
@@ -166,7 +167,7 @@ fn read_json(response: &Response) -> Result<Value, Failure> {
 mod tests {
     use super::*;
 
-    /// How many of `a`, `b` and `c`, of which `c` alone succeeds, were tried; and the failure.
+    /// How many of `a`, `b` and `c` were tried, of which only `c` succeeds, and the failure.
     fn tried(
         names: &[String],
         code: u8,

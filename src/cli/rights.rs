@@ -1,6 +1,7 @@
-//! The rights of the data directory: as whom the server uses it, and what is wrong with its rights
-//! then. `serve` and `check` both say so. Whoever types the command that they show must not lock the
-//! server out, which may use another's directory by its group, or only because everybody may.
+//! The permissions of the data directory: as which user the server uses it, and what is wrong with
+//! its permissions for that user. Both `serve` and `check` report this. The command they show must
+//! not lock out a server that uses another user's directory through its group, or only because
+//! everybody may use it.
 
 use std::fs::{self, Metadata};
 use std::io::ErrorKind;
@@ -18,25 +19,25 @@ use crate::local::{self, Peer};
 
 const NAME_ANOTHER: &str = "name a directory of the server's own with --data-dir";
 
-/// The user as whom a server uses a data directory.
+/// The user as which a server uses a data directory.
 pub(super) struct User {
     pub(super) id: u32,
     pub(super) group: u32,
-    /// Whether the directory's group is surely one of this user's.
+    /// Whether this user is certainly a member of the directory's group.
     is_member: bool,
-    /// Whether the directory is open to this user. In doubt it is.
+    /// Whether this user has access to the directory. True if in doubt.
     gets_in: bool,
 }
 
-/// What is wrong with the rights of a data directory, and the command that mends it.
+/// What is wrong with the permissions of a data directory, and the command that fixes them.
 pub(super) struct Fault {
     pub(super) what: String,
     pub(super) fix: String,
 }
 
 impl User {
-    /// The user of this process, which is going to serve. Root serves for the user whose the files
-    /// are.
+    /// The user of this process, which is about to serve. If it runs as root, the user to whom the
+    /// files belong.
     pub(super) fn at_start(data_dir: &Path, directory: &Metadata) -> Self {
         if geteuid().is_root() {
             Self::of_server(data_dir, directory)
@@ -45,8 +46,8 @@ impl User {
         }
     }
 
-    /// The user of the server that keeps its files there, which may run or not: the directory's
-    /// owner, unless all that a server makes belongs to one other user.
+    /// The user of the server that keeps its files there, whether it runs or not: the directory's
+    /// owner, unless everything that a server creates belongs to one other user.
     pub(super) fn of_server(data_dir: &Path, directory: &Metadata) -> Self {
         let owner = Self {
             id: directory.uid(),
@@ -58,14 +59,14 @@ impl User {
             return owner;
         };
         let user = match Self::running(data_dir, directory) {
-            // Root serves, for the directory's owner.
+            // The server runs as root, on behalf of the directory's owner.
             Some(server) if server.id != store.uid() => return owner,
             Some(server) => server,
             None if geteuid().as_raw() == store.uid() => Self::this(data_dir, directory),
             None => Self::of_store(&store, directory),
         };
-        // A directory of root's was made for that user. In one of another user, the files were
-        // rather put there by mistake.
+        // If the directory belongs to root, it was made for the store's owner. If it belongs to
+        // another user, the files were probably put there by mistake.
         if directory.uid() == 0 || user.gets_in {
             user
         } else {
@@ -77,7 +78,7 @@ impl User {
         let groups = getgroups().unwrap_or_default();
         let mut groups = groups.into_iter().chain([getegid()]);
         let needed = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
-        // The modes do not tell all: there may be an access control list.
+        // The modes are not the whole truth: there may be an access control list.
         let access = rustix::fs::accessat(CWD, data_dir, needed, AtFlags::EACCESS);
         Self {
             id: geteuid().as_raw(),
@@ -87,7 +88,7 @@ impl User {
         }
     }
 
-    /// The user of the server that answers there, if its process can be looked at.
+    /// The user of the server that answers there, if its process can be inspected.
     fn running(data_dir: &Path, directory: &Metadata) -> Option<Self> {
         let Peer(process) = local::server_of(data_dir)?;
         let status = fs::read_to_string(format!("/proc/{}/status", process?)).ok()?;
@@ -109,7 +110,7 @@ impl User {
     /// The store's owner, whose other groups are unknown.
     fn of_store(store: &Metadata, directory: &Metadata) -> Self {
         let mode = directory.mode();
-        // Where this bit is set, files get the directory's group, whoever makes them.
+        // With this bit set, new files get the directory's group, no matter who creates them.
         let is_inherited = mode & 0o2000 != 0;
         Self {
             id: store.uid(),
@@ -124,8 +125,8 @@ impl User {
         format!("chown {}:{} {path}", self.id, self.group)
     }
 
-    /// What runs a command as this user, with no group besides its own but that which lets it into
-    /// the directory.
+    /// The command prefix that runs a command as this user, with the user's own group and, if
+    /// needed, the one that gives access to the directory, but no others.
     pub(super) fn setpriv(&self, directory: &Metadata) -> String {
         let (id, group) = (self.id, self.group);
         let is_by_group = id != directory.uid() && directory.mode() & 0o007 != 0o007;
@@ -137,11 +138,12 @@ impl User {
         format!("setpriv --reuid {id} --regid {group} {groups}")
     }
 
-    /// Whether a directory that is closed to this user may be that of another user's server.
+    /// Whether a directory that is closed to this user may belong to another user's server.
     fn is_for_another(&self, data_dir: &Path, directory: &Metadata) -> bool {
         match fs::symlink_metadata(config::store_path(data_dir)) {
             Ok(store) => store.uid() != self.id,
-            // One of root's was most likely made for the server, unless it is open to a group.
+            // A directory of root's was most likely made for the server, unless it is open to a
+            // group.
             Err(error) => {
                 let is_roots = directory.uid() == 0 && directory.mode() & 0o070 != 0o070;
                 error.kind() == ErrorKind::PermissionDenied && !is_roots
@@ -149,7 +151,7 @@ impl User {
         }
     }
 
-    /// What is wrong with the rights of the directory, for a server of this user.
+    /// What is wrong with the directory's permissions for a server that runs as this user.
     pub(super) fn fault(&self, data_dir: &Path, directory: &Metadata) -> Option<Fault> {
         let owner = directory.uid();
         if let Some(fault) = self.wrong_directory(data_dir, directory) {
@@ -170,7 +172,7 @@ impl User {
         Some(Fault { what, fix })
     }
 
-    /// What is wrong with a directory that others need as it is: no command may change it.
+    /// What is wrong with a directory that others need as it is, so that no command may change it.
     fn wrong_directory(&self, data_dir: &Path, directory: &Metadata) -> Option<Fault> {
         let shown = quoted(data_dir);
         let owner = directory.uid();
@@ -186,7 +188,7 @@ impl User {
             );
             return Some(Fault { what, fix });
         }
-        // As /tmp is.
+        // For example /tmp.
         let is_open = directory.mode() & 0o1002 == 0o1002;
         let is_shared = is_open && (owner == 0 || owner != self.id);
         is_shared.then(|| Fault {
@@ -195,8 +197,8 @@ impl User {
         })
     }
 
-    /// What is wrong with the rights of a directory for the server alone, and the command that mends
-    /// it.
+    /// What is wrong with the permissions of a directory that only the server uses, and the command
+    /// that fixes them.
     fn wrong_rights(&self, shown: &str, directory: &Metadata) -> Option<(String, String)> {
         let (mode, owner) = (directory.mode(), directory.uid());
         let close = format!("chmod 700 {shown}");
@@ -229,8 +231,8 @@ impl User {
     }
 }
 
-/// The store's metadata, if all that a server makes, the store, keys and a socket, belongs to one
-/// user who is not root.
+/// The store's metadata, if everything that a server creates (the store, keys and a socket) belongs
+/// to a single user other than root.
 fn store_of_maker(data_dir: &Path) -> Option<Metadata> {
     let store = fs::metadata(config::store_path(data_dir)).ok()?;
     let tls = fs::metadata(certificate::directory(data_dir)).ok();
@@ -241,16 +243,16 @@ fn store_of_maker(data_dir: &Path) -> Option<Metadata> {
     (store.uid() != 0 && is_one).then_some(store)
 }
 
-/// The first entry of a directory that no server has made. Others may need the directory as it is:
-/// perhaps it was named by mistake.
+/// The first entry of a directory that no server has created. Others may need such a directory as
+/// it is; perhaps it was named by mistake.
 fn of_others(data_dir: &Path) -> Option<PathBuf> {
-    // The store with all that is made beside it, keys, and the socket; the last is on each disk of
-    // its own.
+    // The store and everything that is created next to it, the keys, the socket, and the directory
+    // that each file system has at its top.
     const OURS: [&str; 4] = ["users", "tls", "admin", "lost+found"];
     let is_ours = |path: &Path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let stem = name.split('.').next();
-        // Backups may be kept there, too.
+        // Backups may also be kept there.
         stem.is_some_and(|stem| OURS.contains(&stem)) || name.ends_with(".redb")
     };
     let entries = fs::read_dir(data_dir).into_iter().flatten().flatten();

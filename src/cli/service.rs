@@ -1,9 +1,9 @@
-//! The service manager, if there is one. It is notified when the server is ready, reloads its
-//! configuration, stops, or is alive. It may also have opened the listening socket, so that port
-//! 443 needs no privilege and no connection is refused during a restart.
+//! The service manager, if there is one. It is told when the server is ready, reloads its
+//! configuration or stops, and that it is alive. It may also have opened the listening socket, so
+//! that port 443 needs no privilege and no connection is refused during a restart.
 //!
-//! The protocols are those of `sd_notify(3)` and `sd_listen_fds(3)`; without `NOTIFY_SOCKET` and
-//! `LISTEN_FDS` they have no effect.
+//! The protocols are those of `sd_notify(3)` and `sd_listen_fds(3)`. Without `NOTIFY_SOCKET` and
+//! `LISTEN_FDS`, nothing here has an effect.
 
 use std::env;
 use std::ffi::OsStr;
@@ -24,7 +24,7 @@ use super::{Failure, status};
 use crate::config::{Key, Sources};
 use crate::locks::ignore_poison;
 
-/// Whether systemd runs here and knows the server.
+/// Whether systemd runs on this machine and has a unit for the server.
 pub(super) fn is_installed() -> bool {
     let units = [
         "/etc/systemd/system",
@@ -44,13 +44,13 @@ pub(super) fn is_elsewhere(sources: &Sources) -> bool {
         || is_set("GOLINKS_SCIM_DATA_DIR")
 }
 
-/// Whether the service is meant, but only root can look at it: the usual data directory of anybody
-/// else is another.
+/// Whether the command is meant for the service, which only root can inspect: the default data
+/// directory of any other user is a different one.
 pub(super) fn is_out_of_sight(sources: &Sources) -> bool {
     !rustix::process::geteuid().is_root() && !is_elsewhere(sources) && is_installed()
 }
 
-/// The listening socket that the service manager has opened, if any.
+/// The listening socket that the service manager has opened, if there is one.
 pub(super) fn listener() -> Result<Option<TcpListener>, Failure> {
     let mut opened = ListenFd::from_env();
     if opened.len() > 1 {
@@ -64,7 +64,7 @@ pub(super) fn listener() -> Result<Option<TcpListener>, Failure> {
     })
 }
 
-/// Reports that the server answers requests from now on.
+/// Tells the service manager that the server answers requests from now on.
 pub(super) fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
@@ -73,7 +73,7 @@ pub(super) fn reloaded() {
     tell(&[NotifyState::Ready]);
 }
 
-/// Reports that the configuration is being read again, until [`reloaded`].
+/// Tells the service manager that the configuration is being read again, until [`reloaded`].
 pub(super) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
@@ -81,13 +81,14 @@ pub(super) fn reloading() {
     }
 }
 
-/// Reports that the server ends once it has answered the requests that it has read.
+/// Tells the service manager that the server ends once it has answered the requests it has read.
 pub(super) fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
 }
 
-/// The socket to the service manager, kept open from the first message on. A live server that ran
-/// out of descriptors could not open another to say that it is alive, and would be killed.
+/// The socket to the service manager, which stays open from the first message on. A live server
+/// that ran out of descriptors could not open another one to say that it is alive, and would be
+/// killed.
 static MANAGER: Mutex<Option<UnixDatagram>> = Mutex::new(None);
 
 fn tell(state: &[NotifyState<'_>]) {
@@ -108,7 +109,7 @@ fn send(manager: &mut Option<UnixDatagram>, name: &OsStr, message: &[u8]) -> io:
     {
         return Ok(());
     }
-    // No socket is open yet, or the manager has bound its own anew.
+    // No socket is open yet, or the manager has replaced its own.
     let new = UnixDatagram::unbound()?;
     new.connect_addr(&address(name)?)?;
     new.send(message)?;
@@ -116,7 +117,8 @@ fn send(manager: &mut Option<UnixDatagram>, name: &OsStr, message: &[u8]) -> io:
     Ok(())
 }
 
-/// A path; behind `@` a name in the abstract namespace, as `sd_notify(3)` has it.
+/// The address for a path or, if it begins with `@`, for a name in the abstract namespace, as in
+/// `sd_notify(3)`.
 fn address(name: &OsStr) -> io::Result<SocketAddr> {
     match name.as_bytes().strip_prefix(b"@") {
         Some(name) => SocketAddr::from_abstract_name(name),
@@ -124,12 +126,12 @@ fn address(name: &OsStr) -> io::Result<SocketAddr> {
     }
 }
 
-/// Tells the service manager twice per watchdog interval that the server is alive, until this is
-/// dropped. While the server is not alive, the watchdog is silent.
+/// Tells the service manager twice per watchdog interval that the server is alive, until this value
+/// is dropped. If the server is not alive, no message is sent.
 pub(super) struct Watchdog(#[allow(dead_code, reason = "its drop is the message")] Sender<()>);
 
 impl Watchdog {
-    /// Starts the watchdog, if the service manager asks for one.
+    /// Starts the watchdog if the service manager asks for it.
     pub(super) fn start<'scope>(
         scope: &'scope Scope<'scope, '_>,
         is_alive: impl Fn() -> bool + Send + 'scope,

@@ -1,12 +1,13 @@
-//! Times and lengths of time as they are typed: `2026-11-25T08:30:00Z`, `2026-11-25 08:30`,
-//! `2026-11-25`, `2h`. Every time that is printed can be typed. The caller reads the clock.
+//! Parses points in time and durations in arguments: `2026-11-25T08:30:00Z`, `2026-11-25 08:30`,
+//! `2026-11-25`, `2h`. Every time that is printed can also be typed. The caller reads the clock.
 
 use super::{Failure, status};
 use crate::clock::{DateTime, Instant};
 use crate::limits;
 
-/// A moment: an RFC 3339 time, a date (its beginning in UTC), or how long ago it was. A time may
-/// have a space instead of the `T`, and lack seconds or an offset; without an offset it is in UTC.
+/// Parses a moment: an RFC 3339 time, a date (its beginning in UTC), or how long ago it was. A time
+/// may have a space instead of the `T`, and may lack seconds or an offset; without an offset it is
+/// in UTC.
 pub(super) fn moment(text: &str, now: Instant) -> Result<Instant, Failure> {
     let ago = || Some(now.plus_seconds(-length(text)?));
     absolute(text).or_else(ago).ok_or_else(|| {
@@ -17,8 +18,8 @@ pub(super) fn moment(text: &str, now: Instant) -> Result<Instant, Failure> {
     })
 }
 
-/// A moment to come: a time or date as in [`moment`], or how long from now. `None` if it is
-/// neither.
+/// Parses a moment in the future: a time or date as in [`moment`], or how long from now it is.
+/// `None` if the text is neither.
 pub(super) fn end(text: &str, now: Instant) -> Option<Instant> {
     absolute(text).or_else(|| Some(now.plus_seconds(length(text)?)))
 }
@@ -30,14 +31,14 @@ fn absolute(text: &str) -> Option<Instant> {
     } else {
         format!("{text}Z")
     };
-    // Only a `DateTime` can hold a time beyond the last instant; it becomes the last instant.
+    // Only a `DateTime` can represent a time after the last instant; it becomes the last instant.
     let far = || DateTime::parse(text).or_else(|| DateTime::parse(&in_utc));
     Instant::parse(text)
         .or_else(|| Instant::parse(&in_utc))
         .or_else(|| far().map(DateTime::instant))
 }
 
-/// A length of time such as `2w`, `7d`, `12h`, `30m` or `45s`, in seconds. None at all needs no unit.
+/// Parses a duration such as `2w`, `7d`, `12h`, `30m` or `45s` into seconds. Zero needs no unit.
 pub(super) fn seconds(text: &str) -> Result<i64, Failure> {
     let none = || (text == "0").then_some(0);
     let what = match length(text).or_else(none) {
@@ -51,7 +52,7 @@ pub(super) fn seconds(text: &str) -> Result<i64, Failure> {
     )))
 }
 
-/// Any length of time, in seconds; as many as can be counted if there are more.
+/// A duration of any size in seconds, capped at the largest number.
 fn length(text: &str) -> Option<i64> {
     let units = [
         ("w", 7 * 86_400),
@@ -113,7 +114,7 @@ mod tests {
             ("2026-11-24 07:00:01.25", "2026-11-24T07:00:01.250Z"),
             ("2026-11-24 07:00Z", "2026-11-24T07:00:00.000Z"),
             ("2026-11-24 08:00+01:00", "2026-11-24T07:00:00.000Z"),
-            // As `date +%FT%T%z` and log files write it.
+            // As in the output of `date +%FT%T%z` and in log files.
             ("2026-11-24T08:00:00+0100", "2026-11-24T07:00:00.000Z"),
             ("2026-11-24 07:00:00,250", "2026-11-24T07:00:00.250Z"),
             ("2h", "2026-11-25T06:30:00.000Z"),

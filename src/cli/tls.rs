@@ -1,8 +1,8 @@
-//! The certificate that `serve` starts with: where it comes from, whether it can be used, and what
-//! to do if not. `serve`, `config check` and `check` share this code, so that none of them accepts
-//! what another refuses. The exception is a chain that clients refuse for its dates, or because
-//! nothing in it leads up to what they trust: a starting server serves it, but the other commands
-//! refuse it, and so does a running server that serves a better one.
+//! The certificate with which `serve` starts: where it comes from, whether it can be used, and what
+//! to do if it cannot. `serve`, `config check` and `check` share this code, so that none of them
+//! accepts what another refuses. The exception is a chain that clients refuse because of its dates,
+//! or because nothing in it leads to an authority that they trust: a starting server serves it, but
+//! the other commands refuse it, and so does a running server that serves a better one.
 
 use std::fs;
 use std::io;
@@ -15,7 +15,7 @@ use crate::certificate::{self, Error, Names, Source};
 use crate::clock::{Clock, SystemClock};
 use crate::{config, files};
 
-/// The attribute of a file that holds its access control list.
+/// The attribute of a file that contains its access control list.
 const ACCESS_LIST: &str = "system.posix_acl_access";
 
 /// Where the certificate for a host comes from.
@@ -34,8 +34,8 @@ pub(super) fn source(config: &config::Serve, machine: &str, host: &str) -> Sourc
     }
 }
 
-/// Checks that the next start could use the files that are there, and that clients would accept the
-/// certificate. Returns what only some of them might object to. Makes and changes nothing.
+/// Checks that the next start could use the existing files, and that clients would accept the
+/// certificate. Returns what only some of them might object to. Creates and changes nothing.
 pub(super) fn examine(config: &config::Serve) -> Result<Vec<String>, Failure> {
     let host = config.base_url.as_ref().map_or("", |url| url.host());
     let source = source(config, "", host);
@@ -43,7 +43,8 @@ pub(super) fn examine(config: &config::Serve) -> Result<Vec<String>, Failure> {
     let Some((chain, key)) = &config.tls_files else {
         return examined.map_err(|error| failure(&error, true));
     };
-    // This command often runs as root, who may read everything; the server runs as another user.
+    // This command often runs as root, who can read everything, but the server runs as another
+    // user.
     let Ok(directory) = fs::metadata(&config.data_dir) else {
         return examined.map_err(|error| failure(&error, false));
     };
@@ -69,9 +70,9 @@ pub(super) fn examine(config: &config::Serve) -> Result<Vec<String>, Failure> {
     Ok(warnings)
 }
 
-/// Whether a user may read a file, as far as owners and modes tell. The user's other groups are
-/// unknown, so whatever any group but root's may read counts as allowed, and so does whatever has
-/// an access control list (`setfacl`): it may be for that user.
+/// Whether a user may read a file, as far as owners and modes show. The user's other groups are
+/// unknown, so a file counts as readable if any group except root's may read it, or if it has an
+/// access control list (`setfacl`), which may name that user.
 fn may_read(path: &Path, user: u32, group: u32) -> bool {
     let may = |path: &Path, bit: u32| {
         let Ok(metadata) = fs::metadata(path) else {
@@ -85,21 +86,22 @@ fn may_read(path: &Path, user: u32, group: u32) -> bool {
         let has_list = || rustix::fs::getxattr(path, ACCESS_LIST, &mut [0_u8; 0]).is_ok();
         user == 0 || is_allowed(0) || !is_of_other_group && is_allowed(3) || has_list()
     };
-    // Reading follows links: the directories above both the link and its target count.
+    // Reading follows links, so the directories above both the link and its target count.
     let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     may(&real, 4)
         && path.ancestors().skip(1).all(|above| may(above, 1))
         && real.ancestors().skip(1).all(|above| may(above, 1))
 }
 
-/// The failure for an error, with its exit status and what to do. `are_ours` says that the files are
-/// those of the data directory: others may have the same names.
+/// The failure for an error, with its exit status and what to do. `are_ours` says that the files
+/// belong to the data directory: other files may have the same names.
 pub(super) fn failure(error: &Error, are_ours: bool) -> Failure {
     let code = match error {
         Error::Io(_, error) if error.kind() == io::ErrorKind::PermissionDenied => {
             status::PERMISSION
         }
-        // It may pass, so a service manager is to try again; nothing is wrong with the file itself.
+        // This may be temporary, so a service manager should try again; nothing is wrong with the
+        // file.
         Error::Io(_, io) if files::may_pass(io) => return Failure::new(status::IO, error),
         _ => status::CONFIGURATION,
     };
@@ -110,20 +112,20 @@ pub(super) fn failure(error: &Error, are_ours: bool) -> Failure {
             let what = format!("{} can be read by others", path.display());
             return Failure::new(code, what).hint(fix);
         }
-        // Only an installation fails for this; a start only warns.
+        // Only an installation fails because of this; a start only warns.
         Error::Elsewhere(..) | Error::Sign(_) => return Failure::new(code, error),
     };
     Failure::new(code, error).hint(hint(path, kind, are_ours))
 }
 
-/// What to do about a file that cannot be read, or without a `kind` about one whose content cannot
-/// be used.
+/// What to do about a file that cannot be read or, if `kind` is `None`, whose content cannot be
+/// used.
 fn hint(path: &Path, kind: Option<io::ErrorKind>, are_ours: bool) -> String {
     let directory = files::directory_of(path);
     if kind.is_some() && files::is_away(directory) {
         return format!("bring back what {} links to", quoted(directory));
     }
-    // Likewise for the authority's files: they are not lost, only unreadable.
+    // The same goes for the authority's files: they are not lost, only unreadable.
     if kind == Some(io::ErrorKind::PermissionDenied) {
         return "make it readable for the user that runs the server, and run this as that user or \
                 as root; {program} check, run as root, names the right owner"
@@ -139,7 +141,7 @@ fn hint(path: &Path, kind: Option<io::ErrorKind>, are_ours: bool) -> String {
     })
 }
 
-/// [`hint`] for a file of the data directory.
+/// Like [`hint`], for a file in the data directory.
 fn hint_of_own(path: &Path, kind: Option<io::ErrorKind>) -> Option<String> {
     let shown = quoted(path);
     if certificate::is_of_authority(path) {
@@ -156,7 +158,8 @@ fn hint_of_own(path: &Path, kind: Option<io::ErrorKind>) -> Option<String> {
         return None;
     }
     Some(match kind {
-        // Whatever the directory should hold is looked for under this name first.
+        // This file is looked for first, so the error is about the directory, whatever should be
+        // in it.
         Some(io::ErrorKind::NotADirectory) => format!(
             "move away {}, which must be a directory, and restore it from a copy; if there is \
              none, the next start makes a new CA",
@@ -165,7 +168,7 @@ fn hint_of_own(path: &Path, kind: Option<io::ErrorKind>) -> Option<String> {
         Some(io::ErrorKind::IsADirectory) => {
             format!("move away {shown}, then: {{program}} cert install CHAIN.pem --key KEY.pem")
         }
-        // It holds the key too, so nobody is told to remove it.
+        // The file also holds the key, so nobody must be told to remove it.
         Some(_) => "bring it back, or what it links to; if it is lost, {program} cert install \
                     CHAIN.pem --key KEY.pem, or begin with cert request"
             .to_owned(),
@@ -197,7 +200,7 @@ mod tests {
         assert!(denied.contains("names the right owner"), "{denied}");
         let gone = hint(io::ErrorKind::NotFound);
         assert!(gone.contains("move away only these two"), "{gone}");
-        // The customer's file may have the name of one of ours.
+        // A customer's file may have the same name as one of ours.
         for name in ["ca.pem", "leaf.pem", "installed.pem"] {
             let path = certificate::directory(Path::new("/d")).join(name);
             let error = Error::Io(path, io::ErrorKind::IsADirectory.into());
@@ -213,8 +216,8 @@ mod tests {
         }
     }
 
-    /// `setfacl -m u:12345:r` of a key, `setfacl -m u:12345:x` of the directory above, as hooks of
-    /// certbot do.
+    /// The result of `setfacl -m u:12345:r` on a key and `setfacl -m u:12345:x` on the directory
+    /// above it, as certbot hooks do.
     #[test]
     fn what_an_acl_may_open_is_not_called_closed() {
         let folder = tempfile::tempdir().expect("a folder");
@@ -230,7 +233,8 @@ mod tests {
             private(&inner, 0o700 | if *opened == path { 0o011 } else { 0 });
             private(&path, if *opened == path { 0o600 } else { 0o604 });
             assert!(!may_read(&path, 12_345, 12_345), "{}", opened.display());
-            // Version 2; then tag, rights and id: the owner, the user, the group, mask, others.
+            // Version 2, followed by tag, permissions and id of each entry: the owner, the user,
+            // the group, the mask, others.
             let mut acl = 2_u32.to_le_bytes().to_vec();
             for (tag, rights, id) in [
                 (0x01_u16, 7_u16, u32::MAX),
@@ -244,7 +248,7 @@ mod tests {
                 acl.extend(id.to_le_bytes());
             }
             match rustix::fs::setxattr(opened, ACCESS_LIST, &acl, XattrFlags::empty()) {
-                // A file system without such lists has nothing to show.
+                // On a file system without such lists there is nothing to test.
                 Err(Errno::NOTSUP) => return,
                 set => set.expect("an ACL"),
             }

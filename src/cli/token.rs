@@ -14,10 +14,10 @@ use crate::clock::{Clock, Instant, SystemClock};
 use crate::limits;
 use crate::local::Client;
 
-/// Where a token can be printed.
+/// The outputs to which a token can be printed.
 const A_READER: &str = "a file, pipe or terminal";
 
-/// The command that shows the names of tokens.
+/// The command that lists the names of tokens.
 pub(super) const LIST: &str = "{program} token list";
 
 const NAME: Column = column("NAME", |row| text_of(row, "name"));
@@ -35,7 +35,7 @@ const COLUMNS: &[Column] = &[
     column("STATE", |row| text_of(row, "state")),
 ];
 
-/// Columns of a single token, for which a list has no room.
+/// The columns of a single token for which a list has no room.
 const DETAILS: &[Column] = &[
     NAME,
     ID,
@@ -78,7 +78,7 @@ pub(super) fn run(client: &mut Client, command: Token, data_dir: &Path) -> Resul
         } => rotate(client, &name, &overlap, data_dir, output.output),
         Token::Revoke { names, output } => {
             let mut report = Report::new(output.output);
-            // The server refuses a token from then on, even if it cannot write that down.
+            // From then on the server refuses the token, even if it cannot write that to disk.
             let what = "tokens were not revoked";
             let outcome = each_despite_the_disk(&names, what, |name| {
                 revoke(client, name, names.len() > 1, &mut report)
@@ -110,7 +110,7 @@ fn issue(client: &mut Client, typed: &TokenIssue, data_dir: &Path) -> Result<(),
     show_once(&issued, typed.output.output)
 }
 
-/// Whether a live token has this name or id, so that no other can be issued under it.
+/// Whether a live token has this name or id, so that no other can be issued with it.
 pub(super) fn is_live(client: &mut Client, name: &str) -> bool {
     let target = named(name).map(|name| format!("/admin/tokens/{name}"));
     let found = target.and_then(|target| ask(client, "GET", &target, None));
@@ -142,7 +142,7 @@ fn rotate(
     output::refuse_dev_null("the token", A_READER)?;
     let target = format!("/admin/tokens/{}/rotate", named(name)?);
     let body = json!({"overlapSeconds": seconds(overlap)?});
-    // A mistyped name must not be part of a command to copy.
+    // A mistyped name must not become part of a command to copy.
     let hint = "{program} token list; {program} token issue NAME makes a new one";
     let issued = ask_or_hint(client, "POST", &target, Some(&body), 404, hint)?;
     let old = what_becomes_of_the_old(&issued);
@@ -157,8 +157,8 @@ fn rotate(
     show_once(&issued, format)
 }
 
-/// Names the data directory if no server runs in it: a server that runs in another one knows nothing
-/// of the token, and whoever forgot sudo may take this for that.
+/// Prints the data directory if no server runs in it. A server that runs in another directory does
+/// not know the token, and a user who forgot sudo may confuse the two.
 fn tell_if_no_server(client: &Client, data_dir: &Path) {
     if client.server().is_some() {
         return;
@@ -170,7 +170,7 @@ fn tell_if_no_server(client: &Client, data_dir: &Path) {
     output::hint(other_data_dir());
 }
 
-/// The networks that were typed: `None` if there were none, an empty slice for everywhere.
+/// The networks that were typed: `None` if there were none, an empty slice for all networks.
 fn networks(typed: &[String]) -> Result<Option<&[String]>, Failure> {
     match typed {
         [] => Ok(None),
@@ -228,8 +228,8 @@ fn show_once(issued: &Value, format: output::Format) -> Result<(), Failure> {
     })
 }
 
-/// Says until when the tokens that a rotation replaced are good. The overlap never extends a
-/// token's own life.
+/// Says how long the tokens that a rotation replaced remain valid. The overlap never extends the
+/// life of a token.
 fn what_becomes_of_the_old(rotated: &Value) -> String {
     let old = elements(&rotated["old"]);
     let ends: Vec<String> = old.iter().map(|token| text_of(token, "expires")).collect();
@@ -257,12 +257,12 @@ fn what_becomes_of_the_old(rotated: &Value) -> String {
     }
 }
 
-/// A time without its fraction and zone. Cut to the minute, it might already be over.
+/// A time without its fraction and zone. If it were cut to the minute, it might already be over.
 fn to_the_second(time: &str) -> &str {
     time.get(..19).unwrap_or_default()
 }
 
-/// Until when a token is good.
+/// Parses until when a token is valid.
 fn end_of_life(text: &str, now: Instant) -> Result<Instant, Failure> {
     let last = now.plus_days(limits::TYPED_DAYS_MAX);
     let what = match end(text, now) {
@@ -292,7 +292,7 @@ fn show(found: &Value, format: output::Format, columns: &'static [Column]) -> Re
     listing.end()
 }
 
-/// Shows everything about the tokens found; for people that takes two tables.
+/// Shows all details of the tokens found. In the format for people this takes two tables.
 fn show_whole(found: &Value, format: output::Format) -> Result<(), Failure> {
     show(found, format, COLUMNS)?;
     if format == output::Format::Table {
@@ -302,7 +302,7 @@ fn show_whole(found: &Value, format: output::Format) -> Result<(), Failure> {
     Ok(())
 }
 
-/// As much of a User-Agent as fits into a table: the client's name comes first.
+/// The start of a User-Agent, as much as fits into a table: the client's name comes first.
 fn beginning(text: &str) -> String {
     const CHARS_MAX: usize = 32;
     match text.char_indices().nth(CHARS_MAX) {

@@ -1,12 +1,13 @@
-//! The URL at which identity providers find the server: parsed, and checked for what seldom works.
+//! The URL at which identity providers find the server: parses it and warns about forms that seldom
+//! work.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
-/// The path that is appended to a base URL which has none.
+/// The path that is appended to a base URL without a path.
 const DEFAULT_PATH: &str = "/scim/v2";
 
-/// The URL that is typed into the identity provider, without a slash at the end.
+/// The URL to be entered at the identity provider, without a slash at the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseUrl {
     text: String,
@@ -16,9 +17,9 @@ pub struct BaseUrl {
 }
 
 impl BaseUrl {
-    /// Parses `https://HOST[:PORT][/PATH]`; without a path, `/scim/v2` is appended. If it has
-    /// another end ([`Self::has_other_end`]), a proxy must lead it here. The error says what is
-    /// wrong.
+    /// Parses `https://HOST[:PORT][/PATH]`; without a path, `/scim/v2` is appended. If the path
+    /// ends differently ([`Self::has_other_end`]), a proxy must map it to this server's path. The
+    /// error says what is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
         let parts = Parts::of(text.trim())?;
         let path = match parts.path {
@@ -43,7 +44,7 @@ impl BaseUrl {
         !self.path.ends_with(DEFAULT_PATH)
     }
 
-    /// Warnings about what is valid, but seldom works.
+    /// Warnings about forms that are valid but seldom work.
     pub fn oddities(&self) -> Vec<String> {
         let mut odd = Vec::new();
         if self.host.contains('_') {
@@ -61,17 +62,17 @@ impl BaseUrl {
         odd
     }
 
-    /// Its port, 443 if it names none.
+    /// The port; 443 if the URL names none.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Its host, an IPv6 address without brackets.
+    /// The host; an IPv6 address is without brackets.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// Its host as it stands in a URL, an IPv6 address in brackets.
+    /// The host as written in a URL; an IPv6 address is in brackets.
     pub fn written_host(&self) -> String {
         if self.host.contains(':') {
             format!("[{}]", self.host)
@@ -87,21 +88,21 @@ impl fmt::Display for BaseUrl {
     }
 }
 
-/// `https://HOST[:PORT][/PATH]`, taken apart.
+/// The parts of `https://HOST[:PORT][/PATH]`.
 #[derive(Debug)]
 pub struct Parts<'a> {
-    /// Host and port as they are written.
+    /// Host and port as written.
     pub authority: &'a str,
-    /// The host, an IPv6 address without its brackets.
+    /// The host; an IPv6 address is without its brackets.
     pub host: &'a str,
-    /// The port, 443 if none is named.
+    /// The port; 443 if none is named.
     pub port: u16,
-    /// Empty, or with a slash at its beginning and none at its end.
+    /// The path: empty, or with a slash at its beginning and none at its end.
     pub path: &'a str,
 }
 
 impl<'a> Parts<'a> {
-    /// Takes a URL apart; the error says what is wrong with it.
+    /// Splits a URL into its parts. The error says what is wrong with it.
     pub fn of(url: &'a str) -> Result<Self, String> {
         let rest = url
             .strip_prefix("https://")
@@ -127,8 +128,8 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// The host of `HOST[:PORT]`, an IPv6 address without its brackets, and the port, 443 if it names
-/// none.
+/// The host and port of `HOST[:PORT]`: an IPv6 address is without its brackets, and the port is 443
+/// if none is named.
 fn host_and_port(authority: &str) -> Result<(&str, u16), String> {
     let (host, rest) = if let Some(bracketed) = authority.strip_prefix('[') {
         let (host, rest) = bracketed
@@ -150,7 +151,7 @@ fn host_and_port(authority: &str) -> Result<(&str, u16), String> {
         ));
     }
     let port = match rest.strip_prefix(':') {
-        // Rust would parse +1 as a number, too.
+        // Rust would also parse +1 as a number.
         Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
             port.parse().ok().filter(|port| *port != 0)
         }
@@ -161,9 +162,9 @@ fn host_and_port(authority: &str) -> Result<(&str, u16), String> {
     Ok((host, port))
 }
 
-/// Whether this is a host name (RFC 1123 section 2.1), or one with underscores, which DNS allows
-/// too. A name whose end is a number is none: systems read 127.1 as 127.0.0.1, and no certificate
-/// can be for it.
+/// Whether this is a host name (RFC 1123 section 2.1), or one with underscores, which DNS also
+/// allows. A name that ends with a number is not: systems read 127.1 as 127.0.0.1, and no
+/// certificate can be issued for it.
 fn is_name(host: &str) -> bool {
     let is_label = |label: &str| {
         let of_label = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
@@ -177,7 +178,7 @@ fn is_name(host: &str) -> bool {
     host.len() <= 253 && host.split('.').all(is_label) && !is_number
 }
 
-/// Endings of names of local networks, which are never in the public DNS.
+/// Endings of names in local networks, which never appear in the public DNS.
 const LOCAL_ENDS: [&str; 12] = [
     "local",
     "localdomain",
@@ -193,11 +194,11 @@ const LOCAL_ENDS: [&str; 12] = [
     "invalid",
 ];
 
-/// Whether the whole internet may know this host.
+/// Whether this host may be known to the whole internet.
 pub fn is_public(host: &str) -> bool {
     match host.parse::<IpAddr>().map(|address| address.to_canonical()) {
         Ok(IpAddr::V4(address)) => {
-            // RFC 6598: address space that carriers share.
+            // Address space shared by carriers (RFC 6598).
             let is_shared = address.octets()[0] == 100 && address.octets()[1] & 0xC0 == 64;
             !(address.is_loopback()
                 || address.is_unspecified()

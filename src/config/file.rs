@@ -1,5 +1,5 @@
-//! The configuration file: TOML with the keys of [`SETTINGS`] at its top level, and errors
-//! that name the line.
+//! The configuration file: TOML with the keys of [`SETTINGS`] at its top level. Errors name the
+//! line.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -15,7 +15,7 @@ use crate::{files, limits};
 
 const NAME_ANOTHER: &str = "name another file with --config, or make this one readable";
 
-/// The settings in the file at `path`.
+/// Reads the settings from the file at `path`.
 pub(super) fn read(path: &Path) -> Result<Vec<(Key, Given)>, Error> {
     let text = text_of(path).map_err(|error| {
         let (blame, hint) = match error.kind() {
@@ -48,7 +48,7 @@ pub(super) fn text_of(path: &Path) -> io::Result<String> {
             format!("it is larger than {longest} bytes"),
         ));
     }
-    // Decoded afterwards: the limit may lie within a character.
+    // Decode only now, since the limit may fall within a character.
     String::from_utf8(bytes)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }
@@ -104,7 +104,7 @@ pub(super) fn plain(value: &Spanned<DeValue<'_>>) -> Option<String> {
     }
 }
 
-/// The error for a key that does not exist, with the one that may have been meant.
+/// The error for an unknown key, with the key that may have been meant.
 fn unknown(origin: &Origin, name: &str, value: &Spanned<DeValue<'_>>) -> Error {
     let name = full_name(name, value);
     let what = format!("{origin}: there is no setting {}", masked(&name));
@@ -114,7 +114,7 @@ fn unknown(origin: &Origin, name: &str, value: &Spanned<DeValue<'_>>) -> Error {
     }
 }
 
-/// A name as somebody may have meant it: `[tls] cert = …` is a good guess at `tls_cert`.
+/// A key's name as it may have been meant: `[tls] cert = …` is a good guess at `tls_cert`.
 fn full_name(name: &str, value: &Spanned<DeValue<'_>>) -> String {
     let inner = match value.get_ref() {
         DeValue::Table(table) => table.keys().next().map(Spanned::get_ref),
@@ -123,7 +123,7 @@ fn full_name(name: &str, value: &Spanned<DeValue<'_>>) -> String {
     inner.map_or_else(|| name.to_owned(), |inner| format!("{name}.{inner}"))
 }
 
-/// The setting whose name is nearest, if one is near.
+/// The setting with the most similar name, if one is similar enough.
 pub(super) fn similar(name: &str) -> Option<&'static str> {
     const EDITS_MAX: usize = 3;
     let folded = name.to_lowercase().replace(['-', '.', ' '], "_");

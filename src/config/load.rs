@@ -1,5 +1,5 @@
-//! Puts flags, environment and file together: each setting's value, where it comes from, and
-//! whether it can be used.
+//! Combines flags, environment and file: determines each setting's value and origin, and whether
+//! the value can be used.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -15,33 +15,33 @@ use crate::files;
 const NAME: &str = "golinks-scim";
 const VARIABLES: &str = "GOLINKS_SCIM_";
 const FILE_VARIABLE: &str = "GOLINKS_SCIM_CONFIG";
-/// The configuration file if none is named; it need not exist.
+/// The configuration file if none is named. It need not exist.
 pub fn default_file() -> &'static Path {
     Path::new("/etc/golinks-scim/config.toml")
 }
 
-/// Where settings are taken from.
+/// The places from which settings are taken.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    /// The file that was named on the command line.
+    /// The file named on the command line.
     pub file: Option<PathBuf>,
-    /// Flags that were typed.
+    /// The flags that were typed.
     pub flags: Vec<(Key, String)>,
     /// The environment.
     pub environment: BTreeMap<OsString, OsString>,
 }
 
-/// Every setting, parsed, and where each comes from.
+/// All settings, parsed, each with its origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Configuration {
     /// The file that was read, if there is one.
     pub file: Option<PathBuf>,
-    /// What `serve` needs of it.
+    /// The settings that `serve` needs.
     pub serve: Serve,
-    /// What is odd, but can be used.
+    /// Warnings about values that are odd but can be used.
     pub warnings: Vec<String>,
-    /// Whether only the data directory is known, since the rest cannot be used: no server starts
-    /// with it.
+    /// Whether only the data directory is known, because the rest cannot be used. No server starts
+    /// with such a configuration.
     pub is_data_dir_alone: bool,
     given: BTreeMap<Key, Given>,
 }
@@ -73,9 +73,9 @@ impl Configuration {
         })
     }
 
-    /// Takes the data directory, and nothing else, from a configuration that cannot be used as a
-    /// whole: a slip of the pen must not keep an administrator from revoking a token. `None` if a
-    /// directory other than the one found could be meant.
+    /// Takes only the data directory from a configuration that cannot be used as a whole: a typo
+    /// must not keep an administrator from revoking a token. `None` if the administrator may have
+    /// meant a directory other than the one found.
     pub fn of_data_dir(sources: &Sources) -> Option<Self> {
         let file = file_of(sources);
         let named = |name: String| sources.environment.get(&OsString::from(name));
@@ -95,7 +95,7 @@ impl Configuration {
                 Salvaged::Ambiguous => return None,
             }
         };
-        // A named file that cannot be opened is a mistake of another kind, and not forgiven.
+        // A named file that cannot be opened is another kind of mistake and is not tolerated.
         if is_named(sources) && !file.as_deref().is_none_or(is_readable) {
             return None;
         }
@@ -109,7 +109,7 @@ impl Configuration {
         })
     }
 
-    /// The value of a setting as it is shown, and its origin.
+    /// The value of a setting as it may be shown, and its origin.
     pub fn shown(&self, key: Key) -> (String, Origin) {
         if let Some(given) = self.given.get(&key) {
             return (masked(&given.text).to_owned(), given.origin.clone());
@@ -118,7 +118,7 @@ impl Configuration {
     }
 }
 
-/// The error for an empty flag: `--data-dir "$UNSET"` is not meant to be the current directory.
+/// The error for an empty flag: `--data-dir "$UNSET"` does not mean the current directory.
 fn empty_flag(key: Key) -> Error {
     Error {
         blame: Blame::Flag,
@@ -129,7 +129,7 @@ fn empty_flag(key: Key) -> Error {
     }
 }
 
-/// Overrides `given` with what the environment sets; returns warnings about unknown variables.
+/// Overrides `given` with what the environment sets. Returns warnings about unknown variables.
 fn of_the_environment(
     sources: &Sources,
     given: &mut BTreeMap<Key, Given>,
@@ -162,7 +162,7 @@ fn typed(sources: &Sources) -> impl Iterator<Item = (Key, Given)> {
     })
 }
 
-/// Whether a file other than the default was named.
+/// Whether a file other than the default one was named.
 fn is_named(sources: &Sources) -> bool {
     file_of(sources).is_some_and(|file| file != default_file())
 }
@@ -171,14 +171,14 @@ fn is_readable(file: &Path) -> bool {
     std::fs::File::open(file).is_ok()
 }
 
-/// The file to read: one that was named, which must exist, else the default one if it exists.
+/// The file to read: the named one, which must exist, or else the default one if it exists.
 fn file_of(sources: &Sources) -> Option<PathBuf> {
     let variable = sources.environment.get(&OsString::from(FILE_VARIABLE));
     let named = sources
         .file
         .clone()
         .or_else(|| variable.filter(|path| !path.is_empty()).map(PathBuf::from));
-    // One that cannot be looked at is read all the same, for the error that says why.
+    // If it cannot be accessed, try to read it anyway, since the error then says why.
     let is_missing = || {
         let found = std::fs::symlink_metadata(default_file());
         found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
@@ -187,7 +187,7 @@ fn file_of(sources: &Sources) -> Option<PathBuf> {
     named.or_else(|| (!is_missing()).then(|| default_file().to_owned()))
 }
 
-/// The data directory if none is set: systemd's, else where the system expects it.
+/// The data directory if none is set: systemd's, or else the usual place for this user.
 fn usual_data_dir(sources: &Sources) -> Result<Given, Error> {
     let of_root = || {
         rustix::process::geteuid().is_root().then(|| Given {
@@ -195,7 +195,7 @@ fn usual_data_dir(sources: &Sources) -> Result<Given, Error> {
             origin: Origin::Default,
         })
     };
-    // systemd joins several with colons.
+    // systemd joins several directories with colons.
     let first = |mut given: Given| {
         let end = given.text.find(':').unwrap_or(given.text.len());
         given.text.truncate(end);
@@ -208,7 +208,8 @@ fn usual_data_dir(sources: &Sources) -> Result<Given, Error> {
         .ok_or_else(|| no_data_dir(sources))
 }
 
-/// For a user's variables that are not set, or of no use because they are relative.
+/// The error when no data directory is known: the user's variables are not set, or are unusable
+/// because they are relative.
 fn no_data_dir(sources: &Sources) -> Error {
     let is_set = |name: &&str| below(sources, name, "").is_some();
     let relative: Vec<&str> = USERS_DIRECTORIES
@@ -225,11 +226,12 @@ fn no_data_dir(sources: &Sources) -> Error {
     Error::new(what, "name one with --data-dir")
 }
 
-/// The variables that lead to the data directory of an ordinary user, and the way from there.
+/// The variables that lead to the data directory of an ordinary user, each with the path from
+/// there.
 const USERS_DIRECTORIES: [(&str, &str); 2] = [("XDG_STATE_HOME", ""), ("HOME", "/.local/state")];
 
-/// The data directory of an ordinary user. A relative one is ignored, as the XDG specification has
-/// it: each working directory would have its own store.
+/// The data directory of an ordinary user. Relative paths are ignored, as the XDG specification
+/// requires: otherwise each working directory would have its own store.
 fn users_data_dir(sources: &Sources) -> Option<Given> {
     let is_absolute = |given: &Given| given.text.starts_with('/');
     USERS_DIRECTORIES
@@ -238,7 +240,7 @@ fn users_data_dir(sources: &Sources) -> Option<Given> {
         .find(is_absolute)
 }
 
-/// A place below the one that a variable names, if it is set.
+/// A path below the one in an environment variable, if the variable is set.
 fn below(sources: &Sources, name: &str, rest: &str) -> Option<Given> {
     let value = sources.environment.get(&OsString::from(name))?;
     let text = value.to_str().filter(|text| !text.is_empty())?;
@@ -334,12 +336,13 @@ fn not_text(origin: &Origin) -> Error {
     Error::new(format!("{origin} is not UTF-8"), "write it in UTF-8")
 }
 
-/// Whether Kubernetes set the variable: it does in every pod beside a Service named golinks-scim.
+/// Whether Kubernetes set the variable, as it does in every pod next to a Service named
+/// golinks-scim.
 fn is_of_kubernetes(name: &str, value: &OsStr) -> bool {
     let bare = name.strip_prefix(VARIABLES).unwrap_or(name);
     match bare {
         "SERVICE_HOST" | "SERVICE_PORT" => true,
-        // A bare number may be meant as `listen`.
+        // A bare number may have been meant as `listen`.
         "PORT" => value.to_string_lossy().contains("://"),
         _ => bare.starts_with("SERVICE_PORT_") || bare.starts_with("PORT_"),
     }

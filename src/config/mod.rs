@@ -1,5 +1,5 @@
-//! What an administrator can set, where each value comes from, and what the server needs to know,
-//! checked and complete.
+//! What an administrator can configure, where each value comes from, and the checked, complete
+//! settings that the server needs.
 //!
 //! ```text
 //! flags ▷ environment ▷ file ▷ defaults ──▶ Configuration ──▶ Serve
@@ -30,39 +30,40 @@ use crate::limits;
 pub struct Serve {
     /// Where the store, the keys and the socket are kept.
     pub data_dir: PathBuf,
-    /// Where to listen; `None` is port 8443 of every address.
+    /// Where to listen; `None` means port 8443 on every address.
     pub listen: Option<SocketAddr>,
-    /// The URL that clients are given; `None` makes one from the machine's name and the port.
+    /// The URL that is given to clients; `None` means one made from the machine's name and the
+    /// port.
     pub base_url: Option<BaseUrl>,
-    /// The customer's chain and key.
+    /// The files with the customer's chain and key.
     pub tls_files: Option<(PathBuf, PathBuf)>,
-    /// Requests per second per token; `None` is unlimited.
+    /// Requests per second per token; `None` means unlimited.
     pub rate_per_second: Option<u32>,
     /// The least severe level that is logged.
     pub log_level: LevelFilter,
     /// Whether the log is written as JSON.
     pub is_log_json: bool,
-    /// The alarm is raised by more deactivations within an hour than this, and than
-    /// [`Serve::alarm_percent`] of the active users; 0 turns it off.
+    /// The number of deactivations within an hour above which the alarm may be raised; 0 turns it
+    /// off. They must also exceed [`Serve::alarm_percent`] of the active users.
     pub alarm_deactivations: u32,
     /// See [`Serve::alarm_deactivations`].
     pub alarm_percent: u32,
-    /// Days that rows of the audit trail are kept; `None` is for ever.
+    /// How many days rows of the audit trail are kept; `None` means forever.
     pub audit_keep_days: Option<i64>,
-    /// Bytes that all rows of the audit trail may take; `None` is any number.
+    /// How many bytes all rows of the audit trail may take; `None` means unlimited.
     pub audit_keep_bytes: Option<u64>,
-    /// Whether refused requests are remembered, to be explained.
+    /// Whether refused requests are remembered, so that they can be explained.
     pub audit_explain: bool,
     /// Whether the Team Directory page is served.
     pub serves_page: bool,
 }
 
-/// The store's file in a data directory.
+/// The path of the store's file in a data directory.
 pub fn store_path(data_dir: &Path) -> PathBuf {
     data_dir.join("users.redb")
 }
 
-/// The local socket in a data directory. The error says that the path is too long for a
+/// The path of the local socket in a data directory. The error says that the path is too long for a
 /// socket.
 pub fn socket_path(data_dir: &Path) -> Result<PathBuf, String> {
     let path = data_dir.join("admin.sock");

@@ -1,20 +1,20 @@
-//! Where a value comes from, what of it may be shown, and why a configuration cannot be used.
+//! Where a value comes from, which part of it may be shown, and why a configuration cannot be used.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use crate::secret::holds_token;
 
-/// A value before it is parsed.
+/// A value that is not yet parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Given {
-    /// As it was written.
+    /// The text as it was written.
     pub text: String,
     /// Where it was set.
     pub origin: Origin,
 }
 
-/// Where a value comes from.
+/// The origin of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// Nobody set it.
@@ -23,7 +23,7 @@ pub enum Origin {
     File {
         /// The file.
         path: PathBuf,
-        /// Its line, from 1.
+        /// The line, counted from 1.
         line: usize,
     },
     /// An environment variable.
@@ -48,22 +48,22 @@ impl fmt::Display for Origin {
 pub struct Error {
     /// What is wrong, and where.
     pub what: String,
-    /// What to do.
+    /// How to fix it.
     pub hint: String,
-    /// Where the fault is.
+    /// Where the error is.
     pub blame: Blame,
 }
 
-/// Where the fault is that makes a configuration unusable.
+/// Where the error is that makes a configuration unusable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
-    /// In a flag.
+    /// In a command-line flag.
     Flag,
-    /// In a variable, or in the file.
+    /// In an environment variable or in the file.
     Setting,
-    /// In who may read the file.
+    /// In the permissions of the file.
     Permission,
-    /// In the disk, the network to it, or a limit of the system: it may pass.
+    /// In the disk, its network connection or a system limit: it may be temporary.
     System,
 }
 
@@ -77,7 +77,7 @@ impl Error {
     }
 }
 
-/// A value as it may be shown: a token that stands in the wrong place is masked.
+/// A value as it may be shown: a token in the wrong place is masked.
 pub(super) fn masked(text: &str) -> &str {
     if holds_token(text) {
         "(a token, not shown)"

@@ -9,7 +9,7 @@ use super::file;
 use super::origin::{Given, Origin};
 use super::settings::Key;
 
-/// What a file says of the data directory.
+/// What a file says about the data directory.
 pub(super) enum Salvaged {
     Absent,
     Found(Given),
@@ -40,7 +40,7 @@ pub(super) fn data_dir(path: &Path) -> Salvaged {
     let is_broken = |error: &toml::de::Error| file::line_of(&text, error.span()) == line;
     let directory = file::plain(value).filter(|text| Path::new(text).is_absolute());
     match directory {
-        // The setting is one, and the directory's own path may contain the word, too.
+        // One mention is the setting itself; the directory's own path may contain further ones.
         Some(directory)
             if mentions(&words) == 1 + mentions(&directory) && !errors.iter().any(is_broken) =>
         {
@@ -56,8 +56,8 @@ pub(super) fn data_dir(path: &Path) -> Salvaged {
     }
 }
 
-/// How often a text has a word with "dir" in it, which may be a misspelling of the data directory's
-/// setting, other than `directory`.
+/// How often a text contains "dir" other than in `directory`: each may be a misspelled name of the
+/// data directory's setting.
 fn mentions(text: &str) -> usize {
     let others = text
         .to_lowercase()
@@ -65,7 +65,8 @@ fn mentions(text: &str) -> usize {
     others.matches("dir").count()
 }
 
-/// Whether a line of the file takes `directory` for the name of the data directory's setting.
+/// Whether a line of the file sets `directory` to a path, as if it were the data directory's
+/// setting.
 fn sets_directory_to_a_path(line: &str) -> bool {
     let line = line.split('#').next().unwrap_or_default();
     line.trim_start().starts_with(Key::Directory.setting().name) && line.contains('/')

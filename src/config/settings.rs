@@ -1,8 +1,9 @@
-//! The settings: one table, from which the commented default file, the environment's names, the
-//! check for unknown keys and the listing with origins are made.
+//! The table of settings. From it come the commented default file, the names of the environment
+//! variables, the check for unknown keys and the listing with origins.
 //!
 //! A new setting also needs a member of [`Serve`](super::Serve), which `load` fills. If a running
-//! server takes it over, it needs one of `api::Tuning` too, which `cli::serve::maintenance` fills.
+//! server adopts changes to it, it also needs a member of `api::Tuning`, which
+//! `cli::serve::maintenance` fills.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -15,16 +16,16 @@ use crate::limits;
 /// A row of [`SETTINGS`].
 #[derive(Debug)]
 pub struct Setting {
-    /// Its key, which is also its place in the table.
+    /// The key, whose number is also the row's index in the table.
     pub key: Key,
-    /// Its name in the file. In the environment it is in capitals behind `GOLINKS_SCIM_`; as a
-    /// flag, where `serve` has one, it has hyphens.
+    /// The name in the file. The environment variable is this name in capitals after
+    /// `GOLINKS_SCIM_`; the flag, where `serve` has one, uses hyphens.
     pub name: &'static str,
-    /// What applies if it is not set.
+    /// What applies if the setting is not set.
     pub default: Fallback,
-    /// What it is for, as lines of the default file.
+    /// What the setting is for, as comment lines of the default file.
     pub about: &'static str,
-    /// Whether SIGHUP changes it in a running server.
+    /// Whether SIGHUP changes the setting in a running server.
     pub is_reloaded: bool,
 }
 
@@ -35,17 +36,17 @@ pub enum Fallback {
     Number(u32),
     /// This value, as TOML.
     Value(&'static str),
-    /// What the words say, with an example of a value.
+    /// What the words describe, with an example of a value.
     Words {
-        /// What applies, for people.
+        /// What applies, in words for people.
         words: &'static str,
-        /// A value that could be set, as TOML.
+        /// An example of a value, as TOML.
         example: &'static str,
     },
 }
 
 impl Fallback {
-    /// As it is shown: a value as a flag has it, words in parentheses.
+    /// The default as it is shown: a value as for a flag, or words in parentheses.
     pub(super) fn shown(self) -> String {
         match self {
             Self::Number(number) => number.to_string(),
@@ -215,34 +216,34 @@ pub static SETTINGS: [Setting; 14] = [
 ];
 
 impl Key {
-    /// Its row in [`SETTINGS`].
+    /// The setting's row in [`SETTINGS`].
     pub fn setting(self) -> &'static Setting {
         &SETTINGS[self as usize]
     }
 
-    /// The setting of this name.
+    /// The key with this name.
     pub fn named(name: &str) -> Option<Self> {
         let mut settings = SETTINGS.iter();
         Some(settings.find(|setting| setting.name == name)?.key)
     }
 
-    /// Its environment variable.
+    /// The name of the environment variable.
     pub fn variable(self) -> String {
         format!("GOLINKS_SCIM_{}", self.setting().name.to_uppercase())
     }
 
-    /// Its flag, where `serve` has one.
+    /// The flag, where `serve` has one.
     pub fn flag(self) -> String {
         format!("--{}", self.setting().name.replace('_', "-"))
     }
 
-    /// Whether it names a file or a directory.
+    /// Whether the value is the path of a file or a directory.
     pub(super) fn is_path(self) -> bool {
         matches!(self, Self::DataDir | Self::TlsCert | Self::TlsKey)
     }
 }
 
-/// A configuration file that sets nothing and explains everything.
+/// A configuration file that sets nothing and explains every setting.
 pub fn default_text() -> String {
     let mut text = "# golinks-scim: the configuration of the server.
 #
@@ -278,7 +279,7 @@ pub fn default_text() -> String {
                 example.to_owned()
             }
         };
-        // Writing to a String does not fail.
+        // Writing to a String cannot fail.
         let _ = writeln!(text, "#{} = {value}", setting.name);
     }
     text
@@ -288,7 +289,7 @@ fn push(text: &mut String, line: &str) {
     let _ = writeln!(text, "# {line}");
 }
 
-/// Reads `ADDR:PORT`.
+/// Parses `ADDR:PORT`.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse()
         .map_err(|_| "write an address and a port, such as [::]:8443 or 127.0.0.1:8443".to_owned())
@@ -298,7 +299,7 @@ pub(super) fn base_url(text: &str) -> Result<BaseUrl, String> {
     BaseUrl::parse(text).map_err(|what| format!("{what}; for example https://scim.example.com"))
 }
 
-/// Reads a rate; `None` is without limit.
+/// Parses a rate; `None` means unlimited.
 pub(super) fn rate(text: &str) -> Result<Option<u32>, String> {
     match text {
         "off" => Ok(None),
@@ -316,7 +317,7 @@ pub(super) fn level(text: &str) -> Result<LevelFilter, String> {
     }
 }
 
-/// Reads a format of the log: whether it is JSON.
+/// Parses the format of the log. Returns whether it is JSON.
 pub(super) fn is_json(text: &str) -> Result<bool, String> {
     match text {
         "text" => Ok(false),
@@ -337,7 +338,7 @@ pub(super) fn percent(text: &str) -> Result<u32, String> {
     }
 }
 
-/// Reads how long the audit trail is kept, in days; `None` is for ever.
+/// Parses how many days the audit trail is kept; `None` means forever.
 pub(super) fn keep_days(text: &str) -> Result<Option<i64>, String> {
     let least = limits::AUDIT_KEEP_DAYS_MIN;
     let days = || text.strip_suffix('d')?.parse().ok();
@@ -351,7 +352,7 @@ pub(super) fn keep_days(text: &str) -> Result<Option<i64>, String> {
     }
 }
 
-/// Reads how many bytes the audit trail may take; `None` is without limit.
+/// Parses how many bytes the audit trail may take; `None` means unlimited.
 pub(super) fn keep_bytes(text: &str) -> Result<Option<u64>, String> {
     let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
     let bytes = || {
@@ -369,7 +370,7 @@ pub(super) fn keep_bytes(text: &str) -> Result<Option<u64>, String> {
     }
 }
 
-/// Reads on or off.
+/// Parses `on` or `off`.
 pub(super) fn switch(text: &str) -> Result<bool, String> {
     match text {
         "on" => Ok(true),

@@ -1,15 +1,14 @@
-//! What a client accepts: the lists of `Accept` and `Accept-Encoding` (RFC 9110 section 12.5).
+//! What a client accepts: the lists in `Accept` and `Accept-Encoding` (RFC 9110 section 12.5).
 
 /// A member of such a list.
 pub struct Member<'a> {
     /// The media type or the content coding, without its parameters.
     pub name: &'a str,
-    /// Whether it is named to be refused, by the weight 0 (RFC 9110 section 12.4.2).
+    /// Whether the client refuses it by the weight 0 (RFC 9110 section 12.4.2).
     pub is_refused: bool,
 }
 
-/// The members of a list, in order. A quoted parameter value that contains a comma is not
-/// understood.
+/// The members of a list, in order. Quoted parameter values that contain a comma are not supported.
 pub fn members(list: &str) -> impl Iterator<Item = Member<'_>> {
     list.split(',').map(|member| {
         let mut parts = member.split(';').map(str::trim);

@@ -1,5 +1,5 @@
-//! An answer, and its head as bytes (RFC 9112 sections 4 and 5). No header value can become a
-//! second field or a second answer.
+//! An answer, and its head as bytes (RFC 9112 sections 4 and 5). No header value can start a second
+//! field or a second answer.
 
 use std::fmt;
 
@@ -9,7 +9,8 @@ use super::Version;
 pub struct Answer {
     /// The status code.
     pub status: u16,
-    /// Header fields, without those for framing and connection, which are added when it is sent.
+    /// Header fields, except those for framing and connection, which are added when the answer is
+    /// sent.
     pub headers: Vec<(&'static str, String)>,
     /// What follows the head.
     pub body: Body,
@@ -21,14 +22,14 @@ pub enum Body {
     Empty,
     /// The whole body.
     Bytes(Vec<u8>),
-    /// Piece by piece, for a body too large to be held in memory.
+    /// The body piece by piece, when it is too large to be held in memory.
     Stream(Pieces),
 }
 
 /// The pieces of a large body.
 pub type Pieces = Box<dyn Iterator<Item = Result<Vec<u8>, Broken>> + Send>;
 
-/// The rest of a streamed body is not available: the connection must be cut, so that the client
+/// The rest of a streamed body is not available. The connection must be cut, so that the client
 /// does not take the part for the whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Broken;
@@ -41,8 +42,8 @@ impl fmt::Debug for Answer {
     }
 }
 
-/// Appends status line and header fields to `out`. `date` is an IMF-fixdate
-/// (RFC 9110 section 5.6.7).
+/// Appends the status line and the header fields to `out`. `date` is an IMF-fixdate (RFC 9110
+/// section 5.6.7).
 pub fn write_head(answer: &Answer, version: Version, close: bool, date: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(answer.status.to_string().as_bytes());
@@ -61,7 +62,7 @@ pub fn write_head(answer: &Answer, version: Version, close: bool, date: &str, ou
         Body::Stream(_) if version == Version::Http11 => {
             write_field("Transfer-Encoding", "chunked", out);
         }
-        // HTTP/1.0 has no chunks: the body ends with the connection.
+        // HTTP/1.0 has no chunks: the end of the connection ends the body.
         Body::Stream(_) => {}
     }
     if close {
@@ -73,8 +74,8 @@ pub fn write_head(answer: &Answer, version: Version, close: bool, date: &str, ou
 /// The end of a chunked body (RFC 9112 section 7.1).
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// The bytes before a piece of a chunked body; [`CHUNK_END`] follows it. `None` for an empty piece,
-/// which is left out: it would end the body.
+/// The bytes before a piece of a chunked body; [`CHUNK_END`] follows the piece. `None` for an empty
+/// piece, which must be left out, since a chunk of size 0 ends the body.
 pub fn chunk_head(piece: &[u8]) -> Option<String> {
     (!piece.is_empty()).then(|| format!("{:x}\r\n", piece.len()))
 }
@@ -82,7 +83,7 @@ pub fn chunk_head(piece: &[u8]) -> Option<String> {
 /// The bytes after a piece of a chunked body.
 pub const CHUNK_END: &[u8] = b"\r\n";
 
-/// Appends one field. A control byte in the value could begin another field, so it becomes a space.
+/// Appends one field. A control byte in the value could start another field, so it becomes a space.
 pub(super) fn write_field(name: &str, value: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");

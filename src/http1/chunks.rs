@@ -1,10 +1,10 @@
-//! The chunked transfer coding (RFC 9112 section 7.1), decoded as it arrives. Strict about every
-//! byte between the data: request smuggling uses chunk lines.
+//! Decodes the chunked transfer coding (RFC 9112 section 7.1) as it arrives. Strict about every
+//! byte outside the data, since request smuggling exploits lenient parsing of chunk lines.
 
 use super::{BODY_TOO_LARGE, Fault};
 use crate::limits;
 
-// An answer says this bound in figures.
+// A fault's text states this bound.
 const _: () = assert!(limits::TRAILERS_COUNT_MAX == 32);
 
 /// Removes the framing of a chunked body.
@@ -19,15 +19,15 @@ pub struct Decoder {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// In the line that holds a chunk's size.
+    /// In the line with the size of a chunk.
     Size,
-    /// In the data, with this many bytes to come.
+    /// In the data, with this many bytes still to come.
     Data(usize),
-    /// After the data, with this many bytes of its CR LF seen.
+    /// After the data, with this many bytes of the CR LF seen.
     DataEnd(usize),
     /// In a trailer line.
     Trailer,
-    /// Past the empty line at the end.
+    /// Past the final empty line.
     Done,
 }
 
@@ -43,12 +43,12 @@ impl Decoder {
         }
     }
 
-    /// Whether the body is complete; what follows does not belong to it.
+    /// Whether the body is complete. Any bytes that follow do not belong to it.
     pub fn is_done(&self) -> bool {
         self.state == State::Done
     }
 
-    /// Decodes `input` into `out`, up to the end of the body. Returns the number of bytes taken.
+    /// Decodes `input` into `out`, up to the end of the body. Returns the number of bytes consumed.
     pub fn feed(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<usize, Fault> {
         let mut at = 0;
         while at < input.len() && self.state != State::Done {
@@ -95,7 +95,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// Collects a line. Returns it without its CR LF once it is complete.
+    /// Adds a byte to the current line. Returns the line without its CR LF once it is complete.
     fn line_byte(&mut self, byte: u8) -> Result<Option<Vec<u8>>, Fault> {
         let after_cr = self.line.last() == Some(&b'\r');
         if byte == b'\n' && after_cr {
@@ -126,7 +126,7 @@ impl Decoder {
         if digits == 0 || digits > limits::CHUNK_SIZE_DIGITS_MAX {
             return Err(bad);
         }
-        // An extension begins directly with `;` and has only printable ASCII.
+        // An extension must follow the size directly, begin with `;` and hold only printable ASCII.
         let extension = &line[digits..];
         let plain = extension.iter().all(|byte| matches!(byte, 0x20..=0x7e));
         if !extension.is_empty() && (extension[0] != b';' || !plain) {
@@ -147,8 +147,8 @@ impl Decoder {
         Ok(())
     }
 
-    /// Checks a trailer and drops it. Trailers about framing are forbidden (RFC 9110 section
-    /// 6.5.1): a proxy could take them for header fields.
+    /// Checks a trailer field and drops it. Trailer fields about framing are forbidden (RFC 9110
+    /// section 6.5.1): a proxy could take them for header fields.
     fn end_trailer(&mut self, line: &[u8]) -> Result<(), Fault> {
         if line.is_empty() {
             self.state = State::Done;

@@ -1,5 +1,5 @@
-//! The client's side of HTTP/1.1 (RFC 9112): a request as bytes, an answer as a value. Addresses,
-//! TLS and retries are left to the owner of the connection.
+//! The client side of HTTP/1.1 (RFC 9112): a request as bytes, an answer as a value. Addresses, TLS
+//! and retries are up to the owner of the connection.
 
 use std::io::{self, Read};
 
@@ -7,15 +7,15 @@ use super::answer::write_field;
 use super::chunks;
 use crate::limits;
 
-/// One request, as it goes out.
+/// A request to send.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// The method, in capitals.
     pub method: &'a str,
-    /// The request target. Raw quotes and braces go out as given, since Okta's suites
-    /// send them; only what would end the request line is percent-encoded.
+    /// The request target. Raw quotes and braces are sent as given, since Okta's suites send them;
+    /// only bytes that would end the request line are percent-encoded.
     pub target: &'a str,
-    /// Header fields without `Content-Length`, which follows from the body.
+    /// Header fields without `Content-Length`, which is derived from the body.
     pub headers: &'a [(&'a str, &'a str)],
     /// The content; `None` sends neither content nor `Content-Length`.
     pub body: Option<&'a [u8]>,
@@ -39,27 +39,27 @@ impl Request<'_> {
     }
 }
 
-/// One final answer, read to its end.
+/// A final answer, read to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
     /// The status code.
     pub status: u16,
-    /// Header fields in their order. An answer that ends with its connection (HTTP/1.0,
-    /// or no framing at all) carries `connection: close` here even if it did not say so.
+    /// Header fields in the order received. An answer that ends with its connection (HTTP/1.0, or
+    /// no framing at all) carries `connection: close` here even if the server did not send it.
     pub headers: Vec<(String, String)>,
     /// The content without its framing.
     pub body: Vec<u8>,
 }
 
 impl Response {
-    /// The first field of this name, in any case.
+    /// The first field with this name, in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut fields = self.headers.iter();
         let found = fields.find(|(field, _)| field.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
     }
 
-    /// Whether the connection may not carry another request.
+    /// Whether the connection cannot carry another request.
     pub fn closes_connection(&self) -> bool {
         let named = |(name, _): &&(String, String)| name.eq_ignore_ascii_case("connection");
         let mut options = self.headers.iter().filter(named);
@@ -70,8 +70,8 @@ impl Response {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ResponseError {
-    /// The connection ended before the first byte. On a kept connection the peer may have
-    /// closed it while idle, so an idempotent request may be sent once more on a new one.
+    /// The connection ended before the first byte. The peer may have closed a kept connection while
+    /// it was idle, so an idempotent request may be sent once more on a new one.
     #[error("the connection was closed without an answer")]
     Closed,
     /// The connection ended within the answer.
@@ -86,7 +86,7 @@ pub enum ResponseError {
     /// The answer is not HTTP/1.1 as RFC 9112 defines it.
     #[error("the answer is not valid HTTP: {0}")]
     Malformed(&'static str),
-    /// Bytes follow the answer, although no other request was sent.
+    /// Bytes follow the answer although no other request was sent.
     #[error("bytes follow the end of the answer")]
     Surplus,
 }
@@ -94,8 +94,8 @@ pub enum ResponseError {
 /// Reads one final answer from `stream`; interim answers are skipped.
 ///
 /// `is_head` says that the request was a HEAD, whose answer has no content whatever its fields say
-/// (RFC 9112 section 6.3). More than `body_bytes_max` bytes of content is
-/// [`ResponseError::TooLarge`]. After an error the connection is of no further use.
+/// (RFC 9112 section 6.3). More than `body_bytes_max` bytes of content are
+/// [`ResponseError::TooLarge`]. After an error the connection must not be used again.
 pub fn read_response(
     stream: &mut impl Read,
     is_head: bool,
@@ -182,14 +182,14 @@ impl Framing {
     }
 }
 
-/// Received bytes that are not parsed yet, and the stream that brings more.
+/// Bytes received but not yet parsed, and the stream that brings more.
 struct Reader<'a, R> {
     stream: &'a mut R,
     buffer: Vec<u8>,
     started: bool,
 }
 
-/// The most bytes that one read takes.
+/// The most bytes that one read of the stream returns.
 const READ_BYTES: usize = 16 * 1024;
 
 impl<'a, R: Read> Reader<'a, R> {
@@ -252,7 +252,8 @@ impl<'a, R: Read> Reader<'a, R> {
             if decoder.is_done() {
                 return Ok(body);
             }
-            // The decoder has taken everything, and bounds the line that it collects.
+            // The decoder has consumed the whole buffer, and limits the line that it collects
+            // itself.
             self.fill()?;
         }
     }
@@ -295,9 +296,9 @@ impl<'a, R: Read> Reader<'a, R> {
     }
 }
 
-/// Errors that mean that the peer went away, as opposed to a time-out or a fault of ours.
-/// An end of TLS without its `close_notify` is one of them, so a truncated answer that
-/// ends with its connection is never taken for a complete one.
+/// Whether an error means that the peer went away, as opposed to a timeout or a failure on our
+/// side. A TLS connection that ends without `close_notify` counts as well, so that a truncated
+/// answer that ends with its connection is never taken for a complete one.
 fn is_close(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,10 +1,10 @@
-//! Where a request's body ends (RFC 9112 section 6). Strict: a request that two parsers could read
-//! in two ways is refused.
+//! Determines where a request's body ends (RFC 9112 section 6). Strict: a request that two parsers
+//! could read differently is refused.
 
 use super::{Fault, Head, Version};
 use crate::limits;
 
-/// The fault of a body beyond [`limits::BODY_BYTES_MAX`].
+/// The fault of a body larger than [`limits::BODY_BYTES_MAX`].
 pub const BODY_TOO_LARGE: Fault = Fault::new(413, "the body is larger than 1 MiB");
 /// Guards the number in the text above.
 const _: () = assert!(limits::BODY_BYTES_MAX == 1024 * 1024);
@@ -14,10 +14,10 @@ const _: () = assert!(limits::BODY_BYTES_MAX == 1024 * 1024);
 pub enum Framing {
     /// There is no body.
     None,
-    /// By its length in bytes. It may exceed [`limits::BODY_BYTES_MAX`], since a body that is too
-    /// large is refused only when its caller is known.
+    /// The length of the body in bytes. It may exceed [`limits::BODY_BYTES_MAX`], since a body that
+    /// is too large is refused only once the caller is known.
     Length(usize),
-    /// By chunks.
+    /// Sent in chunks.
     Chunked,
 }
 
@@ -57,7 +57,8 @@ fn chunked(coding: &[u8]) -> Result<Framing, Fault> {
     if coding.eq_ignore_ascii_case(b"chunked") {
         return Ok(Framing::Chunked);
     }
-    // Any other plain word is a coding that we do not support; anything else is a trick.
+    // Any other plain word is a coding that the server does not support; anything else is an
+    // attempt at smuggling.
     if !coding.is_empty() && coding.iter().all(u8::is_ascii_alphanumeric) {
         Err(Fault::new(501, "the only transfer coding here is chunked"))
     } else {
@@ -75,7 +76,7 @@ fn counted(length: &[u8]) -> Result<Framing, Fault> {
     let length = std::str::from_utf8(length)
         .ok()
         .and_then(|digits| digits.parse().ok());
-    // A number that is too large to parse is as good as any length that is too large.
+    // A number too large to parse is treated like any other length that is too large.
     Ok(Framing::Length(length.unwrap_or(usize::MAX)))
 }
 

@@ -1,5 +1,5 @@
-//! A request's head (RFC 9112 sections 2-5). `lines` checks all its bytes before a parser sees
-//! them.
+//! The head of a request (RFC 9112 sections 2-5). `lines` checks every byte before a parser sees
+//! it.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::{Fault, lines, target};
 use crate::limits;
 
-/// A request method. Case-sensitive (RFC 9110 section 9.1).
+/// A request method, which is case-sensitive (RFC 9110 section 9.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// GET.
@@ -44,7 +44,7 @@ impl Method {
     }
 }
 
-/// The protocol versions that are understood.
+/// The supported protocol versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
     /// HTTP/1.0.
@@ -53,24 +53,24 @@ pub enum Version {
     Http11,
 }
 
-/// The head of one request. Owns a copy of what it holds.
+/// The head of one request. Owns its bytes.
 #[derive(Clone, Debug)]
 pub struct Head {
     method: Method,
     version: Version,
-    /// In origin form.
+    /// The request target, in origin form.
     target: String,
-    /// How many bytes of the target are before `?`.
+    /// The number of bytes in the target before `?`.
     path_length: usize,
-    /// Contains the names and values of the fields; `headers` has their ranges.
+    /// The bytes of the head; `headers` holds the ranges of each field's name and value in them.
     bytes: Box<[u8]>,
     headers: Vec<(Range<usize>, Range<usize>)>,
 }
 
 impl Head {
-    /// Reads a head from the front of `buffer`; `None` while it is not complete. Returns the head
-    /// and the number of bytes that it took. Exceeding a bound is an error at once, complete or
-    /// not.
+    /// Reads a head from the front of `buffer`. Returns the head and the number of bytes it took,
+    /// or `None` while it is incomplete. Exceeding a bound is an error at once, even in an
+    /// incomplete head.
     pub fn parse(buffer: &[u8]) -> Result<Option<(Self, usize)>, Fault> {
         // One empty line before a request is ignored (RFC 9112 section 2.2).
         let skipped = if buffer.starts_with(b"\r\n") { 2 } else { 0 };
@@ -82,7 +82,7 @@ impl Head {
         Ok(Some((head, skipped + length)))
     }
 
-    /// A head from its parts, for the local socket.
+    /// Builds a head from its parts, for the local socket.
     pub fn new(method: &str, target: &str, headers: &[(String, String)]) -> Result<Self, Fault> {
         target::check(target.as_bytes())?;
         let mut bytes = Vec::new();
@@ -129,12 +129,12 @@ impl Head {
         self.target.get(self.path_length + 1..)
     }
 
-    /// The first field of this name, in any case.
+    /// The first field with this name, in any case.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         self.headers(name).next()
     }
 
-    /// All fields of this name, in any case.
+    /// All fields with this name, in any case.
     pub fn headers<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.headers
             .iter()
@@ -144,20 +144,21 @@ impl Head {
             .map(|(_, value)| &self.bytes[value.clone()])
     }
 
-    /// Whether the client wants the connection to end after this request.
+    /// Whether the client wants the connection to close after this request.
     pub fn wants_close(&self) -> bool {
         self.version == Version::Http10 || self.connection_says("close")
     }
 
-    /// Whether the client waits for `100 Continue`. Any other expectation cannot be met
-    /// (RFC 9110 section 10.1.1).
+    /// Whether the client waits for `100 Continue`. Any other expectation is a fault, since it
+    /// cannot be met (RFC 9110 section 10.1.1).
     pub fn expects_continue(&self) -> Result<bool, Fault> {
         let mut expects = false;
         for value in self.headers("expect") {
             if !value.eq_ignore_ascii_case(b"100-continue") {
                 return Err(Fault::new(417, "only `Expect: 100-continue` is understood"));
             }
-            // An HTTP/1.0 client cannot know it (RFC 9110 section 10.1.1).
+            // HTTP/1.0 clients do not know `100 Continue`, so their expectation is ignored (RFC
+            // 9110 section 10.1.1).
             expects = self.version == Version::Http11;
         }
         Ok(expects)
@@ -169,7 +170,7 @@ impl Head {
             .any(|token| token.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
     }
 
-    /// Parses a complete head that `lines` has checked.
+    /// Parses a complete head whose bytes `lines` has checked.
     fn read(bytes: &[u8]) -> Result<Self, Fault> {
         check_version(bytes)?;
         let mut fields = [const { MaybeUninit::uninit() }; limits::HEADERS_COUNT_MAX];
@@ -222,26 +223,27 @@ impl Head {
         Ok(())
     }
 
-    /// The target without scheme and authority, if it has them.
+    /// The target without its scheme and authority. `None` if it has neither.
     fn origin_form(&self) -> Result<Option<String>, Fault> {
         let host = self.host()?;
         if self.target.starts_with('/') {
             return Ok(None);
         }
-        // RFC 9112 section 3.2.2 ignores Host if the target has an authority. A request whose two
-        // hosts differ is refused instead, since a proxy may have read it differently.
+        // RFC 9112 section 3.2.2 ignores Host if the target has an authority. This server instead
+        // refuses a request in which the two hosts differ, since a proxy may have read it
+        // differently.
         let Some((authority, origin_form)) = absolute(&self.target) else {
             return Err(Fault::new(400, "the request target must begin with /"));
         };
         if !host.is_some_and(|host| host.eq_ignore_ascii_case(authority.as_bytes())) {
             return Err(Fault::new(400, "the request target and Host differ"));
         }
-        // An empty path is the root (RFC 9110 section 4.2.3).
+        // An empty path means the root (RFC 9110 section 4.2.3).
         let rest = origin_form.strip_prefix('/').unwrap_or(origin_form);
         Ok(Some(format!("/{rest}")))
     }
 
-    /// The single Host field (RFC 9112 section 3.2). Only HTTP/1.0 may lack it.
+    /// The single Host field (RFC 9112 section 3.2). Only an HTTP/1.0 request may lack it.
     fn host(&self) -> Result<Option<&[u8]>, Fault> {
         let mut hosts = self.headers("host");
         let host = hosts.next();
@@ -262,13 +264,13 @@ impl Head {
     }
 }
 
-/// The length of a target's path, before the query.
+/// The length of the target's path, which ends before the query.
 fn path_length(target: &str) -> usize {
     let query = target.bytes().position(|byte| byte == b'?');
     query.unwrap_or(target.len())
 }
 
-/// Checks the version, before the parser turns all unknown ones into the same error.
+/// Checks the version, since the parser reports all unknown versions as the same error.
 fn check_version(bytes: &[u8]) -> Result<(), Fault> {
     let line = bytes
         .split(|byte| *byte == b'\r')
@@ -289,7 +291,7 @@ fn check_version(bytes: &[u8]) -> Result<(), Fault> {
     Ok(())
 }
 
-/// `uri-host [ ":" port ]` (RFC 9110 section 7.2), without an empty host.
+/// Whether `host` is `uri-host [ ":" port ]` (RFC 9110 section 7.2) with a host that is not empty.
 fn is_authority(host: &[u8]) -> bool {
     let (name_ok, port) = if let Some(rest) = host.strip_prefix(b"[") {
         let end = rest.iter().position(|byte| *byte == b']').unwrap_or(0);
@@ -305,7 +307,7 @@ fn is_authority(host: &[u8]) -> bool {
     name_ok && (port.is_empty() || is_port(port))
 }
 
-/// A colon and a port number; the number may be absent (RFC 3986 section 3.2.3).
+/// Whether `port` is a colon and a port number; the number may be missing (RFC 3986 section 3.2.3).
 fn is_port(port: &[u8]) -> bool {
     let Some(digits) = port.strip_prefix(b":") else {
         return false;
@@ -314,7 +316,7 @@ fn is_port(port: &[u8]) -> bool {
     digits.is_empty() || (digits.iter().all(u8::is_ascii_digit) && matches!(number, Some(Ok(_))))
 }
 
-/// The authority of an absolute-form target, and what follows it.
+/// Splits an absolute-form target into its authority and what follows it.
 fn absolute(target: &str) -> Option<(&str, &str)> {
     let rest = ["http://", "https://"].iter().find_map(|scheme| {
         let start = target.get(..scheme.len())?;
@@ -433,7 +435,7 @@ mod tests {
     fn bounds_are_told_before_the_end_is_seen() {
         let long_line = "GET /".to_owned() + &"a".repeat(limits::REQUEST_LINE_BYTES_MAX);
         assert_eq!(status(long_line.as_bytes()), 414);
-        // The end of a line does not count.
+        // The CR LF is not part of the length.
         let path = "a".repeat(limits::REQUEST_LINE_BYTES_MAX - "GET / HTTP/1.1".len());
         let field = format!("X: {}", "a".repeat(limits::HEADER_BYTES_MAX - 3));
         let largest = format!("GET /{path} HTTP/1.1\r\nHost: h\r\n\r\n");

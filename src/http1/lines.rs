@@ -1,22 +1,22 @@
 //! Checks the lines of a head as bytes (RFC 9112 section 2.2), before a parser sees them. A lone
-//! LF, a lone CR, NUL and other control bytes never reach the parser, however lenient it is. Bounds
-//! take effect as soon as they are exceeded.
+//! LF, a lone CR, NUL and other control bytes never reach the parser, however lenient it may be. A
+//! bound is enforced as soon as it is exceeded.
 
 use memchr::memchr;
 
 use super::Fault;
 use crate::limits;
 
-/// What a head with too many header fields is told.
+/// The detail of the fault for too many header fields.
 const TOO_MANY_HEADERS: &str = "the request has more than 100 header fields";
-// Answers say these bounds in figures.
+// The texts of the faults state these bounds.
 const _: () = assert!(limits::HEADERS_COUNT_MAX == 100);
 const _: () = assert!(limits::REQUEST_LINE_BYTES_MAX == 8 * 1024);
 const _: () = assert!(limits::HEADER_BYTES_MAX == 8 * 1024);
 const _: () = assert!(limits::HEAD_BYTES_MAX == 16 * 1024);
 
-/// Finds the end of the head and checks every byte up to it. Returns the length with the empty
-/// line, or `None` if more must come.
+/// Finds the end of the head and checks every byte before it. Returns the head's length, including
+/// the empty line, or `None` if more bytes must arrive.
 pub(super) fn scan(bytes: &[u8]) -> Result<Option<usize>, Fault> {
     let mut start = 0;
     for number in 0.. {
@@ -28,8 +28,8 @@ pub(super) fn scan(bytes: &[u8]) -> Result<Option<usize>, Fault> {
             start,
             number,
         };
-        // Nearly all lines are plain; checking them byte by byte took half the time of admitting a
-        // request.
+        // Nearly all lines are plain. Checking them byte by byte took half of the time needed to
+        // admit a request.
         if !line.is_plain()
             && let Some(fault) = line.first_fault()
         {
@@ -44,20 +44,20 @@ pub(super) fn scan(bytes: &[u8]) -> Result<Option<usize>, Fault> {
     Ok(None)
 }
 
-/// A line of a head as far as it has arrived, without its LF.
+/// A line of a head, as far as it has arrived, without its LF.
 struct Line<'a> {
     bytes: &'a [u8],
-    /// Whether the LF is there.
+    /// Whether the LF has arrived.
     is_whole: bool,
-    /// Its offset in the head.
+    /// The line's offset in the head.
     start: usize,
-    /// Its number; 0 is the request line.
+    /// The line's number; 0 is the request line.
     number: usize,
 }
 
 impl Line<'_> {
-    /// Whether it is within all bounds and has only visible characters and spaces, with a CR before
-    /// its LF. Tabs are left to [`Line::first_fault`].
+    /// Whether the line is within all bounds, has only visible characters and spaces, and has a CR
+    /// before its LF. [`Line::first_fault`] handles tabs.
     fn is_plain(&self) -> bool {
         let text = match self.bytes.strip_suffix(b"\r") {
             Some(text) => text,
@@ -68,7 +68,7 @@ impl Line<'_> {
             && self.start + self.bytes.len() < limits::HEAD_BYTES_MAX
             && self.number <= limits::HEADERS_COUNT_MAX;
         let is_begun = self.number > 0 || !text.is_empty() || !self.is_whole;
-        // Not `all`, which stops at the first failure and so cannot be vectorised.
+        // Not `all`, which stops at the first failure and so cannot be vectorized.
         let is_visible = |byte: &u8| *byte >= b' ' && *byte != 0x7f;
         is_inside
             && is_begun
@@ -96,7 +96,7 @@ impl Line<'_> {
 
     fn fault_at(&self, at: usize, before: Option<u8>, byte: u8) -> Option<Fault> {
         let bad = |detail| Some(Fault::new(400, detail));
-        // The end of the line does not count.
+        // The CR LF is not part of the length.
         if at >= self.bytes_max() && !matches!(byte, b'\r' | b'\n') {
             return Some(if self.number == 0 {
                 Fault::new(414, "the request line is longer than 8 KiB")

@@ -26,13 +26,13 @@ pub use head::{Head, Method, Version};
 pub struct Fault {
     /// The status to answer with: 400, 408, 413, 414, 417, 431, 501 or 505.
     pub status: u16,
-    /// What is wrong and what to do, for the reader of the answer. Contains nothing from the
+    /// What is wrong and how to fix it, for the reader of the answer. Contains nothing from the
     /// request.
     pub detail: &'static str,
 }
 
 impl Fault {
-    /// A fault with its status and its explanation.
+    /// A fault with this status and detail.
     pub const fn new(status: u16, detail: &'static str) -> Self {
         Self { status, detail }
     }

@@ -1,4 +1,4 @@
-//! The request target (RFC 9112 section 3.2, RFC 3986): the bytes allowed in it, its segments, its
+//! The request target (RFC 9112 section 3.2, RFC 3986): its allowed bytes, its segments and its
 //! query.
 
 use std::borrow::Cow;
@@ -15,13 +15,14 @@ const BAD_TARGET: Fault = Fault::new(
 );
 const BAD_ESCAPE: Fault = Fault::new(400, "the request target holds a bad percent-escape");
 
-/// Checks for visible ASCII without `#`, and without `\` in the path, where some parsers take it
-/// for a slash. Raw quotes and braces pass: Okta's test suites send them. So does `\` in a query:
-/// the URL Standard does not escape it there, and many clients send it in filters.
+/// Checks that the target is visible ASCII without `#`, and without `\` in the path, where some
+/// parsers take it for a slash. Raw quotes and braces pass, since Okta's test suites send them. So
+/// does `\` in a query: the URL Standard does not escape it there, and many clients send it in
+/// filters.
 pub(super) fn check(target: &[u8]) -> Result<(), Fault> {
     let query = memchr(b'?', target).unwrap_or(target.len());
     let fine = |byte: &u8| matches!(byte, 0x21..=0x7e) && *byte != b'#';
-    // Not `all`, which stops at the first failure and so cannot be vectorised.
+    // Not `all`, which stops at the first failure and so cannot be vectorized.
     let is_fine = target.iter().fold(true, |all, byte| all & fine(byte));
     if !target.is_empty() && is_fine && memchr(b'\\', &target[..query]).is_none() {
         Ok(())
@@ -30,13 +31,13 @@ pub(super) fn check(target: &[u8]) -> Result<(), Fault> {
     }
 }
 
-/// The segments of a path, decoded. Empty ones are dropped, so that a doubled or a trailing slash
-/// does no harm; an encoded slash stays inside its segment.
+/// The segments of a path, decoded. Empty segments are dropped, so that a doubled or trailing slash
+/// does no harm; an encoded slash remains part of its segment.
 pub fn path_segments(path: &str) -> Result<Vec<Cow<'_, str>>, Fault> {
     let mut segments = Vec::with_capacity(4);
     let mut rest = path;
     while !rest.is_empty() {
-        // By bytes: a search for a character takes three times as many instructions.
+        // Search by bytes: a search for a character takes three times as many instructions.
         let end = rest.bytes().position(|byte| byte == b'/');
         let (segment, after) = rest.split_at(end.unwrap_or(rest.len()));
         if !segment.is_empty() {
@@ -47,11 +48,11 @@ pub fn path_segments(path: &str) -> Result<Vec<Cow<'_, str>>, Fault> {
     Ok(segments)
 }
 
-// An answer says this bound in figures.
+// A fault's text states this bound.
 const _: () = assert!(limits::QUERY_PARAMETERS_MAX == 64);
 
-/// The parameters of a query, decoded: `+` and `%20` are spaces, a name alone has an empty
-/// value.
+/// The parameters of a query, decoded: `+` and `%20` are spaces, and a name without `=` has an
+/// empty value.
 pub fn query_pairs(query: &str) -> Result<Vec<(String, String)>, Fault> {
     let mut pairs = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -65,14 +66,14 @@ pub fn query_pairs(query: &str) -> Result<Vec<(String, String)>, Fault> {
     Ok(pairs)
 }
 
-/// Decodes percent-escapes. Most texts have none and are borrowed as they are.
+/// Decodes percent-escapes. Most texts have none and are borrowed unchanged.
 pub fn decode(text: &str, plus_is_space: bool) -> Result<Cow<'_, str>, Fault> {
     let is_special = |byte: u8| byte == b'%' || (byte == b'+' && plus_is_space);
     if !text.bytes().any(is_special) {
         return Ok(Cow::Borrowed(text));
     }
     let text = unescape(text, plus_is_space)?;
-    // A raw control character would not have passed `check`.
+    // `check` would have refused a raw control character.
     if text.chars().any(char::is_control) {
         return Err(Fault::new(
             400,
@@ -82,8 +83,8 @@ pub fn decode(text: &str, plus_is_space: bool) -> Result<Cow<'_, str>, Fault> {
     Ok(Cow::Owned(text))
 }
 
-/// Encodes all but the unreserved characters of RFC 3986 section 2.3, so that the text may be any
-/// part of a target.
+/// Encodes all but the unreserved characters of RFC 3986 section 2.3, so that the text can be used
+/// in any part of a target.
 pub fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {

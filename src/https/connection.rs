@@ -1,5 +1,5 @@
-//! One connection, from handshake to close. Read it from the top: every request from the network
-//! takes this way.
+//! One connection, from handshake to close. Every request from the network goes through this file,
+//! from top to bottom.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{IpAddr, TcpStream};
@@ -31,7 +31,7 @@ pub(super) struct Connection<'a> {
     tls: ServerConnection,
     peer: IpAddr,
     opened: Monotonic,
-    /// Bytes received and not used yet; a pipelined request may wait here.
+    /// Bytes received but not yet used; a pipelined request may wait here.
     received: Vec<u8>,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Connection<'a> {
 enum Next {
     Request(Head),
     Fault(Fault),
-    /// The peer has gone, or was silent for too long.
+    /// The peer has closed the connection or was silent for too long.
     Nothing,
 }
 
@@ -50,7 +50,7 @@ enum Then {
     End,
 }
 
-/// Why a body was not read to its end.
+/// Why a body was not read to the end.
 enum BodyError {
     Fault(Fault),
     Gone,
@@ -63,7 +63,7 @@ impl<'a> Connection<'a> {
         let mut socket =
             Deadline::new(Arc::clone(&stream), opened + limits::HANDSHAKE_DURATION_MAX);
         match socket.peek() {
-            // A TLS record begins with a small number, a request with a capital letter.
+            // A TLS record begins with a small number, an HTTP request with a capital letter.
             Ok(byte) if byte.is_ascii_uppercase() => {
                 return refuse_plain_http(shared, &mut socket, &stream, peer);
             }
@@ -100,32 +100,33 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    /// One request and its answer.
+    /// Reads one request and answers it.
     fn exchange(&mut self) -> Then {
         let now = Monotonic::now();
         self.slot.set_idle(now);
         if self.is_last(now) && self.is_between() {
-            // What has arrived meanwhile is still read and answered.
+            // A request that has arrived by now is still read and answered.
             self.slot.end_reading();
         }
         let (next, began) = self.next_request(now);
         self.slot.set_reading(began);
         match next {
-            // Without a `close_notify`, a client would take what it sends now for delivered (RFC
-            // 8446 section 6.1).
+            // Without a `close_notify`, the client would believe that anything it sends from now on
+            // was delivered (RFC 8446 section 6.1).
             Next::Nothing => self.linger(),
             Next::Fault(fault) => self.refuse(&fault),
             Next::Request(head) => self.answer(&head, began + limits::REQUEST_DURATION_MAX),
         }
     }
 
-    /// Whether nothing of a request has arrived. An empty line does not count: some clients end a
-    /// body with one (RFC 9112 section 2.2).
+    /// Whether no part of a request has arrived. An empty line does not count: some clients send
+    /// one after a body (RFC 9112 section 2.2).
     fn is_between(&self) -> bool {
         matches!(&self.received[..], b"" | b"\r" | b"\r\n")
     }
 
-    /// Waits for a request and reads its head. Also returns when the first byte arrived.
+    /// Waits for a request and reads its head. Also returns the time at which its first byte
+    /// arrived.
     fn next_request(&mut self, now: Monotonic) -> (Next, Monotonic) {
         self.socket.set(now + limits::IDLE_DURATION_MAX);
         while self.is_between() {
@@ -136,8 +137,8 @@ impl<'a> Connection<'a> {
         }
         let began = Monotonic::now();
         self.socket.set(began + limits::HEAD_DURATION_MAX);
-        // Parsing a head again for each byte that arrives would take quadratic time: only a new
-        // line or many more bytes can change the result.
+        // Parsing the head again after each byte would take quadratic time. Only a new line or many
+        // more bytes can change the result.
         let mut looked_at = 0;
         loop {
             let new = &self.received[looked_at..];
@@ -163,7 +164,8 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Answers a request: frames it, admits it, reads its body and has it handled.
+    /// Answers a request: determines its framing, admits it, reads its body and has the API handle
+    /// it.
     fn answer(&mut self, head: &Head, deadline: Monotonic) -> Then {
         let framed = Framing::of(head).and_then(|framing| Ok((framing, head.expects_continue()?)));
         let (framing, expects) = match framed {
@@ -188,7 +190,7 @@ impl<'a> Connection<'a> {
         };
         match admission.token() {
             Some(token) => self.slot.set_token(token),
-            // Open routes need no body, and none is held for a caller without a token.
+            // Routes without a token need no body, so no body is held for a caller without one.
             None if framing.has_body() => {
                 return self.work(admission, None, head, Then::End, deadline);
             }
@@ -216,8 +218,8 @@ impl<'a> Connection<'a> {
         self.work(admission, body, head, Then::GoOn, deadline)
     }
 
-    /// Has the router answer the request, unless the connection had to make room meanwhile, and
-    /// sends the answer.
+    /// Has the API answer the request and sends the answer, unless the connection was cut off to
+    /// make room in the meantime.
     fn work(
         &mut self,
         admission: Admission,
@@ -227,7 +229,8 @@ impl<'a> Connection<'a> {
         deadline: Monotonic,
     ) -> Then {
         let api = &self.shared.api;
-        // Until its turn the connection may have to make room, like one that waits for a body.
+        // While it waits for its turn, this connection may still be ended to make room, just like
+        // one that waits for a body.
         let waited = api.await_turn(&admission, body.as_deref().unwrap_or_default());
         if !self.slot.begin_work() {
             return Then::End;
@@ -247,7 +250,8 @@ impl<'a> Connection<'a> {
         if !framing.has_body() {
             return Ok(Vec::new());
         }
-        // Refused before the client is asked to send it, and before memory is taken for it.
+        // Refuse the body before the client is asked to send it and before memory is allocated for
+        // it.
         if matches!(framing, Framing::Length(length) if length > limits::BODY_BYTES_MAX) {
             return Err(BodyError::Fault(BODY_TOO_LARGE));
         }
@@ -260,7 +264,7 @@ impl<'a> Connection<'a> {
         match framing {
             Framing::None => Ok(Vec::new()),
             Framing::Length(length) => {
-                // Allocated at once: growing would take up to twice the memory.
+                // Allocate once: growing the buffer step by step would take up to twice the memory.
                 let left = length.saturating_sub(self.received.len());
                 self.received.reserve_exact(left);
                 while self.received.len() < length {
@@ -274,7 +278,7 @@ impl<'a> Connection<'a> {
     }
 
     fn read_chunks(&mut self) -> Result<Vec<u8>, BodyError> {
-        // Reserves the most that is allowed: memory that is never written to is not used.
+        // Reserve the largest allowed size: memory that is never written to costs nothing.
         let mut body = Vec::with_capacity(limits::BODY_BYTES_MAX);
         let mut decoder = Decoder::new(limits::BODY_BYTES_MAX);
         loop {
@@ -300,7 +304,7 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Drops the body of a refused request, so that the connection can be kept. Only works if the
+    /// Drops the body of a refused request so that the connection can be kept. Works only if the
     /// body is short, has a known length and keeps arriving.
     fn skip_body(&mut self, framing: Framing, deadline: Monotonic) -> bool {
         let mut left = match framing {
@@ -327,15 +331,15 @@ impl<'a> Connection<'a> {
             match self.receive() {
                 Ok(0) => return false,
                 Ok(_) => {}
-                // A part of a record may have arrived meanwhile.
+                // Part of a TLS record may have arrived in the meantime.
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
                 Err(_) => return false,
             }
         }
     }
 
-    /// Answers bytes that are not a request. The connection ends, since nobody knows where the next
-    /// request would begin.
+    /// Answers bytes that are not a valid request. The connection ends, since there is no telling
+    /// where the next request would begin.
     fn refuse(&mut self, fault: &Fault) -> Then {
         let answer = self.shared.api.refuse(fault, Some(self.peer));
         match self.send_last(&answer) {
@@ -353,7 +357,7 @@ impl<'a> Connection<'a> {
         self.send(&bytes)
     }
 
-    /// Sends an answer. The connection may end after it although `then` is to go on.
+    /// Sends an answer. The connection may end afterwards even if `then` is [`Then::GoOn`].
     fn write(&mut self, answer: Answer, head: &Head, then: Then, deadline: Monotonic) -> Then {
         let now = Monotonic::now();
         self.slot.set_writing(now);
@@ -381,8 +385,8 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Sends a large body as it is made. Only one piece is held, and what TLS buffers of it. A body
-    /// that breaks off ends without its last chunk, so that the client notices.
+    /// Sends a large body while it is being made. Memory holds only one piece and what TLS buffers
+    /// of it. If the body breaks off, the last chunk is missing, which tells the client.
     fn send_pieces(&mut self, mut head: &[u8], pieces: Pieces, version: Version) -> io::Result<()> {
         let chunked = version == Version::Http11;
         for piece in pieces {
@@ -405,12 +409,12 @@ impl<'a> Connection<'a> {
             || now.duration_since(self.opened) >= limits::CONNECTION_AGE_MAX
     }
 
-    /// Ends the connection so that the peer can read everything that was sent: ends TLS, then the
-    /// socket's sending side, then takes and drops what is still on its way, since closing over it
-    /// would send a reset that overtakes the answer. The slot counts as waiting for its client, so
-    /// that another connection can have its place.
+    /// Ends the connection so that the peer can read everything that was sent: closes TLS, then the
+    /// sending side of the socket, then reads and drops what is still on its way. Closing the
+    /// socket over unread bytes would send a reset that overtakes the answer. The slot counts as
+    /// waiting for its client, so that another connection can take its place.
     fn linger(&mut self) -> Then {
-        // Freed: it is not used any more, and may be as large as a body.
+        // Free the buffer: it is no longer used, and may be as large as a body.
         self.received = Vec::new();
         self.socket
             .set(Monotonic::now() + limits::CLOSE_DURATION_MAX);
@@ -424,8 +428,8 @@ impl<'a> Connection<'a> {
         Then::End
     }
 
-    /// Receives what has arrived. The end is 0, or an error other than a timeout: many clients end
-    /// without a `close_notify`.
+    /// Receives what has arrived. At the end of the connection this returns 0 or an error other
+    /// than a timeout: many clients end without a `close_notify`.
     fn receive(&mut self) -> io::Result<usize> {
         let mut scratch = [0; READ_BYTES];
         let count = Stream::new(&mut self.tls, &mut self.socket).read(&mut scratch)?;
@@ -439,15 +443,15 @@ impl<'a> Connection<'a> {
 
     /// Sends a head and a body, in the same records and, if possible, in one write.
     ///
-    /// A record with only a large body would be slow to make. The body and the record would both
-    /// begin at a memory page, apart by the five bytes of the record's header, and then `rep movsb`
-    /// of AMD's processors copies 3 GB a second instead of 50. A page of 100 users took a quarter
-    /// longer.
+    /// A record that holds only a large body would be slow to make. The body and the record would
+    /// both begin at a memory page, offset only by the five bytes of the record header, and then
+    /// `rep movsb` on AMD processors copies 3 GB a second instead of 50. A page of 100 users took a
+    /// quarter longer.
     fn send_all<const N: usize>(&mut self, parts: [&[u8]; N]) -> io::Result<()> {
         let mut parts = parts.map(IoSlice::new);
         let mut left = &mut parts[..];
         let mut stream = Stream::new(&mut self.tls, &mut self.socket);
-        // Skips empty parts, or the last write would take nothing.
+        // Skip empty parts at the front: a write of nothing but empty parts would return 0.
         IoSlice::advance_slices(&mut left, 0);
         while !left.is_empty() {
             match stream.write_vectored(left)? {
@@ -471,8 +475,8 @@ fn last_bytes(api: &Api, answer: &Answer) -> Vec<u8> {
     match &answer.body {
         Body::Empty => {}
         Body::Bytes(body) => bytes.extend_from_slice(body),
-        // Its head announces chunks: from the missing last one the client knows that it is not
-        // whole.
+        // The head announces chunks. Since the last chunk is missing, the client knows that the
+        // body is incomplete.
         Body::Stream(_) => log::error!("a bug: a refusal is streamed, and its body was not sent"),
     }
     bytes

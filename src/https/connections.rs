@@ -1,15 +1,15 @@
 //! The open connections, and which of them must go when there are too many.
 //!
-//! A stranger is a connection that has shown no valid token. Strangers go first, beginning with the
-//! address that has the most; connections with a token go last. Nobody goes before all places are
-//! taken, or threads or descriptors run out: at first everybody is a stranger, and a reverse proxy
-//! brings everybody's connections from one address.
+//! A stranger is a connection that has not shown a valid token. Strangers go first, beginning with
+//! the address that has the most; connections with a token go last. No connection is ended until
+//! all places are taken, or threads or descriptors run out: every connection begins as a stranger,
+//! and a reverse proxy brings all its clients from one address.
 //!
-//! But while there are few strangers, a token with more than its share makes room before them. So
-//! no token can keep out clients that have yet to show another token, and a crowd of strangers
-//! takes from a token only the few places that newcomers need. A connection with a token only goes
-//! if it is idle, or waits for its client to send a body or take an answer: never while a request
-//! is being worked on.
+//! There is one exception: while there are few strangers, a token that has more than its share of
+//! the connections makes room first. So no token can lock out clients that have not shown theirs
+//! yet, and a crowd of strangers takes from a token only the few places that newcomers need. A
+//! connection with a token is ended only while it is idle or waits for its client to send a body or
+//! take an answer, never while a request is being worked on.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -33,7 +33,7 @@ pub(super) struct Connections {
 struct Slots {
     by_number: HashMap<u64, Arc<Slot>>,
     next: u64,
-    /// When the log last said that strangers had to go.
+    /// When the log last reported that strangers were ended.
     told: Option<Monotonic>,
 }
 
@@ -46,8 +46,8 @@ impl Connections {
         }
     }
 
-    /// Enters a connection, and ends another if there is no room. `None` if all others are at work
-    /// or, with a token, have only just been answered.
+    /// Adds a connection, ending another one if there is no room. Returns `None` if all others are
+    /// at work or, with a token, are still within the time to take an answer.
     pub(super) fn enter(&self, stream: Arc<TcpStream>, peer: IpAddr) -> Option<Arc<Slot>> {
         let group = network_of(peer);
         let mut slots = self.lock();
@@ -63,7 +63,7 @@ impl Connections {
         Some(slot)
     }
 
-    /// Forgets a connection that has ended.
+    /// Removes a connection that has ended.
     pub(super) fn leave(&self, slot: &Slot) {
         let mut slots = self.lock();
         slots.by_number.remove(&slot.number);
@@ -72,12 +72,12 @@ impl Connections {
         }
     }
 
-    /// Ends a connection without a token, to get its descriptor back.
+    /// Ends a connection without a token, to free its descriptor.
     pub(super) fn evict_stranger(&self) {
         self.lock().evict_stranger();
     }
 
-    /// Ends another connection than this new one, to get its thread back.
+    /// Ends a connection other than `newcomer`, to free its thread.
     pub(super) fn make_room_for(&self, newcomer: &Slot) {
         let mut slots = self.lock();
         let entered = slots.by_number.remove(&newcomer.number);
@@ -87,8 +87,8 @@ impl Connections {
             .extend(entered.map(|slot| (slot.number, slot)));
     }
 
-    /// Ends every connection that has nothing to do. A request that has arrived meanwhile is still
-    /// read and answered: if its socket were cut, it would be carried out and its answer lost.
+    /// Ends every idle connection. A request that has just arrived is still read and answered:
+    /// cutting the socket would carry out the request but lose its answer.
     pub(super) fn end_idle(&self) {
         for slot in self.lock().by_number.values() {
             if slot.lock().idle_since().is_some() {
@@ -97,8 +97,8 @@ impl Connections {
         }
     }
 
-    /// Ends the connections whose token is no longer good, unless they are at work. If one waits
-    /// for a body, the request is refused; an answer that is being sent is finished.
+    /// Ends the connections whose token is no longer good, unless they are at work. If one is
+    /// waiting for a body, its request is refused; an answer that is being sent is finished.
     pub(super) fn end_tokens(&self, is_good: impl Fn(&Token) -> bool) {
         for slot in self.lock().by_number.values() {
             let state = slot.lock();
@@ -115,8 +115,8 @@ impl Connections {
         }
     }
 
-    /// Waits until no connection is left, at most for `longest`, then cuts off the rest.
-    /// Connections that had to make room do not count.
+    /// Waits up to `longest` until no connection is left, then cuts off the rest. Connections that
+    /// were ended to make room are not waited for.
     pub(super) fn drain(&self, longest: Duration) {
         let slots = self.lock();
         let (slots, waited) = ignore_poison(self.emptied.wait_timeout_while(
@@ -138,8 +138,8 @@ impl Connections {
 }
 
 impl Slots {
-    /// Ends one connection. While strangers have no more than a `share`, a token that has more
-    /// makes room first.
+    /// Ends one connection. While there are at most `share` strangers, a token with more than
+    /// `share` connections makes room first.
     fn make_room(&mut self, share: usize, now: Monotonic) -> bool {
         (self.waiting_strangers() <= share && self.evict_of_token(share, now))
             || self.evict_stranger()
@@ -152,8 +152,8 @@ impl Slots {
         slots.filter(|slot| slot.is_waiting_stranger()).count()
     }
 
-    /// Ends a connection of the token with the most, if it has more than `more_than`: the one that
-    /// has been idle or has waited for its client the longest.
+    /// Ends a connection of the token that has the most, if it has more than `more_than`: the
+    /// connection that has been idle or has waited for its client the longest.
     fn evict_of_token(&mut self, more_than: usize, now: Monotonic) -> bool {
         let mut tokens: HashMap<TokenId, (usize, Option<(Monotonic, u64)>)> = HashMap::new();
         for slot in self.by_number.values() {
@@ -173,8 +173,8 @@ impl Slots {
         most.is_some_and(|(_, Reverse((_, number)))| self.disconnect(number, now))
     }
 
-    /// Ends the oldest stranger from the address with the most. So a client with only one
-    /// connection has time to show a token, however many others come from elsewhere.
+    /// Ends the oldest stranger from the address that has the most. So a client with a single
+    /// connection has time to show its token, however many strangers come from elsewhere.
     fn evict_stranger(&mut self) -> bool {
         let mut groups: HashMap<IpAddr, (usize, Reverse<u64>)> = HashMap::new();
         for slot in self.by_number.values() {
@@ -191,7 +191,7 @@ impl Slots {
         let Some(((count, Reverse(oldest)), group)) = most else {
             return false;
         };
-        // It may have shown a token by now, or be at work.
+        // By now it may have shown a token or be at work.
         let is_cut = self.end_if(oldest, Slot::cut_stranger);
         if is_cut && self.tells(Monotonic::now()) {
             log::warn!(
@@ -202,7 +202,7 @@ impl Slots {
         is_cut
     }
 
-    /// Whether it is time to log again that strangers had to go.
+    /// Whether it is time to log again that strangers were ended.
     fn tells(&mut self, now: Monotonic) -> bool {
         let is_due = |told: Monotonic| now.duration_since(told) >= limits::EVICTION_TOLD_PAUSE;
         let tells = self.told.is_none_or(is_due);
@@ -221,7 +221,7 @@ impl Slots {
         longest.is_some_and(|(_, number)| self.disconnect(number, now))
     }
 
-    /// Ends a connection that waits for its client; false if it no longer waits.
+    /// Ends a connection that waits for its client. False if it no longer waits.
     fn disconnect(&mut self, number: u64, now: Monotonic) -> bool {
         self.end_if(number, |slot| slot.disconnect(now))
     }

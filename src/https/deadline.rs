@@ -1,14 +1,14 @@
 //! A socket with an absolute deadline. It sits below TLS, where one read of plaintext can take many
-//! reads of the socket: if the timeout began anew at each of them, a byte now and then would hold a
-//! worker for ever.
+//! reads of the socket. If the timeout started again at each of them, a client could hold a worker
+//! forever by sending a byte now and then.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant as Monotonic};
 
-/// How far the socket timeout already set may lie beyond the deadline before it is set again; this
-/// saves a system call on nearly every read.
+/// How far past the deadline the current socket timeout may reach before it is set again. This
+/// tolerance saves a system call on nearly every read.
 const SLACK: Duration = Duration::from_secs(1);
 
 /// A socket whose reads and writes fail with [`io::ErrorKind::TimedOut`] after the deadline.
@@ -35,12 +35,12 @@ impl Deadline {
         self.until = until;
     }
 
-    /// When the last bytes arrived, even of a record that is not complete.
+    /// When the last bytes arrived, even if they did not complete a record.
     pub(super) fn heard(&self) -> Monotonic {
         self.heard
     }
 
-    /// Looks at the first byte without taking it.
+    /// Looks at the first byte without consuming it.
     pub(super) fn peek(&mut self) -> io::Result<u8> {
         let mut byte = [0];
         loop {
@@ -86,8 +86,8 @@ impl Read for Deadline {
         loop {
             self.arm_read()?;
             match (&*self.stream).read(buffer) {
-                // The socket's own timeout may be left from an earlier, nearer deadline. It must be
-                // set anew, or it would expire again and again.
+                // The socket's timeout may be left over from an earlier, nearer deadline. It must
+                // be set again, or it would expire over and over.
                 Err(error) if is_timeout(&error) => self.read_timeout = None,
                 Ok(count) if count > 0 => {
                     self.heard = Monotonic::now();
@@ -148,7 +148,7 @@ mod tests {
         socket.set(near());
         let read = socket.read(&mut [0]).expect_err("nothing is sent");
         socket.set(near());
-        // Far more than fits between the two.
+        // Far more than the buffers of both sockets hold.
         let written = socket.write_all(&vec![0; 32 << 20]);
         let written = written.expect_err("nothing is read");
         let kinds = [read, written].map(|error| error.kind());

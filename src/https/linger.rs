@@ -1,5 +1,5 @@
-//! Takes and drops what a peer still sends after the last answer of its connection, within bounds:
-//! closing a socket with unread bytes would send a reset that overtakes the answer.
+//! Reads and drops, within bounds, what a peer still sends after the last answer of its connection.
+//! Closing a socket with unread bytes would send a reset that overtakes the answer.
 
 use std::io::{ErrorKind, Read};
 use std::net::{Shutdown, TcpStream};
@@ -11,9 +11,9 @@ use super::connection::READ_BYTES;
 use super::deadline::Deadline;
 use crate::limits;
 
-/// Ends our side, and drops what arrives until the peer ends its own or is silent, up to a bound.
-/// `closing` is when the server began to close: from then on, this takes at most
-/// [`limits::CLOSE_DURATION_MAX`].
+/// Closes our sending side and drops what arrives until the peer closes its own or is silent, up to
+/// a bound. `closing` holds the time at which the server began to close: from then on, this takes
+/// at most [`limits::CLOSE_DURATION_MAX`].
 pub(super) fn drop_until_end(
     stream: &TcpStream,
     socket: &mut Deadline,
@@ -24,9 +24,9 @@ pub(super) fn drop_until_end(
     }
 }
 
-/// [`drop_until_end`] without ending our side, for a connection whose reading was shut to wake its
-/// worker. A read cannot distinguish the end from a pause then, and what arrives after our own end
-/// would get a reset at once.
+/// Like [`drop_until_end`], but does not close our sending side. For a connection whose reading
+/// side was shut down to wake its worker: its reads cannot tell the end from a pause, and bytes
+/// that arrive after our own end would be answered with a reset at once.
 pub(super) fn drain_after_shutdown(socket: &mut Deadline, closing: &OnceLock<Monotonic>) {
     drop_all(socket, closing, limits::DISCARD_SILENCE_MAX, || {
         thread::sleep(limits::DISCARD_PAUSE);
@@ -34,7 +34,7 @@ pub(super) fn drain_after_shutdown(socket: &mut Deadline, closing: &OnceLock<Mon
     });
 }
 
-/// Drops what arrives until the peer has been silent for `silence`. If a read returns nothing,
+/// Drops what arrives until the peer has been silent for `silence`. When a read returns 0,
 /// `goes_on` says whether more may come.
 fn drop_all(
     socket: &mut Deadline,
@@ -54,7 +54,7 @@ fn drop_all(
         if now >= until {
             return;
         }
-        // A short time-out, to notice when the server begins to close.
+        // A short timeout, to notice when the server begins to close.
         socket.set(until.min(now + limits::CLOSE_DURATION_MAX));
         match socket.read(&mut scratch) {
             Ok(0) if goes_on() => {}

@@ -33,13 +33,13 @@ pub(super) struct Shared {
     pub(super) api: Arc<Api>,
     pub(super) tls: Arc<ServerConfig>,
     pub(super) connections: Connections,
-    /// When the server began to close: since then every answer is its connection's last.
+    /// When the server began to close. From then on, every answer is the last on its connection.
     pub(super) closing: OnceLock<Monotonic>,
 }
 
 impl Server {
-    /// Opens the server on a listening socket. Fails if the system gives no address for it, or
-    /// starts no thread.
+    /// Starts the server on a listening socket. Fails if the system reports no address for the
+    /// socket or cannot start a thread.
     pub fn open(listener: TcpListener, tls: Arc<ServerConfig>, api: Arc<Api>) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
@@ -75,8 +75,8 @@ impl Server {
         !self.accepting.is_finished()
     }
 
-    /// Accepts no more connections, ends idle ones, and lets requests that were read be answered,
-    /// for at most [`limits::DRAIN_DURATION_MAX`].
+    /// Stops accepting connections, ends idle ones, and waits up to [`limits::DRAIN_DURATION_MAX`]
+    /// until the requests that were read are answered.
     pub fn close(self) {
         drop(self.stop);
         if self.accepting.join().is_err() {
@@ -88,8 +88,8 @@ impl Server {
     }
 }
 
-/// A socket that listens at `address`; `[::]` also listens for IPv4. Fails as the system does, such
-/// as with [`io::ErrorKind::AddrInUse`].
+/// Opens a socket that listens at `address`; `[::]` also listens for IPv4. Fails with the system's
+/// error, such as [`io::ErrorKind::AddrInUse`].
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
@@ -105,8 +105,8 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// How many connections a limit of descriptors allows. Some descriptors are left for other uses, or
-/// the local socket could accept nobody any more.
+/// How many connections fit under a limit on descriptors. Some descriptors are left for other uses;
+/// otherwise the local socket could no longer accept anyone.
 fn connections_max(limit: Option<u64>) -> usize {
     let left = limit.map(|limit| limit.saturating_sub(limits::DESCRIPTORS_RESERVED));
     let left = left.and_then(|left| usize::try_from(left).ok());
@@ -135,7 +135,7 @@ fn accept_until(
         ];
         let until_look = limits::TOKENS_LOOK_PAUSE.saturating_sub(looked.elapsed());
         let pause = Timespec::try_from(until_look).ok();
-        // An interrupted poll, the only possible error, is tried again.
+        // The only possible error is an interrupted poll: try again.
         if poll(&mut ready, pause.as_ref()).is_err() {
             continue;
         }
@@ -143,8 +143,8 @@ fn accept_until(
             return;
         }
         match listener.accept() {
-            // The dual-stack socket shows IPv4 addresses as IPv6; the rest of the code need not
-            // know that.
+            // The dual-stack socket reports IPv4 addresses as IPv6; `to_canonical` hides that from
+            // the rest of the code.
             Ok((stream, peer)) => {
                 if let Err(why) = welcome(stream, peer.ip().to_canonical(), shared, workers) {
                     complaint.log(&why);
@@ -160,7 +160,7 @@ fn accept_until(
     }
 }
 
-/// Gives an accepted connection a place among the connections and a worker, or closes it.
+/// Gives an accepted connection a slot and a worker, or closes it.
 fn welcome(
     stream: TcpStream,
     peer: IpAddr,
@@ -194,7 +194,7 @@ fn welcome(
     })
 }
 
-/// Removes a connection from those that are open, however its worker ends.
+/// Removes a connection from the open ones when its worker ends, even by a panic.
 struct Leaving<'a>(&'a Shared, &'a super::slot::Slot);
 
 impl Drop for Leaving<'_> {
@@ -214,7 +214,7 @@ fn is_transient(error: &io::Error) -> bool {
     )
 }
 
-/// Writes at most one log line in each [`limits::ACCEPT_TOLD_PAUSE`].
+/// Writes at most one log line per [`limits::ACCEPT_TOLD_PAUSE`].
 #[derive(Default)]
 struct Complaint {
     last: Option<Monotonic>,

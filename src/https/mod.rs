@@ -1,6 +1,6 @@
-//! The HTTPS server: TLS and HTTP/1.1 on blocking sockets, a worker for each connection.
-//! Strict in what it reads, bounded in what it holds, and with an absolute deadline on
-//! everything that a peer could drag out.
+//! The HTTPS server: TLS and HTTP/1.1 on blocking sockets, with one worker per connection. It is
+//! strict in what it reads, bounded in what it holds, and sets an absolute deadline on everything
+//! that a peer could drag out.
 //!
 //! ```text
 //! listener ──▶ connections (who may stay) ──▶ workers ──▶ connection:
@@ -14,7 +14,7 @@
 //!                  └──────────────────────────────────────────────┴─────────────────┘
 //! ```
 //!
-//! Lingering ends a connection so that the peer can still read all that was sent.
+//! Lingering ends a connection in such a way that the peer can still read everything that was sent.
 //!
 //! Out of scope: HTTP/2, client certificates, early data, compression.
 

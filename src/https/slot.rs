@@ -1,5 +1,5 @@
-//! One connection, as shared by `connections` and its worker: the token that it has shown, what it
-//! is doing, and the ways to end it.
+//! What `connections` and the worker share about one connection: the token it has shown, what it is
+//! doing, and the ways to end it.
 
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,44 +10,43 @@ use crate::access::Token;
 use crate::limits;
 use crate::locks::ignore_poison;
 
-/// One connection, as shared by `connections` and its worker.
+/// A connection as `connections` and its worker share it.
 pub(super) struct Slot {
     pub(super) number: u64,
     stream: Arc<TcpStream>,
     pub(super) group: IpAddr,
-    /// Set when the connection has to end: its next answer is the last.
+    /// Set when the connection must end: its next answer is the last.
     ending: AtomicBool,
     state: Mutex<State>,
 }
 
 /// The changing part of a slot.
 pub(super) struct State {
-    /// The valid token that was shown last.
+    /// The last valid token that the client has shown.
     pub(super) token: Option<Arc<Token>>,
     doing: Doing,
-    /// Set when the connection was cut off: no more work is begun.
+    /// Set when the connection was cut off: it starts no more work.
     is_cut: bool,
 }
 
 #[derive(Clone, Copy)]
 enum Doing {
-    /// It has had nothing to do since then, as far as the worker knows.
+    /// It has been idle since this time, as far as the worker knows.
     Idle(Monotonic),
-    /// It has been waiting for a body since then.
+    /// It has been receiving a request since this time.
     Reading(Monotonic),
-    /// It has been waiting for the client to take the answer since then.
+    /// It has been waiting since this time for the client to take the answer.
     Writing(Monotonic),
     /// Its request is being worked on.
     AtWork,
 }
 
 impl State {
-    /// Whether its request is being worked on.
     pub(super) fn is_at_work(&self) -> bool {
         matches!(self.doing, Doing::AtWork)
     }
 
-    /// Whether an answer is being sent, or its client is given time to read it.
+    /// Whether an answer is being sent, or the client is being given time to read it.
     pub(super) fn is_writing(&self) -> bool {
         matches!(self.doing, Doing::Writing(_))
     }
@@ -59,9 +58,9 @@ impl State {
         }
     }
 
-    /// Since when it has waited for its client, if it may be ended for that. Nothing is lost while
-    /// a body is incomplete, since work on it has not begun. To take an answer, a client gets the
-    /// time that most clients need.
+    /// Since when it has waited for its client, if it may be ended for waiting. Ending it during an
+    /// incomplete body loses nothing, since no work has begun. Ending it during an answer is
+    /// allowed only after the time that most clients need to take one.
     pub(super) fn waits_since(&self, now: Monotonic) -> Option<Monotonic> {
         match self.doing {
             Doing::Idle(since) | Doing::Reading(since) => Some(since),
@@ -75,7 +74,7 @@ impl State {
 }
 
 impl Slot {
-    /// A new connection, which is idle since `now`.
+    /// A new connection that has been idle since `now`.
     pub(super) fn new(number: u64, stream: Arc<TcpStream>, group: IpAddr, now: Monotonic) -> Self {
         Self {
             number,
@@ -90,30 +89,30 @@ impl Slot {
         }
     }
 
-    /// Marks the connection as having nothing to do since `now`.
+    /// Marks the connection as idle since `now`.
     pub(super) fn set_idle(&self, now: Monotonic) {
         self.lock().doing = Doing::Idle(now);
     }
 
-    /// Marks the connection as waiting for a body since then.
+    /// Marks the connection as receiving a request since `since`.
     pub(super) fn set_reading(&self, since: Monotonic) {
         self.lock().doing = Doing::Reading(since);
     }
 
-    /// Marks the connection as waiting since then for the client to take an answer.
+    /// Marks the connection as waiting since `since` for the client to take an answer.
     pub(super) fn set_writing(&self, since: Monotonic) {
         self.lock().doing = Doing::Writing(since);
     }
 
-    /// Marks the connection as being at work, so that it is not ended to make room. False if it was
-    /// cut off before.
+    /// Marks the connection as at work, so that it is not ended to make room. False if it has
+    /// already been cut off.
     pub(super) fn begin_work(&self) -> bool {
         let mut state = self.lock();
         state.doing = Doing::AtWork;
         !state.is_cut
     }
 
-    /// Notes that this valid token was shown.
+    /// Records that the client has shown this valid token.
     pub(super) fn set_token(&self, token: &Arc<Token>) {
         let mut state = self.lock();
         if state
@@ -130,21 +129,20 @@ impl Slot {
         self.ending.load(Ordering::SeqCst)
     }
 
-    /// Whether it has shown no token, and no request is being worked on.
+    /// Whether it has shown no token and is not at work.
     pub(super) fn is_waiting_stranger(&self) -> bool {
         let state = self.lock();
         state.token.is_none() && !state.is_at_work()
     }
 
-    /// Ends the connection at once, whatever it is doing; no more work is begun.
+    /// Ends the connection at once, whatever it is doing; it starts no more work.
     pub(super) fn cut_off(&self) {
         self.lock().is_cut = true;
         self.end();
     }
 
-    /// Ends the connection at once if it has shown no token. Bytes that have arrived by then may
-    /// still be read, but no work on them is begun. False if it has shown a token by now, or is at
-    /// work.
+    /// Ends the connection at once if it has shown no token. Bytes that have already arrived may
+    /// still be read, but not worked on. False if it has shown a token by now or is at work.
     pub(super) fn cut_stranger(&self) -> bool {
         let mut state = self.lock();
         let may_go = state.token.is_none() && !state.is_at_work();
@@ -155,7 +153,7 @@ impl Slot {
         may_go
     }
 
-    /// Ends the connection if it still waits for its client; false if it does not, or if the client
+    /// Ends the connection if it still waits for its client. False if it does not, or if the client
     /// still has time to take its answer.
     pub(super) fn disconnect(&self, now: Monotonic) -> bool {
         let mut state = self.lock();
@@ -175,14 +173,14 @@ impl Slot {
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
-    /// Ends the connection once its answer is sent. What the client still sends is taken until
-    /// then: a reset would meet the answer.
+    /// Ends the connection once its answer is sent. Until then, what the client sends is still
+    /// read: otherwise a reset would overtake the answer.
     pub(super) fn end_after_answer(&self) {
         self.ending.store(true, Ordering::SeqCst);
     }
 
-    /// Wakes a worker that waits for a request. A request that has arrived already is still read
-    /// and answered; the read after that finds the end.
+    /// Wakes a worker that waits for a request. A request that has already arrived is still read
+    /// and answered; the read after it finds the end.
     pub(super) fn end_reading(&self) {
         self.ending.store(true, Ordering::SeqCst);
         let _ = self.stream.shutdown(Shutdown::Read);
@@ -208,7 +206,7 @@ mod tests {
         let (server, now) = (Arc::new(server), Monotonic::now());
         let slot = Slot::new(1, Arc::clone(&server), peer.ip(), now);
         client.write_all(b"?").expect("sent");
-        // Makes sure that the byte was received before the end.
+        // Make sure that the byte has arrived before the end.
         server.peek(&mut [0]).expect("arrived");
         assert!(slot.disconnect(now));
         assert!(slot.is_ending() && slot.begin_work());

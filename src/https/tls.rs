@@ -1,5 +1,5 @@
-//! The TLS settings of the HTTPS server. The certificate comes from outside, and a handshake is
-//! part of `connection`.
+//! The TLS settings of the HTTPS server. The caller supplies the certificate, and the handshake is
+//! in `connection`.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use rustls::server::{ResolvesServerCert, ServerSessionMemoryCache};
 
 use crate::limits;
 
-/// TLS 1.2 and 1.3 with the provider's own suites and groups (hybrid post-quantum first), only
-/// HTTP/1.1 and 1.0, and no early data: a write must not be replayed.
+/// TLS 1.2 and 1.3 with the provider's own suites and groups (hybrid post-quantum first). ALPN
+/// offers only HTTP/1.1 and 1.0. Early data is off: a write must not be replayed.
 pub fn server_config(certificate: Arc<dyn ResolvesServerCert>) -> Arc<ServerConfig> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)

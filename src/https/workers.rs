@@ -1,6 +1,6 @@
-//! Threads that serve connections. They are started when needed, kept for the next connection, and
-//! ended after a while without one. There are never more threads than allowed connections, and the
-//! queue before them is short.
+//! The threads that serve connections. A thread is started when needed, kept for further
+//! connections, and ended after a while without one. There are never more threads than allowed
+//! connections, and the queue in front of them is short.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,7 +13,7 @@ use crate::locks::ignore_poison;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The pool.
+/// The thread pool.
 pub(super) struct Workers {
     threads_max: usize,
     shared: Arc<Shared>,
@@ -44,11 +44,11 @@ impl Workers {
         }
     }
 
-    /// Runs `job` on a thread, now or as soon as one is free. If the system refuses a thread, or
-    /// the queue is full, calls `end_one` to end a connection, and waits for a place for
-    /// [`limits::WORKER_WAIT_MAX`]: after a burst, the connections that were ended are about to
-    /// leave their threads. The error says why no thread will serve the connection. Logs nothing
-    /// itself, since a flood of strangers would then fill the log.
+    /// Runs `job` on a thread, now or as soon as one is free. If the system refuses a thread or the
+    /// queue is full, calls `end_one` to end a connection and waits up to
+    /// [`limits::WORKER_WAIT_MAX`] for a place: after a burst, the connections that were ended are
+    /// about to leave their threads. The error says why no thread will serve the connection. This
+    /// logs nothing, since a flood of strangers would then fill the log.
     pub(super) fn submit(&self, job: Job, end_one: impl Fn()) -> Result<(), String> {
         let mut state = self.shared.lock();
         let (mut no_thread, mut is_started) = (None, false);
@@ -91,7 +91,7 @@ impl State {
     }
 }
 
-/// Why no thread will serve a connection; with the system's error if it refused one.
+/// Why no thread will serve a connection, with the system's error if it refused a thread.
 fn no_worker(refused: Option<&io::Error>) -> String {
     match refused {
         Some(error) => format!("no thread can be started: {error}"),
@@ -124,8 +124,7 @@ impl Shared {
         }
     }
 
-    /// Waits until the queue has room, for [`limits::WORKER_WAIT_MAX`] at most, and returns the
-    /// state.
+    /// Waits up to [`limits::WORKER_WAIT_MAX`] until the queue has room.
     fn await_room(&self) -> MutexGuard<'_, State> {
         let waited = self
             .room
@@ -150,7 +149,7 @@ mod tests {
     fn nobody_is_ended_while_threads_can_be_started() {
         let (workers, ended) = (Workers::new(1), Cell::new(0));
         let submit = || workers.submit(Box::new(|| {}), || ended.set(ended.get() + 1));
-        // As if all of these had a thread that has not run yet.
+        // As if a thread had been started for each of these but had not run yet.
         for _ in 0..limits::CONNECTIONS_WAITING_MAX {
             workers.shared.lock().queue.push_back(Box::new(|| {}));
         }

@@ -1,6 +1,6 @@
-//! Prepares the page's files when the program is built. Each is compressed, and gets a hash of its
-//! content into its name, so that a browser may keep it for ever. A file is prepared after those
-//! that it refers to, since their names go into it.
+//! Prepares the page's files when the program is built. Each file is compressed, and its name gets
+//! a hash of its content, so that a browser may keep it forever. A file is prepared after the files
+//! it refers to, since their names become part of its content.
 
 #![allow(
     clippy::print_stdout,
@@ -24,7 +24,7 @@ const TYPES: [(&str, &str); 4] = [
     ("svg", "image/svg+xml"),
 ];
 
-/// Files by the names that they have in the sources.
+/// Files by their names in the sources.
 type Files = BTreeMap<String, String>;
 
 fn main() {
@@ -66,7 +66,7 @@ fn read(site: &Path) -> Files {
         .collect()
 }
 
-/// A file whose references are all prepared already.
+/// The name of a file whose references have all been prepared.
 fn next(todo: &Files) -> String {
     let refers = |text: &str| todo.keys().any(|other| text.contains(&quoted(other)));
     let mut ready = todo.iter().filter(|(_, text)| !refers(text));
@@ -77,7 +77,7 @@ fn next(todo: &Files) -> String {
     name.clone()
 }
 
-/// How a file ends a reference to another: `"./list.js"`, `"/directory/style.css"`.
+/// How a reference to another file ends: `"./list.js"`, `"/directory/style.css"`.
 fn quoted(name: &str) -> String {
     format!("/{name}\"")
 }
@@ -89,7 +89,7 @@ fn with_hashes(text: &str, names: &BTreeMap<String, String>) -> String {
     })
 }
 
-/// FNV-1a: an attacker who could choose these files would not need a collision.
+/// FNV-1a. Collisions are no concern: an attacker who could choose these files would not need one.
 fn hash(bytes: &[u8]) -> String {
     let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
@@ -105,7 +105,7 @@ fn write(out: &Path, name: &str, bytes: &[u8]) {
     fs::write(out.join(format!("{name}.gz")), gzip).expect("OUT_DIR can be written");
 }
 
-/// The file as an expression of its type in `mod.rs`.
+/// The file as an expression of type `File` from `mod.rs`.
 fn entry(name: &str, hashed: &str, hash: &str) -> String {
     let ending = name.rsplit('.').next().unwrap_or_default();
     let known = TYPES.iter().find(|(known, _)| *known == ending);

@@ -1,6 +1,6 @@
 //! The Team Directory: the files of the page at `/directory/`, compiled into the executable. They
-//! hold no data of the directory: the page is a client of the SCIM API like any other, with a token
-//! that a person types into it.
+//! contain no data from the directory: the page is a client of the SCIM API like any other, with a
+//! token that a person types into it.
 //!
 //! ```text
 //! site/index.html ─▶ style.css, icon.svg, main.js ─▶ the other modules
@@ -14,7 +14,7 @@ use crate::http1::accept_header;
 /// A file of the page.
 #[derive(Debug)]
 pub struct File {
-    /// Its name below `/directory/`, with a hash of its content.
+    /// The name below `/directory/`, which contains a hash of the content.
     pub name: &'static str,
     /// Its `Content-Type`.
     pub media_type: &'static str,
@@ -23,7 +23,7 @@ pub struct File {
     gzip: &'static [u8],
 }
 
-/// A file as it is sent.
+/// A file in the form in which it is sent.
 #[derive(Debug)]
 pub struct Representation {
     /// The bytes.
@@ -46,13 +46,13 @@ pub fn files() -> &'static [File] {
     FILES
 }
 
-/// The file of this name.
+/// The file with this name.
 pub fn find(name: &str) -> Option<&'static File> {
     FILES.iter().find(|file| file.name == name)
 }
 
 impl File {
-    /// The file for a client that accepts gzip, or for one that does not.
+    /// The form of the file for a client that accepts gzip, or for one that does not.
     pub fn representation(&self, accepts_gzip: bool) -> Representation {
         if accepts_gzip {
             Representation {
@@ -70,8 +70,8 @@ impl File {
     }
 }
 
-/// Whether an `Accept-Encoding` allows gzip (RFC 9110 section 12.5.3): it names gzip or everything,
-/// with a weight other than 0.
+/// Whether an `Accept-Encoding` allows gzip (RFC 9110 section 12.5.3): it names gzip or `*`, with a
+/// weight other than 0.
 pub fn accepts_gzip(accept_encoding: Option<&str>) -> bool {
     let mut accepted = false;
     for coding in accept_header::members(accept_encoding.unwrap_or_default()) {

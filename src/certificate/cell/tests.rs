@@ -1,4 +1,4 @@
-//! What the cell takes, refuses and keeps while certificates change under it.
+//! What the cell accepts, refuses and keeps while its certificates change.
 
 mod changed_files;
 mod way_up;
@@ -13,7 +13,8 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Server
 use super::*;
 
 fn now() -> Instant {
-    // The handshake below reads the machine's clock, so the certificates must fit it.
+    // The handshake below reads the machine's clock, so the certificates must be valid by that
+    // clock.
     crate::clock::Clock::now(&crate::clock::SystemClock)
 }
 
@@ -167,7 +168,7 @@ fn a_clock_that_jumps_costs_no_leaf() {
     assert!(handshakes(&cell, folder.path(), "localhost"));
 }
 
-/// Clients would refuse it after the authority's end, whatever its own dates say.
+/// Clients would refuse the leaf after the authority's end, whatever the leaf's own dates say.
 #[test]
 fn no_leaf_outlives_its_authority() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -181,7 +182,7 @@ fn no_leaf_outlives_its_authority() {
         .expect("it is the authority's leaf")
         .not_after;
     assert_eq!(summary.not_after, ends);
-    // No other leaf would be good for longer.
+    // A new leaf would not be valid for longer.
     let later = ends.plus_days(3);
     for at in [now(), ends, later] {
         let renewed = cell.renew_if_due(at);
@@ -193,8 +194,8 @@ fn no_leaf_outlives_its_authority() {
     }
 }
 
-/// A fast clock made the authority at the first start: clients that trust it accept no leaf of it
-/// yet.
+/// If the clock was fast when the first start made the authority, clients that trust the authority
+/// accept none of its leaves yet.
 #[test]
 fn no_leaf_begins_before_its_authority() {
     for fast in [1, 400] {
@@ -209,7 +210,7 @@ fn no_leaf_begins_before_its_authority() {
                 .expect_err("it begins later")
                 .to_string()
         };
-        // The log recognizes a repetition by its words.
+        // The log recognizes a repeated message by its text.
         assert_eq!(hinders(now()), hinders(now().plus_seconds(-60)));
         let reached = now().plus_days(fast);
         cell.renew_if_due(reached).expect("it has begun");
@@ -232,7 +233,8 @@ fn other_names_make_another_leaf() {
     assert_eq!(second.summary().warnings, [""; 0]);
 }
 
-/// This happens weeks after the base URL was changed, so users of the old one must hear why.
+/// This happens weeks after the base URL was changed, so people who use the old one must be told
+/// why.
 #[test]
 fn a_leaf_that_lacks_a_name_of_the_one_before_says_so() {
     let folder = tempfile::tempdir().expect("a folder");

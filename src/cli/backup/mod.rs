@@ -1,4 +1,4 @@
-//! `backup`: copies the directory while it is served, checks a copy, and puts one back.
+//! `backup`: copies the directory while the server runs, checks a copy, and restores one.
 
 mod restore;
 
@@ -48,12 +48,12 @@ pub(super) fn run(config: &config::Serve, command: Backup) -> Result<(), Failure
     }
 }
 
-/// Whether the file stands for a standard stream; `./-` is a file named `-`.
+/// Whether the argument stands for a standard stream; `./-` is a file named `-`.
 fn is_dash(file: &Path) -> bool {
     file == Path::new("-")
 }
 
-/// Refuses to read from a pipe: a backup is read in any order, beginning at its end.
+/// Refuses to read from a pipe, since a backup is read in any order, starting at its end.
 fn refuse_dash(file: &Path) -> Result<(), Failure> {
     if !is_dash(file) {
         return Ok(());
@@ -63,11 +63,11 @@ fn refuse_dash(file: &Path) -> Result<(), Failure> {
         .hint("save it to a file first, and name that file; ./- means a file called -"))
 }
 
-/// The server may be confined to its data directory, so it makes the copy there, and this command
-/// moves it to where its own user may write.
+/// Creates a backup. The server may be confined to its data directory, so it makes the copy there,
+/// and this command moves the copy to a place where its own user may write.
 fn create(data_dir: &Path, file: &Path) -> Result<(), Failure> {
     let file = std::path::absolute(file).map_err(|error| not_moved(file, &error))?;
-    // Check before the work whatever would refuse the file at its end.
+    // Check beforehand for whatever would prevent creating the file at the end.
     match fs::symlink_metadata(&file) {
         Ok(_) => return Err(not_moved(&file, &io::ErrorKind::AlreadyExists.into())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -87,8 +87,8 @@ fn create(data_dir: &Path, file: &Path) -> Result<(), Failure> {
     })
 }
 
-/// Writes the server's copy to standard output, and a summary of it to standard error. Before the
-/// first byte the copy is whole and already unlinked: nothing is left behind, however this ends.
+/// Writes the server's copy to standard output and a summary of it to standard error. By the first
+/// byte, the copy is complete and already unlinked, so nothing is left behind, however this ends.
 fn stream(data_dir: &Path) -> Result<(), Failure> {
     if io::stdout().is_terminal() {
         let what = "a backup is not written to a terminal";
@@ -102,7 +102,7 @@ fn stream(data_dir: &Path) -> Result<(), Failure> {
         let (copy, from) = opened(data_dir, &made).map_err(|error| not_moved(stdout, &error))?;
         fs::remove_file(&copy).map_err(|error| not_moved(&copy, &error))?;
         written_out(from).map_err(|failure| {
-            // A reader that took less than all of it has no backup.
+            // A reader that did not read all of it has no backup.
             if failure.is_reader_gone() {
                 let what = "the backup is incomplete: standard output was closed";
                 return Failure::new(status::IO, what);
@@ -124,7 +124,7 @@ fn written_out(mut from: File) -> Result<(), Failure> {
             count => output::data(&buffer[..count])?,
         }
     }
-    // Only a file can be synced here; behind a pipe that is up to the reader.
+    // Only a file can be synced here; behind a pipe, syncing is up to the reader.
     let is_file = rustix::fs::fstat(io::stdout())
         .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
     if is_file {
@@ -133,8 +133,8 @@ fn written_out(mut from: File) -> Result<(), Failure> {
     Ok(())
 }
 
-/// [`copied_for`], after a quick request: a server that hangs is reported as soon as by other
-/// commands.
+/// Like [`copied_for`], but after a quick request, so that a server that hangs is reported as soon
+/// as in other commands.
 fn copied(client: &mut Client, file: &Path) -> Result<Value, Failure> {
     ask(client, "GET", "/admin/installation", None)?;
     if io::stderr().is_terminal() {
@@ -143,18 +143,19 @@ fn copied(client: &mut Client, file: &Path) -> Result<Value, Failure> {
     copied_for(client, file)
 }
 
-/// Has the server make a copy, however long it takes. The audit trail says that it goes to `file`.
+/// Asks the server for a copy, however long that takes. The audit trail records `file` as the
+/// destination.
 fn copied_for(client: &mut Client, file: &Path) -> Result<Value, Failure> {
     client.set_patience(limits::WHOLE_STORE_WAIT_MAX);
     let body = json!({"path": file.to_string_lossy()});
     ask(client, "POST", "/admin/backup", Some(&body))
 }
 
-/// Opens the server's copy; returns its path, too.
+/// Opens the server's copy. Also returns its path.
 fn opened(data_dir: &Path, made: &Value) -> io::Result<(PathBuf, File)> {
     let name = made["copy"].as_str().unwrap_or_default();
     let store = config::store_path(data_dir);
-    // A compromised server may name any file, and this command may run as root.
+    // A compromised server could name any file, and this command may run as root.
     if name.contains('/') || files::of_draft(name).is_none_or(|of| !store.ends_with(of)) {
         return Err(io::Error::other("the server named no copy"));
     }
@@ -168,8 +169,8 @@ fn opened(data_dir: &Path, made: &Value) -> io::Result<(PathBuf, File)> {
     Ok((copy, from))
 }
 
-/// Moves the server's copy to `file` in `directory`, owned by this command's user and readable by
-/// nobody else.
+/// Moves the server's copy to `file` in `directory`, owned by this command's user and readable only
+/// by that user.
 fn take(
     data_dir: &Path,
     made: &Value,
@@ -177,8 +178,8 @@ fn take(
     directory: &files::Directory,
 ) -> io::Result<()> {
     let (copy, from) = opened(data_dir, made)?;
-    // Link the open file: its name may be another file's by now. Where links cannot be made, above
-    // all across file systems, the bytes are copied.
+    // Link the open file, since its name may belong to another file by now. Where linking fails,
+    // mainly across file systems, copy the bytes.
     let by_descriptor = format!("/proc/self/fd/{}", from.as_raw_fd());
     let linked = rustix::fs::linkat(CWD, by_descriptor, CWD, file, AtFlags::SYMLINK_FOLLOW);
     // From here on no copy is left behind, however this ends.
@@ -187,7 +188,7 @@ fn take(
         Ok(()) => {
             let owned = removed.and_then(|()| give_to_this_user(&from));
             if owned.is_err() {
-                // The error that matters is the first one.
+                // The first error is the one that matters.
                 let _ = fs::remove_file(file);
             }
             owned?;
@@ -219,7 +220,7 @@ fn copy_to(mut from: File, file: &Path) -> io::Result<()> {
         files::publish(&draft, file)
     });
     if copied.is_err() {
-        // The error that matters is the first one.
+        // The first error is the one that matters.
         let _ = fs::remove_file(&draft);
     }
     copied
@@ -271,7 +272,7 @@ mod tests {
 
     use super::*;
 
-    /// The server may be compromised, and root would read for it what it may not read itself.
+    /// A compromised server must not make root read for it what it may not read itself.
     #[test]
     fn only_a_copy_of_its_own_in_the_data_directory_itself_is_taken() {
         const COPY: &str = "users.redb.new-0123456789abcdef";
@@ -300,7 +301,7 @@ mod tests {
             let mut head = BufReader::new(&stream).lines();
             head.find(|line| line.as_ref().is_ok_and(String::is_empty));
             thread::sleep(50 * PATIENCE);
-            // A client that gave up does not read it.
+            // A client that gave up does not read the answer.
             let _ = stream
                 .write_all(b"HTTP/1.1 201 Created\r\nContent-Length: 12\r\n\r\n{\"users\": 1}");
         });

@@ -1,4 +1,4 @@
-//! `backup restore`: puts a backup in the place of the store, and says what came back with it.
+//! `backup restore`: replaces the store with a backup, and says which changes that undoes.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -21,7 +21,7 @@ use crate::{files, limits, secret};
 
 pub(super) fn run(config: &config::Serve, file: &Path) -> Result<(), Failure> {
     let data_dir = &config.data_dir;
-    // Nothing is made for a file that is not there, or may not be read.
+    // Create nothing if the file does not exist or may not be read.
     fs::metadata(file)
         .and_then(|_| Ok(access(file, Access::READ_OK)?))
         .map_err(|error| unusable(file, &error))?;
@@ -31,7 +31,7 @@ pub(super) fn run(config: &config::Serve, file: &Path) -> Result<(), Failure> {
     let had_one = path.exists();
     // Waiting would not help: a server keeps the store locked as long as it runs.
     refuse_beside_server(data_dir)?;
-    // It reads both files whole, which takes half a minute for a million users.
+    // This reads both files completely, which takes half a minute for a million users.
     output::say("checking the backup before anything is replaced");
     let now = SystemClock.now();
     let mut advice = Vec::new();
@@ -55,7 +55,7 @@ pub(super) fn run(config: &config::Serve, file: &Path) -> Result<(), Failure> {
             kept_as.display()
         ));
     }
-    // Without sudo it is another one than the service's.
+    // Without sudo, this may be a different directory from the service's.
     output::say(&format!("restored into {}", data_dir.display()));
     output::say(
         "changes made since the backup are not in the directory now: let the identity provider \
@@ -79,8 +79,8 @@ pub(super) fn run(config: &config::Serve, file: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Makes the data directory: on a new machine there is nothing yet. One that is away, such as on a
-/// disk that is not mounted, is not replaced by a new one.
+/// Creates the data directory, which does not exist yet on a new machine. A directory that is
+/// merely unavailable, for example because its disk is not mounted, is not replaced by a new one.
 fn make_data_dir(data_dir: &Path, store: &Path) -> Result<(), Failure> {
     let mut places = data_dir.ancestors().chain([store]);
     if let Some(link) = places.find(|it| files::is_away(it)) {
@@ -128,8 +128,8 @@ fn row(file: &Path, restoring: &Restoring<'_>, now: Instant) -> String {
     event(&caller, now, "backup.restore", &details)
 }
 
-/// What to do after a restore, about tokens and users. `had_one`: there was a store before, even if
-/// one that cannot be read.
+/// What to do about tokens and users after a restore. `had_one` says that there was a store before,
+/// even one that cannot be read.
 fn advice_on(restoring: &Restoring<'_>, had_one: bool, now: Instant) -> Vec<String> {
     let on_tokens = advice_on_tokens(restoring, now);
     let on_tokens = on_tokens.iter().map(|line| filled(line));
@@ -143,7 +143,8 @@ fn advice_on(restoring: &Restoring<'_>, had_one: bool, now: Instant) -> Vec<Stri
     advice
 }
 
-/// What to do about tokens. An administrator who revoked one does not expect it to be good again.
+/// What to do about tokens. An administrator who revoked a token does not expect it to be valid
+/// again.
 fn advice_on_tokens(restoring: &Restoring<'_>, now: Instant) -> Vec<String> {
     let Some(replaced) = restoring.replaced else {
         let general = "tokens revoked since the backup are valid again, changed ones have their \
@@ -174,8 +175,8 @@ fn advice_on_tokens(restoring: &Restoring<'_>, now: Instant) -> Vec<String> {
     revived.chain(changed).chain(lost).collect()
 }
 
-/// What to do about users. Those who were deleted do not expect to be back, and no identity
-/// provider mentions them again.
+/// What to do about users. Nobody expects deleted users to be back, and no identity provider
+/// mentions them again.
 fn advice_on_users(restoring: &Restoring<'_>) -> Option<String> {
     let back = match ReturnedUsers::by(restoring.restored, restoring.replaced?) {
         Ok(back) => back,
@@ -222,7 +223,7 @@ fn refuse_beside_server(data_dir: &Path) -> Result<(), Failure> {
     Err(Failure::new(status::UNAVAILABLE, what).hint("stop the server first"))
 }
 
-/// The name for the replaced store: beside the new one, and made unique by the time.
+/// The name for the replaced store, next to the new one and unique by its time.
 fn kept_as(path: &Path) -> PathBuf {
     let now = SystemClock.now().to_string().replace([':', '.'], "-");
     path.with_extension(format!("before-{now}.redb"))

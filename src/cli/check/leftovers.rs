@@ -1,10 +1,9 @@
-//! Users that the trials of `check` left behind because a run was cut short, or because a proxy
-//! blocked a deletion. They are deleted through the local socket, which has no proxy in front of
-//! it.
+//! Users that the trials of `check` left behind because a run was interrupted or a proxy blocked a
+//! deletion. They are deleted through the local socket, which has no proxy in front of it.
 //!
-//! Their userName ends in [`SUFFIX`], but any client that may write can give any user such a name,
-//! and a deletion cannot be undone. So only users are deleted that, according to the audit trail,
-//! were created under it with a token of a run.
+//! Their userName ends in [`SUFFIX`], but any client with write access can give any user such a
+//! name, and a deletion cannot be undone. So this deletes only users that, according to the audit
+//! trail, were created under such a name with a token of a run.
 
 use std::fmt::Write as _;
 
@@ -16,11 +15,11 @@ use crate::limits;
 use crate::local::Client;
 use crate::test_user::{SUFFIX, TOKEN, is_test_user};
 
-/// Rows of a user's history in one request.
+/// How many rows of a user's history one request asks for.
 const ROWS: usize = 50;
 
-/// Runs `play`, which makes users. Deletes the leftovers of earlier runs before, and those of this
-/// run afterwards, even if it ends early; returns the latter's names with the result.
+/// Runs `play`, which creates users. Deletes the leftovers of earlier runs before it, and those of
+/// this run after it, even if it ends early. Returns the names of the latter with the result.
 pub(super) fn around<T>(
     topic: &str,
     client: &mut Client,
@@ -34,14 +33,14 @@ pub(super) fn around<T>(
     tell_of_others(&others, findings)?;
     let outcome = play(client, findings);
     if matches!(outcome, Err(Halt::Timeout(_))) {
-        // The server does not answer, so the next run deletes them.
+        // The server does not answer, so the next run deletes the leftovers.
         return outcome.map(|brought| (brought, Vec::new()));
     }
     let deleted = delete(client);
     Ok((outcome?, deleted?.0))
 }
 
-/// Reports leftovers in a run that may not write.
+/// Reports leftovers in a run that is not allowed to write.
 pub(super) fn warn(client: &mut Client, findings: &mut Findings) -> Result<(), Halt> {
     let mut others = Vec::new();
     let mut left = None;
@@ -64,7 +63,7 @@ pub(super) fn warn(client: &mut Client, findings: &mut Findings) -> Result<(), H
     findings.warn("users made", &what, &fix)
 }
 
-/// Reports users who got such a name later, or whose creation is no longer in the trail.
+/// Reports users who got such a name only later, or whose creation is no longer in the trail.
 fn tell_of_others(names: &[String], findings: &mut Findings) -> Result<(), Halt> {
     const NAMES_MAX: usize = 10;
     let Some(first) = names.first() else {
@@ -82,7 +81,7 @@ fn tell_of_others(names: &[String], findings: &mut Findings) -> Result<(), Halt>
     findings.warn("users made", &what, &fix)
 }
 
-/// The finding about users that a run left behind and that were deleted.
+/// The finding about users that a run left behind and that were then deleted.
 pub(super) fn deleted(names: &[String]) -> String {
     format!(
         "left over from the requests, now deleted: {}",
@@ -90,8 +89,8 @@ pub(super) fn deleted(names: &[String]) -> String {
     )
 }
 
-/// Deletes the leftovers and no other users. Returns their names, and those of others with such
-/// names.
+/// Deletes the leftovers and no other users. Returns the names of the deleted users, and those of
+/// other users with such names.
 fn delete(client: &mut Client) -> Result<(Vec<String>, Vec<String>), Halt> {
     let (mut gone, mut others) = (Vec::new(), Vec::new());
     for _ in 0..limits::LEFTOVER_PAGES_MAX {
@@ -106,7 +105,7 @@ fn delete(client: &mut Client) -> Result<(Vec<String>, Vec<String>), Halt> {
             }
             let target = format!("/scim/v2/Users/{id}");
             let response = sent(client, "DELETE", &target, None)?;
-            // 404: another run or an administrator was quicker.
+            // 404: another run or an administrator has already deleted the user.
             if response.status != 404 {
                 answered(&response).map_err(|failure| Halt::UnexpectedAnswer(failure.what))?;
                 gone.push(name);
@@ -124,7 +123,7 @@ fn is_created_so(client: &mut Client, id: &str) -> Result<bool, Halt> {
     while let Some(before) = end {
         let target = format!("/admin/audit?user={user}&before={before}&count={ROWS}");
         let response = sent(client, "GET", &target, None)?;
-        // The user was deleted meanwhile, and is not in the trail.
+        // The user has been deleted in the meantime and is not in the trail.
         if response.status == 404 {
             return Ok(false);
         }
@@ -133,7 +132,8 @@ fn is_created_so(client: &mut Client, id: &str) -> Result<bool, Halt> {
         if let Some(row) = rows.find(|row| row["kind"] == "create") {
             let by = text_of(row, "principal");
             let mut by = by.splitn(3, ':');
-            // A real person who was renamed may be created again from an export.
+            // A real person who was renamed to such a name may have been created again from an
+            // export.
             let is_by_run = by.next() == Some("token") && by.nth(1) == Some(TOKEN);
             return Ok(is_by_run && is_test_user(&text_of(row, "userName")));
         }
@@ -142,8 +142,8 @@ fn is_created_so(client: &mut Client, id: &str) -> Result<bool, Halt> {
     Ok(false)
 }
 
-/// A page of users with such a name, by id and name, in the order of their creation, from number
-/// `first` on. Empty only if there are none.
+/// A page of users with such names, as pairs of id and name in order of creation, beginning at
+/// position `first`. Empty only if there are none.
 fn page(client: &mut Client, first: usize) -> Result<Vec<(String, String)>, Halt> {
     let filter = format!("userName ew \"{SUFFIX}\"");
     let target = format!(

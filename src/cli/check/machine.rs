@@ -18,11 +18,11 @@ use crate::files;
 use crate::fix::filled;
 use crate::limits;
 
-/// Network file systems, whose locks and syncs cannot be relied on.
+/// Network file systems, whose locks and syncs are unreliable.
 const REMOTE: [&str; 6] = ["nfs", "cifs", "smb2", "9p", "fuse", "ceph"];
 
-/// Checks the configuration, and returns the one to check the rest with: if it is unusable, perhaps
-/// one with the data directory alone.
+/// Checks the configuration and returns the one to use for the other checks. If the configuration
+/// is unusable, that may be one with only the data directory.
 pub(super) fn configuration(
     configuration: &Result<Configuration, config::Error>,
     sources: &Sources,
@@ -48,7 +48,7 @@ pub(super) fn configuration(
         format!("there is no {file}, and none is needed")
     };
     findings.pass(TOPIC, &what)?;
-    // Check this while a server runs, too: at its next start it would be too late.
+    // Check this even while a server runs: at its next start it would be too late.
     if let Err(failure) = tls::examine(&configuration.serve) {
         let hint = failure.hint.as_deref();
         let fix = filled(hint.unwrap_or("put a valid chain and its key there"));
@@ -57,13 +57,13 @@ pub(super) fn configuration(
     Ok(Some(configuration))
 }
 
-/// Reports what clients may object to in the certificate that the next start serves. That of a
-/// running server is checked as a client sees it.
+/// Reports what clients may object to in the certificate that the next start would serve. The
+/// certificate of a running server is checked as a client sees it.
 pub(super) fn certificate_to_be(
     config: &config::Serve,
     findings: &mut Findings,
 ) -> Result<(), Halt> {
-    // One that cannot be served at all was reported with the configuration.
+    // A certificate that cannot be served at all was already reported with the configuration.
     for warning in tls::examine(config).unwrap_or_default() {
         let fix = match &config.tls_files {
             Some(_) => {
@@ -78,8 +78,8 @@ pub(super) fn certificate_to_be(
 
 const DATA_DIRECTORY: &str = "data directory";
 
-/// Checks that the directory exists and that nobody else can use it. Returns whether the rest can
-/// be checked.
+/// Checks that the directory exists and that nobody else can use it. Returns whether the other
+/// checks are possible.
 pub(super) fn data_directory(
     config: &config::Serve,
     findings: &mut Findings,
@@ -105,7 +105,7 @@ pub(super) fn data_directory(
     };
     let before = findings.count(super::Outcome::Fail);
     let server = User::of_server(data_dir, &metadata);
-    // A first server may be of any user: it says itself what is wrong for it.
+    // The first server may run as any user, and reports itself what is wrong for that user.
     let is_empty = config::store_path(data_dir)
         .try_exists()
         .is_ok_and(|it| !it);
@@ -128,10 +128,10 @@ pub(super) fn data_directory(
     Ok(true)
 }
 
-/// Checks that the owner, and nobody else, can use what the server keeps there.
+/// Checks that the owner, and nobody else, can use the files that the server keeps there.
 fn kept_files(data_dir: &Path, server: &User, findings: &mut Findings) -> Result<(), Halt> {
     for (path, inner) in contents(data_dir) {
-        // The certificate of the private authority is for everybody.
+        // The private authority's certificate is meant for everybody.
         let is_public = path.ends_with("ca.pem");
         let needed = needed_mode(data_dir, &path, &inner);
         let path = crate::cli::quoted(&path);
@@ -156,8 +156,9 @@ fn kept_files(data_dir: &Path, server: &User, findings: &mut Findings) -> Result
     Ok(())
 }
 
-/// What the server keeps: store and keys, or what they lead to. A link to another's key is left to
-/// the check of the certificate: what its owner lets the server read is the owner's affair.
+/// The store and the keys of the server, or the targets of links in their place. A link to a file
+/// of another owner is left to the check of the certificate: how that owner lets the server read
+/// the file is up to the owner.
 fn contents(data_dir: &Path) -> Vec<(PathBuf, Metadata)> {
     let tls = certificate::directory(data_dir);
     let keys = fs::read_dir(&tls).into_iter().flatten().flatten();
@@ -171,7 +172,7 @@ fn contents(data_dir: &Path) -> Vec<(PathBuf, Metadata)> {
     paths.chain(keys).filter_map(with_metadata).collect()
 }
 
-/// The permissions that the owner needs on a path: the server writes the store, and reads keys.
+/// The permissions that the owner needs on a path: the server writes the store and reads keys.
 fn needed_mode(data_dir: &Path, path: &Path, metadata: &Metadata) -> u32 {
     match metadata {
         _ if metadata.is_dir() => 0o700,
@@ -182,7 +183,7 @@ fn needed_mode(data_dir: &Path, path: &Path, metadata: &Metadata) -> u32 {
 
 const SET_CLOCK: &str = "timedatectl set-ntp true";
 
-/// Checks that the clock's time, `now`, is neither before this program existed nor before the
+/// Checks that `now`, the clock's time, is not before this program existed and not before the
 /// newest change.
 pub(super) fn clock(
     state: &Value,
@@ -211,7 +212,7 @@ pub(super) fn clock(
     findings.fail(TOPIC, &what, SET_CLOCK)
 }
 
-/// Whether the machine reports that its clock is synchronised over the network.
+/// Whether the machine reports that its clock is synchronized over the network.
 pub(super) fn is_synchronised() -> bool {
     // timedatectl asks another service, which may hang.
     Command::new("timeout")
@@ -227,7 +228,7 @@ pub(super) fn is_synchronised() -> bool {
         .is_ok_and(|output| output.stdout.trim_ascii() == b"yes")
 }
 
-/// The manual, since a service also needs permission for another directory.
+/// Refers to the manual, since a service also needs permission for a different directory.
 const MOVE: &str = "move the directory to a local disk: golinks-scim manual install has the lines, under \"Another data directory\"";
 
 pub(super) fn disk(state: &Value, findings: &mut Findings) -> Result<(), Halt> {
@@ -272,7 +273,7 @@ pub(super) fn disk(state: &Value, findings: &mut Findings) -> Result<(), Halt> {
     if free < limits::DISK_FREE_BYTES_MIN {
         findings.fail(TOPIC, &told, &fix)
     } else if free < store {
-        // The store can double in size at once, and a backup takes as much.
+        // The store may double in size at once, and a backup needs the same space again.
         findings.warn(TOPIC, &told, &fix)
     } else {
         findings.pass(TOPIC, &told)
@@ -287,7 +288,7 @@ mod tests {
     use super::*;
     use crate::clock::{Clock, SystemClock};
 
-    /// How often each outcome was told.
+    /// How often each outcome was reported.
     fn told(look: impl Fn(&mut Findings) -> Result<(), Halt>) -> Vec<(Outcome, usize)> {
         let mut findings = Findings::new(None);
         look(&mut findings).expect("standard output is open");

@@ -1,6 +1,6 @@
-//! `check`: finds out why the identity provider cannot reach the server, or that it can. Each
-//! problem comes with the line that fixes it. The order is that of a request on its way:
-//! configuration, machine, server and tokens, name, port, certificate; then the requests
+//! `check`: finds out whether and why the identity provider cannot reach the server. Each problem
+//! is reported with the command that fixes it. The checks follow a request on its way:
+//! configuration, machine, server and tokens, name, port, certificate, and then the requests
 //! themselves, through the HTTPS server.
 
 mod leftovers;
@@ -27,7 +27,7 @@ use crate::fix;
 use crate::idp;
 use crate::local::{self, Client};
 
-/// The state of something that was checked.
+/// The outcome of one check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     /// As it should be.
@@ -51,11 +51,11 @@ impl Outcome {
     }
 }
 
-/// Prints each finding at once, and counts them by outcome.
+/// Prints each finding immediately and counts the findings by outcome.
 struct Findings {
     listing: Option<Listing>,
     counts: [usize; 4],
-    /// Whether a data directory or configuration other than the service's was named.
+    /// Whether the user named a data directory or configuration other than the service's.
     is_elsewhere: bool,
 }
 
@@ -117,7 +117,7 @@ impl Findings {
     }
 }
 
-/// A command of this program on the same data directory.
+/// A command of this program for the same data directory.
 fn command(words: &str) -> String {
     format!("{} {words}", fix::program())
 }
@@ -125,15 +125,15 @@ fn command(words: &str) -> String {
 /// Why the checks end early.
 #[derive(Debug)]
 enum Halt {
-    /// The output cannot be written.
+    /// The output could not be written.
     Output(Failure),
-    /// The server does not answer in time.
+    /// The server did not answer in time.
     Timeout(String),
-    /// It does not answer like a server of ours, or is gone.
+    /// Its answer is not that of this program's server, or the server is gone.
     UnexpectedAnswer(String),
 }
 
-/// Authorities to trust besides the public ones, named with `--ca`.
+/// Authorities to trust in addition to the public ones, from the file named with `--ca`.
 struct ExtraAuthorities {
     file: PathBuf,
     pem: Vec<u8>,
@@ -158,7 +158,7 @@ impl ExtraAuthorities {
     }
 }
 
-/// The optional checks, and the authorities to trust.
+/// The optional checks to run, and the authorities to trust.
 struct Wanted<'a> {
     typed: &'a Check,
     extra: Option<ExtraAuthorities>,
@@ -179,7 +179,7 @@ impl From<local::Error> for Halt {
     }
 }
 
-/// Checks everything, and fails if any finding is a failure.
+/// Runs all checks, and fails if any finding is a failure.
 pub(super) fn run(
     configuration: &Result<Configuration, config::Error>,
     sources: &Sources,
@@ -200,7 +200,7 @@ pub(super) fn run(
     match everything(configuration, sources, &wanted, &mut findings) {
         Ok(()) => {}
         Err(Halt::Output(failure)) => return Err(failure),
-        // `beyond_configuration` has reported these as findings.
+        // `beyond_configuration` has already reported these as findings.
         Err(Halt::Timeout(what) | Halt::UnexpectedAnswer(what)) => {
             return Err(Failure::new(status::UNAVAILABLE, what));
         }
@@ -317,7 +317,7 @@ fn conclude(findings: &Findings) -> Result<(), Failure> {
     .hint("begin with the first failure: later ones may be a consequence of it"))
 }
 
-/// Makes a request that no server of ours refuses.
+/// Makes a request that this program's server never refuses.
 fn ask(
     client: &mut Client,
     method: &str,

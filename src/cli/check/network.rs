@@ -1,5 +1,5 @@
-//! Checks the way from outside: the name in the base URL, the port, and finally who can reach the
-//! server. The certificate is left to `peer`.
+//! Checks the path from outside: the name in the base URL, the port, and finally who can reach the
+//! server. `peer` checks the certificate.
 
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 
@@ -11,17 +11,17 @@ use crate::config::{BaseUrl, is_public};
 use crate::idp::client::Client;
 use crate::limits;
 
-/// The HTTPS port, once reached.
+/// The HTTPS server, once it has been reached.
 pub(super) struct Reached {
     pub(super) https: Client,
-    /// How to make it lead to the server, if it does not.
+    /// How to make the base URL lead to the server, if it does not.
     pub(super) lead: String,
-    /// Whether a cloud accepts the certificate.
+    /// Whether cloud services accept the certificate.
     is_certified: bool,
     from: Reachability,
 }
 
-/// Where the host of the base URL can be found from.
+/// From where the host of the base URL can be found.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reachability {
     Anywhere,
@@ -29,14 +29,14 @@ enum Reachability {
     ThisMachine,
 }
 
-/// Connects to the HTTPS server; `None` if it cannot be reached.
+/// Connects to the HTTPS server. Returns `None` if it cannot be reached.
 pub(super) fn reach(
     installation: &Value,
     extra: Option<&ExtraAuthorities>,
     findings: &mut Findings,
 ) -> Result<Option<Reached>, Halt> {
     let text = text_of(installation, "baseUrl");
-    // Every server checks its own base URL, so one that reports an invalid URL is odd.
+    // Every server checks its own base URL, so a server that reports an invalid one is odd.
     let url = BaseUrl::parse(&text)
         .map_err(|what| Halt::UnexpectedAnswer(format!("its base URL is {text:?}: {what}")))?;
     let listens = text_of(installation, "listens");
@@ -55,7 +55,7 @@ pub(super) fn reach(
     }))
 }
 
-/// Concludes whose requests can arrive.
+/// Reports whose requests can arrive.
 pub(super) fn reachable_by(reached: &Reached, findings: &mut Findings) -> Result<(), Halt> {
     const TOPIC: &str = "reachable by";
     match (reached.from, reached.is_certified) {
@@ -80,7 +80,7 @@ pub(super) fn reachable_by(reached: &Reached, findings: &mut Findings) -> Result
 
 const SET_BASE_URL: &str = "set base_url in the configuration to the name under which the identity provider finds this machine, such as https://scim.example.com, and restart";
 
-/// Resolves the base URL's host: to which addresses, and from where.
+/// Resolves the base URL's host: its addresses, and from where they can be reached.
 fn name(
     url: &BaseUrl,
     listens: &str,
@@ -96,7 +96,8 @@ fn name(
         Ok(addresses) => addresses.collect::<Vec<_>>(),
         Err(error) => {
             let what = format!("{host} does not resolve: {error}");
-            // No DNS server has a name of one word, or one of mDNS (RFC 6762 section 3).
+            // No DNS server has a record for a single-word name or an mDNS name (RFC 6762 section
+            // 3).
             let parts = host.rsplit_once('.');
             let has_record = parts.is_some_and(|(_, last)| last != "local");
             let record = if has_record && !host.contains('_') {
@@ -128,8 +129,8 @@ fn name(
     Ok(Some((addresses, from)))
 }
 
-/// A machine may resolve its own public name to a loopback address: that says nothing about other
-/// machines, unless the server listens only there.
+/// From where the host can be reached. A machine may resolve its own public name to a loopback
+/// address: this says nothing about other machines, unless the server listens only there.
 fn from(host: &str, addresses: &[SocketAddr], listens: &str) -> Reachability {
     let is_inner = |ip: IpAddr| ip.to_canonical().is_loopback() || ip.is_unspecified();
     let are_inner = addresses.iter().all(|address| is_inner(address.ip()));
@@ -144,7 +145,7 @@ fn from(host: &str, addresses: &[SocketAddr], listens: &str) -> Reachability {
     }
 }
 
-/// Whether something listens where the base URL leads.
+/// Checks whether anything listens where the base URL leads.
 fn port(
     url: &BaseUrl,
     addresses: &[SocketAddr],

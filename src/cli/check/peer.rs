@@ -1,6 +1,6 @@
 //! Checks who answers where the base URL leads, and who would accept the certificate shown there. A
-//! temporary token is sent only to a server for which public authorities, our own, or those named
-//! by the command's user vouch: anybody can show a chain that is sound in itself.
+//! temporary token is sent only to a server that is vouched for by public authorities, our own, or
+//! those that the command's user named: anybody can show a chain that is valid in itself.
 
 use std::io;
 
@@ -20,7 +20,7 @@ use crate::limits;
 
 const TOPIC: &str = "certificate";
 
-/// A client that has accepted the certificate shown, and whether a cloud would accept it.
+/// A client that has accepted the certificate shown, and whether a cloud service would accept it.
 pub(super) fn certificate(
     installation: &Value,
     url: &BaseUrl,
@@ -86,7 +86,7 @@ fn place(url: &BaseUrl) -> String {
     format!("{}:{}", url.written_host(), url.port())
 }
 
-/// Whether `leaf` is the certificate that this server shows now.
+/// Whether `leaf` is the certificate that this server currently serves.
 fn is_served(installation: &Value, leaf: &[u8]) -> bool {
     let chain = installation["certificate"]["chain"].as_array();
     chain
@@ -94,18 +94,19 @@ fn is_served(installation: &Value, leaf: &[u8]) -> bool {
         .is_some_and(|served| text_of(served, "der") == STANDARD.encode(leaf))
 }
 
-/// Who accepts the certificate shown.
+/// Which clients accept the certificate shown.
 #[derive(PartialEq, Eq)]
 enum AcceptedBy {
     Clouds,
-    /// Clients that trust the authority of the served chain, in words.
+    /// Clients that trust the authority of the served chain; the text names it.
     Trust(String),
     /// Clients that trust the authorities in this file.
     Extra(String),
 }
 
-/// A client that accepts the certificate: one like a cloud's, else one that trusts the server's own
-/// authority, else one that trusts the authorities named by the command's user.
+/// A client that accepts the certificate: preferably one like a cloud service's, then one that
+/// trusts the server's own authority, then one that trusts the authorities that the command's user
+/// named.
 fn accepting(
     installation: &Value,
     url: &BaseUrl,
@@ -140,7 +141,7 @@ fn accepting(
     Ok((client, AcceptedBy::Extra(file)))
 }
 
-/// Reports who accepts the certificate, and for how long.
+/// Reports which clients accept the certificate, and for how long.
 fn accepted(
     by: &AcceptedBy,
     leaf: &[u8],
@@ -151,7 +152,7 @@ fn accepted(
         Ok(end) => format!("it ends {}", SystemClock.now().words_until(end)),
         Err(why) => format!("its end date cannot be read: {why}"),
     };
-    // Right after a renewal, a certificate other than the one reported can be ours.
+    // Right after a renewal, the server's own certificate may differ from the one it reported.
     let whose = if is_ours || matches!(by, AcceptedBy::Trust(_)) {
         ""
     } else {
@@ -169,8 +170,8 @@ fn accepted(
     findings.warn(TOPIC, &what, fix)
 }
 
-/// Whom a client must trust to accept the chain by this certificate of it. That a root in it has
-/// ended does not keep our own client from trusting it, but most others.
+/// What a client must trust to accept the chain by way of this certificate. Our own client trusts a
+/// root that has expired, but most others do not.
 fn trusting(last: &Value, now: Instant) -> String {
     let [issuer, ends] = ["issuer", "notAfter"].map(|it| text_of(last, it));
     if Instant::parse(&ends).is_some_and(|ends| ends <= now) {
@@ -180,14 +181,15 @@ fn trusting(last: &Value, now: Instant) -> String {
     }
 }
 
-/// The certificates of the served chain by whose issuer, or as which root, clients may accept it.
+/// The certificates in the served chain by which clients may accept it: they trust the
+/// certificate's issuer, or the certificate itself if it is a root.
 fn ways_up(installation: &Value) -> impl DoubleEndedIterator<Item = &Value> {
     let chain = elements(&installation["certificate"]["chain"]).iter();
     chain.filter(|link| link["isAccepted"] == true)
 }
 
-/// Why a client refuses the served chain that trusts its last certificate: it may say more than that
-/// nothing leads up.
+/// Why a client that trusts the last certificate of the served chain refuses the chain. This may
+/// say more than that nothing leads up to a trusted authority.
 fn refused(installation: &Value, url: &BaseUrl) -> Error {
     let chain = elements(&installation["certificate"]["chain"]);
     let last = chain.last().unwrap_or(&Value::Null);
@@ -214,7 +216,7 @@ fn fix(installation: &Value, url: &BaseUrl) -> String {
             url.host(),
             files.join(" and ")
         ),
-        // A private CA renews its leaf, unless the CA has expired or the clock is wrong.
+        // A private CA renews its leaf by itself, unless the CA has expired or the clock is wrong.
         None if !installation["authority"].is_null() => command("manual certificates"),
         None => command("cert install CHAIN.pem --key KEY.pem"),
     }

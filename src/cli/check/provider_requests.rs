@@ -1,5 +1,5 @@
-//! Sends the requests of identity providers through the HTTPS server: those that only read, and on
-//! request the whole life of a user who is deleted at its end.
+//! Sends identity providers' requests through the HTTPS server: normally only those that read, and
+//! if requested also those for the whole life of a user, who is deleted at the end.
 
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ use crate::secret::{self, Secret};
 
 const LIFE: &str = "life of a user";
 
-/// A token issued at the local socket, and forgotten after use.
+/// A token issued at the local socket, to be forgotten after use.
 struct TemporaryToken {
     id: String,
     text: Secret,
@@ -35,7 +35,7 @@ impl TemporaryToken {
         })
     }
 
-    /// Lets the server forget the token; returns whether it ever saw the token used.
+    /// Asks the server to forget the token. Returns whether the server ever saw the token used.
     fn forget(self, client: &mut Client) -> Result<bool, Halt> {
         let target = format!("/admin/passing-tokens/{}", self.id);
         let told = ask(client, "DELETE", &target, None)?;
@@ -43,8 +43,8 @@ impl TemporaryToken {
     }
 }
 
-/// Calls `play` with a token that is forgotten afterwards. A silent server cannot be asked to
-/// forget it; the token then expires by itself after some minutes.
+/// Calls `play` with a token that is forgotten afterwards. A server that does not answer cannot be
+/// asked to forget it; the token then expires by itself after some minutes.
 pub(super) fn with_token<T>(
     scope: &str,
     client: &mut Client,
@@ -53,8 +53,8 @@ pub(super) fn with_token<T>(
 ) -> Result<T, Halt> {
     let token = TemporaryToken::issue(client, scope)?;
     let outcome = play(client, https, &token.text);
-    // The server will close a forgotten token's connections at a time of its own: a request lost to
-    // that would be reported as a failure, which it is not.
+    // Disconnect now: the server closes a forgotten token's connections at a time of its own
+    // choosing, and a request lost to that would be reported as a failure, wrongly.
     https.disconnect();
     if !matches!(outcome, Err(Halt::Timeout(_))) {
         token.forget(client)?;
@@ -62,15 +62,15 @@ pub(super) fn with_token<T>(
     outcome
 }
 
-/// The requests without a valid token that were sent. The server answers only very few per minute
-/// as suites expect, so each is sent once.
+/// The requests without a valid token that have been sent. The server gives very few of them per
+/// minute the answer that suites expect, so each is sent only once.
 #[derive(Default)]
 pub(super) struct WrongTokens {
     shown: Vec<&'static str>,
 }
 
 impl WrongTokens {
-    /// Leaves out of a suite those requests that were sent before.
+    /// Removes the requests from a suite that have already been sent.
     pub(super) fn once(&mut self, mut suite: Suite) -> Suite {
         suite.steps.retain(|step| {
             let is_right = matches!(step.credential, Credential::Bearer | Credential::Bare);
@@ -84,9 +84,9 @@ impl WrongTokens {
     }
 }
 
-/// Whether a request to the base URL arrives at this server. A certificate does not prove it:
-/// anybody may have one from a public authority. So the first token is good for next to nothing,
-/// and others are sent only if this server has seen that one.
+/// Whether a request to the base URL arrives at this server. A certificate does not prove that,
+/// since anybody may have one from a public authority. So the first token has almost no rights, and
+/// others are sent only if this server has seen the first one.
 pub(super) fn arrives(
     client: &mut Client,
     reached: &mut Reached,
@@ -134,7 +134,7 @@ fn send(
     https.send(&request).map(|(answer, _)| answer)
 }
 
-/// Plays the requests that providers begin with, except the suites of `like`, which is played as a
+/// Plays the requests with which providers begin, except the suites of `like`, which is played as a
 /// whole.
 pub(super) fn reading(
     client: &mut Client,
@@ -165,7 +165,7 @@ pub(super) fn reading(
     })
 }
 
-/// Plays a user's life, and its end.
+/// Plays the whole life of a user, including its end.
 pub(super) fn writing(
     client: &mut Client,
     https: &mut HttpsClient,
@@ -213,7 +213,7 @@ fn told(
     played(suite, client, exchange, token, &mut observe).map(drop)
 }
 
-/// Plays a suite, and shows each step to `observe` until that halts or the server is gone.
+/// Plays a suite and passes each step to `observe`, until that halts or the server is gone.
 pub(super) fn played(
     suite: &Suite,
     client: &mut Client,
@@ -239,7 +239,7 @@ pub(super) fn played(
     Ok(report)
 }
 
-/// The name of a suite for people.
+/// The name under which a suite is reported.
 pub(super) fn topic(suite: &str) -> &str {
     match suite {
         "AIW" => "Okta app",
@@ -274,7 +274,7 @@ pub(super) fn tell(suite: &str, step: &StepReport, findings: &mut Findings) -> R
         "{what}: {}: expected {}, found {}",
         step.request, failed.expected, failed.found
     );
-    // The users of a directory need not meet what Okta's own suite expects of the first one.
+    // A directory's users need not meet what Okta's own suite expects of the first one.
     if suite == "SPEC" && step.status == Some(200) && is_of_first_user(step) {
         let fix = "nothing to do: only Okta's suite for its catalogue needs this, not provisioning";
         return findings.warn(topic, &what, fix);
@@ -287,18 +287,18 @@ pub(super) fn tell(suite: &str, step: &StepReport, findings: &mut Findings) -> R
         return findings.warn(topic, &what, fix);
     }
     let fix = fix_of(step, &failed.expected);
-    // Okta asks for groups only if they are imported, and waits longer than its suite.
+    // Okta asks for groups only if they are imported, and waits longer than its suite does.
     if step.source == "SPEC 10" && failed.expected.starts_with(IN_TIME) {
         return findings.warn(topic, &what, &fix);
     }
     findings.fail(topic, &what, &fix)
 }
 
-/// How the expectation of an answer in time begins.
+/// How the expectation of a timely answer begins.
 const IN_TIME: &str = "answered in under";
 
 /// What to do about a failed step: if possible the server's own advice, which ends with the
-/// request's id. There is none about a refusal that was expected, but came in another form.
+/// request's id. A refusal that was expected but came in another form has no such advice.
 fn fix_of(step: &StepReport, expected: &str) -> String {
     let is_altered = step.status.is_some() && !expected.starts_with("status is ");
     match (step.status, detail_of(step)) {
@@ -323,7 +323,7 @@ fn fix_of(step: &StepReport, expected: &str) -> String {
     }
 }
 
-/// The words of a SCIM error; gateways have errors of their own.
+/// The detail of a SCIM error; the errors of gateways have none.
 fn detail_of(step: &StepReport) -> Option<String> {
     let answer: Value = serde_json::from_str(&step.answer).ok()?;
     let schemas = answer["schemas"].as_array()?;
@@ -357,7 +357,8 @@ mod tests {
         }
     }
 
-    /// A create that a proxy answers with 200 is a fault, no whim of Okta's suite.
+    /// A proxy that answers a create with 200 causes a real fault, not one peculiar to Okta's
+    /// suite.
     #[test]
     fn nothing_is_forgiven_but_the_first_user_and_slow_groups() {
         const LIST: &str = "GET /Users?count=1&startIndex=1";

@@ -1,4 +1,4 @@
-//! Checks of the server: whether it runs, what it needs, what it keeps, and who may use it.
+//! Checks of the server: whether it runs, what it needs, what it stores, and who may use it.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -21,8 +21,8 @@ use crate::limits;
 use crate::local::{self, Client, Peer};
 use crate::store::OpenError;
 
-/// The command that starts the server on this machine: as a service, otherwise as the owner of its
-/// files.
+/// The command that starts the server on this machine: as a service or, without one, as the owner
+/// of its files.
 pub(super) fn start(data_dir: &Path, findings: &Findings) -> String {
     if !is_service(findings) {
         return by_hand(data_dir, "serve");
@@ -30,14 +30,14 @@ pub(super) fn start(data_dir: &Path, findings: &Findings) -> String {
     if rustix::process::geteuid().is_root() {
         "systemctl start golinks-scim".to_owned()
     } else {
-        // The service may be running: what was looked at is the directory of somebody else.
+        // The service may be running: this user's data directory is not the service's.
         format!("sudo {}", command("check"))
     }
 }
 
-/// What to do where there is no data directory. Starting a server is the last advice: one that
-/// another user runs has another directory, and one goes on running when its directory is removed,
-/// and cannot be asked whether it does.
+/// What to do if there is no data directory. Starting a server is the last advice, for two reasons:
+/// a server that another user runs has another directory, and a server whose directory was removed
+/// goes on running but cannot be asked about it.
 pub(super) fn first_start(config: &config::Serve, findings: &Findings) -> String {
     let mut start = start(&config.data_dir, findings);
     if !is_service(findings) {
@@ -55,7 +55,7 @@ pub(super) fn first_start(config: &config::Serve, findings: &Findings) -> String
     }
 }
 
-/// The command that starts the server with these words as the owner of its files.
+/// The command with these words that starts the server as the owner of its files.
 fn by_hand(data_dir: &Path, words: &str) -> String {
     let serve = command(words);
     let Ok(directory) = fs::metadata(data_dir) else {
@@ -76,7 +76,7 @@ fn restart(findings: &Findings) -> &'static str {
     }
 }
 
-/// Whether the server that is looked at is the service.
+/// Whether the checked server is the service.
 fn is_service(findings: &Findings) -> bool {
     !findings.is_elsewhere && service::is_installed()
 }
@@ -113,7 +113,7 @@ fn unreachable_store(
 ) -> Result<(), Halt> {
     let data_dir = config.data_dir.as_path();
     let (topic, fix) = match &error {
-        // A server may be starting, or about to open its local socket again.
+        // A server may be starting, or about to reopen its local socket.
         local::Error::Store(OpenError::Locked) => ("server", once_more(findings)),
         local::Error::Silent(_) => ("server", restart(findings).to_owned()),
         local::Error::NoDirectory(_) => ("server", first_start(config, findings)),
@@ -131,7 +131,7 @@ fn unreachable_store(
     findings.fail(topic, &error.to_string(), &fix)
 }
 
-/// Whether the server runs the program that was installed last.
+/// Checks whether the server runs the version of the program that was installed last.
 pub(super) fn version(
     server: Option<Peer>,
     installation: &Value,
@@ -152,7 +152,7 @@ pub(super) fn version(
     findings.warn("server", &what, restart(findings))
 }
 
-/// Reports a server that runs and does not answer.
+/// Reports a server that runs but does not answer.
 pub(super) fn silent(
     server: Option<Peer>,
     what: &str,
@@ -160,7 +160,7 @@ pub(super) fn silent(
     findings: &mut Findings,
 ) -> Result<(), Halt> {
     let fix = match server.and_then(|it| it.0) {
-        // A server that hangs does not react to a milder signal.
+        // A server that hangs does not react to a gentler signal.
         Some(pid) if !is_service(findings) => {
             format!("kill -KILL {pid} && {}", start(data_dir, findings))
         }
@@ -169,8 +169,8 @@ pub(super) fn silent(
     findings.fail("server", what, &fix)
 }
 
-/// Reports an odd answer. A server that was merely restarted is fine, but the checks so far say
-/// nothing about the new one.
+/// Reports an odd answer. If the server was merely restarted, nothing is wrong, but the checks so
+/// far say nothing about the new process.
 pub(super) fn odd(what: &str, findings: &mut Findings) -> Result<(), Halt> {
     let fix = once_more(findings);
     findings.fail("server", what, &fix)
@@ -184,7 +184,7 @@ fn once_more(findings: &Findings) -> String {
     )
 }
 
-/// Whether a server could listen at the configured address.
+/// Checks whether a server could listen at the configured address.
 fn port_to_be(configuration: &Configuration, findings: &mut Findings) -> Result<(), Halt> {
     let configured = &configuration.serve;
     let address = configured.listen.unwrap_or(serve::EVERY_ADDRESS);
@@ -211,7 +211,7 @@ fn fix_of_port(
     }
 }
 
-/// Where the service gets its port, instead of the one that cannot be had.
+/// How to give the service another port, if the configured one is not available.
 fn fix_of_service(other: SocketAddr, kind: ErrorKind) -> String {
     let set =
         format!("set listen to {other} in the configuration; then systemctl start golinks-scim");
@@ -227,12 +227,12 @@ fn fix_of_service(other: SocketAddr, kind: ErrorKind) -> String {
     }
 }
 
-/// An address that the server may be able to have.
+/// Another address, at which the server may be able to listen.
 fn another_address(address: SocketAddr, kind: ErrorKind) -> SocketAddr {
     let every = serve::EVERY_ADDRESS;
     match kind {
         ErrorKind::AddrNotAvailable => SocketAddr::new(every.ip(), address.port()),
-        // Below 1024 the next port would need a privilege, too.
+        // Below 1024 the next port would need a privilege as well.
         _ if address.port() < 1024 => SocketAddr::new(address.ip(), every.port()),
         _ => SocketAddr::new(address.ip(), address.port() ^ 1),
     }
@@ -269,8 +269,8 @@ pub(super) fn readiness(state: &Value, findings: &mut Findings) -> Result<(), Ha
     Ok(())
 }
 
-/// Has the whole store read and verified. That of a lost file is sound until the server stops, and
-/// nobody is to rely on that.
+/// Has the whole store read and verified. The store of a deleted file is valid only until the
+/// server stops, so nobody must rely on it.
 pub(super) fn store(
     client: &mut Client,
     state: &Value,
@@ -336,7 +336,8 @@ pub(super) fn tokens(client: &mut Client, findings: &mut Findings) -> Result<(),
     Ok(())
 }
 
-/// Checks that a live token is used. If not, it was never typed in, or somebody has removed it.
+/// Checks that a live token is used. If it is not, it was never entered at the provider, or
+/// somebody removed it there.
 fn spoken(token: &Value, now: Instant, findings: &mut Findings) -> Result<(), Halt> {
     const TOPIC: &str = "tokens";
     const FIX: &str = "let the identity provider test its credentials (in Okta: Provisioning, Integration, Test API Credentials)";
@@ -367,7 +368,8 @@ fn is_quiet(used: &str, now: Instant) -> bool {
     Instant::parse(used).is_some_and(|used| used.days_until(now) >= limits::QUIET_DAYS)
 }
 
-/// Reports what the log warns of: tokens and certificates near their end, very many deactivations.
+/// Reports what the log warns about: tokens and certificates that end soon, and very many
+/// deactivations.
 pub(super) fn warnings(state: &Value, findings: &mut Findings) -> Result<(), Halt> {
     let warnings = elements(&state["warnings"]);
     for warning in warnings {
@@ -377,8 +379,8 @@ pub(super) fn warnings(state: &Value, findings: &mut Findings) -> Result<(), Hal
     Ok(())
 }
 
-/// Reports what identity providers sent and this server ignored. It is no failure: most of them
-/// send more than is known here.
+/// Reports what identity providers sent and this server ignored. This is not a failure, since most
+/// of them send more than this server knows.
 pub(super) fn ignored(state: &Value, findings: &mut Findings) -> Result<(), Halt> {
     let ignored = &state["ignored"];
     let names = elements(&ignored["names"]);
@@ -404,7 +406,7 @@ mod tests {
     use super::super::Outcome;
     use super::*;
 
-    /// How many findings have this outcome.
+    /// The number of findings with this outcome.
     fn count(wanted: Outcome, look: impl Fn(&mut Findings) -> Result<(), Halt>) -> usize {
         let mut findings = Findings::new(None);
         look(&mut findings).expect("standard output is open");

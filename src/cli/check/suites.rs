@@ -1,5 +1,5 @@
 //! Plays everything that one identity provider sends, suite by suite, through the HTTPS server. The
-//! users are made up, and no others are changed. Those left over are deleted through the local
+//! users are invented, and no others are changed. Users that remain are deleted through the local
 //! socket, since a proxy in front of the HTTPS server may block deletions.
 
 use super::provider_requests::{WrongTokens, played, tell, topic, with_token};
@@ -14,7 +14,7 @@ use crate::secret::{self, Secret};
 
 const TOPIC: &str = "users made";
 
-/// Plays the suites of a provider, and reports the users that they made and left behind.
+/// Plays a provider's suites, and reports the users that they created and left behind.
 pub(super) fn playing(
     provider: Provider,
     client: &mut Client,
@@ -35,7 +35,7 @@ pub(super) fn playing(
     findings.pass(TOPIC, &users_made(made, &left))
 }
 
-/// `made` was counted from answers, which may have been altered on their way: it can be too low.
+/// `made` was counted from answers, which may have been altered on the way, so it can be too low.
 fn users_made(made: usize, left: &[String]) -> String {
     match left {
         [] => format!("{made}, and none is left"),
@@ -44,7 +44,8 @@ fn users_made(made: usize, left: &[String]) -> String {
     }
 }
 
-/// Plays a suite, and reports the steps that fail and a summary. Returns how many users were made.
+/// Plays a suite and reports the steps that fail, then a summary. Returns the number of users
+/// created.
 fn whole(
     suite: &Suite,
     token: &Secret,
@@ -77,7 +78,7 @@ fn whole(
     Ok(guard.made().len())
 }
 
-/// Such as `32 requests, 303 of 305 checks`.
+/// A summary such as `32 requests, 303 of 305 checks`.
 fn summary(report: &Report) -> String {
     let requests = counted(report.steps.len() as u64, "request");
     let (passed, all) = report.counts();
@@ -95,7 +96,7 @@ mod tests {
     use crate::idp::Person;
     use crate::limits;
 
-    /// Otherwise the last requests of a slow suite would fail for an expired token.
+    /// Otherwise the last requests of a slow suite would fail because the token had expired.
     #[test]
     fn a_token_lives_as_long_as_any_suite_may_take() {
         let person = temporary_user::person([27; Person::RANDOM_BYTES]);

@@ -1,5 +1,5 @@
-//! `guide`: prints what to type into an identity provider, filled in for this installation. The
-//! texts are beside this file, with `{placeholders}`; `prerequisites` adds what must be changed
+//! `guide`: prints what to enter at an identity provider, filled in for this installation. The
+//! texts are next to this file, with `{placeholders}`; `prerequisites` adds what must be changed
 //! first.
 
 mod prerequisites;
@@ -17,41 +17,42 @@ use crate::config::{BaseUrl, Configuration, Sources, default_file};
 use crate::limits;
 use crate::local::{self, Client};
 
-/// The text for what is not known yet.
+/// The text for a value that is not known yet.
 const UNKNOWN: &str = "(known while golinks-scim serve runs)";
 
-/// Where a provider calls from, and so what it can reach.
+/// From where a provider calls, which determines what it can reach.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reach {
     /// From the internet: it needs a public name and a certificate of a public CA.
     Cloud,
-    /// From the internet, too, but Okta refuses underscores.
+    /// Also from the internet, but Okta refuses underscores in the name.
     OktaCloud,
-    /// From the customer's own network, by Okta's rules.
+    /// From the customer's own network, under Okta's rules.
     OktaAgent,
 }
 
 /// What a guide must know about this installation.
 struct Place {
-    /// The configuration file, which need not be there yet.
+    /// The configuration file, which may not exist yet.
     file: PathBuf,
     base_url: Option<BaseUrl>,
-    /// `None` is no limit.
+    /// `None` means no limit.
     rate_per_second: Option<u64>,
     certificate: Certificate,
     authority: Option<Authority>,
-    /// Whether the certificate is not from the private CA.
+    /// Whether the certificate comes from somewhere other than the private CA.
     is_of_other: bool,
-    /// The name of the guide's token, if one is live already. Issuing another is then refused.
+    /// The name of the guide's token if such a token is already live: issuing another is then
+    /// refused.
     live_token: Option<&'static str>,
 }
 
-/// The certificate that is served.
+/// The certificate that is being served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Certificate {
     /// No server runs.
     Unknown,
-    /// A certificate, from a public authority or not, and what clients might not like about it.
+    /// Whether the certificate is from a public authority, and what clients might object to.
     Served {
         is_public: bool,
         warnings: Vec<String>,
@@ -82,7 +83,7 @@ pub(super) fn run(
         Err(local::Error::NoDirectory(_)) => {}
         Err(error) => return Err(from_local(error)),
     }
-    // What would be said of another directory would lead to a second server.
+    // A guide for another directory would lead to a second server.
     if installation["listens"].is_null() && service::is_out_of_sight(sources) {
         let which = which.to_possible_value();
         let which = which.as_ref().map_or("", |which| which.get_name());
@@ -95,7 +96,7 @@ pub(super) fn run(
     output::line(fill(text, &place, reach).trim_end())
 }
 
-/// The text of a guide, where its provider calls from, and the name of the token that it issues.
+/// The text of a guide, from where its provider calls, and the name of the token that it issues.
 fn text(which: Guide) -> (&'static str, Reach, &'static str) {
     match which {
         Guide::Okta => (include_str!("okta.txt"), Reach::OktaCloud, "okta"),
@@ -108,7 +109,7 @@ fn text(which: Guide) -> (&'static str, Reach, &'static str) {
 }
 
 impl Place {
-    /// What a running server says about itself; without one, what the next start would do.
+    /// What a running server says about itself or, without a server, what the next start would do.
     fn of(installation: &Value, configuration: &Configuration) -> Self {
         let Configuration { file, serve, .. } = configuration;
         let is_served = !installation["listens"].is_null();
@@ -150,7 +151,7 @@ impl Place {
         }
     }
 
-    /// What to do instead of issuing a token whose name a live one has; empty if none has it.
+    /// What to do instead of issuing a token, if a live one has its name; empty if none has.
     fn live_token(&self) -> String {
         let Some(name) = self.live_token else {
             return String::new();
@@ -190,7 +191,7 @@ impl Place {
         }
     }
 
-    /// A fact about the private CA, or what to say instead if there is none.
+    /// A fact about the private CA, or the text to show if there is none.
     fn of_authority(&self, fact: impl Fn(&Authority) -> &String) -> String {
         match &self.authority {
             Some(authority) => fact(authority).clone(),
@@ -229,7 +230,7 @@ impl Place {
     }
 }
 
-/// Fills the placeholders. A test fails if a guide has any other.
+/// Replaces the placeholders. A test fails if a guide has an unknown one.
 fn fill(text: &str, place: &Place, reach: Reach) -> String {
     let values = [
         ("{before}", prerequisites::told(place, reach)),

@@ -4,7 +4,7 @@
 use super::{Certificate, Place, Reach, program};
 use crate::config::{BaseUrl, is_public};
 
-/// The text before the first step; empty if nothing is in the way.
+/// The text before the first step; empty if nothing must be changed.
 pub(super) fn told(place: &Place, reach: Reach) -> String {
     let mut told = of_the_url(place, reach);
     told.extend(of_the_certificate(place, reach));

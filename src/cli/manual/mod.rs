@@ -6,11 +6,11 @@ mod table;
 use super::{Failure, output, status};
 use crate::manual::PAGES;
 
-/// How wide a page is printed where no terminal says otherwise.
+/// The width of a page if no terminal says otherwise.
 const WIDTH_DEFAULT: usize = 90;
 /// Longer lines are hard to read on any screen.
 const WIDTH_MAX: usize = 120;
-/// Narrower columns than this make are no help.
+/// Making the columns narrower than this does not help.
 const WIDTH_MIN: usize = 60;
 
 /// Prints a page, or the list of pages.
@@ -36,7 +36,7 @@ fn width() -> usize {
     }
 }
 
-/// A page with its tables laid out for this many columns; everything else reads well as it is.
+/// A page with its tables laid out for `width` columns. Everything else is readable as it is.
 fn rendered(text: &str, width: usize) -> String {
     let mut out = String::new();
     let mut rows: Vec<&str> = Vec::new();
@@ -68,7 +68,7 @@ mod tests {
                 let rendered = rendered(page.text, width);
                 assert!(!rendered.contains("| ---"), "{}", page.name);
                 for line in rendered.lines().filter(|line| line.contains("  ")) {
-                    // What is no table is as wide as it was written.
+                    // Anything other than a table keeps the width with which it was written.
                     let is_written = page.text.lines().any(|written| written == line);
                     let wide = line.chars().count();
                     assert!(is_written || wide <= width, "{}: {line}", page.name);

@@ -1,13 +1,13 @@
-//! Markdown's tables, laid out for a terminal: columns side by side, long cells in lines of
-//! words.
+//! Lays out Markdown tables for a terminal: columns next to each other, with long cells wrapped
+//! between words.
 
 use unicode_width::UnicodeWidthStr;
 
 /// The gap between two columns.
 const GAP: &str = "  ";
 
-/// Lays out the rows of one table, of which the second is its rule, in at most `width` columns of
-/// text.
+/// Lays out the rows of one table in at most `width` columns of text. The second row is the table's
+/// delimiter row.
 pub(super) fn laid_out(rows: &[&str], width: usize) -> String {
     let rows: Vec<Vec<String>> = rows
         .iter()
@@ -28,14 +28,14 @@ pub(super) fn laid_out(rows: &[&str], width: usize) -> String {
             out.push_str(&rule.join(GAP));
             out.push('\n');
         } else if is_roomy && at + 1 < rows.len() {
-            // Rows of several lines need an empty line between them.
+            // If rows have several lines, put an empty line between them.
             out.push('\n');
         }
     }
     out
 }
 
-/// The cells of a row: `\|` is a bar in a cell.
+/// The cells of a row. `\|` is a bar within a cell.
 fn cells(row: &str) -> Vec<String> {
     let row = row.trim().trim_start_matches('|');
     let row = row.strip_suffix('|').unwrap_or(row).replace("\\|", "\u{0}");
@@ -45,9 +45,9 @@ fn cells(row: &str) -> Vec<String> {
         .collect()
 }
 
-/// The width of each column: that of its widest cell, or if there is no room for that, no more than
-/// other columns that give way, too, but at least that of its longest word. Only if the words
-/// themselves do not fit beside each other are the longest cut.
+/// The width of each column. A column gets the width of its widest cell if there is room for that.
+/// Otherwise it is no wider than the other shortened columns, but at least as wide as its longest
+/// word. Only if the words themselves do not fit next to each other are the longest ones cut.
 fn widths(rows: &[Vec<String>], width: usize) -> Vec<usize> {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widest = |of_cell: fn(&str) -> usize| -> Vec<usize> {
@@ -62,7 +62,7 @@ fn widths(rows: &[Vec<String>], width: usize) -> Vec<usize> {
     let room = width.saturating_sub(GAP.len() * count.saturating_sub(1));
     let none = vec![1; count];
     let granted = within(&none, &words, room).unwrap_or_else(|| none.clone());
-    // A word that is cut anyway takes no room from the text beside it.
+    // A word that is cut anyway must not take room from the text next to it.
     let share = room / count.max(1);
     let least: Vec<usize> = granted
         .iter()
@@ -72,8 +72,8 @@ fn widths(rows: &[Vec<String>], width: usize) -> Vec<usize> {
     within(&least, &cells, room).unwrap_or(none)
 }
 
-/// The widths from `least` to `most` that fill the room up to one level; `None` if even the least
-/// do not fit.
+/// Widths between `least` and `most` that fill the room up to a common level; `None` if even
+/// `least` does not fit.
 fn within(least: &[usize], most: &[usize], room: usize) -> Option<Vec<usize>> {
     let at_level = |level: usize| -> Vec<usize> {
         let bounds = least.iter().zip(most);
@@ -106,7 +106,7 @@ fn lines(row: &[String], widths: &[usize]) -> Vec<String> {
         .collect()
 }
 
-/// A text in lines of at most `width` columns; only longer words are cut.
+/// Wraps a text into lines of at most `width` columns; only words longer than that are cut.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
@@ -185,7 +185,7 @@ mod tests {
         );
     }
 
-    /// Whether the longest words of all columns have room beside each other.
+    /// Whether the longest words of all columns fit next to each other.
     fn words_fit(rows: &[&str], width: usize) -> bool {
         let rows: Vec<_> = rows.iter().map(|row| cells(row)).collect();
         let of_column = |column: usize| {
@@ -198,7 +198,7 @@ mod tests {
         (0..count).map(of_column).sum::<usize>() + gaps <= width
     }
 
-    /// Whoever copies a command, a path or the name of a metric gets it whole.
+    /// Anybody who copies a command, a path or a metric's name must get the whole of it.
     #[test]
     fn code_in_tables_is_whole() {
         let mut count = 0;

@@ -1,5 +1,5 @@
-//! What `serve` does while the server runs: maintenance at intervals, reloading configuration and
-//! certificate, and waiting for the end.
+//! What `serve` does while the server runs: maintenance at intervals, reloading the configuration
+//! and the certificate, and waiting for the signal to stop.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use crate::config::{self, Configuration, Key, SETTINGS, Sources};
 use crate::directory::{Keep, Thresholds};
 use crate::{limits, logging};
 
-/// Seconds between two ticks of maintenance: the interval of work due at every tick.
+/// Seconds between two ticks of maintenance, which is the interval of the work due at every tick.
 const TICK_SECONDS: u64 = limits::CERTIFICATE_LOOK_SECONDS;
-/// Ticks between two writes of the tokens' last uses.
+/// Ticks between two times of storing the tokens' last uses.
 const TICKS_PER_FLUSH: u64 = ticks(limits::LAST_USED_FLUSH_SECONDS);
-/// Ticks between two looks at whether the leaf is due for renewal.
+/// Ticks between two checks whether the leaf is due for renewal.
 const TICKS_PER_LEAF_LOOK: u64 = ticks(limits::LEAF_LOOK_SECONDS);
 
 /// The number of ticks in `seconds`, which must be a multiple of a tick.
@@ -31,8 +31,7 @@ const fn ticks(seconds: u64) -> u64 {
     seconds / TICK_SECONDS
 }
 
-/// The thread that renews the certificate, writes down when tokens were used, and tends the
-/// audit trail.
+/// The thread that renews the certificate, stores when tokens were used, and tends the audit trail.
 pub(super) struct Maintenance {
     stop: Sender<()>,
     thread: JoinHandle<()>,
@@ -58,7 +57,7 @@ impl Maintenance {
         Ok(Self { stop, thread })
     }
 
-    /// Stops the thread, and waits for it.
+    /// Stops the thread and waits until it has ended.
     pub(super) fn end(self) {
         drop(self.stop);
         if self.thread.join().is_err() {
@@ -99,8 +98,9 @@ fn guarded(what: &str, task: impl FnOnce()) {
     }
 }
 
-/// Renews the leaf if it is due: at a look, and at any tick if clients refuse it as out of date, as
-/// they do after the clock was wrong. What hinders it is logged only at looks, and once.
+/// Renews the leaf if it is due. This is checked at intervals (`is_look`), and at every tick if
+/// clients refuse the leaf as out of date, as they do after the clock was wrong. An obstacle is
+/// logged only at those intervals, and only once.
 fn renew(cell: &Cell, is_look: bool, last_renewal_error: &mut Option<String>) {
     let now = SystemClock.now();
     if !is_look && cell.summary().out_of_date(now).is_none() {
@@ -146,7 +146,7 @@ fn log_reload(reloaded: Result<certificate::Summary, certificate::Error>) {
     }
 }
 
-/// The settings of a configuration that the router can change while it serves.
+/// The settings of a configuration that can be changed in a running server.
 pub(super) fn tuning(config: &config::Serve) -> Tuning {
     Tuning {
         rate_per_second: config.rate_per_second,
@@ -166,9 +166,10 @@ pub(super) fn tuning(config: &config::Serve) -> Tuning {
 /// Reloads the certificate and the configuration on SIGHUP.
 pub(super) struct Reload<'a> {
     sources: &'a Sources,
-    /// What this server was started with.
+    /// The configuration with which this server was started.
     started: Configuration,
-    /// The configuration read last, in force as far as a running server can change.
+    /// The configuration read last; its settings are in force as far as a running server can change
+    /// them.
     in_force: Configuration,
     is_level_typed: bool,
     api: &'a Api,
@@ -193,7 +194,7 @@ impl<'a> Reload<'a> {
         }
     }
 
-    /// Reads certificate and configuration again. One that cannot be used changes nothing.
+    /// Reads the certificate and the configuration again. Whichever cannot be used changes nothing.
     fn run(&mut self) {
         service::reloading();
         log_reload(self.cell.reload(SystemClock.now()));
@@ -209,7 +210,7 @@ impl<'a> Reload<'a> {
     }
 
     fn apply(&mut self, read: Configuration) {
-        // Tune before logging, so that what the log says is already true.
+        // Apply the settings before logging, so that what the log says is already true.
         self.api.tune(tuning(&read.serve));
         for warning in &read.warnings {
             log::warn!("{warning}");
@@ -241,8 +242,8 @@ impl<'a> Reload<'a> {
     }
 }
 
-/// Waits for a signal, or for damage in the store; SIGHUP only reloads. Afterwards another signal
-/// ends the process at once.
+/// Waits for a signal, or for damage to the store; SIGHUP only reloads. After the wait, another
+/// signal ends the process at once.
 pub(super) fn wait_for_stop(signals: &mut Signals, reload: &mut Reload<'_>) {
     let first = signals.forever().find(|signal| {
         if *signal == SIGHUP {
@@ -318,7 +319,7 @@ mod tests {
         Api::new(open(folder), options).expect("an API")
     }
 
-    /// Uses a new token once; the use is not stored yet.
+    /// Issues a token and uses it once; the use is not stored yet.
     fn api_with_use(folder: &Path) -> Api {
         let issue = Issue {
             name: "okta".to_owned(),
@@ -345,7 +346,8 @@ mod tests {
         api
     }
 
-    /// Whether the file says that the token was used. Reads a copy, since the store is open.
+    /// Whether the store's file says that the token was used. Reads a copy of the file, since the
+    /// store is open.
     fn is_use_stored(folder: &Path) -> bool {
         let copied = tempfile::tempdir().expect("a folder");
         let name = "users.redb";
@@ -398,14 +400,15 @@ mod tests {
         assert!(is_use_stored(folder.path()) && !copy.exists());
     }
 
-    /// After the clock was wrong, clients refuse the leaf: they must not wait for a look.
+    /// After the clock was wrong, clients refuse the leaf, so its renewal must not wait for the
+    /// next interval.
     #[test]
     fn a_leaf_that_is_out_of_date_is_renewed_at_any_tick() {
         let now = SystemClock.now();
         for made in [now.plus_days(-200), now.plus_days(200)] {
             let folder = tempfile::tempdir().expect("a folder");
             let api = api(folder.path());
-            // The authority is good at both times.
+            // The authority is valid at both times.
             private(folder.path(), now.plus_days(-200));
             let cell = private(folder.path(), made);
             assert!(cell.summary().out_of_date(now).is_some());
@@ -418,7 +421,7 @@ mod tests {
     fn what_hinders_a_renewal_is_told_once_and_again_after_one() {
         let folder = tempfile::tempdir().expect("a folder");
         let now = SystemClock.now();
-        // An authority made while the clock was fast.
+        // An authority that was made while the clock was fast.
         private(folder.path(), now.plus_days(1));
         let cell = private(folder.path(), now);
         let mut last_renewal_error = None;
@@ -450,7 +453,7 @@ mod tests {
         let old = cell.summary().fingerprint;
         maintain(&api, &cell, 1, &mut None);
         assert_eq!(cell.summary().fingerprint, old);
-        // Another leaf of the same authority.
+        // Make another leaf of the same authority.
         fs::remove_file(files.join("leaf.pem")).expect("it was there");
         let new = private(folder.path(), SystemClock.now());
         maintain(&api, &cell, 1, &mut None);

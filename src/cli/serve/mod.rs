@@ -1,5 +1,5 @@
-//! `serve`: opens the store, the certificate and both servers, says where the server is, waits for
-//! a signal, and closes everything. `maintenance` is what goes on meanwhile.
+//! `serve`: opens the store, the certificate and both servers, prints where the server is, waits
+//! for a signal, and closes everything. `maintenance` is what happens in the meantime.
 
 mod maintenance;
 
@@ -36,7 +36,7 @@ use crate::local::{self, Client};
 use crate::store::{OpenError, Store};
 
 const DEFAULT_PORT: u16 = 8443;
-/// Where a server listens if no address is configured; for [`bind`].
+/// Where a server listens if no address is configured; see [`bind`].
 pub(super) const EVERY_ADDRESS: SocketAddr =
     SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), DEFAULT_PORT);
 
@@ -46,7 +46,7 @@ pub(super) fn run(
     is_level_typed: bool,
 ) -> Result<(), Failure> {
     let config = &configuration.serve;
-    // Signals first: one that comes while the store opens must not be lost.
+    // Set up the signals first: one that arrives while the store is being opened must not be lost.
     let is_opening = end_at_once_by([SIGTERM, SIGINT]).map_err(|error| no_signals(&error))?;
     let mut signals =
         Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| no_signals(&error))?;
@@ -84,7 +84,7 @@ pub(super) fn run(
     service::ready(&format!("serving {base_url}"));
     let data_dir = config.data_dir.clone();
     if let Err(failure) = tell(&data_dir, created, &base_url, &cell, &api) {
-        // The server works, whether or not it can say so.
+        // The server works, whether or not it can print this.
         log::warn!("the welcome could not be printed: {}", failure.what);
     }
     let mut reload = Reload::new(sources, configuration, is_level_typed, &api, cell);
@@ -100,8 +100,8 @@ pub(super) fn run(
     damage.map_or(Ok(()), |damage| Err(store_failure(&data_dir, &damage)))
 }
 
-/// Takes the store and the port. At a first start the port comes first: a start that fails at it
-/// leaves no store, so that the next is the first. Clears `is_opening` in between.
+/// Opens the store and the port. At a first start the port comes first: a start that fails at the
+/// port leaves no store, so that the next start is again the first. Clears `is_opening` in between.
 fn open(
     config: &config::Serve,
     is_opening: &AtomicBool,
@@ -114,7 +114,7 @@ fn open(
     let was_used = is_first && was_used(data_dir);
     let store = open_store(data_dir, on_damage)?;
     is_opening.store(false, Ordering::SeqCst);
-    // At once: the start may yet fail, and the next one finds this store.
+    // Warn at once: this start may still fail, and the next one will find this store.
     if store.was_created() && was_used {
         warn_of_new_store(data_dir);
     }
@@ -137,9 +137,9 @@ fn options(
     }
 }
 
-/// Makes these signals end the process at once until the flag is cleared: while it waits for
-/// another process's lock, or upgrades a large store, which a kill does not harm, there is nothing
-/// to finish.
+/// Makes these signals end the process at once until the flag is cleared. Until then the process
+/// waits for another process's lock or upgrades a large store, which a kill does not harm, so there
+/// is nothing to finish.
 fn end_at_once_by(signals: [i32; 2]) -> io::Result<Arc<AtomicBool>> {
     let is_opening = Arc::new(AtomicBool::new(true));
     for signal in signals {
@@ -234,7 +234,7 @@ fn store_failure(data_dir: &Path, error: &OpenError) -> Failure {
     }
 }
 
-/// The socket that the service manager has opened, else one of our own.
+/// The socket that the service manager has opened, or else one that this process opens.
 fn take_or_listen(wanted: Option<SocketAddr>) -> Result<TcpListener, Failure> {
     let Some(opened) = service::listener()? else {
         return listen(wanted);
@@ -250,8 +250,8 @@ fn take_or_listen(wanted: Option<SocketAddr>) -> Result<TcpListener, Failure> {
     Ok(opened)
 }
 
-/// The listening socket: at the configured address, else port 8443 of every address, IPv4 alone
-/// where the machine has no IPv6.
+/// Opens the listening socket: at the configured address, or else on port 8443 of every address,
+/// which is only IPv4 if the machine has no IPv6.
 pub(super) fn bind(address: Option<SocketAddr>) -> io::Result<TcpListener> {
     https::bind(address.unwrap_or(EVERY_ADDRESS)).or_else(|error| {
         if address.is_none() && error.kind() != io::ErrorKind::AddrInUse {
@@ -286,7 +286,7 @@ fn listen(address: Option<SocketAddr>) -> Result<TcpListener, Failure> {
 fn host_name() -> String {
     let system = rustix::system::uname();
     let name = system.nodename().to_string_lossy().to_ascii_lowercase();
-    // A kernel accepts names that no URL can have, such as one of digits alone.
+    // A kernel accepts names that a URL cannot have, such as one made of digits only.
     if BaseUrl::parse(&format!("https://{name}")).is_err() {
         "localhost".to_owned()
     } else {
@@ -295,7 +295,7 @@ fn host_name() -> String {
 }
 
 fn default_base_url(address: SocketAddr) -> Result<BaseUrl, Failure> {
-    // A server bound to one address can be reached at no other.
+    // A server that is bound to one address cannot be reached at any other.
     let host = if address.ip().is_unspecified() {
         host_name()
     } else if address.is_ipv6() {
@@ -319,7 +319,7 @@ fn open_certificate(config: &config::Serve, base_url: &BaseUrl) -> Result<Arc<Ce
     let summary = cell.summary();
     if let Some(what) = summary.out_of_date(now) {
         let mut fix = cell.fix(now).to_string();
-        // Before the authority's beginning, the advice is about the clock already.
+        // Before the authority's validity begins, the advice is about the clock anyway.
         if !summary.is_before_authority(now) {
             fix = format!("if the time really is {now}: {fix}; if not, set the clock");
         }
@@ -335,14 +335,14 @@ fn open_certificate(config: &config::Serve, base_url: &BaseUrl) -> Result<Arc<Ce
 }
 
 /// Whether an earlier start has left something in a data directory without a store: certificates,
-/// or the socket of a server that was killed. The key of `cert request` does not count: it may be
-/// made before the first start.
+/// or the socket of a server that was killed. The key of `cert request` does not count, since it
+/// may be made before the first start.
 fn was_used(data_dir: &Path) -> bool {
     let has_socket = config::socket_path(data_dir).is_ok_and(|path| path.exists());
     has_socket || certificate::is_any_in(data_dir)
 }
 
-/// Warns that this start has made the store, although there was one: its users are gone.
+/// Warns that this start has created the store although there was one before, whose users are gone.
 fn warn_of_new_store(data_dir: &Path) {
     let (shown, program) = (data_dir.display(), program());
     log::warn!(
@@ -351,8 +351,8 @@ fn warn_of_new_store(data_dir: &Path) {
     );
 }
 
-/// Warns that this start has made the authority, although there were tokens: somebody may trust an
-/// earlier one.
+/// Warns that this start has created the authority although there were tokens, so that clients may
+/// trust an earlier authority.
 fn warn_of_new_authority(cell: &Cell) {
     if let Some(own) = cell.summary().authority {
         log::warn!(
@@ -364,7 +364,7 @@ fn warn_of_new_authority(cell: &Cell) {
     }
 }
 
-/// Raises the limit on open descriptors to the hard limit, and warns if that is too low.
+/// Raises the limit on open descriptors to the hard limit, and warns if even that is too low.
 fn raise_descriptor_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
@@ -389,8 +389,8 @@ fn warn_of_clock() {
     }
 }
 
-/// Tells the person at the terminal what to do next. A token is shown on a terminal only,
-/// never in a journal.
+/// Tells the user at the terminal what to do next. A token is shown only on a terminal, never in a
+/// journal.
 fn tell(
     data_dir: &Path,
     created: bool,
@@ -399,9 +399,9 @@ fn tell(
     api: &Api,
 ) -> Result<(), Failure> {
     let program = program();
-    // The start that created the store may have failed after that, so `created` does not tell.
+    // The start that created the store may have failed afterwards, so `created` is not enough.
     let is_without_token = api.is_without_token();
-    // Process 1 is that of a container, whose terminal is a log.
+    // Process 1 runs in a container, where the terminal is a log.
     if !io::stdout().is_terminal() || std::process::id() == 1 {
         if is_without_token {
             log::info!("make a token for the identity provider with: {program} token issue okta");
@@ -414,7 +414,7 @@ fn tell(
         String::new(),
         format!("  Base URL        {base_url}"),
     ];
-    // If standard input is no terminal, perhaps nobody is there to read the token.
+    // If standard input is not a terminal, perhaps nobody is there to read the token.
     if created && io::stdin().is_terminal() {
         let mut client = Client::connect(data_dir, "first start").map_err(from_local)?;
         lines.push(format!(
@@ -443,8 +443,8 @@ fn tell(
     output::line(&lines.join("\n"))
 }
 
-/// Ends the parts of the server, each before what it uses, and returns the damage to the store that
-/// was found while it was open.
+/// Closes the parts of the server, each before the parts that it uses. Returns the damage to the
+/// store that was found while it was open.
 fn close(
     api: &Api,
     https: https::Server,
@@ -462,7 +462,7 @@ fn close(
     damage
 }
 
-/// Lets no program started from here gain privileges, and no core file hold tokens and keys.
+/// Keeps programs started from here from gaining privileges, and tokens and keys out of core files.
 fn give_up_what_is_not_needed() {
     if let Err(error) = rustix::thread::set_no_new_privs(true) {
         log::warn!("privileges could still be gained: {error}");

@@ -1,4 +1,4 @@
-//! For `user diff`: what the rows say about users whom none of them has found.
+//! For `user diff`: what the rows say about users that no row has matched.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
@@ -11,33 +11,33 @@ use crate::scim::fold::fold;
 /// The userNames and emails in the rows, as hashes.
 #[derive(Default)]
 pub(super) struct Claims {
-    /// The userNames of rows that have found nobody.
+    /// The userNames of rows that match no user.
     absent: HashSet<u64>,
-    /// The same and their emails, with the line of the first.
+    /// Those userNames and the emails of the same rows, each with the line of the first such row.
     lines: HashMap<u64, u64>,
-    /// Emails of users whom rows have found, or that they would get.
+    /// Emails of matched users, or that rows would give them.
     found: HashSet<u64>,
-    /// The ids of inactive users whom rows have found by email and want active, by that email.
+    /// The ids of inactive users whom rows match by email and want to be active, by that email.
     returning: HashMap<u64, String>,
     hasher: RandomState,
 }
 
-/// What a user is whom no row has found.
+/// How a user that no row matches relates to the file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// Came, or was renamed, after the row with this userName had been compared.
+    /// The user was created or renamed after the row with this userName had been compared.
     Meanwhile,
-    /// Has an email or userName of the row on this line, which has found nobody: most likely its
-    /// person.
+    /// The user has an email or the userName of the row on this line, which matches no user: most
+    /// likely both are the same person.
     Otherwise(u64),
-    /// Has an email of somebody whom a row has found, or would give it to, as a second account has.
+    /// The user has an email that a matched user has or would get, as a second account does.
     Sharing,
-    /// Is not in the file.
+    /// The user is not in the file.
     Missing,
 }
 
 impl Claims {
-    /// Notes a row that has found nobody, as the server tells it.
+    /// Records a row that matches no user, as the server describes it.
     pub(super) fn note_absent(&mut self, row: &Value) {
         let name = text_of(row, "userName");
         self.absent.insert(self.hash(&name));
@@ -48,23 +48,23 @@ impl Claims {
         }
     }
 
-    /// Notes the emails that the user of a row would get, as the server tells them.
+    /// Records the emails that a row's user would get, as the server describes them.
     pub(super) fn note_emails(&mut self, row: &Value) {
         emails(row).for_each(|email| self.note_found(email));
     }
 
-    /// Notes the email by which a row has found its user.
+    /// Records the email by which a row has matched its user.
     pub(super) fn note_found(&mut self, email: &str) {
         self.found.insert(self.hash(email));
     }
 
-    /// Notes the email by which a row has found its inactive user, who is to be active.
+    /// Records the email by which a row has matched its inactive user, who is to become active.
     pub(super) fn note_returning(&mut self, email: &str, id: String) {
         self.returning.insert(self.hash(email), id);
     }
 
-    /// Leaves inactive users as they are if this one, whom no row has found, is active and has
-    /// their email: most likely the person's account. Returns how many.
+    /// Keeps inactive users as they are if `active`, a user that no row matches, has their email:
+    /// most likely that is the person's account. Returns how many users are kept.
     pub(super) fn leave_inactive(&mut self, active: &Value) -> usize {
         let before = self.returning.len();
         for email in elements(&active["emails"]) {
@@ -73,7 +73,7 @@ impl Claims {
         before - self.returning.len()
     }
 
-    /// The ids of the users to reactivate, in order of creation.
+    /// The ids of the users to reactivate, in the order of their creation.
     pub(super) fn returning(&mut self) -> Vec<String> {
         let mut ids: Vec<String> = self.returning.drain().map(|(_, id)| id).collect();
         ids.sort_unstable();
@@ -112,8 +112,8 @@ mod tests {
 
     use super::*;
 
-    /// An identity provider creates users while the file is compared. To deactivate them would lock
-    /// out who has just come.
+    /// An identity provider creates users while the file is being compared. Deactivating them would
+    /// lock out people who have just arrived.
     #[test]
     fn a_user_of_a_row_who_came_after_it_is_no_leaver() {
         let mut claims = Claims::default();
@@ -135,7 +135,7 @@ mod tests {
         }
     }
 
-    /// One of them may be the user's, although another has found somebody.
+    /// One of them may be about the user, although another has matched somebody.
     #[test]
     fn of_rows_with_one_email_the_one_that_found_nobody_counts() {
         let mut claims = Claims::default();

@@ -1,6 +1,6 @@
 //! `user diff`: compares a file of users with the directory, and prints the commands that would
-//! make the directory match the file. Since these delete nobody, an inactive user missing from the
-//! file is no difference.
+//! make the directory match the file. These commands delete nobody, so an inactive user who is
+//! missing from the file is not a difference.
 
 use std::path::Path;
 
@@ -58,7 +58,7 @@ pub(super) fn run(
         })
 }
 
-/// The sequence number of the newest user, if there is one.
+/// The sequence number of the newest user, if there are any users.
 fn newest(client: &mut Client) -> Result<Option<u32>, Failure> {
     let count = ask(client, "GET", &format!("{USERS}?count=0"), None)?;
     let last = count["totalResults"].as_u64().unwrap_or_default();
@@ -77,9 +77,9 @@ fn difference(line: &Value, who: &str, what: &str) -> Value {
 
 struct Diff {
     listing: Listing,
-    /// The sequence number of the newest user when the comparison began.
+    /// The sequence number of the newest user at the start of the comparison.
     newest: Option<u32>,
-    /// The users that rows are about, by sequence number.
+    /// The sequence numbers of the users that rows are about.
     seen: RoaringBitmap,
     claims: Claims,
     /// Whether the file has only the rows that an import rejected, and so lacks most users.
@@ -87,21 +87,22 @@ struct Diff {
     others: Others,
     count: u64,
     needs_import: bool,
-    /// Rows that could not be read or applied.
+    /// The number of rows that could not be read or applied.
     refused: u64,
     statuses: Statuses,
 }
 
-/// Users here whom no row has found, and for whom no command is printed.
+/// Users in the directory that no row matches, and for whom no command is printed.
 #[derive(Default)]
 struct Others {
-    /// Those whose email a row gives to a new userName.
+    /// Users whose email a row gives to a new userName.
     named_otherwise: u64,
-    /// Active ones with an email of somebody whom a row has found.
+    /// Active users with an email of a user that a row matches.
     sharing: u64,
-    /// Not these, but inactive users whom rows have found by an email that an active one has.
+    /// Inactive users that rows match by an email that an active user has. Unlike the others, these
+    /// are matched by a row.
     inactive: u64,
-    /// Those who came, or were renamed, while the file was compared.
+    /// Users who were created or renamed while the file was being compared.
     meanwhile: u64,
 }
 
@@ -110,7 +111,7 @@ impl Others {
         self.named_otherwise + self.sharing + self.inactive + self.meanwhile > 0
     }
 
-    /// Says why there is no command for them.
+    /// Says why there is no command for these users.
     fn tell(&self) {
         let tell = |count: u64, what: &str| {
             if count > 0 {
@@ -193,15 +194,15 @@ impl Diff {
         if has_rows {
             return Ok(());
         }
-        // Then everybody would have to go.
+        // Otherwise all users would have to be deactivated.
         let file = typed.file.display();
         let what = format!("{file}: there are no rows: nothing to compare with");
         Err(Failure::new(status::DATA, what))
     }
 
-    /// Notes what the row says of users whom it has not found. A refused one may be about anybody.
-    /// The `email` is that by which the rows name users: a file with userNames means what it says
-    /// about who is in it.
+    /// Records what the row says about users that it does not match. A refused row may be about
+    /// anybody. `email` is set if the rows name users by email: in a file with userNames, those
+    /// alone say who is in it.
     fn claim(&mut self, row: &Value, email: Option<&str>) {
         let outcome = RowOutcome::of(row);
         match outcome {
@@ -259,7 +260,7 @@ impl Diff {
         Ok(())
     }
 
-    /// The users of a page that no row was about.
+    /// The users on a page that no row is about.
     fn only_here(&mut self, users: &[Value]) -> Result<Vec<Value>, Failure> {
         let mut found = Vec::new();
         for user in users {
@@ -286,7 +287,7 @@ impl Diff {
                 }
                 Standing::Sharing | Standing::Missing if self.is_part || !is_active(user) => {}
                 standing => {
-                    // A refused row may have been about this user, and so about nobody else.
+                    // A refused row may have been about this user, who would then not be missing.
                     match standing {
                         _ if self.refused > 0 => {}
                         Standing::Sharing if inactive > 0 => {}

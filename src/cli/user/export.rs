@@ -1,5 +1,5 @@
 //! `user export`: writes all users, or those that a query selects, as CSV or JSON lines. A file
-//! appears only once it is complete, and overwrites nothing.
+//! appears only once it is complete, and never overwrites another.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -19,7 +19,7 @@ use crate::limits;
 use crate::local::Client;
 
 pub(super) fn run(client: &mut Client, typed: &Export) -> Result<(), Failure> {
-    // `-` is standard output, where data goes anyway.
+    // `-` means standard output, where the data goes anyway.
     let file = typed.file.as_deref().filter(|file| *file != Path::new("-"));
     let format = match (typed.output, file) {
         (Some(typed), _) => typed,
@@ -42,12 +42,12 @@ pub(super) fn run(client: &mut Client, typed: &Export) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prints the users that a query selects as CSV, `limit` at most.
+/// Prints up to `limit` users that a query selects, as CSV.
 pub(super) fn print(client: &mut Client, query: &str, limit: usize) -> Result<(), Failure> {
     write(client, query, limit, ExportFormat::Csv, &mut Target::Output).map(drop)
 }
 
-/// Writes the users that a query selects, `limit` at most, and returns their number.
+/// Writes up to `limit` users that a query selects, and returns their number.
 fn write(
     client: &mut Client,
     query: &str,
@@ -57,7 +57,8 @@ fn write(
 ) -> Result<u64, Failure> {
     let (header, columns) = columns::exported();
     let mut count = 0;
-    // The header goes out with the first page, so that nothing is printed if the filter is refused.
+    // The header is written with the first page, so that nothing is printed if the filter is
+    // refused.
     let mut text = match format {
         ExportFormat::Csv => record(b',', &header)?,
         ExportFormat::Jsonl => Vec::new(),
@@ -74,12 +75,12 @@ fn write(
         }
         target.write(&mem::take(&mut text))
     })?;
-    // With a limit of 0 no page was visited, and the header is still here.
+    // If the limit is 0, no page was visited and the header is still unwritten.
     target.write(&text)?;
     Ok(count)
 }
 
-/// The form that a file's name implies: in another one, programs could not open it.
+/// The format that a file's name implies: programs could not open the file in another format.
 pub(super) fn by_name(file: &Path) -> Result<ExportFormat, Failure> {
     if super::file::is_json(file) {
         return Ok(ExportFormat::Jsonl);
@@ -94,7 +95,7 @@ pub(super) fn by_name(file: &Path) -> Result<ExportFormat, Failure> {
     ))
 }
 
-/// Encodes a row of CSV.
+/// Encodes one row of CSV.
 pub(super) fn record(delimiter: u8, cells: &[impl AsRef<[u8]>]) -> Result<Vec<u8>, Failure> {
     let mut writer = csv::WriterBuilder::new()
         .delimiter(delimiter)
@@ -104,14 +105,14 @@ pub(super) fn record(delimiter: u8, cells: &[impl AsRef<[u8]>]) -> Result<Vec<u8
     writer.into_inner().map_err(|error| failed(&error))
 }
 
-/// Where an export goes.
+/// The destination of an export.
 pub(super) enum Target {
     Output,
     File(Draft),
 }
 
-/// A file under a temporary name, removed unless [`Target::end`] is called. If the command is
-/// killed, the next export to the same name removes it.
+/// A file under a temporary name, which is removed unless [`Target::end`] is called. If the command
+/// is killed, the next export to the same name removes it.
 pub(super) struct Draft {
     path: PathBuf,
     written_at: PathBuf,
@@ -123,7 +124,7 @@ impl Target {
         let Some(path) = path else {
             return Ok(Self::Output);
         };
-        // Checked before the work, so as not to fail at its end.
+        // Check this beforehand, so that the work does not fail at its end.
         if fs::symlink_metadata(path).is_ok() {
             return Err(exists(path));
         }
@@ -163,7 +164,7 @@ impl Target {
             .and_then(|()| draft.file.get_ref().sync_all())
             .and_then(|()| files::publish(&draft.written_at, &draft.path));
         appeared.map_err(|error| match error.kind() {
-            // Another process has made it meanwhile.
+            // Another process has created the file in the meantime.
             io::ErrorKind::AlreadyExists => exists(&draft.path),
             _ => unusable(&draft.path, &error),
         })
@@ -178,7 +179,7 @@ fn exists(path: &Path) -> Failure {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        // Fails, as it should, once the file has its own name.
+        // This fails, as it should, once the file has its own name.
         let _ = fs::remove_file(&self.written_at);
     }
 }

@@ -1,5 +1,5 @@
 //! Reads a file of users for an import or a comparison: CSV as spreadsheets write it, or JSON
-//! lines. `file_check` checks the whole file first; then it is read batch by batch. The server
+//! lines. `file_check` first checks the whole file; then it is read batch by batch. The server
 //! decides what a row does.
 
 use std::collections::HashSet;
@@ -21,17 +21,17 @@ use crate::local::Client;
 use crate::scim::fold::fold;
 use crate::scim::json;
 
-/// An open file of users, checked as a whole, with its header read.
+/// An open file of users, which has been checked as a whole and whose header has been read.
 pub(in crate::cli) struct UserFile {
-    /// How many rows there are.
+    /// The number of rows.
     pub(super) rows: u64,
     pub(super) format: RowFormat,
-    /// Whether it begins with a byte order mark, by which spreadsheets recognize UTF-8.
+    /// Whether the file begins with a byte order mark, by which spreadsheets recognize UTF-8.
     pub(super) has_bom: bool,
     ignored: Vec<String>,
     /// The row that did not fit into the last request.
     held: Option<Line>,
-    /// Hashes of the userNames and ids of users that earlier rows were about.
+    /// The hashes of the userNames and ids of users that earlier rows were about.
     seen: HashSet<u64>,
     hasher: RandomState,
 }
@@ -56,27 +56,27 @@ pub(super) enum RowFormat {
     },
 }
 
-/// In a file of rejected rows, the member that holds a line that could not be read.
+/// The member that holds a line that could not be read, in a file of rejected rows.
 const UNREAD: &str = "text";
 
 /// One row of the file.
 pub(super) struct Line {
-    /// The line on which it begins, counted from 1.
+    /// The line on which the row begins, counted from 1.
     pub(super) number: u64,
-    /// Its cells; for JSON the line itself.
+    /// The row's cells; for JSON the line itself.
     pub(super) cells: Vec<String>,
-    /// What to send for it, until it is sent; or why nothing is.
+    /// What to send for the row, until it is sent, or why nothing is sent.
     content: Result<Value, String>,
-    /// The userName, else the id, else empty.
+    /// The userName, or else the id, or else an empty text.
     pub(super) who: String,
-    /// Whether an earlier import wrote its reason beside it, as in a file of rejected rows.
+    /// Whether an earlier import wrote its reason into the row, as in a file of rejected rows.
     pub(super) was_rejected: bool,
-    /// The hash of the id, else of the userName. Beside an id the userName may be a new one.
+    /// The hash of the id, or else of the userName. Next to an id, the userName may be a new one.
     about: Option<u64>,
 }
 
 impl UserFile {
-    /// Checks the file as a whole and reads its header, without the columns that are `ignored`.
+    /// Checks the file as a whole and reads its header, leaving out the columns in `ignored`.
     pub(super) fn open(path: &Path, data_dir: &Path, ignored: &[String]) -> Result<Self, Failure> {
         let Input { mut file, is_json } = Input::open(path, data_dir)?;
         let check = FileCheck::of(path, &mut file, is_json)?;
@@ -102,8 +102,9 @@ impl UserFile {
         })
     }
 
-    /// Asks the server what becomes of the rows, or has it change their users: with `request`, to
-    /// which the rows are added. Returns the outcome of each line, decided here or by the server.
+    /// Asks the server what would become of the rows, or has it change their users, depending on
+    /// `request`, to which the rows are added. Returns the outcome of each line, whether decided
+    /// here or by the server.
     pub(super) fn outcomes(
         &mut self,
         client: &mut Client,
@@ -169,7 +170,7 @@ impl UserFile {
         Ok(batch)
     }
 
-    /// The line, refused if an earlier one was about the same user.
+    /// The line, but refused if an earlier line was about the same user.
     fn first_about(&mut self, mut line: Line) -> Line {
         let is_first = line.about.is_none_or(|user| self.seen.insert(user));
         if !is_first && line.content.is_ok() {
@@ -194,9 +195,9 @@ impl UserFile {
         Ok(Some(line))
     }
 
-    /// What to send for a line. A row once rejected as the second about its user stays refused in
-    /// the file of rejected rows, even if reasons are ignored: alone there, it would be applied over
-    /// the first one.
+    /// What to send for a line. A row that was once rejected because an earlier row is about the
+    /// same user stays refused in the file of rejected rows, even if reasons are ignored: alone in
+    /// that file, it would be applied over the earlier row.
     fn read(&self, line: &mut Line) -> Result<Value, String> {
         let ignores_reasons = self.ignored.iter().any(|name| columns::is_reason(name));
         let (row, content, reason) = match &self.format {
@@ -237,7 +238,7 @@ impl UserFile {
         };
         match reason {
             Some(reason) if columns::is_same_user(&reason) => {
-                // It must not block a row about this user whose reason was emptied.
+                // This row must not block a row about the same user whose reason was emptied.
                 line.about = None;
                 Err(reason.trim().to_owned())
             }
@@ -267,8 +268,9 @@ impl UserFile {
         self.hasher.hash_one(("userName", fold(name)))
     }
 
-    /// Remembers which user a row was about, as the server knows it. A later row may name the user
-    /// by id instead of userName or the reverse, or by the userName from before or after this row.
+    /// Remembers which user a row was about, as the server knows the user. A later row may name the
+    /// same user by id instead of userName or the reverse, or by the userName from before or after
+    /// this row.
     fn note_outcome(&mut self, line: &Line, outcome: &Value) {
         let Some(id) = outcome["id"].as_str() else {
             return;
@@ -293,7 +295,7 @@ impl Line {
 }
 
 impl RowFormat {
-    /// Reads the header, which is next in `file`.
+    /// Reads the header, which comes next in `file`.
     fn csv(path: &Path, file: File, delimiter: u8, ignored: &[String]) -> Result<Self, Failure> {
         let mut records = csv::ReaderBuilder::new()
             .delimiter(delimiter)
@@ -321,12 +323,12 @@ impl RowFormat {
         })
     }
 
-    /// Whether a file of this name would be read in this format.
+    /// Whether a file with this name would be read in this format.
     pub(super) fn is_of(&self, path: &Path) -> bool {
         matches!(self, Self::Json { .. }) == is_json(path)
     }
 
-    /// The format's name for people, and the ending of its files' names.
+    /// The format's name for people, and the extension of its files.
     pub(super) fn name_and_ending(&self) -> (&'static str, &'static str) {
         match self {
             Self::Csv { .. } => ("CSV", ".csv"),
@@ -334,8 +336,8 @@ impl RowFormat {
         }
     }
 
-    /// The next row that is not empty: the line where it begins, and its cells; for JSON the line
-    /// itself.
+    /// The next row that is not empty: the line on which it begins, and its cells; for JSON the
+    /// line itself.
     fn read_row(&mut self) -> Result<Option<(u64, Vec<String>)>, Failure> {
         match self {
             Self::Csv { records, .. } => return read_record(records),
@@ -381,7 +383,7 @@ fn kept_header<'a>(header: &'a [String], ignored: &[String]) -> Vec<Option<&'a s
         .collect()
 }
 
-/// Fails if an ignored column does not exist: its name must be misspelt.
+/// Fails if an ignored column does not exist, since its name must be misspelled.
 fn require_ignored(path: &Path, header: &[String], ignored: &[String]) -> Result<(), Failure> {
     let Some(missing) = ignored.iter().find(|one| !is_among(header, one)) else {
         return Ok(());
@@ -391,7 +393,7 @@ fn require_ignored(path: &Path, header: &[String], ignored: &[String]) -> Result
     Err(Failure::new(status::DATA, what).hint(hint))
 }
 
-/// What is wrong with a header that cannot be used, and what to do. `detail` is about one column.
+/// What is wrong with an unusable header, and what to do. `detail` is about one column.
 fn about_header(header: &[Option<&str>], detail: String) -> (String, String) {
     let unknown = Columns::unknown(header);
     let names: Vec<&str> = header.iter().copied().flatten().collect();
@@ -413,7 +415,7 @@ fn about_header(header: &[Option<&str>], detail: String) -> (String, String) {
     (detail, advice)
 }
 
-/// The options that leave these columns out, ready to be typed.
+/// The options that leave out these columns, ready to be typed.
 fn ignoring(names: &[&str]) -> String {
     let mut typed: Vec<String> = Vec::new();
     for (at, name) in names.iter().enumerate() {
@@ -433,7 +435,7 @@ fn ignoring(names: &[&str]) -> String {
     }
 }
 
-/// Memory that a cell takes besides its text.
+/// The memory that a cell takes in addition to its text.
 const CELL_BYTES: usize = 24;
 
 fn is_among(names: &[String], name: &str) -> bool {
@@ -444,20 +446,20 @@ fn is_same(one: &str, name: &str) -> bool {
     one.trim().eq_ignore_ascii_case(name.trim())
 }
 
-/// Whether a file of this name holds JSON lines.
+/// Whether a file with this name contains JSON lines.
 pub(super) fn is_json(path: &Path) -> bool {
     matches!(&*ending(path), "jsonl" | "ndjson")
 }
 
-/// The ending of a file's name in lower case, even if the name is nothing but an ending.
+/// The extension of a file's name in lower case, even if the name consists only of an extension.
 pub(super) fn ending(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let ending = name.rsplit_once('.').map(|(_, ending)| ending);
     ending.unwrap_or_default().to_ascii_lowercase()
 }
 
-/// A path beside `path` with `mark` in its name, at which there is no file yet. It keeps the ending
-/// of `path` unless another is given.
+/// A path next to `path` with `mark` in its name, at which no file exists yet. It keeps the
+/// extension of `path` unless another is given.
 pub(super) fn beside(path: &Path, mark: &str, ending: Option<&str>) -> Result<PathBuf, Failure> {
     const TRIES: u32 = 1000;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -481,7 +483,7 @@ pub(super) fn beside(path: &Path, mark: &str, ending: Option<&str>) -> Result<Pa
     Err(Failure::new(status::USAGE, what))
 }
 
-/// A line that could not be read, as the file of rejected rows keeps it.
+/// The form in which the file of rejected rows keeps a line that could not be read.
 pub(super) fn keep_whole(line: &str, reason: &str) -> Value {
     json!({UNREAD: line, REASON: reason})
 }

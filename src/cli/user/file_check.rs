@@ -1,6 +1,6 @@
 //! Checks a file of users as a whole before anything is done with it, so that a wrong encoding, an
-//! unclosed quote or the wrong format is reported before the first row is applied. What the rows say
-//! is not checked here.
+//! unclosed quote or the wrong format is reported before the first row is applied. The content of
+//! the rows is not checked here.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -27,11 +27,11 @@ enum At {
     Start,
     Plain,
     Quoted,
-    /// After a quote in a quoted cell: it ends the cell or is the first of two.
+    /// After a quote in a quoted cell, which either ends the cell or is the first of two.
     Quote,
 }
 
-/// The hint for an unclosed quote: the end of its row is unknown, so no later row can be read.
+/// The hint for an unclosed quote. The end of its row is unknown, so no later row can be read.
 const CLOSE_QUOTES: &str = "is a closing quote missing? in a quoted cell, write each quote twice; \
                             a single one ends the cell";
 
@@ -106,8 +106,8 @@ impl FileCheck {
 }
 
 /// Reads a line with its end into `text`, which stays empty at the end of the file. A line ends
-/// with LF, CR or both; in JSON, where CR is white space, with LF alone. Of a line longer than
-/// `most` bytes, only a little more than `most` is read.
+/// with LF, CR or both, but in JSON, where CR is white space, only with LF. If a line is longer
+/// than `most` bytes, only slightly more than `most` bytes are read.
 fn read_line(
     reader: &mut impl BufRead,
     is_json: bool,
@@ -138,7 +138,7 @@ fn read_line(
     Ok(())
 }
 
-/// Where a reader is after these bytes. `is_delimiter` is asked only about bytes outside of quotes.
+/// Where a reader is after these bytes. `is_delimiter` is called only for bytes outside quotes.
 fn walk(mut at: At, text: &[u8], mut is_delimiter: impl FnMut(u8) -> bool) -> At {
     for &byte in text {
         at = match (at, byte) {
@@ -152,7 +152,7 @@ fn walk(mut at: At, text: &[u8], mut is_delimiter: impl FnMut(u8) -> bool) -> At
     at
 }
 
-/// How often each possible delimiter occurs in a header, outside of quotes.
+/// How often each possible delimiter occurs in a header, outside quotes.
 struct Delimiters([(u8, u64); 3]);
 
 impl Default for Delimiters {
@@ -164,14 +164,14 @@ impl Default for Delimiters {
 impl Delimiters {
     const MARKS: [u8; 3] = *b",;\t";
 
-    /// Counts a byte if it is a possible delimiter, and returns whether it is.
+    /// Counts a byte if it is a possible delimiter. Returns whether it is one.
     fn count(&mut self, byte: u8) -> bool {
         let count = self.0.iter_mut().find(|(mark, _)| *mark == byte);
         count.map(|(_, count)| *count += 1).is_some()
     }
 
-    /// The most frequent delimiter, or the first of several equally frequent ones. With a single
-    /// column the choice does not matter.
+    /// The most frequent delimiter, or the first of several that are equally frequent. With a
+    /// single column the choice does not matter.
     fn most(&self) -> u8 {
         let counts = self.0.iter().rev();
         counts
@@ -180,16 +180,16 @@ impl Delimiters {
     }
 }
 
-/// Whether a piece of CSV holds only empty cells. Such rows may precede the header, when the
-/// delimiter is not known yet, so every possible one counts as empty.
+/// Whether a piece of CSV contains only empty cells. Such rows may come before the header, when the
+/// delimiter is not known yet, so every possible delimiter counts as empty.
 pub(super) fn is_filler(text: &[u8]) -> bool {
     let is_mark = |byte: &u8| *byte == b'"' || Delimiters::MARKS.contains(byte);
     text.iter()
         .all(|byte| byte.is_ascii_whitespace() || is_mark(byte))
 }
 
-/// How the files of spreadsheet programs begin: those of Excel and LibreOffice are ZIP files, older
-/// ones of Excel are not.
+/// The first bytes of spreadsheet files: those of Excel and LibreOffice are ZIP files, older ones
+/// of Excel are not.
 const SPREADSHEETS: [&[u8]; 2] = [b"PK\x03\x04", b"\xd0\xcf\x11\xe0"];
 
 fn check_first(path: &Path, text: &[u8], is_json: bool) -> Result<(), Failure> {
@@ -231,7 +231,7 @@ fn check_format(path: &Path, line: u64, text: &[u8], is_json: bool) -> Result<()
     })
 }
 
-/// Whether a line is `sep=;`, which some programs write before the header.
+/// Whether a line is like `sep=;`, which some programs write before the header.
 fn is_for_excel(line: &[u8]) -> bool {
     let (name, delimiter) = line
         .trim_ascii_end()
@@ -255,7 +255,7 @@ fn converting(path: &Path, from: &str, is_json: bool) -> String {
     format!("in Excel save it as `CSV UTF-8`, or: {command} > {csv}")
 }
 
-/// The name of a file beside this one that is not there yet, quoted for a shell.
+/// The name of a nonexistent file next to this one, quoted for a shell.
 fn unused(path: &Path, mark: &str, ending: &str) -> String {
     let beside = beside(path, mark, Some(ending));
     quoted(&beside.unwrap_or_else(|_| PathBuf::from(format!("users{mark}{ending}"))))

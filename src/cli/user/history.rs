@@ -1,4 +1,4 @@
-//! `user history`: every change of one user, attribute by attribute.
+//! `user history`: every change to one user, attribute by attribute.
 
 use serde_json::Value;
 
@@ -8,9 +8,9 @@ use super::super::{Failure, SEARCH, ask_or_hint, named, status};
 use crate::local::Client;
 use crate::scim::differences;
 
-/// Empty: a table is printed by hand, and JSON has no columns.
+/// Empty, since this module prints its own table and JSON has no columns.
 const COLUMNS: &[Column] = &[];
-/// Rows asked for in one request.
+/// How many rows one request asks for.
 const ROWS: usize = 1000;
 
 pub(super) fn run(client: &mut Client, who: &str, format: Format) -> Result<(), Failure> {
@@ -30,7 +30,7 @@ pub(super) fn run(client: &mut Client, who: &str, format: Format) -> Result<(), 
         };
         // A row without `changes` is a refused request, which changed nothing.
         rows.retain(|row| row["changes"].is_array());
-        // Nothing comes before a user's creation.
+        // Nothing can come before a user's creation.
         let begins_midway = rows.first().is_some_and(|row| row["kind"] != "create");
         if !is_told && oldest > 1 && begins_midway {
             output::say("older changes may have been removed: see `golinks-scim manual audit`");
@@ -86,7 +86,7 @@ fn print(row: &Value, who: &str) -> Result<(), Failure> {
         .try_for_each(|line| output::line(&output::printable(line)))
 }
 
-/// Lists numbers, cut short if there are very many.
+/// Lists numbers; a very long list is cut short.
 pub(super) fn numbers(numbers: &[Value]) -> String {
     const SHOWN_MAX: usize = 5;
     let shown: Vec<String> = numbers
@@ -109,7 +109,7 @@ fn tell(path: &str, before: &Value, after: &Value, lines: &mut Vec<String>) {
     });
 }
 
-/// A value as people read it.
+/// A value in the form in which people read it.
 pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::Null => "(none)".to_owned(),

@@ -1,5 +1,5 @@
 //! `user import`: applies a file of users batch by batch, each batch in one commit. A row that
-//! cannot be applied is reported, and kept in a file that can itself be fixed and imported.
+//! cannot be applied is reported and kept in a file, which can itself be corrected and imported.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
@@ -21,9 +21,9 @@ use crate::columns::{self, RowOutcome};
 use crate::local::Client;
 use crate::scim::fold::fold;
 
-/// Rows or users between two progress lines, when stderr is no terminal.
+/// Rows or users between two progress lines when stderr is not a terminal.
 pub(super) const PROGRESS_EVERY: u64 = 10_000;
-/// Rejected rows that are shown; all of them are in their file.
+/// How many rejected rows are shown; all of them are in their file.
 const SHOWN_MAX: u64 = 20;
 
 const COLUMNS: &[Column] = &[
@@ -57,8 +57,8 @@ pub(super) fn run(
     import.end()
 }
 
-/// Whether SIGINT (Ctrl-C) has come: what was applied is still reported. A second one ends the process
-/// at once. A process that was started to ignore it goes on doing so.
+/// Whether SIGINT (Ctrl-C) has arrived: what was applied is still reported. A second SIGINT ends
+/// the process at once. A process that was started with SIGINT ignored keeps ignoring it.
 fn interruption() -> Result<Arc<AtomicBool>, Failure> {
     let is_interrupted = Arc::new(AtomicBool::new(false));
     if is_ignored() {
@@ -71,7 +71,8 @@ fn interruption() -> Result<Arc<AtomicBool>, Failure> {
     Ok(is_interrupted)
 }
 
-/// Whether this process ignores SIGINT (`proc_pid_status(5)`), as in the background of a script.
+/// Whether this process ignores SIGINT (`proc_pid_status(5)`), as it does in the background of a
+/// script.
 fn is_ignored() -> bool {
     let status = std::fs::read("/proc/self/status").unwrap_or_default();
     let status = String::from_utf8_lossy(&status);
@@ -80,8 +81,8 @@ fn is_ignored() -> bool {
     ignored.is_some_and(|mask| mask & 1 << (SIGINT - 1) != 0)
 }
 
-/// What the rows want that were refused because somebody else has the userName: by the hash of the
-/// userName that their user has, that of the one that it is to have.
+/// What rows want that were refused because another user has the userName: maps the hash of their
+/// user's current userName to the hash of the userName that the user is to get.
 #[derive(Default)]
 struct Exchange {
     wanted: HashMap<u64, u64>,
@@ -97,8 +98,8 @@ impl Exchange {
         }
     }
 
-    /// Whether there is a ring: each has what another of them is to have, so importing the rows again
-    /// does not help.
+    /// Whether there is a ring in which each user has the userName that another is to get, so that
+    /// importing the rows again does not help.
     fn has_ring(mut self) -> bool {
         while let Some(mut at) = self.wanted.keys().next().copied() {
             let mut walk = HashSet::new();
@@ -117,10 +118,10 @@ impl Exchange {
 const EXCHANGE: &str = "users who are to have each other's userName wait for each other: first give \
                         one of them a userName that nobody has, in an import of its own";
 
-/// An import under way.
+/// An import in progress.
 struct Import<'a> {
     typed: &'a args::Import,
-    /// The number of its first change, unless somebody else changes something before.
+    /// The number of its first change, unless somebody else makes a change before it.
     first_change: Option<u64>,
     listing: Option<Listing>,
     bar: ProgressBar,
@@ -129,7 +130,7 @@ struct Import<'a> {
     updated: u64,
     unchanged: u64,
     refused: u64,
-    /// Whether a row was refused because another one is about the same user.
+    /// Whether a row was refused because another row is about the same user.
     has_same_user: bool,
     exchange: Exchange,
     rejects: Rejects,
@@ -144,7 +145,7 @@ impl<'a> Import<'a> {
         };
         let form = "{bar:30} {human_pos} of {human_len} rows, {per_sec}, {eta} left";
         bar.set_style(ProgressStyle::with_template(form).expect("it names only what there is"));
-        // After a real import only the refusals are of interest.
+        // In the table of a real import, only the refusals are of interest.
         let lists = typed.dry_run || typed.output.output != Format::Table;
         Ok(Self {
             listing: lists.then(|| Listing::new(typed.output.output, COLUMNS)),
@@ -185,7 +186,7 @@ impl<'a> Import<'a> {
         }
     }
 
-    /// Whether rejected rows go to no file, so that all of them are shown.
+    /// Whether rejected rows are written to no file, so that all of them are shown.
     fn has_no_rejects_file(&self) -> bool {
         self.rejects.path.is_none()
     }
@@ -202,7 +203,7 @@ impl<'a> Import<'a> {
     ) -> Result<(), Failure> {
         let before = self.done();
         let (mut shown, mut rejected) = (Vec::new(), Vec::new());
-        // Count all first: the server has applied them, even if something here fails.
+        // Count all of them first: the server has applied them, even if something fails here.
         for (line, outcome) in lines.iter().zip(outcomes) {
             match RowOutcome::of(outcome) {
                 RowOutcome::Created => self.created += 1,
@@ -222,7 +223,7 @@ impl<'a> Import<'a> {
                 }
             }
         }
-        // What was applied is listed, even if the rejected rows cannot be kept.
+        // List what was applied, even if the rejected rows cannot be written.
         let kept = self.rejects.take(user_file, &rejected);
         let listing = &mut self.listing;
         self.bar.suspend(|| {
@@ -248,7 +249,7 @@ impl<'a> Import<'a> {
 
     /// Reports what was applied before the failure, and how to continue.
     fn broken_off(&mut self, failure: Failure) -> Failure {
-        // Ignored: the first failure is the one to report.
+        // Ignore the result: the first failure is the one to report.
         let _ = self.end_listing();
         if failure.is_reader_gone() && self.typed.dry_run {
             return failure;

@@ -1,5 +1,5 @@
-//! The input of an import or a comparison: a file, or a stream such as a pipe. It is read twice, so
-//! a stream is first copied into an unnamed file.
+//! The input of an import or a comparison: a file, or a stream such as a pipe. The input is read
+//! twice, so a stream is first copied into an unnamed file.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Seek};
@@ -10,10 +10,10 @@ use super::file::is_json;
 use super::file_check::BOM;
 use crate::{files, limits};
 
-/// An opened input, positioned at its start.
+/// An open input, positioned at its start.
 pub(super) struct Input {
     pub(super) file: File,
-    /// Whether each line is a resource; otherwise the input is CSV.
+    /// Whether each line is a resource in JSON; otherwise the input is CSV.
     pub(super) is_json: bool,
 }
 
@@ -67,7 +67,8 @@ impl Input {
     }
 }
 
-/// Copies all of `stream`, unless the disk of `draft` needs its last space for the store.
+/// Copies all of `stream`, but stops if the disk of `draft` needs its remaining space for the
+/// store.
 fn copy_in_parts(stream: &mut impl Read, file: &mut File, draft: &Path) -> io::Result<()> {
     loop {
         let mut part = stream.take(limits::IMPORT_STREAM_PART_BYTES);
@@ -78,21 +79,22 @@ fn copy_in_parts(stream: &mut impl Read, file: &mut File, draft: &Path) -> io::R
     }
 }
 
-/// Whether the input is a file, so that a file of rejected rows can be put beside it.
+/// Whether the input is a file, so that a file of rejected rows can be put next to it.
 pub(super) fn has_place_beside(path: &Path) -> bool {
     path != Path::new("-")
         && !is_of_the_system(path)
         && fs::metadata(path).as_ref().is_ok_and(Metadata::is_file)
 }
 
-/// Whether a path leads to something already open, as `/dev/stdin` does: its name says nothing.
+/// Whether a path leads to something already open, as `/dev/stdin` does, so that its name says
+/// nothing.
 fn is_of_the_system(path: &Path) -> bool {
     ["/dev", "/proc"]
         .iter()
         .any(|folder| path.starts_with(folder))
 }
 
-/// Whether a stream begins with an object. It has no file name that would tell its format.
+/// Whether a stream begins with a JSON object. It has no file name that would tell its format.
 fn is_json_inside(file: &mut File) -> io::Result<bool> {
     file.rewind()?;
     let mut beginning = Vec::new();

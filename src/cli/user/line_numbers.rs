@@ -1,10 +1,10 @@
-//! Tells on which line each row of a CSV file begins, counted from 1 as in an editor. The CSV
-//! reader only knows where the previous row ended: the rest of a CRLF and empty lines may follow.
+//! Determines on which line each row of a CSV file begins, counted from 1 as in an editor. The CSV
+//! reader only knows where the previous row ended; the rest of a CRLF and empty lines may follow.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
 
-/// A source that notes where its lines begin while it is read.
+/// A source that records where lines begin while it is read.
 pub(super) struct LineNumbers<R> {
     source: R,
     /// Bytes read so far.
@@ -12,10 +12,10 @@ pub(super) struct LineNumbers<R> {
     /// The line of the next byte.
     line: u64,
     is_after_break: bool,
-    /// Whether an LF next would belong to the same line break.
+    /// Whether an LF that comes next would belong to the same line break.
     is_after_cr: bool,
-    /// Position and line of each byte that follows a line break and is not part of one. Entries
-    /// before the row asked for last are gone.
+    /// The position and line of each byte that follows a line break and is not part of one. Entries
+    /// before the row that was last asked for have been removed.
     begins: VecDeque<(u64, u64)>,
 }
 
@@ -32,7 +32,7 @@ impl<R> LineNumbers<R> {
         }
     }
 
-    /// The line on which the first row after this many bytes begins, where the previous row ended.
+    /// The line on which the first row after `bytes` bytes begins; the previous row ended there.
     /// Rows must be asked for in order.
     pub(super) fn line_after(&mut self, bytes: u64) -> u64 {
         while self.begins.front().is_some_and(|(at, _)| *at < bytes) {
@@ -64,7 +64,7 @@ impl<R: Read> Read for LineNumbers<R> {
 mod tests {
     use super::*;
 
-    /// The lines on which the rows of a file begin, read through a buffer of this size.
+    /// The lines on which a file's rows begin, read through a buffer of this size.
     fn lines(text: &str, buffer: usize) -> Vec<u64> {
         let mut reader = csv::ReaderBuilder::new()
             .has_headers(false)

@@ -1,5 +1,5 @@
-//! The `user` commands, which show and change users. Every one sends requests through [`Client`];
-//! none touches the store.
+//! The `user` commands, which show and change users. All of them send requests through [`Client`];
+//! none accesses the store itself.
 
 mod args;
 mod claims;
@@ -55,7 +55,7 @@ const COLUMNS: &[Column] = &[
 ];
 
 /// Opens and checks the file of users that a command names. `None` if it names none, or if there is
-/// no data directory and so nothing to compare the file with.
+/// no data directory and so nothing with which to compare the file.
 pub(super) fn read_file(command: &User, data_dir: &Path) -> Result<Option<UserFile>, Failure> {
     let (file, ignored) = match command {
         User::Import(typed) => (&typed.file, &typed.ignore),
@@ -131,8 +131,8 @@ fn list(client: &mut Client, query: &str, limit: usize, format: Format) -> Resul
     Ok(())
 }
 
-/// Passes the users that a query selects to `visit` page by page, `limit` at most. It pages by
-/// cursor, so that each user is visited once, whatever is changed or deleted meanwhile.
+/// Passes up to `limit` users that a query selects to `visit`, page by page. It pages by cursor, so
+/// that each user is visited once, whatever is changed or deleted in the meantime.
 fn each_page(
     client: &mut Client,
     query: &str,
@@ -155,25 +155,25 @@ fn each_page(
     Ok(())
 }
 
-/// The query parameters for the selected users.
+/// The query parameters that select the users.
 fn query_of(selected: &Selected) -> String {
     let filter = selected.filter.as_deref().map(without_controls);
     let filter = combined_filter(filter.as_deref(), selected.active, selected.inactive);
     parameters(selected.search.as_deref(), filter.as_deref())
 }
 
-/// The query parameters for search and filter, each with an ampersand before it.
+/// The query parameters for search and filter, each preceded by an ampersand.
 fn parameters(search: Option<&str>, filter: Option<&str>) -> String {
     let one = |name: &str, value: Option<&str>| {
         value.map_or_else(String::new, |value| format!("&{name}={}", encode(value)))
     };
-    // Cells of a spreadsheet have a tab between them.
+    // Cells copied from a spreadsheet have a tab between them.
     let words = search.map(|text| text.replace(char::is_control, " "));
     one("search", words.as_deref()) + &one("filter", filter)
 }
 
-/// A filter whose control characters, which no request target may hold, are escaped as in JSON:
-/// that means the same within quotes, and nothing anywhere else.
+/// A filter with its control characters escaped as in JSON, since no request target may contain
+/// them. Within quotes the escapes mean the same; elsewhere they are not valid.
 fn without_controls(filter: &str) -> String {
     let escaped = |c: char| match c {
         c if c.is_control() => format!("\\u{:04x}", u32::from(c)),
@@ -183,19 +183,19 @@ fn without_controls(filter: &str) -> String {
 }
 
 /// Combines the typed filter and status into one filter. A user without `active` may not use the
-/// account, and so counts as inactive.
+/// account and so counts as inactive.
 fn combined_filter(filter: Option<&str>, active: bool, inactive: bool) -> Option<String> {
     let status = match (active, inactive) {
         (true, _) => Some("active eq true"),
         (_, true) => Some("not (active eq true)"),
         _ => None,
     };
-    // A blank filter is none for the server, too.
+    // The server also treats a blank filter as none.
     match (filter.filter(|text| !text.trim().is_empty()), status) {
         (None, None) => None,
-        // Left as typed, so that a position in an error is one in the typed text.
+        // Keep the filter as typed, so that a position in an error refers to the typed text.
         (Some(only), None) | (None, Some(only)) => Some(only.to_owned()),
-        // The same goes for one that is refused in any case.
+        // Likewise if the filter would be refused anyway.
         (Some(filter), Some(_)) if !is_filter(filter) => Some(filter.to_owned()),
         (Some(filter), Some(status)) => Some(format!("({filter}) and {status}")),
     }
@@ -243,7 +243,7 @@ fn retrieve(client: &mut Client, who: &str) -> Result<Value, Failure> {
     )
 }
 
-/// The user as it was at a moment or before a change.
+/// The user as of a moment, or before a change.
 fn past(client: &mut Client, who: &str, point: &str, value: &str) -> Result<Value, Failure> {
     let (who, value) = (named(who)?, encode(value));
     let target = format!("/admin/users/{who}/past?{point}={value}");
@@ -294,7 +294,7 @@ fn create(client: &mut Client, wanted: Add) -> Result<Value, Failure> {
     Ok(user)
 }
 
-/// Sets `active` of each user, and returns how many of them this changed.
+/// Sets `active` of each user. Returns the number of users that this changed.
 fn set_active_of_each(
     client: &mut Client,
     who: &[String],
@@ -361,7 +361,8 @@ fn flatten(path: &str, value: &Value, lines: &mut Vec<(String, String)>) {
     }
 }
 
-/// The failure of a command that has changed something: its reader, if gone, has not seen enough.
+/// The failure of a command that has changed something. If the reader is gone, it has not seen
+/// enough, so that is reported as well.
 fn of_a_change(failure: Failure) -> Failure {
     if failure.is_reader_gone() {
         Failure::new(status::IO, "standard output was closed")
@@ -379,7 +380,7 @@ fn marked_user_name(user: &Value) -> String {
     format!("{}{mark}", text_of(user, "userName"))
 }
 
-/// Whether the userName is the primary email, or the first one if none is primary.
+/// Whether the userName is the primary email, or the first email if none is primary.
 fn is_named_by_email(user: &Value) -> bool {
     let emails = elements(&user["emails"]);
     let primary = emails

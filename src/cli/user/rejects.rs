@@ -1,5 +1,5 @@
-//! The file of rejected rows: each row as it was in the input, with the reason why it was rejected,
-//! so that it can be fixed there and imported again.
+//! The file of rejected rows: each row as it was in the input, with the reason for its rejection,
+//! so that it can be corrected there and imported again.
 
 use std::fs::File;
 use std::io::Write;
@@ -17,7 +17,7 @@ use super::input::has_place_beside;
 use crate::columns::{self, REASON};
 use crate::files;
 
-/// The file of rejected rows, created with the first one.
+/// The file of rejected rows, which is created with the first one.
 pub(super) struct Rejects {
     /// `None` if rejected rows are only shown.
     pub(super) path: Option<PathBuf>,
@@ -52,13 +52,13 @@ impl Rejects {
         })
     }
 
-    /// The file, if it exists and has all rows rejected so far.
+    /// The path of the file, if it exists and contains all rows rejected so far.
     pub(super) fn complete_path(&self) -> Option<&Path> {
         let is_complete = self.file.is_some() && !self.has_failed;
         self.path.as_deref().filter(|_| is_complete)
     }
 
-    /// What the next import has to name: not a file that exists, nor one that cannot be written.
+    /// What file the next import has to name: one that does not exist and can be written.
     pub(super) fn advice(&self) -> &'static str {
         match (self.is_named, self.file.is_some() || self.has_failed) {
             (true, true) => " with another --rejects",
@@ -76,7 +76,7 @@ impl Rejects {
         let Some(path) = self.path.as_deref().filter(|_| !rejected.is_empty()) else {
             return Ok(());
         };
-        // Until they are written.
+        // True until the rows have been written.
         self.has_failed = true;
         let mut text = Vec::new();
         let file = if let Some(file) = &mut self.file {
@@ -97,8 +97,8 @@ impl Rejects {
     }
 }
 
-/// Checks before the work what would fail at its end. A file that cannot be created is an error
-/// only if a real import named it; otherwise it is `None`, since there may be no rejected rows.
+/// Checks beforehand for what would fail at the end. A file that cannot be created is an error only
+/// if a real import named it. Otherwise the result is `None`, since there may be no rejected rows.
 fn checked(
     path: PathBuf,
     typed: &args::Import,
@@ -132,7 +132,8 @@ fn checked(
     Ok(None)
 }
 
-/// What the file begins with, as the input does: for a spreadsheet the byte order mark, too.
+/// The start of the file, which is like that of the input: for spreadsheets it includes the byte
+/// order mark.
 fn header(user_file: &UserFile) -> Result<Vec<u8>, Failure> {
     let RowFormat::Csv {
         header,
@@ -163,9 +164,9 @@ fn row(user_file: &UserFile, line: &Line, reason: &str) -> Result<Vec<u8>, Failu
     }
 }
 
-/// Puts the reason before the cells, and drops that of an earlier import. A row with too many or
-/// too few cells stays as it is until it is fixed: the old reason's cell may have been removed, so
-/// that another is in its place.
+/// Puts the reason before the cells and removes the reason of an earlier import. A row with too
+/// many or too few cells stays as it is until it is fixed: the old reason's cell may have been
+/// removed, so that another cell is in its place.
 fn with_reason(cells: &[String], count: usize, at: Option<usize>, reason: &str) -> Vec<String> {
     let is_count = |at: usize| cells.get(at).is_some_and(|it| columns::is_wrong_count(it));
     let old = at.filter(|at| cells.len() == count || is_count(*at));
@@ -178,11 +179,11 @@ fn with_reason(cells: &[String], count: usize, at: Option<usize>, reason: &str) 
 }
 
 fn with_member(line: &str, reason: &str) -> String {
-    // A line that cannot be parsed is kept whole, and refused again until it is fixed.
+    // A line that cannot be parsed is kept whole, and is refused again until it is fixed.
     let Ok(Value::Object(mut object)) = crate::scim::json::parse_line(line) else {
         return keep_whole(line, reason).to_string();
     };
-    // A password is never kept, and an import would ignore it.
+    // A password is never stored, and an import would ignore it.
     let is_kept = |name: &str| !columns::is_reason(name) && !name.eq_ignore_ascii_case("password");
     object.retain(|name, _| is_kept(name));
     object.insert(REASON.to_owned(), json!(reason));

@@ -1,4 +1,5 @@
-//! For `user diff`: whom to deactivate and reactivate, as commands or as a file for an import.
+//! For `user diff`: the users to deactivate and to reactivate, as commands or as a file for an
+//! import.
 
 use std::path::{Path, PathBuf};
 
@@ -10,23 +11,23 @@ use super::file::beside;
 use super::input::has_place_beside;
 use crate::limits;
 
-/// Users in one printed command.
+/// The number of users in one printed command.
 const IDS_PER_COMMAND: usize = 50;
 
-/// The users to deactivate and to reactivate, by id: by then a name may be another user's, and it
-/// may be unfit for a shell.
+/// The users to deactivate and to reactivate, by id. By the time the commands run, a name may
+/// belong to another user, and a name may contain characters that a shell cannot take.
 #[derive(Default)]
 pub(super) struct Statuses {
-    /// Takes all of them, if a file was typed.
+    /// If a file was typed, it gets all of the users.
     file: Option<StatusFile>,
     deactivate: Vec<String>,
     reactivate: Vec<String>,
-    /// How many did not fit into commands.
+    /// The number of users that did not fit into commands.
     more: u64,
 }
 
 impl Statuses {
-    /// No users yet, and `file` for all of them, if one was typed.
+    /// A value without users. If a file was typed, it gets all users.
     pub(super) fn new(file: Option<&Path>) -> Result<Self, Failure> {
         Ok(Self {
             file: file.map(StatusFile::open).transpose()?,
@@ -57,8 +58,8 @@ impl Statuses {
             && self.reactivate.is_empty()
     }
 
-    /// Prints how to deactivate and reactivate them: by commands, or for many of them by a file,
-    /// which is much faster.
+    /// Prints how to deactivate and reactivate the users: by commands or, for many users, by a
+    /// file, which is much faster.
     pub(super) fn say(self, typed: &args::Diff, words: &str) -> Result<(), Failure> {
         if let Some(file) = self.file {
             return file.end();
@@ -88,7 +89,7 @@ impl Statuses {
     }
 }
 
-/// A file for an import, with the id of each user and the status to set.
+/// A file for an import that contains each user's id and the status to set.
 struct StatusFile {
     path: PathBuf,
     target: Target,
@@ -118,7 +119,7 @@ impl StatusFile {
         self.target.write(&record(b',', &[id, status])?)
     }
 
-    /// Completes the file and prints how to import it; without users there is none.
+    /// Completes the file and prints how to import it. Without users there is no file.
     fn end(self) -> Result<(), Failure> {
         let file = quoted_file(&self.path);
         if self.count == 0 {
@@ -132,7 +133,7 @@ impl StatusFile {
     }
 }
 
-/// A path quoted for a shell, and written so that it cannot be taken for an option.
+/// A path quoted for a shell, in a form that cannot be taken for an option.
 pub(super) fn quoted_file(path: &Path) -> String {
     if path.to_string_lossy().starts_with('-') {
         quoted(&Path::new(".").join(path))

@@ -21,16 +21,17 @@ const COLUMNS: &[Column] = &[
     column("UNDONE", outcome),
 ];
 
-/// How many users had which outcome.
+/// The number of users with each outcome.
 #[derive(Default)]
 struct Counts {
     undone: u64,
-    /// Of the undone, users that the changes had created: undoing deactivates them.
+    /// How many of the undone users the changes had created: undoing deactivates them.
     created: u64,
     same: u64,
     refused: u64,
     forceable: u64,
-    /// Of the refused, deleted users whose name is still free, and the first of them.
+    /// How many of the refused users are deleted users whose name is still free, and the first of
+    /// them.
     recreatable: u64,
     first_recreatable: Option<Value>,
 }
@@ -38,7 +39,7 @@ struct Counts {
 pub(super) fn run(client: &mut Client, typed: &Undo) -> Result<(), Failure> {
     let mut body = first_body(typed)?;
     let format = typed.output.output;
-    // As a table, a real run about many changes lists only the refused users; otherwise all are
+    // In a table, a real run on many changes lists only the refused users; otherwise all users are
     // listed.
     let is_brief = typed.change.is_none() && !typed.dry_run && format == Format::Table;
     let mut listing = Listing::new(format, COLUMNS);
@@ -49,7 +50,7 @@ pub(super) fn run(client: &mut Client, typed: &Undo) -> Result<(), Failure> {
             Err(failure) if counts.is_nobody() => return Err(failure),
             Err(failure) => {
                 if !is_brief || counts.refused > 0 {
-                    // Ignored: the server's failure is the one to report.
+                    // Ignore the result: the server's failure is the one to report.
                     let _ = listing.end();
                 }
                 counts.sum_up(typed);
@@ -77,7 +78,7 @@ pub(super) fn run(client: &mut Client, typed: &Undo) -> Result<(), Failure> {
             counts.tell_so_far(before, &body);
         }
     }
-    // Checked this late because the trail may hold changes by a token that no longer exists.
+    // Check this only now, because the trail may contain changes by a token that no longer exists.
     if counts.is_nobody()
         && let Some(token) = &typed.token
     {
@@ -119,8 +120,8 @@ fn beginning(since: &str) -> Result<Value, Failure> {
     Ok(json!(moment.to_string()))
 }
 
-/// The option that continues a request. A time is absolute in it, since one counted from now would
-/// be a different one by then.
+/// The option that continues a request. It contains an absolute time, since a time counted from now
+/// would be a different one by then.
 fn continuing(body: &Value) -> String {
     match &body["since"] {
         Value::Number(change) => format!("--from {change}"),
@@ -133,7 +134,7 @@ fn not_listed(failure: Failure, typed: &Undo, counts: &Counts, body: &Value) -> 
     if typed.dry_run {
         return failure;
     }
-    // What was undone stays undone, so it is reported all the same.
+    // What was undone stays undone, so report it nevertheless.
     counts.sum_up(typed);
     let failure = super::of_a_change(failure);
     let is_all = body["after"].is_null();
@@ -159,7 +160,7 @@ impl Counts {
         if !user["refused"].is_null() {
             self.refused += 1;
             self.forceable += u64::from(user["isForceable"] == true);
-            // If another user has the name by now, an import would change that user.
+            // If another user has the name now, an import would change that user.
             if user["isNameTaken"] == false {
                 self.recreatable += 1;
                 self.first_recreatable.get_or_insert_with(|| user.clone());
@@ -181,7 +182,7 @@ impl Counts {
         self.done() == 0
     }
 
-    /// Reports progress after a slice, with the option that continues if somebody ends the command.
+    /// Reports progress after a slice, with the option for continuing in case the command is ended.
     fn tell_so_far(&self, before: u64, body: &Value) {
         let done = self.done();
         if std::io::stderr().is_terminal() || before / PROGRESS_EVERY < done / PROGRESS_EVERY {
@@ -229,8 +230,8 @@ impl Counts {
         }
     }
 
-    /// Says how to create a deleted user again as it was. Its name may be another user's by then;
-    /// the dry run shows that.
+    /// Says how to create a deleted user again with the same attributes. The name may belong to
+    /// another user by then; the dry run shows that.
     fn tell_of_deleted(&self) {
         let Some(first) = &self.first_recreatable else {
             return;

@@ -1,4 +1,4 @@
-//! Tests of where values come from, and which of them wins.
+//! Tests of where values come from, and which of them take precedence.
 
 use std::os::unix::ffi::OsStringExt as _;
 
@@ -111,10 +111,10 @@ fn a_relative_state_directory_is_none() {
     }
 }
 
-/// A setting that is in the table but parsed nowhere would be accepted with any value.
+/// A setting that is in the table but never parsed would be accepted with any value.
 #[test]
 fn each_setting_is_understood() {
-    // Any text is the name of a directory.
+    // Any text can name a directory.
     for setting in SETTINGS.iter().filter(|it| it.key != Key::DataDir) {
         let variable = setting.key.variable();
         let loaded = Configuration::load(&sources("", &[(&variable, "?")], &[]));
@@ -149,7 +149,7 @@ fn the_data_directory_is_found_in_spite_of_other_mistakes() {
         ("data_dir = \"/d\"\n\"", &[], flag, Some("/f")),
         ("\"", variable, &[], Some("/v")),
         ("data_dir = \"/d\"", rate, &[], Some("/d")),
-        // A directory other than the one found could be meant.
+        // The administrator may have meant a directory other than the one found.
         ("data_dir = \"/d", &[], &[], None),
         ("data_dir = \"d\"", &[], &[], None),
         ("dir = \"/d\"", &[], &[], None),
@@ -169,7 +169,7 @@ fn the_data_directory_is_found_in_spite_of_other_mistakes() {
     ] {
         assert_eq!(found(file, variables, flags).as_deref(), wanted, "{file}");
     }
-    // A fault in one variable hides no other.
+    // An error in one variable does not hide one in another.
     let mut odd = sources("data_dir = \"/d\"", variable, &[]);
     let name = OsString::from("GOLINKS_SCIM_BASE_URL");
     odd.environment.insert(name, OsString::from_vec(vec![0xff]));

@@ -1,8 +1,8 @@
-//! The client against servers that answer rightly, wrongly, slowly and without end.
+//! The client against servers that answer correctly, incorrectly, slowly and without end.
 
 use super::*;
 
-/// Hands out one byte at a time, so that no state of the reader is skipped.
+/// Returns one byte per read, so that no state of the reader is skipped.
 struct OneByOne<'a>(&'a [u8]);
 
 impl Read for OneByOne<'_> {
@@ -43,7 +43,7 @@ fn check(is_head: bool, bytes: &str, expected: &str) {
     assert_eq!(at_once, expected, "at once: {bytes:?}");
     let mut slow = OneByOne(bytes.as_bytes());
     let slowly = told(read_response(&mut slow, is_head, 32));
-    // A surplus byte is only seen if it arrives together with the answer.
+    // A surplus byte is noticed only if it arrives together with the answer.
     if expected != ResponseError::Surplus.to_string() {
         assert_eq!(slowly, expected, "one by one: {bytes:?}");
     }

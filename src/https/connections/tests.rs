@@ -1,4 +1,4 @@
-//! Who makes room for whom, and what an end of the server leaves open.
+//! Which connections make room for others, and what is left open when the server shuts down.
 
 use super::*;
 use crate::access::{Issue, Mode, Scope};
@@ -32,7 +32,7 @@ fn pair(listener: &TcpListener) -> (Arc<TcpStream>, TcpStream) {
     (Arc::new(server), client)
 }
 
-/// A new connection where there is room, all from the same address.
+/// Adds a connection where there is room, always from the same address.
 fn enter_from_one_place(
     connections: &Connections,
     listener: &TcpListener,
@@ -92,7 +92,7 @@ fn whoever_comes_alone_stays_while_crowds_come_and_go() {
 fn when_all_places_are_taken_strangers_go_first_and_then_the_longest_idle() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
     let connections = Connections::new(limits::CONNECTIONS_MAX);
-    // Each has less than a share.
+    // Each token has less than its share.
     let tokens = ["a", "b", "c", "d", "e"].map(token);
     let (busy, _busy) = pair(&listener);
     let enter = |stream, number: usize| {
@@ -134,7 +134,7 @@ fn nothing_is_begun_for_a_stranger_who_was_cut_and_nobody_is_cut_who_has_begun()
     let enter = || enter_from_one_place(&connections, &listener);
     let (late, _late) = enter();
     connections.evict_stranger();
-    // Its request had arrived, with a token.
+    // Its request, with a token, had already arrived.
     late.set_token(&token("idp"));
     assert!(!late.begin_work());
     let (known, mut with_token) = enter();
@@ -158,7 +158,7 @@ fn a_token_with_more_than_its_share_makes_room_for_a_few_strangers_and_only_wher
     let [hoarder, idp] = ["hoarder", "idp"].map(token);
     let now = Monotonic::now();
     let ago = |seconds| now.checked_sub(Duration::from_secs(seconds)).expect("late");
-    // The token of each, and since when it has waited for its client, if it does.
+    // The token of each connection, and since when it has waited for its client, if it has.
     let kept = [
         (&hoarder, None),
         (&hoarder, Some(ago(20))),
@@ -204,7 +204,8 @@ fn a_token_with_more_than_its_share_makes_room_for_a_few_strangers_and_only_wher
     let (newcomer, _client) = enter();
     show_another(newcomer);
     assert!(!is_open(&mut kept[6].1), "its token still had three");
-    // There are no strangers, and no token above its share waits: any that waits must go.
+    // There are no strangers, and no token above its share has a waiting connection: any connection
+    // that waits must go.
     assert!(enter().0.is_some());
     assert!(!is_open(&mut kept[4].1), "it waits, and had to go");
 }
@@ -249,13 +250,14 @@ fn whose_token_is_no_longer_good_is_ended_unless_it_is_at_work() {
     connections.end_tokens(|token| token.id != revoked.id);
     let ended = [&idle, &awaited, &told, &busy, &other].map(|slot| slot.is_ending());
     assert_eq!(ended, [true, true, true, false, false]);
-    // What its client still sends with a refused request is taken: a reset would meet the answer.
+    // What the client still sends with a refused request is read: a reset would overtake the
+    // answer.
     server.set_nonblocking(true).expect("set");
     let nothing_yet = server.peek(&mut [0]).expect_err("it has not ended");
     assert_eq!(nothing_yet.kind(), std::io::ErrorKind::WouldBlock);
 }
 
-/// Where the system refuses a thread, only the one of another connection helps.
+/// If the system refuses a thread, only ending another connection frees one.
 #[test]
 fn a_newcomer_without_a_thread_pushes_out_another_and_not_itself() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
@@ -267,7 +269,7 @@ fn a_newcomer_without_a_thread_pushes_out_another_and_not_itself() {
     let (newcomer, mut waits) = enter();
     connections.make_room_for(&newcomer);
     assert!(known.is_ending() && is_open(&mut waits));
-    // It is still entered, so that it can make room for the next.
+    // The newcomer is still listed, so that it can make room for the next one.
     let (next, mut after) = enter();
     connections.make_room_for(&next);
     assert!(!is_open(&mut waits) && is_open(&mut after));
@@ -281,7 +283,7 @@ fn an_idle_connection_that_must_go_can_still_answer_what_arrived() {
     let peer = "192.0.2.1".parse().expect("an address");
     let slot = connections.enter(Arc::clone(&server), peer).expect("room");
     client.write_all(b"?").expect("sent");
-    // Makes sure that the byte was received before the end.
+    // Make sure that the byte has arrived before the end.
     server.peek(&mut [0]).expect("arrived");
     connections.end_idle();
     assert!(slot.is_ending());

@@ -1,4 +1,4 @@
-//! Files that change, go away or cannot be read under a cell that is being served.
+//! Files that change, disappear or become unreadable while the cell is being served.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use super::super::*;
 use super::{handshakes, now, source};
 
-/// The manual prepares for an authority's end in this way.
+/// The manual describes this way to prepare for the end of an authority.
 #[test]
 fn another_authority_in_the_place_of_the_old_one_needs_no_restart() {
     let (folder, next) = (tempfile::tempdir(), tempfile::tempdir());
@@ -21,7 +21,8 @@ fn another_authority_in_the_place_of_the_old_one_needs_no_restart() {
     assert!(handshakes(&cell, next.path(), "localhost"));
 }
 
-/// Files that cannot be read just now are tried again, and wrong ones only once they have changed.
+/// Files that cannot be read are tried again; files with wrong content only after they have
+/// changed.
 #[test]
 fn what_could_not_be_read_is_read_again_without_a_change() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -50,7 +51,7 @@ fn what_could_not_be_read_is_read_again_without_a_change() {
     );
 }
 
-/// A disk that goes away takes the authority with it; another one would lock out every client.
+/// A disk that disappears takes the authority with it; a new authority would lock out every client.
 #[test]
 fn a_server_that_serves_makes_no_other_authority() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -77,7 +78,8 @@ fn a_server_that_serves_makes_no_other_authority() {
     let error = cell.reload(now()).expect_err("it is gone").to_string();
     assert!(error.contains("/ca.pem: it is gone"), "{error}");
 
-    // So does an installed chain: an unmounted directory is there and empty.
+    // The same holds for an installed chain: the directory of an unmounted disk exists but is
+    // empty.
     let other = tempfile::tempdir().expect("a folder");
     drop(Cell::open(source(other.path(), None), now()).expect("made"));
     let installed = folder.path().join("installed.pem");
@@ -105,7 +107,7 @@ fn a_server_that_serves_makes_no_other_authority() {
     assert_eq!(fs::read_dir(&tls).expect("there").count(), 0);
     assert_eq!(cell.summary().fingerprint, fingerprint);
 
-    // What is only not to be read is not gone.
+    // A file that merely cannot be read is not gone.
     symlink("ca.pem", tls.join("ca.pem")).expect("linked");
     let error = cell
         .reload(now())
@@ -156,7 +158,7 @@ fn the_customers_files_are_checked() {
     for at in [now().plus_days(91), now().plus_days(-1)] {
         let source = files("leaf.pem", "leaf.key", "localhost");
         assert!(examine(&source, at).is_err());
-        // A start has nothing better; a running server has.
+        // At a start there is nothing better to serve; a running server has something better.
         let begun = Cell::open(source, at).expect("served");
         assert!(begun.summary().out_of_date(at).is_some());
         assert!(begun.reload(at).is_err());

@@ -1,5 +1,5 @@
-//! A customer's chain whose authorities do not carry it: one is missing, wrong, or ends before the
-//! leaf.
+//! A customer's chain that clients cannot follow to a root: an authority in it is missing, wrong,
+//! or ends before the leaf.
 
 use std::fs;
 use std::time::{Duration, SystemTime};
@@ -21,7 +21,7 @@ fn parameters(name: &str, days: u64) -> CertificateParams {
     parameters
 }
 
-/// A root, an intermediate authority that ends after so many days, and a leaf of 90 days.
+/// A root, an intermediate authority that is valid for `days` days, and a leaf for 90 days.
 fn issued(days: u64) -> [Made; 3] {
     let key = || KeyPair::generate().expect("a key");
     let root = CertifiedIssuer::self_signed(parameters("root", 900), key()).expect("a root");
@@ -31,7 +31,7 @@ fn issued(days: u64) -> [Made; 3] {
     [leaf.expect("a leaf"), between, root]
 }
 
-/// A cell for a chain of these, and what puts another pair into its files.
+/// Returns a cell that serves `chain`, and the folder in which [`put`] replaces the cell's files.
 fn served(chain: &[&Made]) -> (tempfile::TempDir, Arc<Cell>) {
     let folder = tempfile::tempdir().expect("a folder");
     put(&folder, chain);
@@ -65,10 +65,10 @@ fn a_chain_that_lost_its_intermediate_replaces_no_good_one() {
     assert_eq!(cell.summary().chain.len(), 2);
     assert!(cell.hindrance().is_some());
     assert!(examine(&cell.source, now()).is_err());
-    // At a start there is no other.
+    // At a start there is no other chain to serve.
     let (_, begun) = served(&[&leaf, &root]);
     assert!(begun.summary().warnings[0].contains("not by its issuer"));
-    // What else is there, and in which order, is left to the clients.
+    // Further certificates and their order do not matter, since clients find the path themselves.
     put(&folder, &[&leaf, &root, &between]);
     let summary = cell.reload(now()).expect("it leads to a root");
     assert_eq!((summary.fingerprint, summary.warnings.len()), (good, 0));
@@ -89,7 +89,8 @@ fn an_authority_that_ends_before_the_leaf_is_told_of() {
             summary.warnings[0].contains("before the leaf"),
             "{summary:?}"
         );
-        // Once it has ended, there is nothing better to serve; clients may have its successor.
+        // Once the authority has ended, there is nothing better to serve, and clients may have its
+        // successor.
         let later = now().plus_days(21);
         assert_eq!(summary.out_of_date(later), None);
         let summary = cell.reload(later).expect("served");
@@ -102,15 +103,15 @@ fn an_authority_that_ends_before_the_leaf_is_told_of() {
             (summary.authority_ends(), summary.warnings.len()),
             (None, 0)
         );
-        // It would be worse than what is served now.
+        // The ended chain would be worse than what is being served now.
         put(&folder, chain);
         let refused = cell.reload(later).expect_err("it has ended").to_string();
         assert!(refused.contains("has ended"), "{refused}");
     }
 }
 
-/// Of an old authority and its successor of the same name clients take the one that is good, an old
-/// root is not asked for its end, and a cross-certificate is only one of the ways.
+/// Clients take the valid one of an old authority and its successor with the same name, do not
+/// check the end of an old root, and treat a cross-certificate as only one of the paths.
 #[test]
 fn what_nobody_needs_any_more_is_no_fault() {
     let key = || KeyPair::generate().expect("a key");
@@ -149,7 +150,7 @@ fn what_nobody_needs_any_more_is_no_fault() {
     }
 }
 
-/// Some clients compare names as they are meant, and others as they are written.
+/// Some clients compare names by their meaning, others byte by byte.
 #[test]
 fn a_name_written_in_another_way_is_another_name() {
     let [_, between, root] = issued(90);
@@ -169,7 +170,7 @@ fn a_name_written_in_another_way_is_another_name() {
     assert!(refused.to_string().contains("byte by byte"), "{refused}");
 }
 
-/// `openssl req -x509` makes such a one unless it is told otherwise.
+/// `openssl req -x509` makes such a certificate unless it is told otherwise.
 #[test]
 fn a_cas_own_certificate_is_warned_of() {
     let key = || KeyPair::generate().expect("a key");
@@ -187,7 +188,7 @@ fn a_cas_own_certificate_is_warned_of() {
     }
 }
 
-/// Whom clients must trust is told by those certificates that lead there.
+/// Only certificates that lead from the leaf upward say which authorities clients must trust.
 #[test]
 fn what_leads_nowhere_is_not_for_clients_to_trust() {
     let [leaf, between, root] = issued(90);
@@ -225,7 +226,7 @@ fn what_clients_object_to_replaces_nothing_that_they_accept() {
     let mut alone = parameters_of_leaf();
     alone.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
     let alone = CertifiedIssuer::self_signed(alone, key()).expect("a leaf");
-    // One way has ended, and the other one has not begun.
+    // The authority on one path has ended, and the one on the other path has not begun.
     let mut later = parameters("gap", 90);
     later.not_before = (SystemTime::now() + Duration::from_secs(3600)).into();
     let mut before = parameters("gap", 90);
@@ -253,7 +254,7 @@ fn what_clients_object_to_replaces_nothing_that_they_accept() {
         put(&folder, chain);
         let refused = cell.reload(now()).expect_err(words).to_string();
         assert!(refused.contains(words), "{words}: {refused}");
-        // Where there is no better one, it is served, and may be replaced by one like it.
+        // If there is no better chain, this one is served, and may be replaced by a similar one.
         let (folder, begun) = served(chain);
         assert!(begun.summary().warnings[0].contains(words), "{words}");
         put(&folder, chain);
@@ -261,7 +262,7 @@ fn what_clients_object_to_replaces_nothing_that_they_accept() {
     }
 }
 
-/// As behind a proxy with a name of its own.
+/// This happens behind a proxy that has its own name.
 #[test]
 fn a_chain_for_another_host_is_replaced_by_one_for_this_host_but_by_none_that_is_useless() {
     let key = || KeyPair::generate().expect("a key");
@@ -307,7 +308,7 @@ fn a_chain_is_installed_in_order_and_each_certificate_once() {
     assert!(text.ends_with(&root.pem().replace('\r', "")), "{text}");
 }
 
-/// Each client asks for one host, whatever other names there are.
+/// Each client asks for one host, so the other names do not matter to it.
 #[test]
 fn a_name_that_no_client_can_ask_for_spoils_no_other() {
     let [_, between, root] = issued(90);
@@ -325,10 +326,10 @@ fn a_name_that_no_client_can_ask_for_spoils_no_other() {
         key: folder.path().join("key.pem"),
         host: "127.0.0.1".to_owned(),
     };
-    // An address is no DNS name.
+    // An IP address does not match a DNS name.
     let cell = Cell::open(by_address, now()).expect("served");
     assert!(cell.summary().warnings[0].contains("not for 127.0.0.1"));
-    // What cannot be read is sent all the same, and breaks the handshake.
+    // A certificate that cannot be parsed is still sent, and breaks the handshake.
     let mut text = leaf.pem() + &between.pem();
     text += "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     fs::write(folder.path().join("chain.pem"), text).expect("written");
