@@ -149,14 +149,15 @@ impl User {
         }
     }
 
-    /// What is wrong with the rights of the directory, for a server of this user.
-    pub(super) fn fault(&self, data_dir: &Path, directory: &Metadata) -> Option<Fault> {
+    /// What is wrong with the rights of the data directory, for a server of this user.
+    pub(super) fn fault(&self, config: &config::Serve, directory: &Metadata) -> Option<Fault> {
+        let data_dir = config.data_dir.as_path();
         let owner = directory.uid();
         if let Some(fault) = self.wrong_directory(data_dir, directory) {
             return Some(fault);
         }
         let (what, command) = self.wrong_rights(&quoted(data_dir), directory)?;
-        if let Some(other) = of_others(data_dir) {
+        if let Some(other) = of_others(config) {
             let what = format!("{what}, and {} in it is not the server's", quoted(&other));
             let fix = format!("{NAME_ANOTHER}, or move away what is not its");
             return Some(Fault { what, fix });
@@ -241,19 +242,31 @@ fn store_of_maker(data_dir: &Path) -> Option<Metadata> {
     (store.uid() != 0 && is_one).then_some(store)
 }
 
-/// The first entry of a directory that no server has made. Others may need the directory as it is:
-/// perhaps it was named by mistake.
-fn of_others(data_dir: &Path) -> Option<PathBuf> {
+/// The first entry of the data directory that is not the server's. Others may need the directory as
+/// it is: perhaps it was named by mistake.
+fn of_others(config: &config::Serve) -> Option<PathBuf> {
     // The store with all that is made beside it, keys, and the socket; the last is on each disk of
     // its own.
     const OURS: [&str; 4] = ["users", "tls", "admin", "lost+found"];
+    // Whoever moved away what the configuration names would get no server any more.
+    let named = config
+        .tls_files
+        .iter()
+        .flat_map(|(chain, key)| [chain, key]);
+    let named: Vec<&PathBuf> = named.collect();
     let is_ours = |path: &Path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let stem = name.split('.').next();
-        // Backups may be kept there, too.
-        stem.is_some_and(|stem| OURS.contains(&stem)) || name.ends_with(".redb")
+        stem.is_some_and(|stem| OURS.contains(&stem))
+            // Backups and the configuration may be kept there, too.
+            || name.ends_with(".redb")
+            || name.ends_with(".toml")
+            || named.iter().any(|named| named.starts_with(path))
     };
-    let entries = fs::read_dir(data_dir).into_iter().flatten().flatten();
+    let entries = fs::read_dir(&config.data_dir)
+        .into_iter()
+        .flatten()
+        .flatten();
     let others = entries.map(|entry| entry.path());
     others.filter(|path| !is_ours(path)).min()
 }
