@@ -150,6 +150,9 @@ fn install(configuration: &Configuration, chain: &Path, key: Option<&Path>) -> R
         }
         if text_of(&served, "fingerprint") == installed.fingerprint {
             output::say("it is being served");
+            for warning in warnings_of(&served) {
+                output::say(&format!("warning: {}", output::printable(warning)));
+            }
             return Ok(());
         }
         thread::sleep(Duration::from_secs(1));
@@ -262,13 +265,15 @@ fn show_served(certificate: &Value) -> Result<(), Failure> {
         output::line(&format!("{title:<12} {subject}, by {issuer}, until {ends}"))?;
         title = "";
     }
-    for warning in elements(&certificate["warnings"])
-        .iter()
-        .filter_map(Value::as_str)
-    {
+    for warning in warnings_of(certificate) {
         output::line(&format!("warning      {warning}"))?;
     }
     Ok(())
+}
+
+fn warnings_of(certificate: &Value) -> impl Iterator<Item = &str> {
+    let warnings = elements(&certificate["warnings"]);
+    warnings.iter().filter_map(Value::as_str)
 }
 
 fn failure(error: &certificate::Error, directory: &Path) -> Failure {
@@ -335,5 +340,20 @@ mod tests {
         assert!(fix.ends_with("cert request --name scim.example.com"));
         let fix = fix_no_names("scim.example.com");
         assert!(fix.ends_with("cert request --name scim.example.com"));
+    }
+
+    #[test]
+    fn the_days_left_are_known_of_a_server_of_an_earlier_release() {
+        let now = SystemClock.now();
+        let [leaf, between] = [30, 10].map(|days| now.plus_days(days).to_string());
+        let left = |certificate: Value| {
+            let told = document(&json!({"certificate": certificate}));
+            told["certificate"]["daysLeft"].as_i64()
+        };
+        let earlier = left(json!({"notAfter": leaf}));
+        assert!(matches!(earlier, Some(29..=30)), "{earlier:?}");
+        let this = left(json!({"notAfter": leaf, "acceptedUntil": between}));
+        assert!(matches!(this, Some(9..=10)), "{this:?}");
+        assert_eq!(left(Value::Null), None);
     }
 }

@@ -59,6 +59,27 @@ fn a_certificate_that_names_no_host_is_refused() {
     }
 }
 
+/// `openssl req -x509` makes such a one. Only the server's log would say what clients object to.
+#[test]
+fn what_some_clients_object_to_is_told_by_the_installation() {
+    let server = Server::start();
+    let customer = Customer::new();
+    for (is_ca, is_warned) in [
+        (IsCa::Ca(BasicConstraints::Unconstrained), true),
+        (IsCa::NoCa, false),
+    ] {
+        let key = KeyPair::generate().expect("a key");
+        let names = ["localhost", "127.0.0.1"].map(str::to_owned);
+        let mut parameters = CertificateParams::new(names).expect("names");
+        parameters.is_ca = is_ca;
+        let chain = parameters.self_signed(&key).expect("a certificate").pem();
+        let installed = install(&server, &customer, &chain, &key.serialize_pem());
+        assert_eq!(installed.status, Some(0), "{installed:?}");
+        let is_told = installed.stderr.contains("\nwarning: ");
+        assert_eq!(is_told, is_warned, "{installed:?}");
+    }
+}
+
 /// `cert install` of a chain and a key, in the customer's files.
 fn install(server: &Server, customer: &Customer, chain: &str, key: &str) -> Output {
     put(&customer.chain(), chain);

@@ -199,10 +199,7 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
         &[
             ("does not speak TLS", "something_else_that_answers"),
             ("&error.to_string()", "somebody_who_is_silent"),
-            (
-                "no client accepts it",
-                "a_certificate_that_no_client_accepts",
-            ),
+            ("clients refuse it", "a_certificate_that_no_client_accepts"),
             ("something else answers", "something_else_that_answers"),
             (
                 "no cloud accepts it",

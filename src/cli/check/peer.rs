@@ -51,7 +51,7 @@ pub(super) fn certificate(
         }
         Err(error) if is_ours => {
             let fix = fix(installation, url);
-            findings.fail(TOPIC, &format!("no client accepts it: {error}"), &fix)?;
+            findings.fail(TOPIC, &format!("clients refuse it: {error}"), &fix)?;
             Ok(None)
         }
         Err(error) => {

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 use super::{SERVE, STRANGER, USER, as_user, is_root, open_to_all};
+use crate::support::place::chain_for;
 use crate::support::{Output, Server, cli_on, command_on, run_to_its_end, without_settings};
 
 const GROUP: u32 = 65_533;
@@ -330,4 +331,37 @@ fn a_directory_that_holds_more_than_a_servers_files_stays_as_it_is() {
         assert_eq!(fix, format!("chmod 700 {}", data.display()));
         server.stop();
     }
+}
+
+/// Whoever keeps the chain in the data directory is not told to move it away: the next start would
+/// fail.
+#[test]
+fn what_the_configuration_names_is_the_servers() {
+    if !is_root() {
+        return;
+    }
+    let (folder, data) = made((USER, USER), 0o755);
+    let [chain, key, file] = ["chain.crt", "keys/key", "golinks-scim.toml"].map(|it| data.join(it));
+    let (chain_text, key_text) = chain_for("localhost", None);
+    fs::create_dir(data.join("keys")).expect("made");
+    fs::write(&chain, chain_text).expect("written");
+    fs::write(&key, key_text).expect("written");
+    chown(&key, Some(USER), Some(USER)).expect("root may do that");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("set");
+    let settings = format!("tls_cert = {chain:?}\ntls_key = {key:?}\n");
+    fs::write(&file, settings).expect("written");
+    let server = Server::start_on_by(
+        folder,
+        &["--base-url", "https://localhost:1"],
+        |mut it, _| {
+            it.env("GOLINKS_SCIM_CONFIG", &file);
+            it
+        },
+    );
+    let close = format!("chmod 700 {}", data.display());
+    assert_eq!(fix_in_log(&server.log(), &data), Some(close.clone()));
+    let mut check = command_on(&data);
+    check.env("GOLINKS_SCIM_CONFIG", &file).arg("check");
+    assert_eq!(fix_in(&run_to_its_end(&mut check)), Some(close));
+    server.stop();
 }
