@@ -1,5 +1,5 @@
-//! Small requests meant to cost a lot: JSON, filters, patches and bulk requests. Each is refused or
-//! handled within bounds, and the server goes on serving.
+//! Small requests designed to be expensive: JSON, filters, patches and bulk requests. Each is
+//! refused or handled within bounds, and the server goes on serving.
 
 use std::io::Write;
 use std::time::Duration;
@@ -15,16 +15,16 @@ const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 const BULK: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
 const JSON: (&str, &str) = ("Content-Type", "application/scim+json");
 
-/// A user with these further members, given as text that begins with a comma.
+/// The JSON of a user with these further members, given as text that begins with a comma.
 fn user(members: &str) -> String {
     format!("{{\"schemas\":[\"{CORE}\"],\"userName\":\"bomb\"{members}}}")
 }
 
-/// No request may cost the server more time of the processor, which does not depend on how busy the
-/// machine is: what a bomb costs is bounded by the size of its request.
+/// The most processor time that a request may cost the server. Unlike elapsed time, it does not
+/// depend on how busy the machine is: the cost of a bomb is bounded by the size of its request.
 const COST_MAX: Duration = Duration::from_secs(10);
 
-/// The time of the processor that the server has used. Linux counts in hundredths of a second.
+/// The processor time that the server has used. Linux counts it in hundredths of a second.
 fn used(talk: &Talk) -> Duration {
     let path = format!("/proc/{}/stat", talk.server.pid().as_raw_nonzero());
     let stat = std::fs::read_to_string(path).expect("it runs");
@@ -418,8 +418,8 @@ fn manager(name: &str, of: &str) -> Value {
     user
 }
 
-/// A value may take two bytes as text, but takes many in memory: what is read at a time is bounded,
-/// however many connections there are.
+/// A value may take two bytes as text but many in memory, so the server bounds how much it parses
+/// at a time, however many connections there are.
 #[test]
 fn large_bodies_at_once_stay_within_memory() {
     const AT_ONCE: usize = 40;
@@ -443,13 +443,13 @@ fn large_bodies_at_once_stay_within_memory() {
             tls.write_all(&door.with_token(&head)).expect("taken");
             tls.write_all(most.as_bytes()).expect("taken");
         }
-        // Now the server can handle all of them at the same moment.
+        // Now the server could handle all of them at the same moment.
         for tls in &mut all {
             tls.write_all(last.as_bytes()).expect("taken");
         }
         let answers = all.iter_mut().map(|tls| wire::read(tls, false).status);
         let answers: Vec<u16> = answers.collect();
-        // On a busy machine the wait for a turn may end.
+        // On a busy machine, a request may wait for its turn in vain.
         let is_allowed = |answer: &u16| [status, 503].contains(answer);
         assert!(answers.iter().all(is_allowed), "{objects}: {answers:?}");
         let taken = answers.iter().filter(|&&answer| answer == status).count();
