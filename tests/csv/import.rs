@@ -1,5 +1,5 @@
-//! An import from its rehearsal to its end: read from a pipe, broken off, killed and finished by
-//! the next one, and large.
+//! An import from its rehearsal to its end: read from a pipe, interrupted, killed and finished by
+//! the next import, and large.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -40,7 +40,7 @@ fn a_rehearsal_tells_and_changes_nothing() {
     assert!(!desk.path("b.rejects.csv").exists());
 }
 
-/// Rejected rows for which there is no file are all shown, and keep no other row out.
+/// If there is no file for rejected rows, all of them are shown, and they block no other row.
 #[test]
 fn what_comes_by_a_pipe_is_imported_and_rejected_rows_need_no_file() {
     let desk = Desk::new();
@@ -132,7 +132,7 @@ fn fed(command: &mut Command, text: &str) -> Output {
     child.wait_with_output().expect("it ends").into()
 }
 
-/// What an import says on standard error when nobody reads its standard output.
+/// Runs an import whose standard output nobody reads, and returns its standard error.
 fn unread(desk: &Desk, arguments: &[&str]) -> String {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
@@ -163,7 +163,7 @@ fn an_import_that_breaks_off_tells_what_it_did_and_how_to_go_on() {
     ] {
         assert!(told.contains(words), "{words}: {told}");
     }
-    // What comes after the last row is written too, and cannot be written here.
+    // The output after the last row cannot be written here, either.
     let nobody = desk.write("n.csv", "userName\n");
     let told = unread(&desk, &[nobody.to_str().expect("text"), "-o", "json"]);
     assert!(told.contains("0 created"), "{told}");
@@ -221,8 +221,8 @@ fn an_import_that_was_killed_is_finished_by_the_next() {
     assert_eq!(desk.export(&[]).lines().count(), count + 1);
 }
 
-/// Prints the rows a second, and the peak memory of command and server. That of the command has a
-/// bound, whatever the file.
+/// Prints the rows per second and the peak memory of command and server. The command's memory is
+/// bounded, however large the file is.
 #[test]
 #[ignore = "long: 100,000 rows unless CSV_ROWS says otherwise"]
 fn a_large_file_in_bounded_memory() {
@@ -282,8 +282,9 @@ fn peak_kib(pid: u32) -> u64 {
         .unwrap_or(0)
 }
 
-/// What a command did that was sent SIGINT once it had printed a line, and was read to its end only
-/// then. So an import waits in its first thousand rows when the signal comes.
+/// Runs a command, sends SIGINT once it has printed a line, and only then reads the rest of its
+/// output. So an import is still in its first thousand rows, waiting for its reader, when the
+/// signal comes.
 fn interrupted(command: &mut Command) -> Output {
     let mut import = command
         .stdin(Stdio::null())
@@ -342,7 +343,7 @@ fn whoever_interrupts_an_import_hears_what_was_applied() {
     }
 }
 
-/// A script that starts an import in the background has it ignore the Ctrl-C that ends the script.
+/// An import that a script starts in the background ignores the Ctrl-C that ends the script.
 #[test]
 fn whoever_starts_an_import_may_have_it_ignore_the_interruption() {
     let desk = Desk::new();
