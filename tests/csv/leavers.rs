@@ -109,7 +109,7 @@ fn users_with_another_name_than_the_file_gives_them_are_no_leavers() {
     let shares = "1 user with an email of somebody else in the file";
     check(&told, 1, &["user import", shares]);
     assert!(!told.stderr.contains("user deactivate"), "{told:?}");
-    // But a user who is not in such a file is not meant, whoever has the email.
+    // But a user whose account is not in such a file has left, whoever has the email.
     desk.write(
         "left.csv",
         "userName,Email\njane@x,jane@x\njoe,joe@x\nceo@x,\nnew,new@x\n",

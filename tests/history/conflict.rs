@@ -1,5 +1,5 @@
-//! Undoing where others have changed the same users or have their names, in a directory in memory;
-//! and random histories, undone by force.
+//! Undoing where others have changed the same users or have taken their names, in a directory in
+//! memory; and random histories, undone by force.
 
 use golinks_scim::directory::{
     Beginning, Directory, Manner, Obstacle, Past, Then, Thresholds, ToUndo, Undone,
@@ -69,7 +69,7 @@ fn taking_back_gives_what_the_first_change_found() {
     }
 }
 
-/// For each user, a state chosen at random is what the directory says of that moment.
+/// Asserts for a random past state of each user that the directory returns it for that moment.
 fn assert_past(kept: &Kept, random: &mut Random) {
     for (id, states) in &kept.states {
         let (time, _, wanted) = &states[random.below(states.len())];
@@ -95,8 +95,7 @@ fn undo(directory: &Directory, selection: &ToUndo, is_forced: bool) -> Vec<Undon
     page.undone
 }
 
-/// Somebody who has changed one attribute of the extension stands in nobody's way who undoes the
-/// change of another.
+/// A change of one attribute of the extension does not prevent undoing the change of another.
 #[test]
 fn the_extension_is_undone_attribute_by_attribute() {
     let mut kept = Kept::new();
@@ -126,7 +125,8 @@ fn the_extension_is_undone_attribute_by_attribute() {
     );
 }
 
-/// Undoing a creation deactivates the user, and the alarm counts that. A rehearsal deactivates nobody.
+/// Undoing a creation deactivates the user, and the alarm counts that. A rehearsal deactivates
+/// nobody.
 #[test]
 fn who_is_deactivated_by_an_undo_is_counted() {
     let mut kept = Kept::new();
@@ -156,7 +156,7 @@ fn who_is_deactivated_by_an_undo_is_counted() {
 }
 
 /// A user that somebody else has activated stays active: the undo is refused. A user that somebody
-/// else has deactivated, and the token activated again, is inactive afterwards.
+/// else has deactivated and the token has reactivated is inactive afterwards.
 #[test]
 fn the_undo_of_a_creation_goes_back_to_what_others_have_said_of_the_status() {
     for (steps, wanted) in [
@@ -195,7 +195,7 @@ fn the_undo_of_a_creation_goes_back_to_what_others_have_said_of_the_status() {
     }
 }
 
-/// An undo of nothing but the changes in question does not count as one.
+/// An undo counts as a change by somebody else unless it undid only the changes in question.
 #[test]
 fn an_undo_of_others_changes_too_counts_as_somebody_elses_change() {
     let mut kept = Kept::new();
@@ -251,7 +251,7 @@ fn what_somebody_else_has_changed_since_is_left_alone() {
     // Either all of a user's changes are undone, or none.
     let record = record_of(&kept.directory, &id).expect("there");
     assert_eq!(record.user().attributes()["nickName"], "mine");
-    // An undo of everybody's changes includes that one.
+    // An undo of everybody's changes includes that change.
     let everything = ToUndo::Since {
         since: Beginning::Moment(since),
         token: None,
@@ -262,8 +262,8 @@ fn what_somebody_else_has_changed_since_is_left_alone() {
     assert_eq!(record.user().attributes().get("title"), None);
 }
 
-/// What the title, or the list of emails, is after the changes of `a` are undone, the first of
-/// which is change 3; or the number of the change that prevents the undo.
+/// The title, or the list of emails, after the changes of `a` are undone, the first of which is
+/// change 3; or the number of the change that prevents the undo.
 #[test]
 fn a_change_that_was_itself_taken_back_does_not_count() {
     for attribute in ["title", "emails"] {
@@ -280,11 +280,11 @@ fn a_change_that_was_itself_taken_back_does_not_count() {
             ("b two, undo 4, undo 5", Err(6)),
             ("b two, undo 4, undo 5, undo 6", Ok("zero")),
             ("b two, undo 4, b three", Err(6)),
-            // Somebody who sets the old value again wants it.
+            // Somebody who sets the old value again wants to keep it.
             ("b two, b one", Err(4)),
             ("b two, b one, b two, undo 6", Err(4)),
             ("undo 3, b one", Err(5)),
-            // The change itself is undone; somebody who undoes that wants the change.
+            // The change itself was undone before; somebody who undoes that undo wants the change.
             ("undo 3", Ok("zero")),
             ("undo 3, undo 4", Err(5)),
             ("undo 3, undo 4, undo 5", Ok("zero")),
@@ -340,18 +340,19 @@ fn a_change_that_was_itself_taken_back_does_not_count() {
     }
 }
 
-/// Names are given back in whatever order they went: a user that waits for another's name is undone
-/// after that one. A rehearsal has the same outcome, and both list the users by their ids.
+/// Names are given back whatever the order in which they were taken: a user that needs another
+/// user's name is undone after that user. A rehearsal has the same outcome, and both list the users
+/// by their ids.
 #[test]
 fn names_are_given_back_in_whatever_order_they_went() {
     for (steps, wanted) in [
         ("a n2 n3, a n1 n2, a n0 n1", ""),
         ("a n0 x, a n1 n0, a n2 n1", ""),
         ("a n0 x, a n2 n0, a n1 n2", ""),
-        // A user waits for a name that is not given back.
+        // A user needs a name that is not given back.
         ("a n0 x, a n1 y, a x n1, b n2 n0", "n1 y"),
         ("a n0 t, a n1 n0, a t n1", "n0 n1"),
-        // A deleted user does not keep a name from another.
+        // A deleted user does not block a name.
         ("a n0 z, a n2 n0, a n0 -, a n1 n0", "n0"),
     ] {
         let mut kept = Kept::new();
