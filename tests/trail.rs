@@ -1,7 +1,7 @@
-//! The audit trail as it is stored: damage is named, and old rows are removed.
+//! The audit trail as it is stored: damage is reported, and old rows are removed.
 //!
 //! - `verification`: what a verification finds, and how long each of its steps takes.
-//! - `retention`: what is removed by age and by size, also when the power is cut meanwhile.
+//! - `retention`: removal by age and by size, even if the power is cut meanwhile.
 
 mod retention;
 mod verification;
@@ -26,7 +26,7 @@ fn store_file(directory: &TempDir) -> PathBuf {
     directory.path().join("data/users.redb")
 }
 
-/// The machine's clock, off by this many milliseconds.
+/// The machine's clock plus this many milliseconds.
 #[derive(Default)]
 struct Jumping(AtomicI64);
 
@@ -66,7 +66,8 @@ fn empty(folder: &TempDir) -> (Arc<Store>, Directory, Arc<Jumping>) {
     (store, directory, clock)
 }
 
-/// A directory of 100 users; `days_off` says by how many days the clock was off for each.
+/// A directory of 100 users; `days_off` says by how many days the clock was off when each was
+/// created.
 fn by_a_clock(
     folder: &TempDir,
     days_off: impl Fn(i64) -> i64,

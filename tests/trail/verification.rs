@@ -178,7 +178,7 @@ fn a_user_changed_behind_the_trails_back_is_named() {
         let report: Value = serde_json::from_str(&json.stdout).expect("JSON");
         assert_eq!(report[0]["findings"][0]["user"], id.as_str(), "{report}");
     }
-    // Where very much is wrong, not all of it is listed.
+    // If very much is wrong, not all of it is listed.
     fs::write(store_file(&directory), &good).expect("written");
     for sequence in 9..=30 {
         edit_user(&directory, sequence, edits[3].2);
@@ -268,7 +268,7 @@ fn a_row_of_a_change_that_was_none_is_named() {
     }
 }
 
-/// Somebody with a tool has removed, exchanged or made a user, keys and checksums included.
+/// Somebody with a tool has removed, exchanged or added a user, with correct keys and checksums.
 #[test]
 fn a_user_of_whom_the_trail_does_not_know_is_named() {
     let folders: [TempDir; 4] = std::array::from_fn(|_| TempDir::new().expect("a folder"));
@@ -312,7 +312,7 @@ fn a_user_of_whom_the_trail_does_not_know_is_named() {
     named(&made.0, Change::none(), &made.1, what);
 }
 
-/// How long a verification takes, and each step of it, for which a client waits; then how long it
+/// How long a verification takes, and each of its steps, for which a client waits; then how long it
 /// takes to remove most of the rows.
 #[test]
 #[ignore = "the long form: AUDIT_ROWS rows, 1,000,000 if it is not set"]
