@@ -125,8 +125,8 @@ fn the_extension_is_undone_attribute_by_attribute() {
     );
 }
 
-/// Undoing a creation deactivates the user, and the alarm counts that. A rehearsal deactivates
-/// nobody.
+/// Undoing a creation deactivates the user, and the alarm counts that. A rehearsal deactivates no
+/// user.
 #[test]
 fn who_is_deactivated_by_an_undo_is_counted() {
     let mut kept = Kept::new();

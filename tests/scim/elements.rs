@@ -196,8 +196,8 @@ fn values_to_remove_are_found_as_values_to_add_are() {
     }
 }
 
-/// DIFFERENCE(add-completes): RFC 7644 section 3.5.2.1 adds an element unless it is equal in
-/// everything.
+/// DIFFERENCE(add-completes): RFC 7644 section 3.5.2.1 adds an element unless an equal one is
+/// there.
 #[test]
 fn an_added_element_completes_the_one_with_its_value_and_type() {
     let held = json!({"emails": [{"value": "w", "type": "work", "display": "Old"}]});

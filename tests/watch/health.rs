@@ -142,7 +142,7 @@ fn the_alarm_can_be_set_while_serving() {
     assert!(Scrape::of(&talk).get("mass_deactivation_alarm") < 0.5);
 }
 
-/// What the server says to a client that waits to be asked for its body.
+/// The server's interim answer to a client that waits before it sends its body.
 const GO_ON: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 #[test]
@@ -155,7 +155,7 @@ fn a_server_that_stops_is_not_ready() {
         (ready.status, text.as_str()),
         (200, "{\"status\":\"ready\"}")
     );
-    // While a request is being read, the server does not end, so that it can answer.
+    // The server does not end while it reads a request, so that it can answer.
     let door = Door::to(server);
     let mut tls = door.connect();
     let head = "POST /scim/v2/Users HTTP/1.1\r\nHOST\r\nContent-Length: 2\r\n\
