@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use golinks_scim::clock::{Clock, Instant, SystemClock};
-use golinks_scim::directory::{Caller, Directory, Past, Then, describe};
+use golinks_scim::directory::{Beginning, Caller, Directory, Past, Then, ToUndo, describe};
 use golinks_scim::scim::schema::ENTERPRISE_URN;
 use golinks_scim::scim::{Leniency, Patch, Preconditions, User};
 use golinks_scim::store::{Opener, Store};
@@ -207,5 +207,13 @@ fn caller(who: &str) -> Caller {
         principal: format!("token:{who}{who}:{who}"),
         request_id: "0".to_owned(),
         address: None,
+    }
+}
+
+/// All changes since a moment, or only those by this token, as a selection for an undo.
+fn all_since(moment: Instant, token: Option<&str>) -> ToUndo {
+    ToUndo::Since {
+        since: Beginning::Moment(moment),
+        token: token.map(str::to_owned),
     }
 }

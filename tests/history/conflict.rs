@@ -2,12 +2,12 @@
 //! memory; and random histories, undone by force.
 
 use golinks_scim::directory::{
-    Beginning, Directory, Manner, Obstacle, Past, Then, Thresholds, ToUndo, Undone,
+    Directory, Manner, Obstacle, Past, Then, Thresholds, ToUndo, Undone,
 };
 use golinks_scim::scim::schema::ENTERPRISE_URN;
 use serde_json::{Value, json};
 
-use super::{Kept, caller};
+use super::{Kept, all_since, caller};
 use crate::model::Random;
 use crate::support::{number, record_of};
 
@@ -52,10 +52,7 @@ fn taking_back_gives_what_the_first_change_found() {
         }
         assert_past(&kept, &mut random);
         let wanted: Vec<_> = ids.iter().map(|id| kept.wanted(id, since, "a")).collect();
-        let selection = ToUndo::Since {
-            since: Beginning::Moment(since),
-            token: Some("a".to_owned()),
-        };
+        let selection = all_since(since, Some("a"));
         let undone = undo(&kept.directory, &selection, true);
         assert!(undone.iter().all(|it| it.outcome.is_ok()), "{undone:?}");
         for (id, wanted) in ids.iter().zip(&wanted) {
@@ -107,10 +104,7 @@ fn the_extension_is_undone_attribute_by_attribute() {
     kept.change(&id, &path("department"), &json!("wrong"), "a");
     kept.change(&id, &path("organization"), &json!("wrong"), "a");
     kept.change(&id, &path("costCenter"), &json!("2"), "b");
-    let selection = ToUndo::Since {
-        since: Beginning::Moment(since),
-        token: Some("a".to_owned()),
-    };
+    let selection = all_since(since, Some("a"));
     let undone = undo(&kept.directory, &selection, false);
     let outcome = undone[0].outcome.as_ref().expect("done");
     assert_eq!(
@@ -132,10 +126,7 @@ fn who_is_deactivated_by_an_undo_is_counted() {
     let mut kept = Kept::new();
     let since = kept.now();
     kept.create("jane", "a");
-    let everything = ToUndo::Since {
-        since: Beginning::Moment(since),
-        token: None,
-    };
+    let everything = all_since(since, None);
     let thresholds = Thresholds {
         deactivations: 50,
         percent: 20,
@@ -175,15 +166,7 @@ fn the_undo_of_a_creation_goes_back_to_what_others_have_said_of_the_status() {
             let who = if who == "a" { "a" } else { "b" };
             kept.change(&id, "active", &json!(status == "on"), who);
         }
-        let token = Some("a".to_owned());
-        let undone = undo(
-            &kept.directory,
-            &ToUndo::Since {
-                since: Beginning::Moment(since),
-                token,
-            },
-            false,
-        );
+        let undone = undo(&kept.directory, &all_since(since, Some("a")), false);
         let record = record_of(&kept.directory, &id).expect("there");
         match (&undone[0].outcome, wanted) {
             (Ok(_), Ok(())) => assert_eq!(record.user().active(), Some(false), "{steps}"),
@@ -205,15 +188,9 @@ fn an_undo_of_others_changes_too_counts_as_somebody_elses_change() {
     let later = kept.now();
     kept.change(&id, "title", &json!("yours"), "b");
     kept.change(&id, "title", &json!("mine again"), "a");
-    let both = ToUndo::Since {
-        since: Beginning::Moment(later),
-        token: None,
-    };
+    let both = all_since(later, None);
     undo(&kept.directory, &both, false);
-    let mine = ToUndo::Since {
-        since: Beginning::Moment(since),
-        token: Some("a".to_owned()),
-    };
+    let mine = all_since(since, Some("a"));
     let undone = undo(&kept.directory, &mine, false);
     assert!(
         matches!(undone[0].outcome, Err(Obstacle::Touched { .. })),
@@ -229,10 +206,7 @@ fn what_somebody_else_has_changed_since_is_left_alone() {
     kept.change(&id, "title", &json!("mine"), "a");
     kept.change(&id, "nickName", &json!("mine"), "a");
     kept.change(&id, "title", &json!("yours"), "b");
-    let selection = ToUndo::Since {
-        since: Beginning::Moment(since),
-        token: Some("a".to_owned()),
-    };
+    let selection = all_since(since, Some("a"));
     let undone = undo(&kept.directory, &selection, false);
     let [one] = undone.as_slice() else {
         panic!("{undone:?}");
@@ -252,10 +226,7 @@ fn what_somebody_else_has_changed_since_is_left_alone() {
     let record = record_of(&kept.directory, &id).expect("there");
     assert_eq!(record.user().attributes()["nickName"], "mine");
     // An undo of everybody's changes includes that change.
-    let everything = ToUndo::Since {
-        since: Beginning::Moment(since),
-        token: None,
-    };
+    let everything = all_since(since, None);
     let undone = undo(&kept.directory, &everything, false);
     assert!(undone.iter().all(|it| it.outcome.is_ok()), "{undone:?}");
     let record = record_of(&kept.directory, &id).expect("there");
@@ -307,10 +278,7 @@ fn a_change_that_was_itself_taken_back_does_not_count() {
             for step in steps.split(", ") {
                 match step.split_once(' ').expect("two words") {
                     (how @ ("undo" | "force"), what) => {
-                        let all_of = |token: &str| ToUndo::Since {
-                            since: Beginning::Moment(since),
-                            token: Some(token.to_owned()),
-                        };
+                        let all_of = |token: &str| all_since(since, Some(token));
                         let what = what.parse().map_or_else(|_| all_of(what), ToUndo::Change);
                         let undone = undo(&kept.directory, &what, how == "force");
                         assert!(undone[0].outcome.is_ok(), "{steps}: {undone:?}");
@@ -318,15 +286,7 @@ fn a_change_that_was_itself_taken_back_does_not_count() {
                     (who, text) => kept.change(&id, attribute, &value(text), who),
                 }
             }
-            let token = Some("a".to_owned());
-            let undone = undo(
-                &kept.directory,
-                &ToUndo::Since {
-                    since: Beginning::Moment(since),
-                    token,
-                },
-                false,
-            );
+            let undone = undo(&kept.directory, &all_since(since, Some("a")), false);
             let record = record_of(&kept.directory, &id).expect("there");
             let now = &record.user().attributes()[attribute];
             match (&undone[0].outcome, wanted) {
@@ -371,11 +331,7 @@ fn names_are_given_back_in_whatever_order_they_went() {
                 _ => kept.change(&id, "userName", &json!(new), "b"),
             }
         }
-        let token = Some("a".to_owned());
-        let selection = ToUndo::Since {
-            since: Beginning::Moment(since),
-            token,
-        };
+        let selection = all_since(since, Some("a"));
         for is_dry_run in [true, false] {
             let manner = Manner {
                 is_forced: false,

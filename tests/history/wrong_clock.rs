@@ -5,11 +5,11 @@ use std::sync::atomic::Ordering;
 use std::time::Instant as Monotonic;
 
 use golinks_scim::clock::Instant;
-use golinks_scim::directory::{Beginning, Keep, Manner, Past, Then, ToUndo};
+use golinks_scim::directory::{Keep, Manner, Past, Then};
 use golinks_scim::limits;
 use serde_json::json;
 
-use super::{Kept, caller};
+use super::{Kept, all_since, caller};
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
@@ -147,10 +147,7 @@ fn an_undo_may_begin_behind_a_row_that_is_ahead() {
         is_dry_run: false,
     };
     let undo = |since| {
-        let selection = ToUndo::Since {
-            since: Beginning::Moment(since),
-            token: None,
-        };
+        let selection = all_since(since, None);
         kept.directory.undo(&selection, manner, None, &caller("c"))
     };
     let refused = undo(early).expect_err("rows of that time were removed");
