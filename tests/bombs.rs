@@ -9,7 +9,7 @@ use golinks_scim::limits;
 use serde_json::{Value, json};
 
 use crate::support::wire::{self, Door};
-use crate::support::{CORE, Talk, body, escaped, scim_error};
+use crate::support::{CORE, Talk, body, escaped, scim_error, status_number};
 
 const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 const BULK: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
@@ -47,6 +47,12 @@ fn sent(talk: &mut Talk, method: &str, target: &str, body: &[u8]) -> Response {
         scim_error(&response, &what);
     }
     response
+}
+
+fn assert_status(what: &str, response: &Response, wanted: &[u16]) {
+    let text = String::from_utf8_lossy(&response.body[..response.body.len().min(300)]);
+    let status = response.status;
+    assert!(wanted.contains(&status), "{what}: {status} {text}");
 }
 
 #[test]
@@ -175,12 +181,7 @@ fn json_that_means_to_exhaust_is_refused() {
     for (number, (what, body, statuses)) in rows.into_iter().enumerate() {
         let body = body.replacen("bomb", &format!("bomb{number}"), 1);
         let response = sent(&mut talk, "POST", "/Users", body.as_bytes());
-        let text = String::from_utf8_lossy(&response.body[..response.body.len().min(300)]);
-        assert!(
-            statuses.contains(&response.status),
-            "{what}: {} {text}",
-            response.status
-        );
+        assert_status(what, &response, statuses);
     }
     talk.create("afterwards");
     talk.server.stop();
@@ -366,12 +367,7 @@ fn patches_and_bulks_that_mean_to_exhaust_are_refused() {
         ),
     ] {
         let response = sent(&mut talk, "PATCH", &target, body.as_bytes());
-        let text = String::from_utf8_lossy(&response.body[..response.body.len().min(300)]);
-        assert!(
-            statuses.contains(&response.status),
-            "{what}: {} {text}",
-            response.status
-        );
+        assert_status(what, &response, statuses);
     }
     let create = |n: usize| json!({"method": "POST", "path": "/Users", "bulkId": format!("b{n}"), "data": body(&format!("bulk{n}"))});
     let within =
@@ -400,12 +396,7 @@ fn patches_and_bulks_that_mean_to_exhaust_are_refused() {
         ),
     ] {
         let response = sent(&mut talk, "POST", "/Bulk", body.as_bytes());
-        let text = String::from_utf8_lossy(&response.body[..response.body.len().min(300)]);
-        assert!(
-            statuses.contains(&response.status),
-            "{what}: {} {text}",
-            response.status
-        );
+        assert_status(what, &response, statuses);
     }
     talk.create("afterwards");
     talk.server.stop();
@@ -456,11 +447,7 @@ fn large_bodies_at_once_stay_within_memory() {
         let at_least = at_once.min(limits::BULK_BODIES_AT_ONCE_MAX);
         assert!(taken >= at_least, "{objects}: {answers:?}");
     }
-    let path = format!("/proc/{}/status", door.server.pid().as_raw_nonzero());
-    let kept = std::fs::read_to_string(path).expect("it runs");
-    let peak = kept.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let peak = peak.and_then(|text| text.split_whitespace().next());
-    let mib = peak.expect("the kernel tells").parse::<u64>().expect("KiB") / 1024;
+    let mib = status_number(door.server.pid(), "VmHWM:").expect("it runs") / 1024;
     println!("{AT_ONCE} bodies at once: at most {mib} MiB");
     assert!(mib < 300, "{mib} MiB");
 }

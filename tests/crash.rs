@@ -14,13 +14,13 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use golinks_scim::clock::SystemClock;
-use golinks_scim::directory::{Caller, Directory, Query, ScanCaller, Start, describe};
+use golinks_scim::directory::{Directory, Query, ScanCaller, Start, describe};
 use golinks_scim::scim::{Bulk, Leniency, Patch, Preconditions, Projection, User};
 use golinks_scim::store::{Opener, Store};
 use redb::StorageBackend;
 use serde_json::{Value, json};
 
-use crate::support::number;
+use crate::support::{caller, number};
 
 const SECTOR: usize = 512;
 const PAGE: usize = 4096;
@@ -313,14 +313,6 @@ pub(crate) fn inspect(store: &Arc<Store>) -> Result<State, String> {
         ));
     }
     Ok(state)
-}
-
-fn caller() -> Caller {
-    Caller {
-        principal: "crash".to_owned(),
-        request_id: "0".to_owned(),
-        address: None,
-    }
 }
 
 fn body(name: &str, turn: usize) -> Value {

@@ -19,14 +19,14 @@ use std::time::{Duration, Instant};
 
 use golinks_scim::access::Tokens;
 use golinks_scim::clock::{Instant as Moment, SystemClock};
-use golinks_scim::directory::{Caller, Directory, Error, describe};
+use golinks_scim::directory::{Directory, Error, describe};
 use golinks_scim::scim::{Leniency, User};
 use golinks_scim::store::{Opener, Store, WriteError};
 use redb::StorageBackend;
 use serde_json::json;
 
 use crate::crash::{self, inspect};
-use crate::support::record_of;
+use crate::support::{caller, record_of};
 
 /// The longest that a caller waits for an answer while the disk stays full or hangs, even on a busy
 /// machine.
@@ -155,14 +155,6 @@ impl StorageBackend for Disk {
 
 fn directory(store: &Arc<Store>) -> Directory {
     Directory::new(Arc::clone(store), Arc::new(SystemClock))
-}
-
-fn caller() -> Caller {
-    Caller {
-        principal: "faults".to_owned(),
-        request_id: "0".to_owned(),
-        address: None,
-    }
 }
 
 fn user(name: &str) -> User {

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use golinks_scim::clock::SystemClock;
-use golinks_scim::directory::{Caller, Directory, Error, Page, Query, ScanCaller, Start, describe};
+use golinks_scim::directory::{Directory, Error, Page, Query, ScanCaller, Start, describe};
 use golinks_scim::scim::{Filter, Leniency, Patch, Preconditions, Search, Sort, User};
 use golinks_scim::store::{Opener, Store};
 use serde_json::{Value, json};
 
-use crate::support::record_of;
+use crate::support::{caller, record_of};
 
 const OPERATIONS: usize = 10_000;
 /// The number of names: few, so that operations often concern the same name.
@@ -45,14 +45,6 @@ struct Both {
     /// The users by sequence number, which is the order of creation.
     model: BTreeMap<u32, Known>,
     random: Random,
-}
-
-fn caller() -> Caller {
-    Caller {
-        principal: "model".to_owned(),
-        request_id: "0".to_owned(),
-        address: None,
-    }
 }
 
 impl Both {

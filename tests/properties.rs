@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
 use golinks_scim::clock::Instant;
-use golinks_scim::directory::{Caller, Directory, Query, ScanCaller, Start, describe};
+use golinks_scim::directory::{Directory, Query, ScanCaller, Start, describe};
 use golinks_scim::scim::filter::{CompValue, CompareOp};
 use golinks_scim::scim::{AttributePath, Budget, Filter, Leniency, Patch, User};
 use golinks_scim::store::{Opener, Store};
@@ -18,6 +18,7 @@ use serde_json::{Map, Value, json};
 
 use crate::history::Ticking;
 use crate::model::ids;
+use crate::support::caller;
 
 const CORE: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
@@ -281,11 +282,6 @@ fn directory_of(users: &[User]) -> (Directory, Vec<Map<String, Value>>) {
     let noon = Instant::parse(NOON).expect("a date");
     let clock = Ticking(AtomicI64::new(noon.millis() - 10));
     let directory = Directory::new(Arc::new(store), Arc::new(clock));
-    let caller = Caller {
-        principal: "properties".to_owned(),
-        request_id: "0".to_owned(),
-        address: None,
-    };
     let mut shown = Vec::new();
     for (number, user) in users.iter().enumerate() {
         let mut body = Value::Object(user.attributes().clone());
@@ -293,7 +289,7 @@ fn directory_of(users: &[User]) -> (Directory, Vec<Map<String, Value>>) {
         body["userName"] = json!(format!("{number}@x"));
         body["externalId"] = json!(format!("{}@x", number % 5));
         let user = User::parse(body, &mut Leniency::compatible()).expect("a user");
-        let created = directory.create(user, &caller).expect("created");
+        let created = directory.create(user, &caller()).expect("created");
         shown.push(created.record.resource(BASE_URL));
     }
     (directory, shown)

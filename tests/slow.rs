@@ -17,7 +17,7 @@ use golinks_scim::limits;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
 use crate::support::wire::{Door, PATIENCE, Tls, assert_closed, read};
-use crate::support::{Server, body, number, scim_error, send, status};
+use crate::support::{Server, body, number, scim_error, send, status, status_number};
 
 /// The attackers' behavior.
 #[derive(Clone, Copy, Debug)]
@@ -178,17 +178,7 @@ fn percentile(times: &[Duration], percent: usize) -> Duration {
 
 /// The server's number of threads and its resident memory in KiB.
 pub(crate) fn size(server: &Server) -> (u64, u64) {
-    let path = format!("/proc/{}/status", server.pid().as_raw_nonzero());
-    let status = std::fs::read_to_string(path).expect("it runs");
-    let of = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        let text = line
-            .expect("the kernel tells")
-            .trim()
-            .trim_end_matches(" kB")
-            .to_owned();
-        text.parse().expect("a number")
-    };
+    let of = |name| status_number(server.pid(), name).expect("it runs");
     (of("Threads:"), of("VmRSS:"))
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use golinks_scim::access::Administrator;
 use golinks_scim::api::Api;
 use golinks_scim::clock::SystemClock;
-use golinks_scim::directory::{Caller, Directory, describe};
+use golinks_scim::directory::{Directory, describe};
 use golinks_scim::http1::Head;
 use golinks_scim::limits;
 use golinks_scim::scim::{Leniency, User};
@@ -21,7 +21,7 @@ use memchr::memmem;
 use redb::{Database, ReadableTable, TableDefinition, WriteTransaction};
 use tempfile::TempDir;
 
-use crate::support::{Talk, body, cli_in, options, sealed, wait_until};
+use crate::support::{Talk, body, caller, cli_in, options, sealed, wait_until};
 
 const USERS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("users");
 const NAMES: TableDefinition<'_, &[u8], u32> = TableDefinition::new("names");
@@ -96,15 +96,10 @@ fn closed() -> TempDir {
     let folder = TempDir::new().expect("a folder");
     let store = Arc::new(open(folder.path()));
     let directory = Directory::new(Arc::clone(&store), Arc::new(SystemClock));
-    let caller = Caller {
-        principal: "token:0a:okta".to_owned(),
-        request_id: "0123456789abcdef".to_owned(),
-        address: None,
-    };
     for number in 1..=MANY {
         let user = User::parse(body(&format!("user{number}")), &mut Leniency::compatible());
         directory
-            .create(user.expect("a user"), &caller)
+            .create(user.expect("a user"), &caller())
             .expect("created");
     }
     store.close();
@@ -368,13 +363,8 @@ fn chunks_leave_the_file_when_they_change_and_come_back() {
     assert_eq!(saved(), [0, 1], "saved at the end");
     let store = Arc::new(open(folder.path()));
     let directory = Directory::new(Arc::clone(&store), Arc::new(SystemClock));
-    let caller = Caller {
-        principal: "token:0a:okta".to_owned(),
-        request_id: "0123456789abcdef".to_owned(),
-        address: None,
-    };
     let user = User::parse(body("newcomer"), &mut Leniency::compatible()).expect("a user");
-    directory.create(user, &caller).expect("created");
+    directory.create(user, &caller()).expect("created");
     assert_eq!(saved(), [0], "the newcomer's is not right any more");
     assert_eq!(found(&store, "newcomer"), [MANY + 1]);
     let deadline = Instant::now() + Duration::from_secs(20);

@@ -13,13 +13,13 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use golinks_scim::clock::{Clock, Instant, SystemClock};
-use golinks_scim::directory::{Caller, Directory, Written, describe};
+use golinks_scim::directory::{Directory, Written, describe};
 use golinks_scim::scim::{Leniency, User};
-use golinks_scim::store::Store;
+use golinks_scim::store::{Extent, Store};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::body;
+use crate::support::{body, caller};
 
 /// The path of the store's file in the directory that a server has left.
 fn store_file(directory: &TempDir) -> PathBuf {
@@ -38,17 +38,15 @@ impl Clock for Jumping {
 
 const DAY_MS: i64 = 24 * 3600 * 1000;
 
-fn caller() -> Caller {
-    Caller {
-        principal: "token:0a:okta".to_owned(),
-        request_id: "0123456789abcdef".to_owned(),
-        address: None,
-    }
-}
-
 fn create(directory: &Directory, name: &str) -> Written {
     let user = User::parse(body(name), &mut Leniency::compatible()).expect("a user");
     directory.create(user, &caller()).expect("created")
+}
+
+/// The rows that the trail holds.
+fn extent(store: &Store) -> Extent {
+    let snapshot = store.snapshot().expect("open");
+    snapshot.audit_extent().expect("read")
 }
 
 /// A directory of 100 users, created one a day, the last one today.

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use golinks_scim::clock::{Clock, SystemClock};
-use golinks_scim::directory::{Caller, Directory, describe};
+use golinks_scim::directory::{Directory, describe};
 use golinks_scim::scim::{Leniency, User};
 use golinks_scim::store::Store;
 use serde_json::{Value, json};
 
 use crate::support::place::{Place, chain_for, is_root};
-use crate::support::wait_until;
+use crate::support::{caller, wait_until};
 
 #[test]
 fn a_configuration_that_cannot_be_used() {
@@ -353,12 +353,7 @@ fn a_clock_that_is_behind_what_was_written() {
         "userName": "jane@example.com",
     });
     let user = User::parse(user, &mut Leniency::compatible()).expect("a user");
-    let caller = Caller {
-        principal: "test".to_owned(),
-        request_id: "test".to_owned(),
-        address: None,
-    };
-    directory.create(user, &caller).expect("created");
+    directory.create(user, &caller()).expect("created");
     store.close();
     place.serve();
     // A stand-in for timedatectl, because a test must not set the machine's clock.

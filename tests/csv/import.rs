@@ -12,7 +12,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::{Desk, check};
-use crate::support::{Output, Server, cli_in, command_on, number, wait_until, without_settings};
+use crate::support::{
+    Output, Server, cli_in, command_on, number, status_number, wait_until, without_settings,
+};
 
 #[test]
 fn a_rehearsal_tells_and_changes_nothing() {
@@ -229,6 +231,7 @@ fn a_large_file_in_bounded_memory() {
     let desk = Desk::new();
     let count = number("CSV_ROWS", 100_000);
     let path = desk.write("large.csv", people(count));
+    let peak_kib = |pid| status_number(pid, "VmHWM:").unwrap_or(0);
     let told = |what: &str, arguments: &[&str]| {
         let begun = Instant::now();
         let directory = desk.server.data_dir();
@@ -243,14 +246,14 @@ fn a_large_file_in_bounded_memory() {
         let status = loop {
             match child.try_wait().expect("ours") {
                 Some(status) => break status,
-                None => peak = peak.max(peak_kib(child.id())),
+                None => peak = peak.max(peak_kib(Pid::from_child(&child))),
             }
             thread::sleep(Duration::from_millis(20));
         };
         assert!(status.success(), "{what}: {status}");
         assert!(peak < 100 * 1024, "{what}: {peak} KiB");
         let seconds = begun.elapsed().as_secs_f64();
-        let server = peak_kib(desk.server.pid().as_raw_nonzero().get().unsigned_abs());
+        let server = peak_kib(desk.server.pid());
         println!(
             "{what}: {count} rows in {seconds:.1} s, {:.0} a second; peak {} MiB here, {} MiB in the server",
             number_of(count) / seconds,
@@ -272,14 +275,6 @@ fn a_large_file_in_bounded_memory() {
 #[allow(clippy::cast_precision_loss, reason = "it is printed to whole rows")]
 fn number_of(count: usize) -> f64 {
     count as f64
-}
-
-/// The peak memory of a process in KiB; 0 if it has ended.
-fn peak_kib(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse().ok())
-        .unwrap_or(0)
 }
 
 /// Runs a command, sends SIGINT once it has printed a line, and only then reads the rest of its

@@ -13,7 +13,7 @@ use golinks_scim::store::Store;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Output, Server, cli_on, command_on};
+use crate::support::{Output, Server, caller, cli_on, command_on};
 
 /// Programs learn from standard output alone what was done, and whether anything was.
 #[test]
@@ -176,7 +176,7 @@ fn leave_after_a_line(data_dir: &Path, format: &str) {
 
 /// Creates users in this process, as a server does, since a command for each would take longer.
 fn add_users(data_dir: &Path, count: usize) {
-    use golinks_scim::directory::{Caller, Directory};
+    use golinks_scim::directory::Directory;
     use golinks_scim::scim::{Leniency, User};
     use std::sync::Arc;
 
@@ -193,12 +193,7 @@ fn add_users(data_dir: &Path, count: usize) {
                 for index in (thread..count).step_by(16) {
                     let body = crate::support::body(&format!("user{index}"));
                     let user = User::parse(body, &mut Leniency::strict()).expect("a user");
-                    let caller = Caller {
-                        principal: "test".to_owned(),
-                        request_id: "test".to_owned(),
-                        address: None,
-                    };
-                    directory.create(user, &caller).expect("created");
+                    directory.create(user, &caller()).expect("created");
                 }
             })
         })

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use golinks_scim::api::{Options, Tuning};
 use golinks_scim::clock::SystemClock;
-use golinks_scim::directory::{Directory, Error, Record};
+use golinks_scim::directory::{Caller, Directory, Error, Record};
 use golinks_scim::idp::client::Client;
 use golinks_scim::idp::okta::{self, Import};
 use golinks_scim::idp::{Person, Report, Suite, play};
@@ -338,6 +338,14 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) -> Duratio
     start.elapsed()
 }
 
+/// A number in `/proc/PID/status`, such as `VmRSS:` in KiB; `None` if the process has ended.
+pub(crate) fn status_number(pid: rustix::process::Pid, name: &str) -> Option<u64> {
+    let path = format!("/proc/{}/status", pid.as_raw_nonzero());
+    let status = std::fs::read_to_string(path).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
 /// The number of writes that wait for the store's writer, according to the metrics.
 pub(crate) fn waiting(store: &Store) -> u64 {
     let nothing = std::iter::empty;
@@ -355,6 +363,15 @@ pub(crate) fn waiting(store: &Store) -> u64 {
 )]
 pub(crate) fn record_of(directory: &Directory, id: &str) -> Result<Record, Error> {
     directory.retrieve(id, |stored| stored.record())
+}
+
+/// A caller of the directory, where it does not matter who that is.
+pub(crate) fn caller() -> Caller {
+    Caller {
+        principal: "token:0a:okta".to_owned(),
+        request_id: "0123456789abcdef".to_owned(),
+        address: None,
+    }
 }
 
 /// Options for a router without a server.

@@ -14,7 +14,9 @@ use golinks_scim::store::Change;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-use super::{DAY_MS, by_a_clock, caller, create, empty, of_hundred_days, store_file, verified};
+use super::{
+    DAY_MS, by_a_clock, caller, create, empty, extent, of_hundred_days, store_file, verified,
+};
 use crate::audit::{listed, of_kind};
 use crate::crash::{images_of_opening, open_image};
 use crate::support::{Server, Talk, body, cli_in, wait_until};
@@ -27,13 +29,7 @@ fn retention_by_age_takes_what_is_old_and_a_clock_that_jumps_takes_little() {
         days: Some(95),
         bytes: None,
     };
-    let extent = || {
-        store
-            .snapshot()
-            .expect("open")
-            .audit_extent()
-            .expect("read")
-    };
+    let extent = || extent(&store);
     let start = Monotonic::now();
     let hours = |hours: u64| start + Duration::from_secs(hours * 3600);
     assert_eq!(
@@ -102,13 +98,7 @@ fn the_last_few_rows_are_not_kept_for_ever() {
         directory.trim(keep, start).expect("done");
         directory.trim(keep, at).expect("done");
     }
-    let first = store
-        .snapshot()
-        .expect("open")
-        .audit_extent()
-        .expect("read")
-        .first;
-    assert_eq!(first, 4, "the rows of the removals are new");
+    assert_eq!(extent(&store).first, 4, "the rows of the removals are new");
 }
 
 /// Otherwise they and all rows after them would be kept until that time has come.
@@ -166,13 +156,7 @@ fn very_many_rows_of_a_clock_that_was_ahead_go_too() {
 fn retention_by_size_leaves_a_trail_that_is_verified_backed_up_and_restored() {
     let folder = TempDir::new().expect("a folder");
     let (store, directory, _) = of_hundred_days(&folder);
-    let extent = || {
-        store
-            .snapshot()
-            .expect("open")
-            .audit_extent()
-            .expect("read")
-    };
+    let extent = || extent(&store);
     let most = extent().bytes / 2;
     let keep = Keep {
         days: None,
@@ -215,10 +199,7 @@ fn retention_by_size_leaves_a_trail_that_is_verified_backed_up_and_restored() {
 fn whoever_asks_for_more_than_is_kept_is_told_where_the_trail_begins() {
     let folder = TempDir::new().expect("a folder");
     let (store, directory, _) = of_hundred_days(&folder);
-    let extent = || {
-        let snapshot = store.snapshot().expect("open");
-        snapshot.audit_extent().expect("read")
-    };
+    let extent = || extent(&store);
     let keep = Keep {
         days: None,
         bytes: Some(extent().bytes / 2),
@@ -348,7 +329,7 @@ fn a_power_cut_while_rows_are_removed_leaves_a_chain_that_holds() {
             .check_audits(0, u64::MAX, |_, _| rows += 1)
             .expect("read")
             .expect("the chain holds");
-        let extent = snapshot.audit_extent().expect("read");
+        let extent = extent(&store);
         assert_eq!(extent.rows, rows);
         assert_eq!(extent.first % 10, 1, "{extent:?}");
         firsts.lock().expect("whole").push(extent.first);

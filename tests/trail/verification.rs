@@ -14,7 +14,7 @@ use redb::{Database, ReadableTable as _, TableDefinition};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{caller, create, empty, of_hundred_days, store_file, verified};
+use super::{caller, create, empty, extent, of_hundred_days, store_file, verified};
 use crate::audit::left_behind;
 use crate::support::{Talk, body, cli_in, number};
 
@@ -200,15 +200,7 @@ fn a_trimmed_trail_still_names_what_is_wrong() {
     let (store, directory, _) = of_hundred_days(&folder);
     let keep = Keep {
         days: None,
-        bytes: Some(
-            store
-                .snapshot()
-                .expect("open")
-                .audit_extent()
-                .expect("read")
-                .bytes
-                / 2,
-        ),
+        bytes: Some(extent(&store).bytes / 2),
     };
     directory.trim(keep, Monotonic::now()).expect("done");
     store.close();
