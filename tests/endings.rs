@@ -113,7 +113,7 @@ fn busy_and_idle(door: &Door, length: usize) -> [Tls; 2] {
     [busy, idle]
 }
 
-/// Otherwise a client would send its next request into a connection that ends.
+/// If the answer did not say so, a client would send its next request on a connection that ends.
 #[test]
 fn the_last_answer_of_a_connection_says_so() {
     let door = Door::open();

@@ -261,8 +261,8 @@ fn rows_that_wait_are_not_lost_with_a_commit() {
     assert_eq!(audit_rows(&store), limits::AUDIT_ROWS_QUEUED_MAX as u64 + 1);
 }
 
-/// Nor are they lost if the commit fails later, at any call of the disk. A row may then be there
-/// twice.
+/// Waiting audit rows are not lost if the commit fails later, at any call of the disk. A row may
+/// then be there twice.
 #[test]
 fn a_row_that_waits_outlives_an_error_at_any_call_of_its_commit() {
     for call in 1.. {

@@ -65,7 +65,7 @@ fn who_may_not_use_a_data_directory_is_told_who_may() {
     check(&told, 77, &[access]);
 }
 
-/// As `sudo openssl` leaves the key. If only root could read it, the server could not read it
+/// `sudo openssl` leaves such a key. If only root could read it, the server could not read it
 /// either.
 #[test]
 fn a_key_of_roots_that_everybody_may_read_is_given_to_the_server() {

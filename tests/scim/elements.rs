@@ -441,7 +441,7 @@ fn an_element_is_created_only_from_what_a_filter_says_it_is() {
     }
 }
 
-/// Otherwise the same request sent again would create a second element, and so on.
+/// If it were created, the same request sent again would create a second element, and so on.
 #[test]
 fn an_element_is_not_created_against_what_its_filter_says() {
     let before = user(&json!({"emails": [{"value": "n", "type": "home"}]}));

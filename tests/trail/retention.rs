@@ -101,7 +101,7 @@ fn the_last_few_rows_are_not_kept_for_ever() {
     assert_eq!(extent(&store).first, 4, "the rows of the removals are new");
 }
 
-/// Otherwise they and all rows after them would be kept until that time has come.
+/// If they waited for their own time, they and all rows after them would be kept until then.
 #[test]
 fn rows_of_a_clock_that_was_ahead_go_with_those_around_them() {
     let folder = TempDir::new().expect("a folder");

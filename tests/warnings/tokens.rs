@@ -48,8 +48,8 @@ fn tokens_are_warned_of_from_sixty_days_on() {
     assert_eq!(here.warned("tokens"), [""; 0]);
 }
 
-/// Otherwise a mistake in a script would issue a token that never expires, or that has more rights
-/// than intended.
+/// If the server guessed, a mistake in a script would issue a token that never expires, or that has
+/// more rights than intended.
 #[test]
 fn what_a_token_may_is_not_guessed() {
     let here = Here::open();
