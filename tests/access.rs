@@ -1,12 +1,12 @@
-//! Who gets in: tokens, what each may do, and nothing secret anywhere.
+//! Access: who gets in, what each token may do, and that no secret is shown anywhere.
 //!
-//! - `routes`: which routes a scope opens, which are open without a token, and that those of the
-//!   administration are not on the network.
-//! - `tokens`: the forms in which a token is sent, those that are refused, the networks that one is
-//!   bound to, and when and by whom one was last used.
-//! - `rotation`: tokens that are rotated, revoked or changed.
-//! - `limits`: the rates of tokens, of failures, and how many tokens there can be.
-//! - `log`: what is in the log, and what neither the log nor anything else shows.
+//! - `routes`: which routes each scope opens, which are open without a token, and that the
+//!   administration routes are not reachable over the network.
+//! - `tokens`: the forms in which a token may be sent, forms that are refused, networks that a
+//!   token is bound to, and the record of its last use.
+//! - `rotation`: rotating, revoking and changing tokens.
+//! - `limits`: the rates of tokens and of failures, and the number of tokens.
+//! - `log`: what the log contains, and the secrets that neither the log nor anything else shows.
 
 mod limits;
 mod log;

@@ -1,5 +1,5 @@
-//! The audit trail as administrators see it: the refusals in it, their explanations, what is never
-//! in it; listing and following.
+//! The audit trail as administrators see it: rows of refusals and their explanations, what the
+//! trail never contains, and listing and following it.
 //!
 //! - `refusals`: the rows of refusals
 //! - `explanation`: `audit explain`

@@ -1,10 +1,10 @@
 //! Backups: made, checked and restored, with a server running and without one.
 //!
-//! - `copies`: a backup is made: under load, to a file or to standard output; a damaged one is
+//! - `copies`: making a backup under load, to a file or to standard output; a damaged backup is
 //!   noticed, and nothing is overwritten.
-//! - `restore`: a backup takes the place of a store, and says what came back with it.
-//! - `numbers`: what is never given twice on the two sides of a restore: entity tags, eras, and the
-//!   numbers of audit rows.
+//! - `restore`: replacing a store by a backup, and the report of what came back with it.
+//! - `numbers`: entity tags, eras and numbers of audit rows, which are never reused across a
+//!   restore.
 
 mod copies;
 mod numbers;

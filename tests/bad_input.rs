@@ -6,7 +6,7 @@ use crate::support::{CORE, Talk, body, scim_error};
 
 const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 
-/// The target of an id that is well formed, but nobody's.
+/// The target of a well-formed id that no user has.
 const UNKNOWN: &str = "/Users/00000001-0000-8000-8000-000000000000";
 
 fn listing(talk: &mut Talk) -> Value {
@@ -113,7 +113,7 @@ fn each_bad_body_has_its_own_error_and_changes_nothing() {
             "",
         ),
         (
-            // Each value would fit, but not all of them.
+            // Each value alone would fit, but not all of them together.
             "PATCH",
             &target,
             patch(&json!([{"op": "add", "path": "emails", "value": many}])),
@@ -121,7 +121,7 @@ fn each_bad_body_has_its_own_error_and_changes_nothing() {
             "",
         ),
         (
-            // Each value would fit, but not into each of the elements.
+            // Each value would fit once, but not into every element.
             "PATCH",
             &target,
             patch(&json!([
@@ -310,8 +310,8 @@ fn each_bad_query_has_its_own_error() {
             "{filter}: {error}"
         );
     }
-    // What is no number is refused, unless it is empty; RFC 7644 section 3.4.2.4 says what numbers
-    // below the minimum mean.
+    // A value that is not a number is refused, unless it is empty; RFC 7644 section 3.4.2.4 says
+    // how numbers below the minimum are read.
     for (query, status) in [
         ("startIndex=one", 400),
         ("startIndex=1.5", 400),

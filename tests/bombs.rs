@@ -1,5 +1,5 @@
-//! Small requests meant to cost a lot: JSON, filters, patches and bulk requests. Each is refused or
-//! handled within bounds, and the server goes on serving.
+//! Small requests designed to be expensive: JSON, filters, patches and bulk requests. Each is
+//! refused or handled within bounds, and the server goes on serving.
 
 use std::io::Write;
 use std::time::Duration;
@@ -9,22 +9,22 @@ use golinks_scim::limits;
 use serde_json::{Value, json};
 
 use crate::support::wire::{self, Door};
-use crate::support::{CORE, Talk, body, escaped, scim_error};
+use crate::support::{CORE, Talk, body, escaped, scim_error, status_number};
 
 const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 const BULK: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
 const JSON: (&str, &str) = ("Content-Type", "application/scim+json");
 
-/// A user with these further members, given as text that begins with a comma.
+/// The JSON of a user with these further members, given as text that begins with a comma.
 fn user(members: &str) -> String {
     format!("{{\"schemas\":[\"{CORE}\"],\"userName\":\"bomb\"{members}}}")
 }
 
-/// No request may cost the server more time of the processor, which does not depend on how busy the
-/// machine is: what a bomb costs is bounded by the size of its request.
+/// The most processor time that a request may cost the server. Unlike elapsed time, it does not
+/// depend on how busy the machine is: the cost of a bomb is bounded by the size of its request.
 const COST_MAX: Duration = Duration::from_secs(10);
 
-/// The time of the processor that the server has used. Linux counts in hundredths of a second.
+/// The processor time that the server has used. Linux counts it in hundredths of a second.
 fn used(talk: &Talk) -> Duration {
     let path = format!("/proc/{}/stat", talk.server.pid().as_raw_nonzero());
     let stat = std::fs::read_to_string(path).expect("it runs");
@@ -47,6 +47,12 @@ fn sent(talk: &mut Talk, method: &str, target: &str, body: &[u8]) -> Response {
         scim_error(&response, &what);
     }
     response
+}
+
+fn assert_status(what: &str, response: &Response, wanted: &[u16]) {
+    let text = String::from_utf8_lossy(&response.body[..response.body.len().min(300)]);
+    let status = response.status;
+    assert!(wanted.contains(&status), "{what}: {status} {text}");
 }
 
 #[test]
@@ -175,12 +181,7 @@ fn json_that_means_to_exhaust_is_refused() {
     for (number, (what, body, statuses)) in rows.into_iter().enumerate() {
         let body = body.replacen("bomb", &format!("bomb{number}"), 1);
         let response = sent(&mut talk, "POST", "/Users", body.as_bytes());
-        let text = String::from_utf8_lossy(&response.body[..response.body.len().min(300)]);
-        assert!(
-            statuses.contains(&response.status),
-            "{what}: {} {text}",
-            response.status
-        );
+        assert_status(what, &response, statuses);
     }
     talk.create("afterwards");
     talk.server.stop();
@@ -366,12 +367,7 @@ fn patches_and_bulks_that_mean_to_exhaust_are_refused() {
         ),
     ] {
         let response = sent(&mut talk, "PATCH", &target, body.as_bytes());
-        let text = String::from_utf8_lossy(&response.body[..response.body.len().min(300)]);
-        assert!(
-            statuses.contains(&response.status),
-            "{what}: {} {text}",
-            response.status
-        );
+        assert_status(what, &response, statuses);
     }
     let create = |n: usize| json!({"method": "POST", "path": "/Users", "bulkId": format!("b{n}"), "data": body(&format!("bulk{n}"))});
     let within =
@@ -400,12 +396,7 @@ fn patches_and_bulks_that_mean_to_exhaust_are_refused() {
         ),
     ] {
         let response = sent(&mut talk, "POST", "/Bulk", body.as_bytes());
-        let text = String::from_utf8_lossy(&response.body[..response.body.len().min(300)]);
-        assert!(
-            statuses.contains(&response.status),
-            "{what}: {} {text}",
-            response.status
-        );
+        assert_status(what, &response, statuses);
     }
     talk.create("afterwards");
     talk.server.stop();
@@ -418,8 +409,8 @@ fn manager(name: &str, of: &str) -> Value {
     user
 }
 
-/// A value may take two bytes as text, but takes many in memory: what is read at a time is bounded,
-/// however many connections there are.
+/// A value may take two bytes as text but many in memory, so the server bounds how much it parses
+/// at a time, however many connections there are.
 #[test]
 fn large_bodies_at_once_stay_within_memory() {
     const AT_ONCE: usize = 40;
@@ -443,24 +434,20 @@ fn large_bodies_at_once_stay_within_memory() {
             tls.write_all(&door.with_token(&head)).expect("taken");
             tls.write_all(most.as_bytes()).expect("taken");
         }
-        // Now the server can handle all of them at the same moment.
+        // Now the server could handle all of them at the same moment.
         for tls in &mut all {
             tls.write_all(last.as_bytes()).expect("taken");
         }
         let answers = all.iter_mut().map(|tls| wire::read(tls, false).status);
         let answers: Vec<u16> = answers.collect();
-        // On a busy machine the wait for a turn may end.
+        // On a busy machine, a request may wait for its turn in vain.
         let is_allowed = |answer: &u16| [status, 503].contains(answer);
         assert!(answers.iter().all(is_allowed), "{objects}: {answers:?}");
         let taken = answers.iter().filter(|&&answer| answer == status).count();
         let at_least = at_once.min(limits::BULK_BODIES_AT_ONCE_MAX);
         assert!(taken >= at_least, "{objects}: {answers:?}");
     }
-    let path = format!("/proc/{}/status", door.server.pid().as_raw_nonzero());
-    let kept = std::fs::read_to_string(path).expect("it runs");
-    let peak = kept.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let peak = peak.and_then(|text| text.split_whitespace().next());
-    let mib = peak.expect("the kernel tells").parse::<u64>().expect("KiB") / 1024;
+    let mib = status_number(door.server.pid(), "VmHWM:").expect("it runs") / 1024;
     println!("{AT_ONCE} bodies at once: at most {mib} MiB");
     assert!(mib < 300, "{mib} MiB");
 }

@@ -1,6 +1,6 @@
-//! The customer's certificate: requested, installed, and exchanged while it is served, by a change
-//! of the files and by SIGHUP, under load, without a failed request. What cannot be used changes
-//! nothing. `requests` has what `cert request` and `cert install` do.
+//! The customer's certificate: it is requested, installed, and replaced while the server runs, by a
+//! change of the files or by SIGHUP, under load, without a failed request. An unusable certificate
+//! changes nothing. `requests` tests `cert request` and `cert install`.
 
 mod requests;
 
@@ -21,13 +21,13 @@ use rustls::pki_types::pem::PemObject;
 use crate::support::wire::{Door, PATIENCE, read};
 use crate::support::{Server, cli_in, number, status};
 
-/// What the log says about a certificate that is served from now on, and about one that is not.
+/// The log's words about a new certificate that is now served, and about one that is not.
 const READ_AGAIN: &str = "the certificate was read again";
 const STAYS: &str = "the old one stays";
 /// The mode of a key that only its owner can read.
 const PRIVATE: u32 = 0o600;
 
-/// An authority of the customer, and the folder with its leaf.
+/// A certificate authority of the customer, and the folder with its leaf.
 struct Customer {
     authority: CertifiedIssuer<'static, KeyPair>,
     folder: tempfile::TempDir,
@@ -60,7 +60,7 @@ impl Customer {
         self.folder.path().join("key.pem")
     }
 
-    /// Puts a new leaf and its new key in the place of the old ones, each file in one step.
+    /// Replaces the leaf and its key by new ones, each file in one step.
     fn issue(&self) {
         self.issue_with(PRIVATE);
     }
@@ -109,8 +109,9 @@ fn what_is_served_is_told_to_programs_too() {
     assert!(!told.to_string().contains("\"der\""), "{told}");
 }
 
-/// The files are links to a disk that is away. Whoever trusts the CA must not be locked out by
-/// another one, nor be shown another certificate than the customer's.
+/// The files are links to a disk that is not mounted. The server must not make a new CA, which
+/// would lock out every client that trusts the old one, nor serve another certificate than the
+/// customer's.
 #[test]
 fn a_certificate_that_is_away_is_not_replaced() {
     let server = Server::start();
@@ -144,7 +145,7 @@ fn a_certificate_that_is_away_is_not_replaced() {
         fs::remove_dir(kept.path().join("elsewhere")).expect("empty");
     }
 
-    // The directory itself is such a link.
+    // Now the directory itself is such a link.
     fs::rename(&tls, &away).expect("renamed");
     std::os::unix::fs::symlink(kept.path().join("elsewhere"), &tls).expect("linked");
     let refused = cli_in(&kept, &["serve", "--listen", "127.0.0.1:0"]);
@@ -158,7 +159,7 @@ fn a_certificate_that_is_away_is_not_replaced() {
     Server::start_on(kept).stop();
 }
 
-/// A disk that goes away under a server that serves takes the CA with it.
+/// A disk that disappears while the server runs takes the CA with it.
 #[test]
 fn an_authority_that_goes_away_is_replaced_by_a_start_alone_which_says_so() {
     let server = Server::start();
@@ -194,8 +195,8 @@ fn an_authority_that_goes_away_is_replaced_by_a_start_alone_which_says_so() {
     server.stop();
 }
 
-/// A directory in the place of a file, and a file in the place of the directory: the server ends
-/// with what to move away, and then starts.
+/// A directory stands in the place of a file, or a file in the place of the directory: the server
+/// exits and says what to move away, and starts once that is done.
 #[test]
 fn what_is_not_of_its_kind_is_to_be_moved_away() {
     let (server, customer) = (Server::start(), Customer::new());
@@ -233,7 +234,7 @@ fn what_is_not_of_its_kind_is_to_be_moved_away() {
             let [chain, key] = [&chain, &key].map(|path| path.to_str().expect("text"));
             let asked = cli_in(&kept, &["cert", "install", chain, "--key", key]);
             assert!(asked.stderr.contains(&away), "{asked:?}");
-            // What was typed is somebody else's.
+            // The typed path belongs to somebody else.
             let asked = cli_in(&kept, &["cert", "install", "/etc", "--key", key]);
             assert!(!asked.stderr.contains("move away"), "{asked:?}");
         }
@@ -263,8 +264,8 @@ fn put_as(mode: u32, path: &Path, text: &str) {
 }
 
 /// A new certificate every quarter of a second (in the long form every second for a minute:
-/// `SWAPS=60 SWAP_PAUSE_MS=1000`), during requests on new connections and on kept ones. Each is
-/// served before the next one comes.
+/// `SWAPS=60 SWAP_PAUSE_MS=1000`), during requests on new and on kept connections. Each certificate
+/// is served before the next one is issued.
 #[test]
 fn certificates_are_exchanged_under_load_without_a_failed_request() {
     let customer = Customer::new();
@@ -277,7 +278,7 @@ fn certificates_are_exchanged_under_load_without_a_failed_request() {
     let asked = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..2 {
-            // A kept connection, which nothing opens again if it is closed.
+            // A kept connection, which is not opened again if it is closed.
             let (door, is_over, asked) = (&door, &is_over, &asked);
             scope.spawn(move || {
                 let request = "GET /scim/v2/Users?count=1 HTTP/1.1\r\nHOST\r\n\r\n";
@@ -318,7 +319,8 @@ fn certificates_are_exchanged_under_load_without_a_failed_request() {
     door.server.stop();
 }
 
-/// Ends the requests, even if a check fails meanwhile: otherwise they would never end.
+/// Stops the threads that send requests, even if an assertion fails meanwhile: otherwise they would
+/// never end.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
@@ -327,7 +329,7 @@ impl Drop for Over<'_> {
     }
 }
 
-/// The leaf that the server shows on a new connection.
+/// The leaf that the server presents on a new connection.
 fn shown(door: &Door) -> CertificateDer<'static> {
     let tls = door.connect();
     let chain = tls.conn.peer_certificates().expect("a chain");
@@ -347,7 +349,7 @@ fn await_leaf(door: &Door, leaf: &CertificateDer<'_>) {
     }
 }
 
-/// Does something, and waits until the log has these words more often than before.
+/// Runs `does`, and waits until the log has these words once more than before.
 fn once_more(server: &Server, words: &str, does: impl FnOnce()) {
     let count = || server.log().matches(words).count();
     let before = count();
@@ -359,7 +361,7 @@ fn once_more(server: &Server, words: &str, does: impl FnOnce()) {
     }
 }
 
-/// By SIGHUP, and at the end without one: the server looks at the files itself.
+/// First by SIGHUP, and at the end without a signal: the server looks at the files itself.
 #[test]
 fn changed_files_are_noticed_and_bad_ones_leave_the_old_certificate() {
     let customer = Customer::new();
@@ -414,8 +416,9 @@ fn changed_files_are_noticed_and_bad_ones_leave_the_old_certificate() {
     door.server.stop();
 }
 
-/// Authorities and their tools also hand out other forms than PEM. The refusal of such a file names
-/// its form, and prints the line that makes of it what can be installed.
+/// Authorities and their tools also deliver certificates in formats other than PEM. The refusal of
+/// such a file names its format, and prints the command that converts it into a file that can be
+/// installed.
 #[test]
 fn other_forms_are_named_with_the_line_that_converts_them() {
     let server = Server::start();
@@ -443,7 +446,7 @@ fn other_forms_are_named_with_the_line_that_converts_them() {
         "openssl pkey -in key.pem -aes256 -passout pass:x -out locked.pem",
         "openssl ec -in key.pem -aes256 -passout pass:x -out old.pem",
         "openssl pkey -in key.pem -outform DER -out key.der",
-        // As PowerShell's `>` writes it.
+        // The encoding that PowerShell's `>` writes.
         "iconv -f UTF-8 -t UTF-16 chain.pem > chain16.pem",
         "iconv -f UTF-8 -t UTF-16 key.pem > key16.pem",
         "chmod 600 locked.pem old.pem key.der key16.pem \"it's both.pfx\"",

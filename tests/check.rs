@@ -2,7 +2,7 @@
 //!
 //! - `machine`: configuration, data directory, files, clock, disk
 //! - `server`: the server, its tokens and its store
-//! - `network`: names, ports, certificates, and others who answer
+//! - `network`: names, ports, certificates, and other programs that answer in the server's place
 //! - `proxy`: what a proxy in front of the server breaks
 //! - `like`: `--write`, and `--like PROVIDER`
 //! - `findings`: the output as a whole, and the table that gives each finding its test

@@ -1,7 +1,7 @@
-//! The command line as scripts and people meet it.
+//! The command line, as scripts and people use it.
 //!
-//! - `conventions`: what all commands have in common: exit statuses, help and man pages, and what
-//!   goes to which stream; and a server whose standard error is broken.
+//! - `conventions`: what all commands have in common: exit statuses, help and man pages, and the
+//!   use of the output streams; and a server whose standard error is broken.
 //! - `tokens`: the commands about tokens: issued, rotated, revoked, and how long they are valid.
 //! - `users`: the commands about users, with a server running and without one.
 //! - `start`: how a server starts: what it shows on a terminal and without one, at which address it
@@ -26,7 +26,7 @@ use crate::support::{Output, Running, command_on};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Checks the exit status and a part of standard error, and that a failure prints no data.
+/// Asserts the exit status and a part of standard error, and that a failure prints no data.
 fn check(output: &Output, status: i32, stderr: &str) {
     assert_eq!(output.status, Some(status), "{output:?}");
     assert!(output.stderr.contains(stderr), "{output:?}");
@@ -66,7 +66,7 @@ fn stop(server: &mut Child) -> Option<ExitStatus> {
     None
 }
 
-/// What a command shows on a terminal of this width, on both its streams.
+/// Runs a command on a terminal of this width, and returns what it shows on both streams.
 fn shown_on_a_terminal(columns: u16, command: &mut Command) -> String {
     let (mut screen, keyboard) = start::terminal();
     let size = Winsize {
@@ -80,7 +80,7 @@ fn shown_on_a_terminal(columns: u16, command: &mut Command) -> String {
         .stdout(keyboard.try_clone().expect("a descriptor"))
         .stderr(keyboard);
     let mut running = command.spawn().expect("the binary runs");
-    // The command still holds the terminal, and reading ends when nobody does.
+    // Closes the command's copies of the terminal: reading ends only when nobody has it open.
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let mut shown = Vec::new();
     screen.read_to_end(&mut shown).ok();
@@ -89,7 +89,7 @@ fn shown_on_a_terminal(columns: u16, command: &mut Command) -> String {
     shown.replace("\r\n", "\n")
 }
 
-/// Checks the one token of a listing.
+/// Asserts that the one token in a listing is valid for a year.
 fn assert_good_for_a_year(listing: &Output) {
     const DAY: i64 = 86_400;
     check(listing, 0, "");

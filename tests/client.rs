@@ -1,4 +1,4 @@
-//! The HTTPS client of the product against the real binary: it keeps a connection while it lasts,
+//! The program's own HTTPS client against the real binary: it keeps a connection while it lasts,
 //! replaces it when it is gone, and trusts only the authority that it was given.
 
 use std::io;
@@ -12,7 +12,7 @@ use golinks_scim::secret::Secret;
 
 use crate::support::Server;
 
-/// Stands between client and server, counts the connections, and cuts them on demand.
+/// A relay between client and server that counts connections and cuts them on demand.
 struct Relay {
     address: SocketAddr,
     streams: Arc<Mutex<Vec<TcpStream>>>,

@@ -1,6 +1,6 @@
 //! A wrong time of day: the directory, the tokens, the cursors and the HTTPS server under a clock
-//! that jumps. And the private authority's leaf, renewed while it is served. The HTTPS server, the
-//! store and TLS are the real ones; only the clock is the test's.
+//! that jumps; and the private authority's leaf, renewed while the server runs. The HTTPS server,
+//! the store and TLS are real; only the clock belongs to the test.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -23,7 +23,7 @@ use tempfile::TempDir;
 
 use crate::support::{body, cli_in, send};
 
-/// The machine's clock, off by this many milliseconds.
+/// The machine's clock plus this many milliseconds.
 #[derive(Default)]
 struct Jumping(AtomicI64);
 
@@ -205,7 +205,7 @@ fn a_clock_that_jumps_harms_nobody() {
                 next.status
             );
         }
-        // Deadlines do not use this clock: new connections are served like the kept one.
+        // Deadlines do not use this clock, so new connections are served like the kept one.
         assert_eq!(
             here.ask(&mut here.client(), "GET", &target, None).status,
             200,
@@ -216,7 +216,7 @@ fn a_clock_that_jumps_harms_nobody() {
     here.close();
 }
 
-/// Whoever is told that a page is unchanged goes on with the cursors that it has.
+/// A client that is told that a page is unchanged goes on with the cursors that it already has.
 #[test]
 fn a_page_is_confirmed_only_while_its_cursors_stay_good() {
     let here = Here::open(SystemClock.now());

@@ -1,5 +1,5 @@
-//! Configuration and service manager: file, environment and flags, what SIGHUP changes in a
-//! running server, and what a service manager hears and hands over.
+//! Configuration and service manager: file, environment and flags, what SIGHUP changes in a running
+//! server, and the messages and sockets that server and service manager exchange.
 
 use std::ffi::OsStr;
 use std::io::{Read, Write};
@@ -110,7 +110,7 @@ fn a_file_that_cannot_be_used_is_refused_with_its_line() {
     }
     let absent = server.cli(&["--config", "/none.toml", "user", "list"]);
     assert_eq!(absent.status, Some(78), "{absent:?}");
-    // Reading this one is an I/O error, which may pass: a service manager is to try again.
+    // Reading this file is an I/O error, which may pass, so a service manager should try again.
     let failing = server.cli(&["--config", "/proc/self/mem", "config", "check"]);
     assert_eq!(failing.status, Some(74), "{failing:?}");
 }
@@ -123,7 +123,7 @@ fn the_default_file_can_be_used_as_it_is() {
     let path = config_path(&again);
     let shown = again.cli(&["--config", path.to_str().expect("UTF-8"), "config", "show"]);
     assert_eq!(shown.status, Some(0), "{shown:?}");
-    // Everything is a default but the data directory, which each command of the tests is given.
+    // Everything has its default except the data directory, which every command of the tests gets.
     let set = shown
         .stdout
         .lines()
@@ -168,7 +168,7 @@ fn a_log_of_json_has_the_parts_of_a_request_as_members() {
         clock::Instant::parse(line["time"].as_str().expect("a time")).is_some(),
         "{line}"
     );
-    // The line of a request without a token leaves out what there is not.
+    // The line of a request without a token omits the members that have no value.
     let mut stranger = talk.server.client();
     let sent = golinks_scim::http1::client::Request {
         method: "GET",
@@ -218,7 +218,7 @@ fn a_hangup_changes_what_can_be_changed_and_tells_the_rest() {
         kill_process(server.pid(), Signal::HUP).expect("it runs");
     };
     hang_up("rate_limit = 1\nlog_level = \"debug\"\nbase_url = \"https://h.example\"\n");
-    // The last line to be written: the log is read while it grows.
+    // Waits for the last line, because the log is read while it grows.
     let log = server.log_with("log_level is debug now (");
     assert!(
         log.contains("base_url was changed to https://h.example"),
@@ -230,7 +230,7 @@ fn a_hangup_changes_what_can_be_changed_and_tells_the_rest() {
     hang_up("rate_limit = 0\n");
     server.log_with("the configuration cannot be used, the old one stays in effect");
 
-    // Five at once, and then one a second.
+    // The rate allows five requests at once, and then one per second.
     let mut talk = Talk::with(server);
     let statuses: Vec<u16> = (0..8)
         .map(|_| talk.send("GET", "/Users", None).status)
@@ -242,7 +242,7 @@ fn a_hangup_changes_what_can_be_changed_and_tells_the_rest() {
     assert!(statuses[5..].contains(&429), "{statuses:?}");
 }
 
-/// Who turns the memory of refused requests off wants to have none.
+/// An administrator who turns this memory off wants no refused request to be kept.
 #[test]
 fn a_hangup_forgets_what_is_no_longer_to_be_explained() {
     let server = with_file("audit_explain = \"on\"\n", &[]);
@@ -260,12 +260,12 @@ fn a_hangup_forgets_what_is_no_longer_to_be_explained() {
     assert_eq!(forgotten.status, Some(1), "{forgotten:?}");
 }
 
-/// What is typed counts, whatever the file says.
+/// What is typed overrides the file.
 #[test]
 fn a_level_that_was_typed_outlives_a_hangup() {
     let server = with_file("", &["--verbose"]);
     std::fs::write(config_path(&server), "log_level = \"error\"\n").expect("written");
-    // The first reload would set the level, at which the line about the second is not written.
+    // If the first reload set the level, the line about the second one would not be written.
     for times in 1..=2 {
         kill_process(server.pid(), Signal::HUP).expect("it runs");
         let is_done = || server.log().matches("was read again").count() == times;
@@ -273,7 +273,7 @@ fn a_level_that_was_typed_outlives_a_hangup() {
     }
 }
 
-/// A service manager, which listens for what the server says.
+/// A service manager that listens to the server's messages.
 struct Manager {
     socket: UnixDatagram,
     folder: tempfile::TempDir,
@@ -360,8 +360,8 @@ fn a_service_manager_hears_that_the_server_is_alive() {
     }
 }
 
-/// A server that has used up its descriptors is alive, and must be able to say so; also to a
-/// manager that was restarted meanwhile.
+/// A server that has used up its descriptors is alive, and must be able to say so, even to a
+/// service manager that was restarted meanwhile.
 #[test]
 fn a_server_without_descriptors_is_alive() {
     let (mut manager, server) = Manager::supervise(&[("WATCHDOG_USEC", "200000")]);
@@ -380,7 +380,7 @@ fn a_server_without_descriptors_is_alive() {
     }
 }
 
-/// After tiny_http once had no descriptor for a connection, it accepts no other.
+/// Once tiny_http had no descriptor for a connection, it accepts no further connection.
 #[test]
 fn the_local_socket_opens_again_when_there_are_descriptors() {
     let server = Server::start();
@@ -448,7 +448,7 @@ fn a_socket_of_the_service_manager_is_taken() {
     assert_eq!(talk.send("GET", "/Users", None).status, 200);
 }
 
-/// By its exit status, the service manager knows that another try would not help.
+/// The exit status tells the service manager that another try would not help.
 #[test]
 fn sockets_that_cannot_be_served_are_refused() {
     let refused = |count, socket: OwnedFd| -> Output {
@@ -474,8 +474,8 @@ fn sockets_that_cannot_be_served_are_refused() {
     }
 }
 
-/// The command with this socket as the first of `count` in `sd_listen_fds(3)`. The socket is passed
-/// as standard input, so that no other child of these tests can inherit it.
+/// The command, started with this socket as the first of `count` sockets, as in `sd_listen_fds(3)`.
+/// The socket is passed as standard input, so that no other child of these tests can inherit it.
 fn hand_over(command: &Command, count: usize, socket: impl Into<OwnedFd>) -> Command {
     let script = format!("exec 3<&0 4<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS={count} exec \"$@\"");
     let mut shell = Command::new("sh");
@@ -487,7 +487,7 @@ fn hand_over(command: &Command, count: usize, socket: impl Into<OwnedFd>) -> Com
     shell
 }
 
-/// In the README, scripts keep their token in a variable with a name like that of a setting.
+/// In the README, scripts keep their token in a variable whose name looks like a setting's.
 #[test]
 fn a_token_in_the_environment_is_no_setting() {
     let folder = tempfile::TempDir::new().expect("a folder");

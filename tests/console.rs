@@ -1,6 +1,6 @@
-//! The console blocks of README and manual show what happens: each page's commands are typed in
-//! order, in a folder of their own beside a server of their own, and their output is compared. `…`
-//! stands for any text in a line, and alone on a line for any lines.
+//! The console blocks of README and manual show what really happens: each page's commands are typed
+//! in order, in a new folder and with a new server, and their output is compared. `…` stands for
+//! any text in a line; alone on a line, it stands for any lines.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -14,10 +14,10 @@ use tempfile::TempDir;
 use crate::support::place::free_address;
 use crate::support::without_settings;
 
-/// The kinds of fenced blocks beside `console`, which is typed here.
+/// The kinds of fenced blocks other than `console`, which are not typed here.
 const OTHERS: [&str; 6] = ["sh", "text", "toml", "yaml", "ini", "json"];
 
-/// Stands in for the service manager, so that pages can have what is typed on a real machine.
+/// A stand-in for the service manager, so that pages can contain the commands for a real machine.
 const SYSTEMCTL: &str = r#"#!/bin/bash
 stop() { kill -TERM "$(cat "$HERE/pid")"; while kill -0 "$(cat "$HERE/pid")" 2>/dev/null; do sleep 0.02; done; }
 start() {
@@ -37,7 +37,7 @@ esac
 
 const SUDO: &str = "#!/bin/sh\nexec \"$@\"\n";
 
-/// A folder to type in, with a server.
+/// A folder in which commands are typed, with a server.
 struct Desk {
     folder: TempDir,
     listen: String,
@@ -60,7 +60,7 @@ impl Desk {
         desk
     }
 
-    /// What a terminal would show after this line.
+    /// Types a line, and returns what a terminal would show.
     fn type_line(&self, line: &str) -> String {
         let binary = Path::new(env!("CARGO_BIN_EXE_golinks-scim"));
         let here = self.folder.path();
@@ -91,14 +91,14 @@ impl Drop for Desk {
     }
 }
 
-/// A command, the output that the page has for it, and the line where that begins.
+/// A command, the output that the page shows for it, and the line number at which that begins.
 struct Typed {
     line: usize,
     command: String,
     expected: Vec<String>,
 }
 
-/// The commands of a page's console blocks; a block of no known kind is an error.
+/// The commands of a page's console blocks; a block of an unknown kind is an error.
 fn commands(name: &str, text: &str) -> Vec<Typed> {
     let mut typed: Vec<Typed> = Vec::new();
     let mut fence: Option<&str> = None;
@@ -138,7 +138,7 @@ fn commands(name: &str, text: &str) -> Vec<Typed> {
     typed
 }
 
-/// Whether the lines are as expected.
+/// Whether the printed lines match the expected ones.
 fn are_as(expected: &[String], found: &[&str]) -> bool {
     match expected.split_first() {
         None => found.is_empty(),
@@ -151,7 +151,7 @@ fn are_as(expected: &[String], found: &[&str]) -> bool {
     }
 }
 
-/// Whether a line is as expected, however wide its columns are.
+/// Whether a line matches the expected one, however wide its columns are.
 fn is_as(expected: &str, found: &str) -> bool {
     let narrow = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let (expected, found) = (narrow(expected), narrow(found));
@@ -191,8 +191,8 @@ fn run(name: &str, text: &str) -> usize {
     typed.len()
 }
 
-/// The line where the output leaves what was expected, the expected lines, and all that was
-/// printed.
+/// The line at which the output differs from the expected one, the expected lines, and the whole
+/// output.
 fn difference(name: &str, typed: &Typed, found: &[&str]) -> String {
     let any = "…".to_owned();
     let held = (0..=typed.expected.len()).rev().find(|count| {

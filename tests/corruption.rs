@@ -1,5 +1,5 @@
-//! Bits that flip in the file: a command gives the right answer, or says that the store is damaged
-//! and what to do, but never gives a wrong answer.
+//! Flipped bits in the store's file: a command gives the right answer, or says that the store is
+//! damaged and what to do, but never gives a wrong answer.
 
 use std::fs;
 
@@ -10,14 +10,15 @@ use serde_json::json;
 
 use crate::support::{Talk, body, cli_in, number, stored_number};
 
-/// The header of redb: two roots, and which of them counts.
+/// The size of redb's header, which holds two roots and says which of them is current.
 const HEADER_BYTES: usize = 320;
 
 const PAGE_BYTES: usize = 4096;
 
 /// Flips `count` bits, each alone in a good file: a third of them in the header, the rest spread
-/// over what is not empty. After these, two bits at the beginning of each page: the high ones of
-/// the number of its entries, and of where the first one ends. Returns how many were reported.
+/// over the bytes that are not zero. Then flips two bits at the beginning of each page: the high
+/// bits of the number of its entries and of the end of the first entry. Returns how many flips were
+/// reported.
 fn flip(count: usize) -> usize {
     let mut talk = Talk::start(&["--rate-limit", "off"]);
     for number in 0..200 {
@@ -65,7 +66,7 @@ fn flip(count: usize) -> usize {
             Some(0) => assert!(output.stdout == wanted[which], "{place}: a wrong answer"),
             Some(65) => {
                 told += 1;
-                // What is found only when the file is closed comes after the answer.
+                // Damage that is found only when the file is closed is reported after the answer.
                 assert!(
                     ["", &wanted[which]].contains(&output.stdout.as_str()),
                     "{place}: a wrong answer"
@@ -82,7 +83,7 @@ fn flip(count: usize) -> usize {
     told
 }
 
-/// What no flipped bit can do, but a fault of the store or somebody with a tool can.
+/// Damage that no flipped bit causes, but a fault of the store or somebody with a tool can cause.
 #[test]
 fn tables_that_disagree_are_told() {
     const USERS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("users");
@@ -175,7 +176,7 @@ fn a_key_that_is_out_of_order_is_told() {
     let directory = talk.server.stop_and_keep();
     let path = directory.path().join("data/users.redb");
     let mut bytes = fs::read(&path).expect("the store");
-    // The keys of a page are one behind the other.
+    // The keys in a page stand one after the other.
     let [good, bad] = [
         "aa@example.orgbb@example.org",
         "bb@example.orgaa@example.org",
@@ -192,7 +193,7 @@ fn a_key_that_is_out_of_order_is_told() {
     assert!(output.stderr.contains(told), "{output:?}");
 }
 
-/// Only an undo writes what the trail says into users, so it trusts no row that was altered.
+/// Only an undo writes values from the trail into users, so it must not trust an altered row.
 #[test]
 fn an_undo_believes_no_audit_row_that_was_changed() {
     const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit");

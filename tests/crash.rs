@@ -1,6 +1,6 @@
-//! Power cuts: a disk that loses, reorders and tears what was not synced, at every sync of a
-//! session. The directory is opened from random images of what could be left, and must be what it
-//! was before or after the interrupted commit, with its indexes and its audit chain.
+//! Power cuts: at every sync of a session, a simulated disk loses, reorders and tears the writes
+//! that were not synced. The directory is opened from random images of what could be left. It must
+//! be as it was before or after the interrupted commit, including its indexes and its audit chain.
 //!
 //! The short form makes 1,200 images; the long one is
 //!
@@ -14,29 +14,29 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use golinks_scim::clock::SystemClock;
-use golinks_scim::directory::{Caller, Directory, Query, ScanCaller, Start, describe};
+use golinks_scim::directory::{Directory, Query, ScanCaller, Start, describe};
 use golinks_scim::scim::{Bulk, Leniency, Patch, Preconditions, Projection, User};
 use golinks_scim::store::{Opener, Store};
 use redb::StorageBackend;
 use serde_json::{Value, json};
 
-use crate::support::number;
+use crate::support::{caller, number};
 
 const SECTOR: usize = 512;
 const PAGE: usize = 4096;
 
-/// A disk that remembers what it has been told since its last sync.
+/// A disk that remembers the writes since its last sync.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Disk(Arc<Mutex<Platter>>);
 
 #[derive(Debug, Default)]
 struct Platter {
-    /// What is there now, as the program sees it.
+    /// The content as the program sees it.
     now: Vec<u8>,
-    /// What a power cut leaves at least.
+    /// The synced content, which survives a power cut.
     synced: Vec<u8>,
     unsynced: Vec<Told>,
-    /// Images left by power cuts since they were last taken.
+    /// Images that power cuts would have left, since the images were last taken.
     images: Vec<Vec<u8>>,
     images_each: usize,
     random: u64,
@@ -71,8 +71,8 @@ impl Platter {
         usize::try_from(self.random >> 33).expect("31 bits") % most.max(1)
     }
 
-    /// One thing that a power cut may leave: some of what was told, perhaps in another
-    /// order, perhaps torn between sectors.
+    /// One image that a power cut may leave: some of the unsynced writes, perhaps in another order,
+    /// perhaps torn between sectors.
     fn image(&mut self) -> Vec<u8> {
         let mut told = self.unsynced.clone();
         if self.below(2) == 0 {
@@ -113,7 +113,7 @@ impl Disk {
         Self(Arc::new(Mutex::new(platter)))
     }
 
-    /// A disk that holds these bytes, all of them synced. It makes no images unless told to.
+    /// A disk with this content, all of it synced. It makes no images unless told to.
     pub(crate) fn holding(bytes: Vec<u8>) -> Self {
         let platter = Platter {
             synced: bytes.clone(),
@@ -133,9 +133,9 @@ impl Disk {
         Store::open_with(opener, describe)
     }
 
-    /// What was not synced is still shown, but no later sync will bring it to the disk: systems do
-    /// this with pages that they could not write, until they need the memory. One in `evicted` of
-    /// these pages shows what is on the disk; none if that is 0.
+    /// Unsynced writes can still be read, but no later sync will bring them to the disk: operating
+    /// systems keep pages like this after a failed write, until they need the memory. About one in
+    /// `evicted` of these pages is read from the disk instead; none if `evicted` is 0.
     pub(crate) fn forget(&self, evicted: usize) {
         let mut platter = self.lock();
         let unsynced = std::mem::take(&mut platter.unsynced);
@@ -157,12 +157,12 @@ impl Disk {
         }
     }
 
-    /// What a power cut leaves if only what was synced is there.
+    /// The disk after a power cut that lost every unsynced write.
     pub(crate) fn after_a_cut(&self) -> Self {
         Self::holding(self.lock().synced.clone())
     }
 
-    /// What was not synced is gone, at once.
+    /// Loses every unsynced write at once.
     pub(crate) fn lose(&self) {
         let mut platter = self.lock();
         let platter = &mut *platter;
@@ -220,15 +220,15 @@ impl StorageBackend for Disk {
     }
 }
 
-/// What is compared of two directories.
+/// The state of a directory that the tests compare.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct State {
-    /// Each user as it is shown, by sequence.
+    /// Each user as clients see it, by sequence number.
     pub(crate) users: BTreeMap<u32, Value>,
     pub(crate) audit_rows: usize,
 }
 
-/// Reads everything, and checks that keys, index and audit chain agree with the rows.
+/// Reads the whole directory, and checks that keys, index and audit chain agree with the rows.
 pub(crate) fn inspect(store: &Arc<Store>) -> Result<State, String> {
     let snapshot = store.snapshot().map_err(|_| "not open".to_owned())?;
     let directory = Directory::new(Arc::clone(store), Arc::new(SystemClock));
@@ -305,7 +305,7 @@ pub(crate) fn inspect(store: &Arc<Store>) -> Result<State, String> {
         })
         .map_err(|error| error.to_string())?
         .map_err(|broken| broken.to_string())?;
-    // Each version of a user has its audit row, and nothing else has one.
+    // Each version of a user has its audit row, and there are no other rows.
     if versions + of_deleted != state.audit_rows || deletions > of_deleted {
         return Err(format!(
             "{versions} versions, {} audit rows",
@@ -313,14 +313,6 @@ pub(crate) fn inspect(store: &Arc<Store>) -> Result<State, String> {
         ));
     }
     Ok(state)
-}
-
-fn caller() -> Caller {
-    Caller {
-        principal: "crash".to_owned(),
-        request_id: "0".to_owned(),
-        address: None,
-    }
 }
 
 fn body(name: &str, turn: usize) -> Value {
@@ -332,7 +324,7 @@ fn body(name: &str, turn: usize) -> Value {
     })
 }
 
-/// One operation of the session, one commit each.
+/// Runs one operation of the session, which is one commit.
 fn operate(directory: &Directory, state: &State, turn: usize) {
     let ids: Vec<&str> = state
         .users
@@ -388,8 +380,8 @@ fn operate(directory: &Directory, state: &State, turn: usize) {
     }
 }
 
-/// Cuts the power at every sync, in session after session, until there were this many images.
-/// Returns how many were the state before the interrupted commit, and how many the one after.
+/// Cuts the power at every sync, session after session, until there were this many images. Returns
+/// how many images held the state before the interrupted commit, and how many the state after it.
 fn cut_power(images: usize, images_each: usize) -> (usize, usize) {
     let fresh: [u8; 8] = golinks_scim::secret::random();
     let seed = u64::from_be_bytes(fresh);
@@ -429,8 +421,8 @@ fn cut_power(images: usize, images_each: usize) -> (usize, usize) {
     (before_count, after_count)
 }
 
-/// Images that power cuts leave at the syncs while a store is opened and closed, and what `look`
-/// sees while it is open.
+/// The images that power cuts leave at the syncs while a store is opened and closed, and the result
+/// of `look`, which runs while the store is open.
 pub(crate) fn images_of_opening<T>(
     bytes: Vec<u8>,
     images_each: usize,
@@ -450,7 +442,7 @@ pub(crate) fn images_of_opening<T>(
     (disk.take_images(), found)
 }
 
-/// Opens what a power cut left.
+/// Opens the store that a power cut left.
 pub(crate) fn open_image(image: Vec<u8>) -> Store {
     let opened = Disk::holding(image).open();
     opened.unwrap_or_else(|error| panic!("an image does not open: {error}"))

@@ -1,14 +1,14 @@
 //! Files of users, with the real binary: imported, exported and compared, with a server running
 //! and without one.
 //!
-//! - `import`: an import from its rehearsal to its end: from a pipe, broken off, killed, large.
+//! - `import`: an import from its rehearsal to its end: from a pipe, interrupted, killed, large.
 //! - `format`: what a file may look like: encodings, quotes, line ends, headers, unknown columns.
-//! - `values`: what the cells of a row change in a user, and what they leave.
+//! - `values`: what the cells of a row change in a user, and what they leave unchanged.
 //! - `duplicates`: several rows about one user, in one file.
-//! - `rejects`: rows that are rejected, and the file that they are written to.
-//! - `export`: what an export writes, that an import takes it back, and where it is written.
+//! - `rejects`: rejected rows, and the file to which they are written.
+//! - `export`: what an export writes and where, and that an import accepts it.
 //! - `diff`: a comparison of a file with the directory, and the commands that it prints.
-//! - `leavers`: whom a comparison takes for somebody who has left or come back.
+//! - `leavers`: which users a comparison treats as having left or come back.
 
 mod diff;
 mod duplicates;

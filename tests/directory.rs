@@ -1,4 +1,4 @@
-//! The Team Directory's files over HTTP: what a browser may do with them, how long it may keep
+//! The Team Directory's files over HTTP: what a browser may do with them, how long it may cache
 //! them, how small they are, and that the page can be switched off.
 
 use std::fs;
@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::support::{Server, Talk, scim_error, without_settings};
 
-/// A client of the whole server, not only of the SCIM API.
+/// A client for all paths of the server, not only those of the SCIM API.
 fn client(server: &Server) -> Client {
     let pem = fs::read(server.data_dir().join("tls/ca.pem")).expect("the CA");
     Client::new(&format!("https://{}", server.address()), &pem).expect("a client")
@@ -204,7 +204,7 @@ fn a_list_that_has_not_changed_is_not_made_again() {
     talk.server.restart();
     talk.reconnect();
     assert_eq!(conditional(&mut talk, &changed).0, 200, "another process");
-    // A page by index is always made, since the server remembers where it ended.
+    // A page by index is always built, since the server remembers where it ended.
     assert_eq!(talk.send("GET", "/Users", None).header("etag"), None);
     let bad = talk.send_bytes("GET", "/Users?cursor=x", ("If-None-Match", "*"), None);
     assert_eq!(bad.status, 400);

@@ -1,6 +1,6 @@
-//! The Team Directory as people meet it: chromium against the real binary over TLS. These tests
-//! need `chromium` and `chromedriver`, so they are run by name:
-//! `cargo test --test main -- --ignored directory_browser`.
+//! The Team Directory as people use it: chromium against the real binary over TLS. These tests need
+//! `chromium` and `chromedriver`, so they are run by name: `cargo test --test main -- --ignored
+//! directory_browser`.
 
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ fn somebody_is_found_opened_and_seen_to_change() {
         "00"
     );
 
-    // Whoever was changed last comes first. Values are shown as text.
+    // The users who were changed last come first. Values are shown as text.
     assert_eq!(
         browser.text_of(".row .name"),
         "<b>Bold</b> <script>1</script>"
@@ -78,7 +78,7 @@ fn somebody_is_found_opened_and_seen_to_change() {
     browser.wait(&settled(Some("42 people")));
     assert_eq!(browser.text("document.title"), "Team Directory");
 
-    // Somebody of whom no status is known is with the inactive.
+    // A user without a status is listed with the inactive ones.
     let removal = json!({
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
         "Operations": [{"op": "remove", "path": "active"}],
@@ -91,7 +91,7 @@ fn somebody_is_found_opened_and_seen_to_change() {
          document.querySelector('.row .status').textContent === 'Inactive'",
     );
 
-    // The person who is open is deleted.
+    // Deletes the person whose details are shown.
     visit.open(&format!("/directory/#/person/{id}"));
     visit.sign_in();
     browser.wait("document.querySelector('#panel h2').textContent === 'Jane Doe'");
@@ -133,7 +133,7 @@ fn what_the_server_says_is_shown() {
     // There are no users yet.
     browser.wait("!document.getElementById('nobody').hidden");
     assert!(browser.text_of("#nobody").contains("Nobody is here yet"));
-    // The token is kept for this tab. When it is revoked, the page signs out with the server's
+    // The tab keeps the token. When the token is revoked, the page signs out and shows the server's
     // words.
     browser.value("location.reload()");
     browser.wait("!document.getElementById('people').hidden");
@@ -199,7 +199,7 @@ fn five_thousand_people_are_scrolled_a_page_at_a_time() {
     }
     browser.wait("!document.querySelector('.row.waiting')");
     let first = "document.querySelector('.row[aria-posinset=\"5000\"] .email')?.textContent";
-    // The order is by last change, descending: the first users to be created are the last.
+    // The order is by last change, descending: the users who were created first come last.
     let last = browser.text(first);
     assert!(last.starts_with("person.000"), "{last}");
     let targets = visit.assert_own_host();
@@ -243,7 +243,7 @@ fn everything_can_be_done_with_keys() {
     browser.keys(&[key::ENTER]);
     browser.wait("document.activeElement.tagName === 'H2'");
     browser.wait("document.querySelector('#panel .facts')");
-    // To the email's copy button, and press it.
+    // Moves to the email's copy button, and presses it.
     browser.allow_copying();
     browser.keys(&[key::TAB, key::TAB, key::SPACE]);
     browser.wait("document.activeElement.textContent === 'Copied'");
@@ -255,7 +255,7 @@ fn everything_can_be_done_with_keys() {
     browser.wait("document.activeElement.id === 'search'");
     browser.keys(&[key::ESCAPE]);
     browser.wait(&settled(Some("300 people")));
-    // On to the filter, the attribute to sort by, the order, and the list.
+    // Moves on to the filter, the attribute to sort by, the order, and the list.
     browser.keys(&[key::TAB, key::RIGHT, key::RIGHT]);
     browser.wait(&settled(Some("27 of 300 people")));
     assert!(!browser.text_of("#rows").contains("\nActive"));
@@ -283,7 +283,7 @@ fn keys_that_are_meant_for_something_else_do_nothing_else() {
     browser.keys(&["/"]);
     browser.keys(&["rosa"]);
     browser.wait("/^[12] of 300/.test(document.getElementById('totals').textContent)");
-    // Keys of an input method that has not ended yet.
+    // Keys that belong to an input method's composition in progress.
     browser.value(
         "for (const key of ['Enter', 'Escape']) {
             // The latter is what Safari sends at its end.
@@ -302,8 +302,8 @@ fn keys_that_are_meant_for_something_else_do_nothing_else() {
     visit.assert_clean();
 }
 
-/// However many people are opened and closed, the history has one step more, and going back opens
-/// nobody.
+/// However many people are opened and closed, the history grows by only one step, and going back
+/// opens nobody.
 #[test]
 #[ignore = "needs chromium and chromedriver"]
 fn back_closes_whoever_is_open_and_opens_nobody() {
@@ -333,7 +333,8 @@ fn back_closes_whoever_is_open_and_opens_nobody() {
         browser.wait("document.activeElement.id === 'list'");
         browser.wait(closed);
     }
-    // A click while the browser is still going back, and then another person without closing.
+    // A click while the browser is still going back, and then a click on another person without
+    // closing the first.
     choose(1);
     browser.value("document.querySelector('#panel .close').click()");
     choose(2);
@@ -344,7 +345,7 @@ fn back_closes_whoever_is_open_and_opens_nobody() {
     browser.wait(closed);
     assert_eq!(browser.text("document.title"), "Team Directory");
     visit.assert_clean();
-    // What comes before a link in the history is not the page's own.
+    // The history entry before a link does not belong to the page.
     visit.open(&format!("/directory/?from=mail{link}"));
     visit.sign_in();
     browser.wait("document.querySelector('#panel .facts')");
@@ -373,7 +374,7 @@ fn a_person_is_copied_and_the_link_opens_the_same_person_again() {
     grace["externalId"] = json!("00u1a2b3c4D5e6F7g8h9");
     grace["title"] = json!("Staff Engineer");
     let grace = add(&mut talk, &grace);
-    // So many that the person is not on the page that is loaded first.
+    // So many users that the person is not on the page that is loaded first.
     populate_more(&mut talk);
     let id = grace["id"].as_str().expect("an id");
     let visit = Visit::begin(talk, 1280, 800);
@@ -440,7 +441,7 @@ fn people_are_sorted_by_name_email_and_change_and_selected_by_status() {
     ] {
         let mut user = person(email, given, family);
         user["active"] = json!(active);
-        // The userNames have an order of their own.
+        // The userNames have a different order.
         user["userName"] = json!(given);
         add(&mut talk, &user);
     }

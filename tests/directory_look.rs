@@ -58,7 +58,8 @@ fn everybody_can_use_it_light_dark_and_narrow() {
     let dark = browser.text(ground);
     browser.prefer("light");
     assert_ne!(browser.text(ground), dark);
-    // Many rows beside the person with the most lines: `assert_clean` counts the nodes.
+    // A window with many rows beside the person with the most lines, since `assert_clean` counts
+    // the nodes.
     browser.resize(2400, 2600);
     browser.wait("document.querySelectorAll('.row').length > 24");
     browser.resize(360, 740);
@@ -104,8 +105,7 @@ fn names_are_handled(browser: &Browser) {
     assert_eq!(name("Елена"), handled("ltr", false));
 }
 
-/// What is copied, printed or pointed at shows the whole value and nothing else, and moments as
-/// they are stored.
+/// Copied, printed and hovered values are shown whole and alone, and times as they are stored.
 #[test]
 #[ignore = "needs chromium and chromedriver"]
 fn a_person_is_whole_on_paper_and_in_what_is_copied() {
@@ -164,7 +164,7 @@ fn a_person_is_whole_on_paper_and_in_what_is_copied() {
     browser.wait(&format!("{rows} === '1,2,3,4,5'"));
 }
 
-/// The page's own module writes names and moments as it should.
+/// The page's module formats names and times correctly.
 #[test]
 #[ignore = "needs chromium and chromedriver"]
 fn names_and_moments_are_written_as_people_write_them() {
@@ -194,7 +194,7 @@ fn names_and_moments_are_written_as_people_write_them() {
     assert_eq!(ago("2026-11-26T10:00:00Z"), "yesterday");
     assert_eq!(ago("2026-11-26T07:00:00Z"), "2 days ago");
     assert_eq!(ago("2026-11-20T12:00:00Z"), "20 Nov 2026");
-    // From ten past midnight to ten to midnight, on a day that has an hour twice.
+    // From ten past midnight to ten to midnight on a day with a repeated hour.
     let long = "ago('2026-11-01T07:10:00Z', Date.parse('2026-11-02T07:50:00Z'))";
     assert_eq!(told(long), "24 h ago");
     let moment = told("moment('2026-11-27T11:00:00Z')");
@@ -221,7 +221,8 @@ fn rich() -> Value {
     user
 }
 
-/// Asserts that no rule is violated that axe-core applies by default, best practices included.
+/// Asserts that the page violates no rule that axe-core applies by default, including best
+/// practices.
 fn axe(browser: &Browser, what: &str) {
     let path = std::env::var_os("AXE_CORE").map_or_else(
         || {
@@ -305,13 +306,13 @@ fn search(browser: &Browser, text: &str) -> [f64; 2] {
          document.getElementById('search').dispatchEvent(new Event('input'))",
     );
     browser.wait("!document.getElementById('totals').textContent.includes(' of ')");
-    // Wait until everything that this has started is over.
+    // Waits until everything that this search has started is over.
     browser.value("new Promise((done) => requestIdleCallback(done))");
     let took = browser.value(&format!("({MEASURE})({})", json!(text)));
     [0, 1].map(|at| took[at].as_f64().expect("a time"))
 }
 
-/// How many milliseconds a bare client waits for the answer that the page asks for.
+/// How many milliseconds a bare client waits for the answer to the page's request.
 fn bare(talk: &mut Talk, text: &str) -> f64 {
     let target = format!(
         "/Users?count=28&cursor=&sortBy=meta.lastModified&sortOrder=descending&search={}\
@@ -349,7 +350,7 @@ fn what_is_chosen_and_some_rows_are_seen_enlarged_and_in_few_colours() {
     let panel = "document.getElementById('panel').clientHeight";
     assert_eq!(browser.value(panel), 256);
     picture(browser, "enlarged-person");
-    // Wide and low: the person beside the list makes it no higher.
+    // A wide and low window: the person beside the list does not make the page higher.
     browser.resize(1280, 400);
     browser.wait(&format!("{list} > 180 && {list} < 300"));
 
@@ -371,7 +372,7 @@ fn what_is_chosen_and_some_rows_are_seen_enlarged_and_in_few_colours() {
     visit.assert_clean();
 }
 
-/// A notice is wide enough for its words and at most half as high as the window.
+/// A notice is wide enough for its words, and at most half as high as the window.
 fn a_notice_is_read_and_leaves_some_rows(browser: &Browser) {
     let told = "too many requests for this token (request 0123456789abcdef)";
     browser.value(&format!(

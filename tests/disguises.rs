@@ -1,6 +1,6 @@
-//! What pretends to be something else: targets that mean other paths, and values that carry heads,
-//! log lines and terminal sequences. Such a target finds nobody, and such a value leaves the server
-//! only as text.
+//! Requests that pretend to be something else: targets that mean other paths, and values that
+//! contain headers, log lines and terminal sequences. Such a target finds nobody, and such a value
+//! leaves the server only as text.
 
 use serde_json::{Value, json};
 
@@ -9,14 +9,15 @@ use crate::support::{Talk, body, escaped, scim_error};
 const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 const BULK: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
 
-/// Only an id is an id: none leads to another path, to a file, or to the routes of the administration.
+/// Nothing but an id is accepted as an id: no target leads to another path, to a file, or to the
+/// administration routes.
 #[test]
 #[allow(clippy::too_many_lines, reason = "it is one table")]
 fn targets_that_mean_to_be_others_are_nobody() {
     let mut talk = Talk::start(&["--rate-limit", "off"]);
     let jane = talk.create("jane");
     let id = jane["id"].as_str().expect("an id").to_owned();
-    // The same id, spelled as long as can be (RFC 3986 section 6.2.2.2).
+    // The same id in its longest spelling (RFC 3986 section 6.2.2.2).
     let long = id
         .bytes()
         .fold(String::new(), |long, byte| long + &format!("%{byte:02x}"));
@@ -149,7 +150,7 @@ fn targets_that_mean_to_be_others_are_nobody() {
     talk.server.stop();
 }
 
-/// A value that would be a head, a log line or a colour if it were sent as it came.
+/// A value that would be a header, a log line or a color if it were sent unchanged.
 const EVIL: &str =
     "evil\r\nSet-Cookie: a=b\r\n\r\n<html>\u{1b}[2J\u{1b}]0;t\u{7}\u{9b}31m\u{85}\u{2028}x";
 
@@ -176,7 +177,7 @@ fn values_never_become_heads_or_log_lines() {
         format!("/Users?attributes={}", escaped(EVIL)),
     ] {
         let odd = ("User-Agent", "evil \t\u{9b}31m");
-        // A split answer would be read as two, or not at all.
+        // A split answer would be read as two answers, or not at all.
         let response = talk.send_bytes("GET", &target, odd, None);
         assert!([200, 400, 404].contains(&response.status), "{target}");
         for (name, value) in &response.headers {

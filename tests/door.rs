@@ -1,5 +1,5 @@
-//! The HTTPS server, byte by byte over real TLS: early refusals that arrive whole, odd requests
-//! that work, faults that are answered before the connection ends, versions of TLS and of HTTP.
+//! The HTTPS server, byte by byte over real TLS: early refusals that arrive complete, odd requests
+//! that work, faults that are answered before the connection ends, and versions of TLS and HTTP.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -42,8 +42,8 @@ fn a_refusal_before_a_large_body_is_read_whole() {
     }
 }
 
-/// Bytes of a body that takes some seconds to send. Nothing is read meanwhile, as with the many
-/// clients that write everything first.
+/// The size of a body that takes some seconds to send. The client reads nothing meanwhile, like the
+/// many clients that write everything first.
 const SLOW_BYTES: usize = 125;
 
 fn send_slowly(tls: &mut Tls) {
@@ -82,8 +82,8 @@ fn no_reset_overtakes_a_refusal_however_slowly_the_body_comes() {
     });
 }
 
-/// Neither a client that keeps sending after its refusal delays the end of the server, nor one
-/// that keeps its connection and asks nothing.
+/// The end of the server is delayed neither by a client that keeps sending after its refusal nor by
+/// an idle connection.
 #[test]
 fn a_server_that_ends_waits_for_nobody_who_was_refused_or_is_idle() {
     let door = Door::open();
@@ -95,7 +95,7 @@ fn a_server_that_ends_waits_for_nobody_who_was_refused_or_is_idle() {
     let head = "POST /scim/v2/Users HTTP/1.1\r\nHOST\r\nContent-Length: 2000000\r\n\r\n";
     tls.write_all(&door.with_token(head)).expect("taken");
     assert_eq!(read(&mut tls, false).status, 413);
-    // The body of this one is skipped before it gets its answer.
+    // The body of this request is skipped before it is answered.
     let mut skipped = door.connect();
     let head = "POST /scim/v2/Nothing HTTP/1.1\r\nHOST\r\nContent-Length: 60000\r\n\r\n";
     skipped.write_all(&door.with_token(head)).expect("taken");
@@ -111,8 +111,8 @@ fn a_server_that_ends_waits_for_nobody_who_was_refused_or_is_idle() {
     assert!(took < limits::DRAIN_DURATION_MAX / 2, "{took:?}");
 }
 
-/// However large the length is, log and audit trail name the token, and the client is not asked to
-/// send the body.
+/// However large the declared length is, log and audit trail name the token, and the client is not
+/// asked to send the body.
 #[test]
 fn a_body_whose_length_is_too_large_is_refused_by_name() {
     let door = Door::open();
@@ -186,7 +186,8 @@ fn pipelined_requests_are_answered_in_order() {
     assert_eq!(read(&mut tls, false).status, 404);
     let head = read(&mut tls, true);
     assert_eq!((head.status, head.body.len()), (200, 0));
-    // This one is refused before its body is looked at; the body is skipped, the connection kept.
+    // This request is refused before its body is looked at; the body is skipped, and the connection
+    // is kept.
     assert_eq!(read(&mut tls, false).status, 404);
     let last = read(&mut tls, false);
     assert_eq!(
@@ -197,7 +198,7 @@ fn pipelined_requests_are_answered_in_order() {
     assert_closed(&mut tls, "after Connection: close");
 }
 
-/// As behind a reverse proxy: all of them are open before the first one shows a token.
+/// As behind a reverse proxy, all connections are open before the first one sends a token.
 #[test]
 fn a_hundred_connections_from_one_address_are_all_served() {
     let door = Door::open();
@@ -227,7 +228,7 @@ fn an_expectation_is_met_only_after_admission() {
     assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
     tls.write_all(body.as_bytes()).expect("taken");
     assert_eq!(read(&mut tls, false).status, 201);
-    // HTTP/1.0 gets its answer, and the connection ends.
+    // An HTTP/1.0 request is answered, and the connection ends.
     let mut old = door.connect();
     old.write_all(&door.with_token("GET /scim/v2/Users HTTP/1.0\r\nHOST\r\n\r\n"))
         .expect("taken");
@@ -301,8 +302,8 @@ fn a_token_that_is_taken_back_in_the_middle_of_a_body_is_told_of_without_a_reset
     assert_eq!(read(&mut tls, false).status, 401);
 }
 
-/// On a route that needs no token, the body of a stranger is not read, and the connection ends
-/// before it.
+/// On a route that needs no token, the body of a request without one is not read, and the
+/// connection ends.
 #[test]
 fn a_body_that_is_not_read_is_no_request() {
     let door = Door::open();
@@ -337,8 +338,8 @@ fn a_refused_head_gets_no_content() {
     }
 }
 
-/// Some clients send an empty line too many after a request. It is not refused, and the server does
-/// not wait for a request behind it when it ends.
+/// Some clients send one empty line too many after a request. It is not refused, and a server that
+/// stops does not wait for a request after it.
 #[test]
 fn an_empty_line_after_a_request_begins_no_other() {
     let mut door = Door::open();
@@ -447,7 +448,7 @@ fn faults_are_answered_and_nothing_is_smuggled_behind_them() {
     }
 }
 
-/// A client that sees TLS end knows that what it sends afterwards is lost, and connects again.
+/// A client that sees TLS end knows that anything it sends afterwards is lost, and connects again.
 #[test]
 fn whoever_sends_nothing_more_gets_a_goodbye() {
     let door = Door::open();

@@ -18,7 +18,7 @@ use crate::support::{Server, number};
 
 const WRITERS: usize = 50;
 
-/// What one writer knows about its user.
+/// What the server has told one writer about its user.
 struct Told {
     id: String,
     user_name: String,
@@ -184,7 +184,7 @@ fn body(user_name: &str, title: u64) -> Value {
     })
 }
 
-/// Sends a request; `None` if no answer came, or one that says that the server is going away.
+/// Sends a request; `None` if there was no answer, or the answer says that the server is stopping.
 fn send(
     client: &mut Client,
     token: &Secret,
@@ -232,8 +232,8 @@ fn check(server: &Server, token: &Secret, told: &[Told]) {
     }
 }
 
-/// How many creates and changes the audit trail holds. Asserts that its chain is whole and that the
-/// last row of each user has the version that the number of its rows gives.
+/// The number of creates and changes in the audit trail. Asserts that its chain is whole, and that
+/// the version in each user's last row equals the number of the user's rows.
 fn audited_changes(server: Server) -> u64 {
     let directory = server.stop_and_keep();
     let path = directory.path().join("data/users.redb");

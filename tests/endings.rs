@@ -1,5 +1,5 @@
-//! SIGTERM under load: a request whose last byte was read gets its answer. So afterwards the store
-//! holds what was acknowledged, no less and no more.
+//! SIGTERM under load: a request whose last byte was read is answered. So afterwards the store
+//! holds exactly what was acknowledged.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -18,7 +18,7 @@ use crate::support::{Server, body, cli_in, number, send};
 
 const CLIENTS: usize = 16;
 
-/// Creates users until the server is gone. Returns the names of those that were acknowledged.
+/// Creates users until the server is gone. Returns the names of the acknowledged ones.
 fn create_until_the_end(
     server: &Server,
     authorization: &str,
@@ -28,7 +28,7 @@ fn create_until_the_end(
     let mut client = server.client();
     let mut names = Vec::new();
     for turn in 0.. {
-        // A quarter of the clients opens a connection for each request.
+        // A quarter of the clients open a new connection for each request.
         if which.is_multiple_of(4) {
             client = server.client();
         }
@@ -96,7 +96,8 @@ fn end_under_load(rounds: usize) -> usize {
     answered
 }
 
-/// A connection whose body of so many bytes is awaited, and one that has been answered.
+/// Two connections: the server awaits a body of `length` bytes on the first, and has answered on
+/// the second.
 fn busy_and_idle(door: &Door, length: usize) -> [Tls; 2] {
     let mut busy = door.connect();
     let head = format!(
@@ -112,7 +113,7 @@ fn busy_and_idle(door: &Door, length: usize) -> [Tls; 2] {
     [busy, idle]
 }
 
-/// Otherwise a client would send its next request into a connection that ends.
+/// If the answer did not say so, a client would send its next request on a connection that ends.
 #[test]
 fn the_last_answer_of_a_connection_says_so() {
     let door = Door::open();
@@ -120,7 +121,7 @@ fn the_last_answer_of_a_connection_says_so() {
     let [mut tls, mut idle] = busy_and_idle(&door, user.len());
     rustix::process::kill_process(door.server.pid(), rustix::process::Signal::TERM)
         .expect("it runs");
-    // Idle connections are ended once answers say that they are the last.
+    // Idle connections are closed once answers say that they are the last.
     assert_closed(&mut idle, "an idle connection");
     tls.write_all(user.as_bytes()).expect("taken");
     let answer = read(&mut tls, false);
@@ -130,7 +131,7 @@ fn the_last_answer_of_a_connection_says_so() {
     door.server.await_end_and_keep();
 }
 
-/// A client may send its next request while it takes the answer to the one before.
+/// A client may send its next request while it reads the answer to the previous one.
 #[test]
 fn a_request_that_has_arrived_before_the_end_is_answered() {
     const USERS: usize = 200;
@@ -139,7 +140,7 @@ fn a_request_that_has_arrived_before_the_end_is_answered() {
     let authorization = format!("Bearer {}", door.token);
     populate(&mut door.server.client(), &authorization, USERS, BYTES);
     let socket = TcpStream::connect(door.server.address()).expect("accepted");
-    // With small buffers the server cannot send it all before the client reads it.
+    // With small buffers, the server cannot send the whole answer before the client reads it.
     SockRef::from(&socket)
         .set_recv_buffer_size(64 * 1024)
         .expect("a size");
@@ -166,7 +167,7 @@ fn a_request_that_has_arrived_before_the_end_is_answered() {
     door.server.await_end_and_keep();
 }
 
-/// Somebody who wants no more waiting sends another signal.
+/// An administrator who does not want to wait sends another signal.
 #[test]
 fn a_second_signal_ends_the_server_at_once() {
     let door = Door::open();

@@ -1,5 +1,5 @@
-//! A disk that fails, at every single call of a session, for a moment or for long; and one that is
-//! full. What was acknowledged is there afterwards, what was refused is there as a whole or not at
+//! A disk that fails at every single call of a session, for a moment or for long; and a full disk.
+//! Afterwards, everything acknowledged is there, everything refused is there as a whole or not at
 //! all, reads go on, and writes resume without help.
 //!
 //! - `failing`: calls that fail while users or audit rows are written, and a start on such a disk.
@@ -19,32 +19,32 @@ use std::time::{Duration, Instant};
 
 use golinks_scim::access::Tokens;
 use golinks_scim::clock::{Instant as Moment, SystemClock};
-use golinks_scim::directory::{Caller, Directory, Error, describe};
+use golinks_scim::directory::{Directory, Error, describe};
 use golinks_scim::scim::{Leniency, User};
 use golinks_scim::store::{Opener, Store, WriteError};
 use redb::StorageBackend;
 use serde_json::json;
 
 use crate::crash::{self, inspect};
-use crate::support::record_of;
+use crate::support::{caller, record_of};
 
-/// Within this time a caller has its answer from a disk that stays full or hangs, on a busy machine
-/// too.
+/// The longest that a caller waits for an answer while the disk stays full or hangs, even on a busy
+/// machine.
 const SENT_AWAY_MAX: Duration = Duration::from_secs(15);
 
 /// A disk in memory that can be told to fail.
 #[derive(Clone, Debug, Default)]
 struct Disk {
     platter: crash::Disk,
-    /// Writes, syncs and changes of length so far.
+    /// The number of writes, syncs and changes of length so far.
     calls: Arc<AtomicUsize>,
-    /// The one call that fails, counted from 1; none if it is zero.
+    /// The one call that fails, counted from 1; none if zero.
     fails_at: Arc<AtomicUsize>,
-    /// Whether that call fails for want of space.
+    /// Whether that call fails for lack of space.
     lacks_space: bool,
     /// Whether every call fails.
     is_broken: Arc<AtomicBool>,
-    /// The sync, counted from now, after which every call fails; none if it is zero.
+    /// The sync, counted from now, after which every call fails; none if zero.
     breaks_after_sync: Arc<AtomicUsize>,
     is_full: Arc<AtomicBool>,
     /// Whether the next read fails.
@@ -53,11 +53,11 @@ struct Disk {
     fails_slowly: Arc<AtomicBool>,
     /// Whether every call waits until this is cleared, for a minute at most.
     hangs: Arc<AtomicBool>,
-    /// Whether a call that fails by `fails_at` or `is_broken`, but not for want of space, takes
-    /// effect all the same, as a failed sync may.
+    /// Whether a call that fails because of `fails_at` or `is_broken`, but not for lack of space,
+    /// still takes effect, as a failed sync may.
     does_it_anyway: bool,
-    /// After a failed sync, about one unsynced page in this many shows what the disk has instead of
-    /// what was written; none if it is zero.
+    /// After a failed sync, about one unsynced page in this many is read from the disk instead of
+    /// showing what was written; none if zero.
     evicted: usize,
 }
 
@@ -95,7 +95,7 @@ impl Disk {
         Store::open_with(opener, describe).expect("a store in memory opens")
     }
 
-    /// The store, its tokens, and the moment at which the tests change them.
+    /// The store, its tokens, and the time at which the tests change them.
     fn open_with_tokens(&self) -> (Arc<Store>, Tokens, Moment) {
         let store = self.open();
         let tokens = Tokens::load(Arc::clone(&store)).expect("loaded");
@@ -157,14 +157,6 @@ fn directory(store: &Arc<Store>) -> Directory {
     Directory::new(Arc::clone(store), Arc::new(SystemClock))
 }
 
-fn caller() -> Caller {
-    Caller {
-        principal: "faults".to_owned(),
-        request_id: "0".to_owned(),
-        address: None,
-    }
-}
-
 fn user(name: &str) -> User {
     let body = json!({
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": name,
@@ -173,7 +165,7 @@ fn user(name: &str) -> User {
     User::parse(body, &mut Leniency::strict()).expect("a user")
 }
 
-/// Creates ten users while one call of the disk fails (none if `fails_at` is zero); returns the
+/// Creates ten users while one call of the disk fails (none if `fails_at` is zero). Returns the
 /// number of calls.
 fn session(fails_at: usize, kind: Disk) -> usize {
     let disk = kind;
@@ -200,7 +192,7 @@ fn session(fails_at: usize, kind: Disk) -> usize {
         let found = record_of(&directory, &record.id().to_string());
         assert_eq!(found.as_ref().ok(), Some(record), "call {fails_at}");
     }
-    // What was reported as not created can be created again.
+    // A user who was reported as not created can be created again.
     for name in &refused {
         directory.create(user(name), &caller()).expect("not there");
     }
@@ -209,14 +201,14 @@ fn session(fails_at: usize, kind: Disk) -> usize {
         "call {fails_at}: {} of 10",
         acknowledged.len()
     );
-    // After a power cut, all of it is still there.
+    // After a power cut, everything is still there.
     let left = disk.platter.after_a_cut().open().map(Arc::new);
     let left = left.map_err(|error| error.to_string());
     let left = left.and_then(|store| inspect(&store));
     let left = left.unwrap_or_else(|how| panic!("call {fails_at}, then a power cut: {how}"));
     assert_eq!(left.users.len(), state.users.len() + refused.len());
     assert!(left.audit_rows >= acknowledged.len());
-    // So it is after a restart.
+    // The same holds after a restart.
     store.close();
     drop((directory, store));
     disk.fails_at.store(0, Ordering::SeqCst);

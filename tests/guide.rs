@@ -1,5 +1,5 @@
-//! The guides: each is filled in for its installation and says first what is in the way, and its
-//! commands do what it says.
+//! The guides: each is filled in for its installation, names first what still prevents
+//! provisioning, and has commands that do what it says.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,7 +13,7 @@ const GUIDES: [&str; 6] = ["okta", "entra", "onelogin", "jumpcloud", "other", "a
 
 const BEFORE: &str = "BEFORE YOU BEGIN";
 
-/// The guide that a running server gives, which must have all of `wanted`.
+/// The guide that a running server gives. Asserts that it has all of `wanted`.
 fn guide_with(server: &Server, which: &str, wanted: &[&str]) -> String {
     let output = server.cli(&["guide", which]);
     assert_eq!(output.status, Some(0), "{output:?}");
@@ -29,7 +29,7 @@ fn has_all(guide: &str, which: &str, wanted: &[&str]) {
     assert_eq!(guide.find(['{', '}']), None, "{which}:\n{guide}");
 }
 
-/// What each guide says first to an installation fresh out of the box.
+/// The first lines of each guide for a new installation.
 #[test]
 fn each_guide_has_what_this_installation_has() {
     let server = Server::start_with(&["--rate-limit", "7"]);
@@ -95,7 +95,7 @@ fn what_is_in_the_way_comes_before_the_first_step() {
     guide_with(&server, "agent", &[health]);
 }
 
-/// A guide shows the values of the last start, or of the configuration where that has them.
+/// A guide shows values from the configuration, or else from the last start.
 #[test]
 fn a_guide_needs_no_running_server() {
     let folder = TempDir::new().expect("a folder");
@@ -133,7 +133,7 @@ fn a_guide_needs_no_running_server() {
     has_all(&guide, "okta", &[&format!("say so in {file}, and restart")]);
 }
 
-/// The private authority's certificate is still there, but nothing is signed by it any more.
+/// The private authority's certificate is still there, but no longer signs anything.
 #[test]
 fn without_a_server_the_agent_trusts_the_ca_of_an_installed_chain() {
     let folder = Server::start().stop_and_keep();
@@ -151,7 +151,7 @@ fn without_a_server_the_agent_trusts_the_ca_of_an_installed_chain() {
     }
 }
 
-/// The commands that each guide has for its tokens, typed into a shell.
+/// Types the commands that each guide has for its tokens into a shell.
 #[test]
 fn the_commands_for_tokens_issue_what_the_guide_says() {
     let server = Server::start();
@@ -184,7 +184,7 @@ fn the_commands_for_tokens_issue_what_the_guide_says() {
             let change = guide.lines().find(|line| line.contains(" token change "));
             let changed = change.map(|command| typed(command.trim()));
             assert!(changed.is_none_or(|told| told.contains("full")), "{guide}");
-            // The next one may have the same name, since the reader issues one or the other.
+            // The next token may have the same name, since the reader issues only one of the two.
             server.cli(&["token", "revoke", name]);
         }
     }
@@ -225,7 +225,7 @@ fn a_guide_knows_of_a_live_token_of_its_name() {
     assert!(!refused.stderr.contains("hint:"), "{refused:?}");
 }
 
-/// What a shell prints for a line.
+/// Runs a line in a shell, and returns what it prints.
 fn typed(line: &str) -> String {
     let binary = Path::new(env!("CARGO_BIN_EXE_golinks-scim"));
     let path = format!(

@@ -1,4 +1,4 @@
-//! What a running server has given up, and what two servers do to each other.
+//! The privileges that a running server has given up, and two servers on one data directory.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -62,7 +62,7 @@ fn a_second_server_says_which_process_holds_the_directory() {
 fn a_crowd_takes_no_descriptor_from_the_local_socket() {
     let mut place = Place::new();
     place.start("ulimit -n 200 && golinks-scim serve");
-    // From eight addresses, as a crowd would come.
+    // From eight addresses, as a crowd of clients would connect.
     let connections: Vec<_> = (0..240)
         .map(|number| {
             let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
@@ -105,7 +105,8 @@ fn who_waits_for_the_store_ends_when_he_is_told_to() {
     server.stop();
 }
 
-/// Earlier servers of the local socket, which accept nobody any more, take no socket with them.
+/// Whenever its socket is removed, the server listens at a new one. Its earlier listeners, which
+/// accept no more connections, do not remove the new socket.
 #[test]
 fn a_socket_that_is_cleared_away_again_and_again_is_there_again() {
     let server = Server::start();
@@ -113,7 +114,7 @@ fn a_socket_that_is_cleared_away_again_and_again_is_there_again() {
     for turn in 0..limits::LOCAL_ENDED_MAX + 2 {
         fs::remove_file(&socket).expect("it is there");
         wait_until("there is another", || socket.exists());
-        // By then the workers have looked at the earlier servers.
+        // By then the workers have looked at the earlier listeners.
         std::thread::sleep(3 * limits::LOCAL_ENDED_PAUSE);
         assert!(socket.exists(), "turn {turn}");
         assert_eq!(server.cli(&["user", "list"]).status, Some(0), "turn {turn}");

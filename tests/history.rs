@@ -1,11 +1,11 @@
-//! What a user was, who changed it, and undoing changes: compared with what answers said at the
+//! Past states of users, who changed them, and undoing changes: compared with the answers of that
 //! time, and with a model that keeps every state.
 //!
-//! - `past`: users as they were, who had a name then, who made a change
-//! - `undo`: `user undo` as it is typed, and what it prints
+//! - `past`: users as they were at a time, who had a name then, who made a change
+//! - `undo`: `user undo` on the command line, and what it prints
 //! - `deletion`: undoing where users were deleted
-//! - `conflict`: undoing where others have changed the same users, or have their names
-//! - `wrong_clock`: all this with times of a clock that was ahead or behind
+//! - `conflict`: undoing where others have changed the same users, or have taken their names
+//! - `wrong_clock`: the same with times from a clock that was ahead or behind
 
 mod conflict;
 mod deletion;
@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use golinks_scim::clock::{Clock, Instant, SystemClock};
-use golinks_scim::directory::{Caller, Directory, Past, Then, describe};
+use golinks_scim::directory::{Beginning, Caller, Directory, Past, Then, ToUndo, describe};
 use golinks_scim::scim::schema::ENTERPRISE_URN;
 use golinks_scim::scim::{Leniency, Patch, Preconditions, User};
 use golinks_scim::store::{Opener, Store};
@@ -40,7 +40,7 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
         .unwrap_or_else(|| panic!("no {name}: {value}"))
 }
 
-/// The lines of JSON that a command has printed.
+/// The JSON lines that a command has printed.
 fn rows(output: &Output) -> Vec<Value> {
     let line = |line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{output:?}"));
     output.stdout.lines().map(line).collect()
@@ -137,7 +137,7 @@ impl Kept {
         self.now()
     }
 
-    /// The user that a name stands for at that time: its id, and the userName that it had then.
+    /// The user that a name stood for at that time: its id, and its userName then.
     fn who_was(&self, name: &str, then: Then) -> Option<(String, String)> {
         match self.directory.at(name, then).expect("read") {
             Past::Was(record) => {
@@ -149,7 +149,7 @@ impl Kept {
         }
     }
 
-    /// What a user must be after `who`'s changes since a moment are undone by force.
+    /// The expected state of a user after `who`'s changes since a moment are undone by force.
     fn wanted(&self, id: &str, since: Instant, who: &str) -> Value {
         let states = &self.states[id];
         let mut wanted = states.last().expect("a state").2.clone();
@@ -161,7 +161,7 @@ impl Kept {
             &extension("department"),
             &extension("costCenter"),
         ] {
-            // The value before the first of those changes; where somebody else has changed it in
+            // The value before the first of those changes; if somebody else has changed it in
             // between, the value before the next of them.
             let (mut target, mut is_touched) = (None, false);
             for pair in states.windows(2) {
@@ -207,5 +207,13 @@ fn caller(who: &str) -> Caller {
         principal: format!("token:{who}{who}:{who}"),
         request_id: "0".to_owned(),
         address: None,
+    }
+}
+
+/// All changes since a moment, or only those by this token, as a selection for an undo.
+fn all_since(moment: Instant, token: Option<&str>) -> ToUndo {
+    ToUndo::Since {
+        since: Beginning::Moment(moment),
+        token: token.map(str::to_owned),
     }
 }

@@ -1,6 +1,7 @@
-//! Tokens that take more than their share: every connection, with bodies that never arrive, and the
-//! memory, with such bodies and with answers that nobody takes. Others are served all the while,
-//! and the server stays small. Also a crowd of strangers; more of those is in `slow`.
+//! Tokens that take more than their share: all connections, with bodies that never arrive, or
+//! memory, with such bodies and with answers that nobody reads. Others are served all the while,
+//! and the server stays small. Also a crowd of clients without a token; `slow` has more tests of
+//! these.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -20,10 +21,10 @@ use crate::slow::{Kept, populate, size};
 use crate::support::wire::{BOTH, Door, PATIENCE, Tls, assert_closed, read};
 use crate::support::{Server, body, number, options, scim_error, send, status, wait_until};
 
-/// How many connections a server of these tests has room for.
+/// The number of connections for which the server in these tests has room.
 const PLACES: usize = 40;
 
-/// A server with [`PLACES`] places.
+/// A server with room for [`PLACES`] connections.
 fn small() -> Door {
     let files = limits::DESCRIPTORS_RESERVED + PLACES as u64;
     let server = Server::start_by(&["--rate-limit", "off"], |command, _| {
@@ -55,7 +56,7 @@ fn begin(door: &Door, token: &Secret, request: &str) -> std::io::Result<Tls> {
     Ok(tls)
 }
 
-/// Takes every place, and one more each time a newcomer comes. Newcomers with another token are
+/// Takes every place, and one more for each newcomer. Asserts that newcomers with another token are
 /// served all the while.
 fn assert_nobody_is_locked_out(door: &Door, mut next: impl FnMut() -> std::io::Result<Tls>) {
     let mut taken: Vec<Tls> = (0..PLACES).filter_map(|_| next().ok()).collect();
@@ -86,14 +87,14 @@ fn a_token_of_the_least_scope_that_keeps_every_place_waiting_locks_nobody_out() 
     door.server.stop();
 }
 
-/// The server reads on as long as a refused caller sends, unless its place is needed.
+/// The server goes on reading while a refused caller sends, unless its place is needed.
 #[test]
 fn whoever_is_refused_and_goes_on_sending_locks_nobody_out() {
     let door = small();
     let strange = Secret::new("wrong".to_owned());
     assert_nobody_is_locked_out(&door, || begin(&door, &strange, "POST /scim/v2/Users"));
     let hoarder = door.server.token_with("hoarder", &["--scope", "read"]);
-    // The scope does not allow it, and the body is too long to be read and dropped.
+    // The scope does not allow the request, and its body is too long to be read and dropped.
     let refused = |_| {
         let mut tls = door.connect_with(BOTH, &[]).ok()?;
         let head = format!(
@@ -108,7 +109,7 @@ fn whoever_is_refused_and_goes_on_sending_locks_nobody_out() {
     let mut taken: Vec<Tls> = (0..PLACES).filter_map(refused).collect();
     let authorization = format!("Bearer {}", door.token);
     for _ in 0..PLACES / 2 {
-        // Each refused client has some time to take its answer first.
+        // Each refused client first has some time to read its answer.
         wait_until("a newcomer is served", || {
             for tls in &mut taken {
                 let _ = tls.write_all(b" ");
@@ -119,7 +120,8 @@ fn whoever_is_refused_and_goes_on_sending_locks_nobody_out() {
     door.server.stop();
 }
 
-/// Beyond a bound nothing more is read from a refused caller who has the time to send it.
+/// The server stops reading from a refused caller after a certain number of bytes, even if there is
+/// time for more.
 #[test]
 fn whoever_is_refused_and_sends_without_end_is_cut_off() {
     let door = Door::open();
@@ -134,7 +136,7 @@ fn whoever_is_refused_and_sends_without_end_is_cut_off() {
     door.server.stop();
 }
 
-/// Each token has less than its share.
+/// Here each token takes less than its share.
 #[test]
 fn many_tokens_that_keep_every_place_waiting_together_lock_nobody_out() {
     let door = small();
@@ -148,13 +150,14 @@ fn many_tokens_that_keep_every_place_waiting_together_lock_nobody_out() {
     door.server.stop();
 }
 
-/// The token has so many connections that strangers still have more than a quarter of the places.
+/// The token takes so few connections that clients without a token still have more than a quarter
+/// of the places.
 #[test]
 fn strangers_close_no_connection_of_who_has_shown_a_token() {
     let door = small();
     let mut kept: Vec<Kept<'_>> = (2..PLACES * 3 / 4).map(|_| Kept::open(&door)).collect();
     assert!(kept.iter_mut().all(|kept| kept.ask() == 200));
-    // Nor if everything that was asked with the token was refused.
+    // The same holds if all requests with the token were refused.
     let mut refused = door.connect();
     let mut ask_in_vain = || {
         let request = "GET /scim/v2/Nothing HTTP/1.1\r\nHOST\r\n\r\n";
@@ -165,7 +168,7 @@ fn strangers_close_no_connection_of_who_has_shown_a_token() {
     ask_in_vain();
     let connect = |_| TcpStream::connect(door.server.address()).expect("connected");
     let crowd: Vec<TcpStream> = (0..5 * PLACES).map(connect).collect();
-    // Somebody who comes after all of them is let in.
+    // A client that connects after all of them is let in.
     let authorization = format!("Bearer {}", door.token);
     let served = status(&mut door.server.client(), &authorization);
     assert_eq!(served, Ok(200), "{}", door.server.log());
@@ -175,7 +178,7 @@ fn strangers_close_no_connection_of_who_has_shown_a_token() {
     door.server.stop();
 }
 
-/// A request with a body so large that its work needs a turn.
+/// A request with a body so large that its processing has to wait for a turn.
 fn bulky(token: &str) -> String {
     let list = vec!["{\"\":0}"; 20_000].join(",");
     let search = "urn:ietf:params:scim:api:messages:2.0:SearchRequest";
@@ -187,7 +190,7 @@ fn bulky(token: &str) -> String {
     )
 }
 
-/// A connection that waits for its turn makes room too.
+/// A connection that waits for its turn also makes room for newcomers.
 #[test]
 fn a_token_that_keeps_every_place_with_large_bodies_locks_nobody_out() {
     let door = small();
@@ -250,7 +253,7 @@ fn a_token_that_asks_what_no_index_answers_leaves_others_their_turn() {
     other.write_all(&door.with_token(sorted)).expect("taken");
     assert_eq!(read(&mut other, false).status, 200);
     let mut observer = door.server.client();
-    // Revoked sooner, the token would have none of its queries looked at.
+    // If the token were revoked sooner, none of its queries would be looked at.
     wait_until("a query was told that too many wait", || {
         let answer = send(&mut observer, &authorization, "GET", "/metrics", None);
         let metrics = String::from_utf8(answer.expect("an answer").body).expect("text");
@@ -270,7 +273,7 @@ fn a_token_that_asks_what_no_index_answers_leaves_others_their_turn() {
     door.server.stop();
 }
 
-/// A connection that has asked for a large page and takes hardly any of it. The answer has begun.
+/// A connection that has requested a large page and reads hardly any of it. The answer has begun.
 fn reader(door: &Door) -> Tls {
     let socket = TcpStream::connect(door.server.address()).expect("connected");
     SockRef::from(&socket)
@@ -284,7 +287,7 @@ fn reader(door: &Door) -> Tls {
     tls
 }
 
-/// A connection that has sent all of its body but the last byte.
+/// A connection that has sent its whole body except the last byte.
 fn sender(door: &Door) -> Tls {
     let mut tls = door.connect();
     let head = format!(
@@ -306,13 +309,13 @@ fn answers_that_nobody_takes_take_little_memory() {
     assert_small(&door, reader, 1200);
 }
 
-/// So it would with 512 of these.
+/// The same holds with 512 of these connections.
 #[test]
 fn bodies_without_an_end_take_little_memory() {
     assert_small(&Door::open(), sender, 1700);
 }
 
-/// A connection that has had the answer to a large body and stays open.
+/// A connection that stays open after the answer to a large body.
 fn stayer(door: &Door) -> Tls {
     let mut tls = door.connect();
     tls.write_all(bulky(&door.token).as_bytes()).expect("taken");
@@ -320,8 +323,7 @@ fn stayer(door: &Door) -> Tls {
     tls
 }
 
-/// A server with the environment of its unit does not keep a body as long as the connection is
-/// open.
+/// A server with the environment of its systemd unit frees a body while the connection stays open.
 #[test]
 fn large_bodies_that_were_answered_take_no_memory() {
     let unit = include_str!("../packaging/systemd/golinks-scim.service");
@@ -335,7 +337,7 @@ fn large_bodies_that_were_answered_take_no_memory() {
             command
         },
     ));
-    // What only the first one costs.
+    // Pays the cost that only the first connection has.
     drop(stayer(&door));
     assert_small(&door, stayer, 600);
 }
@@ -356,7 +358,8 @@ fn assert_small(door: &Door, begin: fn(&Door) -> Tls, most: u64) {
     drop(held);
 }
 
-/// Whoever has waited for a turn in vain is told when to come back, and nothing was changed.
+/// A request that has waited for a turn in vain is answered with the time to come back, and changes
+/// nothing.
 #[test]
 fn a_large_body_that_gets_no_turn_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -1,14 +1,14 @@
 //! Hostile bytes: malformed and odd requests over TLS against the real binary, of the kinds that
 //! have led to request smuggling and parser faults in other servers. With a valid token, each gets
-//! its own error; where the connection must end, what stands behind the request is not served, and
-//! a new connection is. Without a token nothing is served at all.
+//! its own error; where the connection must end, the request after it is not served, and a new
+//! connection is. Without a token, nothing is served at all.
 
 use std::io::Write;
 
 use crate::support::scim_error;
 use crate::support::wire::{Door, assert_closed, bytes, read};
 
-/// A request, and the statuses that are right answers to it.
+/// A request, and the statuses that are correct answers to it.
 type Row = (String, &'static [u16]);
 
 const BAD: &[u16] = &[400];
@@ -303,7 +303,8 @@ fn all_rows() -> Vec<Row> {
     [request_lines(), fields(), lengths(), codings(), chunks()].concat()
 }
 
-/// What stands behind each request: not to be served where the connection must end.
+/// The request that is sent after each of them. It must not be served where the connection must
+/// end.
 const SMUGGLED: &str = "GET /healthz HTTP/1.1\r\nHOST\r\n\r\n";
 
 fn assert_served(door: &Door, after: &str) {
@@ -337,7 +338,7 @@ fn each_malformed_request_has_its_error_and_ends_its_connection() {
         let is_framed =
             [405, 417, 501].contains(&response.status) && response.header("connection").is_none();
         if is_framed {
-            // It is clear where such a request ends, so the one behind it is served.
+            // It is clear where such a request ends, so the one after it is served.
             assert_eq!(read(&mut tls, false).status, 200, "{request:?}");
             continue;
         }
@@ -358,7 +359,7 @@ fn a_line_without_an_end_is_refused_as_soon_as_it_is_too_long() {
     ] {
         let mut tls = door.connect();
         tls.write_all(begin.as_bytes()).expect("taken");
-        // The head was looked at before more of it arrives.
+        // By then the server has looked at the first part of the head.
         std::thread::sleep(std::time::Duration::from_millis(100));
         tls.write_all(&[b'a'; 10 * 1024]).expect("taken");
         assert_eq!(read(&mut tls, false).status, status, "{begin:?}");
@@ -442,7 +443,7 @@ fn unusual_requests_that_are_good_work() {
     }
 }
 
-/// A good request is answered before a bad one behind it ends the connection.
+/// A good request is answered before a bad one after it ends the connection.
 #[test]
 fn a_good_request_before_a_bad_one_is_answered() {
     let door = Door::open();

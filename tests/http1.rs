@@ -1,7 +1,7 @@
-//! The parser of requests beside a second one: hundreds of thousands of requests are mutated from
-//! good ones, and those accepted here are written down for h11, in Python, to read
+//! The request parser, compared with a second one: hundreds of thousands of requests are mutated
+//! from good ones, and the accepted ones are written to a file for h11, a parser in Python
 //! (`tests/http1_differential/run`). Requests are smuggled where two parsers read the same bytes
-//! differently; one that is refused here reaches nobody.
+//! differently; a request that is refused here reaches nobody.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -31,7 +31,7 @@ const GOOD: &[&str] = &[
 /// Bytes that parsers may disagree about.
 const ODD: &[u8] = b"\r\n\t :;,\"\\\0\x0b\x0c\x1f\x7f\x80\xa0\xff+-_0129afAFxX/?#%*()<>[]{}=.";
 
-/// Numbers that look random but are the same in each run (xorshift64*, Vigna 2016).
+/// Pseudo-random numbers, the same in each run (xorshift64*, Vigna 2016).
 struct Dice(u64);
 
 impl Dice {

@@ -1,5 +1,5 @@
-//! The local socket, asked as no command of this program asks: what cannot be done has an error
-//! that says what was expected, and changes nothing.
+//! The local socket, with requests that no command of this program sends: a request that cannot be
+//! handled gets an error that says what was expected, and changes nothing.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::support::Server;
 use crate::support::wire::PATIENCE;
 
-/// A request's target and body, and the status and words of its answer.
+/// A request's target and body, and the status of its answer with some words from it.
 type Case = (&'static str, Value, u16, &'static str);
 
 fn issues() -> Vec<Case> {
@@ -116,7 +116,7 @@ fn each_bad_request_of_an_administrator_has_its_own_error_and_changes_nothing() 
     assert_eq!(everything(), before);
 }
 
-/// Without chunks the end of a list cannot be told from a part of it.
+/// Without chunked encoding, the client could not tell a complete list from a truncated one.
 #[test]
 fn what_is_no_request_of_ours_is_refused() {
     let server = Server::start();
@@ -134,7 +134,7 @@ fn what_is_no_request_of_ours_is_refused() {
         let wanted = format!("HTTP/1.1 {status} ");
         assert!(answer.starts_with(&wanted), "{line}: {answer}");
     }
-    // Without a server the router is asked in this process.
+    // Without a server, the router in this process is asked.
     let folder = server.stop_and_keep();
     let mut client = Client::connect(&folder.path().join("data"), "jane").expect("a store");
     let answer = client.request("GET", "/admin/tokens#x", None);

@@ -8,16 +8,16 @@ mod tidy;
 /// The store: durability, conflicts, turns, its file.
 mod store;
 
-/// The HTTPS client of the product: connections kept and replaced, whom it trusts.
+/// The program's own HTTPS client: how it keeps and replaces connections, and whom it trusts.
 mod client;
 
-/// The command line as scripts and people meet it.
+/// The command line, as scripts and people use it.
 mod cli;
 
 /// Configuration, what SIGHUP changes, and the service manager.
 mod configuration;
 
-/// README and manual: what their console blocks show is what happens.
+/// The console blocks of README and manual: the commands are run and their output compared.
 mod console;
 
 /// What a running server says about itself: metrics, readiness, the deactivation alarm.
@@ -26,82 +26,83 @@ mod watch;
 /// Warnings about tokens, certificates and deactivations under a moving clock; an unreadable store.
 mod warnings;
 
-/// `check`: every failure that it knows is provoked, and what it prints fixes it.
+/// `check`: each failure that it can report is provoked, and the command that it prints fixes it.
 mod check;
 
-/// The guides, filled in for their installation; their commands do what the guides say.
+/// The guides: filled in for the installation, with commands that do what the guides say.
 mod guide;
 
-/// What manual, README and guides name exists; the page on errors has every text.
+/// Everything that manual, README and guides name exists; the page on errors has every error text.
 mod manual;
 
-/// Okta's suites and the lives of its users, over TLS against the real binary.
+/// Okta's test suites and the life cycle of its users, over TLS against the real binary.
 mod okta;
 
 /// Entra ID, OneLogin, JumpCloud, SailPoint and authentik, over TLS against the real binary.
 mod identity_providers;
 
-/// The real binary on a data directory of its own.
+/// Helpers: the real binary on a data directory of its own, and clients of it.
 mod support;
 
-/// Users and patches as values: what is kept, forgiven, refused.
+/// Users and patches as values, without a server: what is kept, tolerated or refused.
 mod scim;
 
-/// Laws of filters and patches, over thousands of random ones.
+/// Properties of filters and patches, checked on thousands of random ones.
 mod properties;
 
-/// The directory against a map, over ten thousand random operations.
+/// The directory, compared with a simple map over ten thousand random operations.
 mod model;
 
-/// What users were, who changed them, and undoing changes.
+/// Past states of users, who changed them, and undoing changes.
 mod history;
 
-/// Power cuts at every sync: whatever a disk may be left with can be opened.
+/// Power cuts at every sync: whatever a cut may leave on the disk can be opened.
 mod crash;
 
-/// Commits that are synced while the next plans are run.
+/// Overlapping commits: one is synced while the plans of the next writes run.
 mod overlap;
 
 /// A disk that fails or is full: nothing acknowledged is lost, reading goes on.
 mod faults;
 
-/// Files that root makes for the server, and those that the server makes for root.
+/// Who owns the files that root creates for the server, and those that the server creates for root.
 mod ownership;
 
-/// Stores of older formats: upgraded, kept as they were, cut off in the middle.
+/// Stores of older formats: upgraded, with the old file kept, even if the upgrade is interrupted.
 mod upgrade;
 
-/// A start that serves before everything was checked, and the index kept for it.
+/// A server that serves before its whole store is checked, and the index that is saved for the next
+/// start.
 mod start;
 
-/// Bits that flip in the file: reported, never served.
+/// Flipped bits in the store's file: reported, never served.
 mod corruption;
 
 /// The audit trail: refusals in it and their explanations; listing and following.
 mod audit;
 
-/// The audit trail as stored: damage is named, old rows are removed.
+/// The audit trail as stored: damage is reported, old rows are removed.
 mod trail;
 
-/// Backups made under load, checked, put back.
+/// Backups: made under load, verified, restored.
 mod backup;
 
-/// The customer's certificate: requested, installed, and exchanged while it is served.
+/// The customer's certificate: requested, installed, and replaced while the server runs.
 mod certificate;
 
-/// A clock that jumps, and the private authority's leaf renewed while it is served.
+/// A clock that jumps, and the private authority's leaf renewed while the server runs.
 mod clock;
 
-/// SIGTERM under load: no request that was read goes without its answer.
+/// SIGTERM under load: every request that was read is answered.
 mod endings;
 
-/// The request parser, compared with a second one.
+/// The request parser, compared with a second parser.
 mod http1;
 
-/// Small requests meant to cost much.
+/// Small requests designed to be expensive.
 mod bombs;
 
-/// Targets meant to be other paths, values meant to be heads or log lines.
+/// Targets that pretend to be other paths, and values that pretend to be headers or log lines.
 mod disguises;
 
 /// Kill -9 and restarts under load: nothing that was acknowledged is lost.
@@ -122,10 +123,10 @@ mod rfc7644_bulk;
 /// RFC 9865: pages by cursor.
 mod rfc9865;
 
-/// Pages while others write: nobody twice, nobody missed.
+/// Paging while others write: nobody is listed twice, nobody is missed.
 mod walk;
 
-/// Tolerances: understood and counted, or refused in strict mode.
+/// Departures from the RFCs: tolerated and counted in compatible mode, refused in strict mode.
 mod tolerance;
 
 /// Discovery, paging, projections, deletion, groups, large pages.
@@ -137,19 +138,21 @@ mod directory;
 /// The Team Directory in a real browser.
 mod directory_browser;
 
-/// The same while users change, answers come late or never, the tab is hidden.
+/// The Team Directory in a browser while users change, answers come late or never, or the tab is
+/// hidden.
 mod directory_live;
 
-/// How the Team Directory looks, light, dark, narrow and read out; a search among 100,000.
+/// How the Team Directory looks: light, dark, narrow, to a screen reader; a search among 100,000
+/// users.
 mod directory_look;
 
-/// Tokens, scopes, rates, and nothing secret anywhere.
+/// Tokens, scopes and rate limits; and that no secret is shown anywhere.
 mod access;
 
-/// Bad input: each kind its own error, and nothing changed.
+/// Bad input: each kind gets its own error and changes nothing.
 mod bad_input;
 
-/// The local socket, asked as no command asks.
+/// The local socket, with requests that no command of the program sends.
 mod local;
 
 /// Files of users: imported, exported, compared.
@@ -158,13 +161,13 @@ mod csv;
 /// A script of commands with a server and without; what listings look like.
 mod script;
 
-/// API throttling: fifty jobs that obey `Retry-After`, and everybody arrives.
+/// API throttling: fifty jobs obey `Retry-After`, and every user is created in the end.
 mod throttle;
 
 /// Slow attacks and exhausted descriptors, with a valid client beside them.
 mod slow;
 
-/// Tokens that take every connection or all the memory, and others served beside them.
+/// Tokens that take every connection or much memory, while other tokens are still served.
 mod hoarders;
 
 /// The privileges that a running server has given up; two servers on one directory.

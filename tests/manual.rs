@@ -1,6 +1,6 @@
-//! What the manual, the README and the guides name exists: pages, guides, commands, flags. The
-//! README has every command, and the manual has every tolerance and every text that clients can get
-//! as an error.
+//! Everything that the manual, the README and the guides name exists: pages, guides, commands,
+//! flags. The README has every command, and the manual has every tolerance and every error text
+//! that clients can get.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use std::process::Command;
 use golinks_scim::manual::PAGES;
 use golinks_scim::scim::Tolerance;
 
-/// Sources with texts of answers, or of what is said about a file of users.
+/// Source files with texts of answers, or with messages about a file of users.
 const SOURCES: [&str; 15] = [
     "src/api/problem.rs",
     "src/api/bulk.rs",
@@ -29,7 +29,7 @@ const SOURCES: [&str; 15] = [
     "src/http1/target.rs",
 ];
 
-/// Files with names of attributes, or with code for tests.
+/// Source files with attribute names, or with code for tests.
 const TABLES: [&str; 5] = [
     "schema.rs",
     "shape.rs",
@@ -38,10 +38,10 @@ const TABLES: [&str; 5] = [
     "properties.rs",
 ];
 
-/// Where one of these stands before a text, it is not for clients, or says itself what to do.
+/// A text after one of these is not for clients, or says itself what to do.
 const OTHERS: [&str; 4] = ["expect(", "reason=", "hint(", "hint=format!("];
 
-/// Texts that clients get in headers, in documents or in hints, or not at all.
+/// Texts that clients get only in headers, documents or hints, or not at all.
 const NO_DETAILS: [&str; 7] = [
     "is a closing quote missing?",
     "put it into a file first",
@@ -52,7 +52,7 @@ const NO_DETAILS: [&str; 7] = [
     "User account",
 ];
 
-/// Shorter parts are in many texts anyway.
+/// Shorter parts occur in many texts anyway.
 const PART_BYTES_MIN: usize = 12;
 
 fn root() -> PathBuf {
@@ -69,7 +69,7 @@ fn complain(complaints: &[String]) {
 
 /// The string literals of a source file, except those of its tests, each with the code before it.
 fn literals(text: &str) -> Vec<(String, String)> {
-    // What comes after these is for tests, or for the command line.
+    // The code after these markers is for tests, or for the command line.
     let code = text.split("#[cfg(test)]").next().unwrap_or_default();
     let code = code
         .split("impl From<IssueError>")
@@ -257,7 +257,7 @@ fn help(path: &[String]) -> Option<String> {
     output.status.success().then_some(text)
 }
 
-/// Each command that a text shows exists, and its help has each flag that the text gives it.
+/// Each command that a text shows exists, and its help has each flag that the text uses.
 #[test]
 fn commands_and_flags_that_are_named_exist() {
     let top = help(&[]).expect("help");
@@ -277,7 +277,7 @@ fn commands_and_flags_that_are_named_exist() {
             let Some(at) = words.iter().position(|word| is_command(word)) else {
                 continue;
             };
-            // Only flags that every command has may stand before it, with their values.
+            // Only global flags and their values may come before the command.
             if words[..at]
                 .iter()
                 .step_by(2)
@@ -323,7 +323,7 @@ fn commands_below(path: &[String]) -> Vec<String> {
     let text = help(path).expect("help");
     let list = text.split_once("\nCommands:\n").map_or("", |(_, it)| it);
     let lines = list.lines().take_while(|line| !line.is_empty());
-    // The lines that go on are further in.
+    // Continuation lines are indented further.
     let names = lines.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
     let names = names.filter(|name| !name.is_empty() && *name != "help");
     names.map(str::to_owned).collect()
@@ -376,7 +376,8 @@ fn each_tolerance_is_in_the_manual() {
     assert_eq!(listed, all, "the manual on the left, ALL on the right");
 }
 
-/// `golinks-scim manual NAME` and `guide NAME`, wherever they are named, even in the program.
+/// Every `golinks-scim manual NAME` and `guide NAME` that is named anywhere, even in the program,
+/// exists.
 #[test]
 fn pages_and_guides_that_are_named_exist() {
     let mut complaints = Vec::new();
@@ -417,7 +418,7 @@ fn whoever_stops_the_service_stops_its_socket() {
     let lines = PAGES.iter().flat_map(|page| page.text.lines());
     let stops = lines.filter(|line| line.contains("systemctl stop"));
     let alone = stops.filter(|line| !line.contains("golinks-scim.socket golinks-scim"));
-    // The exception is a time when the socket is not enabled yet.
+    // The exception is when the socket is not enabled yet.
     let alone: Vec<&str> = alone.collect();
     assert!(alone.len() == 1 && alone[0].contains('#'), "{alone:#?}");
     let socket = include_str!("../packaging/systemd/golinks-scim.socket");

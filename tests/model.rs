@@ -1,22 +1,22 @@
-//! The directory against a model that is too simple to be wrong: ten thousand random
-//! operations on both, queries and pages among them, and the same answers from both.
+//! The directory, compared with a model that is too simple to be wrong: ten thousand random
+//! operations on both, including queries and pages, must have the same results.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use golinks_scim::clock::SystemClock;
-use golinks_scim::directory::{Caller, Directory, Error, Page, Query, ScanCaller, Start, describe};
+use golinks_scim::directory::{Directory, Error, Page, Query, ScanCaller, Start, describe};
 use golinks_scim::scim::{Filter, Leniency, Patch, Preconditions, Search, Sort, User};
 use golinks_scim::store::{Opener, Store};
 use serde_json::{Value, json};
 
-use crate::support::record_of;
+use crate::support::{caller, record_of};
 
 const OPERATIONS: usize = 10_000;
-/// Few, so that operations often concern the same name.
+/// The number of names: few, so that operations often concern the same name.
 const NAMES: usize = 150;
 
-/// A user as the model knows it.
+/// A user in the model.
 #[derive(Clone, Debug, PartialEq)]
 struct Known {
     id: String,
@@ -27,7 +27,7 @@ struct Known {
     version: u64,
 }
 
-/// Numbers that look random and are the same in each run (Knuth's MMIX generator).
+/// Pseudo-random numbers, the same in each run (Knuth's MMIX generator).
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
@@ -42,17 +42,9 @@ impl Random {
 
 struct Both {
     directory: Directory,
-    /// By sequence, which is the order of creation.
+    /// The users by sequence number, which is the order of creation.
     model: BTreeMap<u32, Known>,
     random: Random,
-}
-
-fn caller() -> Caller {
-    Caller {
-        principal: "model".to_owned(),
-        request_id: "0".to_owned(),
-        address: None,
-    }
 }
 
 impl Both {
@@ -222,7 +214,7 @@ impl Both {
         );
     }
 
-    /// A random query: one page by index, and a walk by place, forward and back.
+    /// Runs a random query: one page by index, and a walk by cursor place, forward and back.
     fn query(&mut self) {
         let (filter, search, keep) = self.condition();
         let (sort, descending) = self.order();
@@ -315,7 +307,7 @@ impl Both {
         }
     }
 
-    /// A filter, a text to search for, and whether both together match a user.
+    /// A filter, a text to search for, and a predicate that says whether a user matches both.
     #[allow(clippy::type_complexity, reason = "a predicate in a box is what it is")]
     fn condition(&mut self) -> (Option<String>, Option<String>, Box<dyn Fn(&Known) -> bool>) {
         let number = self.random.below(8);
@@ -387,8 +379,8 @@ impl Both {
     }
 }
 
-/// Users without a value to sort by come last, or first in descending order. Users with equal
-/// values are equal, and so stay in order of creation.
+/// Compares two users for sorting. Users without a value come last, or first in descending order.
+/// Users with equal values compare as equal, and so stay in order of creation.
 fn compare(by: &str, left: &Known, right: &Known, descending: bool) -> std::cmp::Ordering {
     let key = |known: &Known| -> (bool, String) {
         let text = match by {
@@ -414,7 +406,7 @@ fn user(name: &str, title: Option<&String>, active: bool, email: Option<&String>
     User::parse(body, &mut Leniency::strict()).expect("a user")
 }
 
-/// The users on a page, in its order.
+/// The ids of the users on a page, in its order.
 pub(crate) fn ids(page: &Page) -> Vec<String> {
     let projection =
         golinks_scim::scim::Projection::parse(Some("id"), None, &mut Leniency::strict());
@@ -431,7 +423,7 @@ pub(crate) fn ids(page: &Page) -> Vec<String> {
 
 #[test]
 fn ten_thousand_operations_do_to_the_directory_what_they_do_to_a_map() {
-    // One seed is always the same, the other one is new each time; a failure shows both.
+    // One seed is always the same, and the other is new each time; a failure shows both.
     let fresh: [u8; 8] = golinks_scim::secret::random();
     for seed in [20_261_123, u64::from_be_bytes(fresh)] {
         println!("seed {seed}");

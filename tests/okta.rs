@@ -1,5 +1,5 @@
-//! Okta's published suites and the lives of its users, over TLS against the real binary. The tables
-//! and their expected values are in `golinks_scim::idp::okta`.
+//! Okta's published test suites and the life cycle of its users, over TLS against the real binary.
+//! The tables and their expected values are in `golinks_scim::idp::okta`.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -84,7 +84,7 @@ fn users_and_tokens_outlive_a_kill_and_a_restart() {
     server.stop();
 }
 
-/// Users for the import, and connections that create them.
+/// The number of users for the import, and of connections that create them.
 const USERS: usize = 2500;
 const CREATORS: usize = 8;
 
@@ -100,18 +100,18 @@ fn an_import_lists_everybody_once_while_others_write() {
     thread::scope(|scope| {
         let _end = RaiseAtEnd(&is_over);
         let writer = scope.spawn(|| write_until(&is_over, &written, &server, &token, &ids));
-        // The imports begin once the writer has begun, and it must not end before them.
+        // The imports begin once the writer has begun, and the writer must not end before them.
         while written.load(Ordering::SeqCst) == 0 && !writer.is_finished() {
             thread::yield_now();
         }
         let mut beside = 0;
-        // On a busy disk, an import may be over before anything is written: it does not count.
+        // On a busy disk, an import may end before anything is written; then it does not count.
         while beside < 3 {
             assert!(!writer.is_finished(), "the writer has ended");
             let before = written.load(Ordering::SeqCst);
             let import = server.import(&token);
             let during = written.load(Ordering::SeqCst) - before;
-            // The import itself makes sure that nobody is listed twice.
+            // The import itself asserts that nobody is listed twice.
             let listed: HashSet<_> = import.users.iter().map(|user| &user.id).collect();
             let missed: Vec<_> = ids.iter().filter(|id| !listed.contains(id)).collect();
             assert!(missed.is_empty(), "{missed:?} missed\n{}", server.log());
@@ -122,7 +122,8 @@ fn an_import_lists_everybody_once_while_others_write() {
     server.stop();
 }
 
-/// Ends the writer however the imports end, so that a failure is reported and not waited for.
+/// Stops the writer however the imports end, so that a failure is reported instead of hanging the
+/// test.
 struct RaiseAtEnd<'a>(&'a AtomicBool);
 
 impl Drop for RaiseAtEnd<'_> {
@@ -158,7 +159,7 @@ fn write_until(
     ids: &[String],
 ) {
     let mut client = server.client();
-    // Every seventh user, round and round, so that all pages are touched.
+    // Every seventh user, again and again, so that all pages are touched.
     for (turn, id) in ids.iter().cycle().step_by(7).enumerate() {
         if is_over.load(Ordering::SeqCst) {
             return;

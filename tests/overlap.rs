@@ -1,5 +1,6 @@
-//! A commit that is synced while the next plans run: before the sync nobody is answered and nobody
-//! reads the change, during it nothing is written, and when it fails nobody is told a lie.
+//! A commit that is synced while the next plans run: before the sync ends, nobody is answered and
+//! nobody reads the change; during the sync, nothing is written; and if it fails, every answer is
+//! still true.
 //!
 //! - `disk`: a disk whose syncs wait until a test lets them pass.
 
@@ -20,7 +21,7 @@ use crate::crash::{self, inspect};
 use crate::support::{wait_until, waiting};
 use disk::{Ends, Gate, Gated, State};
 
-/// What a write does.
+/// The action of a write.
 #[derive(Clone, Copy, PartialEq)]
 enum Does {
     /// Adds this many rows to the audit trail.
@@ -29,7 +30,7 @@ enum Does {
     Panic,
 }
 
-/// Writes in a thread of its own; `has_run` counts the plans that have run.
+/// Writes in a new thread; `has_run` counts the plans that have run.
 fn write(
     store: &Arc<Store>,
     does: Does,
@@ -59,8 +60,8 @@ fn write(
     })
 }
 
-/// Three writes: the first is answered, the syncer is syncing the second, and the plan of the third
-/// has run.
+/// Three writes: the first is answered, the second is being synced, and the plan of the third has
+/// run.
 struct Three {
     disk: Gated,
     store: Arc<Store>,
@@ -70,7 +71,7 @@ struct Three {
 }
 
 const SECOND: usize = limits::BATCH_CHANGES_MAX;
-/// Rows that the second commit writes: its own, and the note that waited for a commit.
+/// The rows that the second commit writes: its own, and the note that waited for a commit.
 const SECOND_ROWS: u64 = SECOND as u64 + 1;
 
 fn three(third: Does) -> Three {
@@ -112,8 +113,8 @@ impl Three {
 fn what_is_not_synced_is_neither_answered_nor_shown() {
     for third in [Does::Write(1), Does::Nothing] {
         let it = three(third);
-        // No event says that nobody is answered. If this is too short, an answer that comes too
-        // early may go unnoticed, but nothing fails without a reason.
+        // No event tells that nobody is answered. If this pause is too short, an early answer may
+        // go unnoticed, but the test never fails without a reason.
         thread::sleep(Duration::from_millis(20));
         assert!(!it.second.is_finished() && !it.third.is_finished());
         assert_eq!(it.read(), it.state, "what is not synced is shown");
@@ -156,7 +157,7 @@ fn nobody_waits_for_a_write_of_somebody_else_that_takes_long() {
     }
 }
 
-/// Three writes, of which the syncer is syncing the third, and nothing else waits.
+/// Three writes, of which the third is being synced and nothing else waits.
 fn the_last_of_three() -> Three {
     let it = three(Does::Write(1));
     it.disk.gate.pass(Ends::Well);
@@ -167,7 +168,7 @@ fn the_last_of_three() -> Three {
     it
 }
 
-/// Callers who are answered come back with more, and the writer serves them during the next sync.
+/// Callers who are answered write again, and the writer serves them during the next sync.
 #[test]
 fn plans_of_those_who_come_back_are_run_during_a_sync() {
     let it = the_last_of_three();
@@ -184,7 +185,7 @@ fn plans_of_those_who_come_back_are_run_during_a_sync() {
     }
 }
 
-/// A sync fails while nothing else is to be written, or while the store is being closed.
+/// A sync fails while nothing else waits to be written, or while the store is being closed.
 #[test]
 fn when_the_last_sync_fails_its_caller_is_told_what_became_of_it() {
     for ends in [Ends::Failed, Ends::Lost, Ends::Panicked] {
@@ -192,7 +193,7 @@ fn when_the_last_sync_fails_its_caller_is_told_what_became_of_it() {
             let it = the_last_of_three();
             let store = Arc::clone(&it.store);
             let closing = closes.then(|| thread::spawn(move || store.close()));
-            // The caller is told the same, whenever the closing begins.
+            // The caller is told the same, whenever closing begins.
             thread::sleep(Duration::from_millis(20));
             it.disk.gate.pass(ends);
             let open = |state: &mut State| (state.is_open, state.ends) = (true, Ends::Well);
@@ -232,7 +233,7 @@ fn when_a_sync_fails_nothing_that_came_of_it_is_told() {
             let run = Arc::default();
             let more = write(&it.store, Does::Write(1), &run);
             more.join().expect("no panic").expect("written");
-            // The note is there once: from the second commit, or from this one.
+            // The note exists once: from the second commit, or from this one.
             let before = it.state + if is_lost { 1 } else { SECOND_ROWS };
             let snapshot = it.store.snapshot().expect("open");
             assert_eq!(snapshot.state(), before + 1, "{ends:?}");

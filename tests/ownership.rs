@@ -1,6 +1,6 @@
-//! A server that runs as a user of its own, and an administrator who is root: what commands make in
-//! the data directory belongs to the server's user, what the server makes for them belongs to root.
-//! Needs root. `rights` has what users hear who may not do what they ask for.
+//! A server that runs as its own user, and an administrator who is root: files that commands create
+//! in the data directory belong to the server's user, files that the server creates for commands
+//! belong to root. Needs root. `rights` tests users without rights.
 
 mod rights;
 
@@ -34,8 +34,8 @@ fn is_root() -> bool {
     is_root
 }
 
-/// `command` with its arguments alone, run by the server's user, with a copy of the program that
-/// this user may run.
+/// The program and arguments of `command`, run by the server's user, with a copy of the program
+/// that this user may execute.
 fn as_user(command: &Command, folder: &Path) -> Command {
     let binary = folder.join("golinks-scim");
     if !binary.exists() {
@@ -59,7 +59,8 @@ fn start(directory: TempDir) -> Server {
     )
 }
 
-/// All that is in the data directory has the server's user and group, and is nobody else's to read.
+/// Asserts that everything in the data directory has the server's user and group, and that nobody
+/// else can read it.
 fn assert_owned(data: &Path) {
     let mut folders = vec![data.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -84,7 +85,8 @@ fn assert_done(output: &Output) {
     assert_eq!(output.status, Some(0), "{output:?}");
 }
 
-/// A folder that only root may look into; elsewhere is on another file system, if there is one.
+/// A folder that only root may look into. If `is_elsewhere`, it is on another file system if there
+/// is one.
 fn of_root(is_elsewhere: bool) -> TempDir {
     let elsewhere = Path::new("/dev/shm");
     let folder = if is_elsewhere && elsewhere.is_dir() {
@@ -132,7 +134,7 @@ fn what_root_writes_the_server_reads() {
     assert_owned(&data);
 
     let directory = server.stop_and_keep();
-    // Where there is no directory for it, `cert request` makes that too.
+    // `cert request` also creates the directory if there is none.
     fs::remove_dir_all(data.join("tls")).expect("removed");
     assert_done(&cli_in(
         &directory,
@@ -177,7 +179,7 @@ fn a_backup_reaches_where_only_root_may_write_and_comes_back() {
     let directory = server.stop_and_keep();
     for (_, file) in &files {
         assert_done(&cli_in(&directory, &["user", "deactivate", "jane"]));
-        // Also without a server.
+        // The same holds without a server.
         let offline = file.with_extension("offline");
         assert_done(&cli_in(&directory, &["backup", "create", text(&offline)]));
         assert_eq!(fs::metadata(&offline).expect("there").uid(), 0);
@@ -210,7 +212,7 @@ fn what_an_upgrade_keeps_is_the_servers() {
     start(directory).stop();
 }
 
-/// Such as the keys of Debian's `ssl-cert` and of Kubernetes' secrets.
+/// Debian's `ssl-cert` and Kubernetes' secrets have such keys.
 #[test]
 fn a_key_of_roots_that_its_group_may_read_is_served() {
     if !is_root() {
@@ -246,8 +248,7 @@ fn a_key_of_roots_that_its_group_may_read_is_served() {
     server.stop();
 }
 
-/// No group may read the server's own keys, whoever owns them: the advice is to take that right
-/// away.
+/// No group may read the server's own keys, whoever owns them: the advice is to remove that right.
 #[test]
 fn a_key_of_the_authority_that_a_group_may_read_is_taken_from_it() {
     if !is_root() {
@@ -265,7 +266,7 @@ fn a_key_of_the_authority_that_a_group_may_read_is_taken_from_it() {
     assert!(refused.stderr.contains(&advice), "{refused:?}");
 }
 
-/// By the exit status, a script knows that only another user's rights are missing.
+/// The exit status tells a script that only another user's rights are missing.
 #[test]
 fn a_file_that_only_root_may_read_is_no_fault_of_its_content() {
     if !is_root() {
@@ -303,7 +304,7 @@ fn a_file_that_only_root_may_read_is_no_fault_of_its_content() {
     server.stop();
 }
 
-/// Settings that nobody knows of would be the wrong ones: another data directory, another CA.
+/// A command that ignored an unreadable configuration file might use another data directory or CA.
 #[test]
 fn a_file_of_settings_that_cannot_be_looked_at_is_told() {
     if !is_root() {
@@ -339,14 +340,15 @@ fn a_file_of_settings_that_cannot_be_looked_at_is_told() {
     }
 }
 
-/// Runs a script that mounts what it needs, for itself alone, and ends with 99 where it may not.
+/// Runs a script in its own mount namespace, where it mounts what it needs. It exits with 99 if it
+/// may not mount.
 fn with_own_mounts(script: &str) -> Option<Output> {
     let output: Output = without_settings(&mut Command::new("unshare"))
         .args(["--mount", "sh", "-c", script])
         .output()
         .expect("unshare runs")
         .into();
-    // A program that ends with 1 has run.
+    // A program that exits with 1 has run.
     let has_run = !output.stderr.starts_with("unshare: ");
     let may_mount = has_run && output.status != Some(99);
     if !may_mount {
@@ -355,7 +357,7 @@ fn with_own_mounts(script: &str) -> Option<Output> {
     may_mount.then_some(output)
 }
 
-/// A drop box: whoever may write but not read there cannot make sure that a name is on disk.
+/// A drop box: a user who may write but not read there cannot make sure that a name is on disk.
 #[test]
 fn nothing_is_left_where_a_name_cannot_be_confirmed() {
     if !is_root() {
@@ -380,7 +382,7 @@ fn nothing_is_left_where_a_name_cannot_be_confirmed() {
     }
 }
 
-/// The data directory belongs to another user, whose account somebody may have broken into.
+/// The data directory belongs to another user, whose account may be compromised.
 #[test]
 fn root_takes_nothing_but_a_copy_from_the_data_directory() {
     if !is_root() {
@@ -437,11 +439,11 @@ fn root_makes_no_keys_where_a_link_of_the_servers_user_leads() {
         "{refused:?}"
     );
     assert_eq!(fs::read_dir(&elsewhere).expect("there").count(), 0);
-    // Root's link is followed: an administrator may have moved the directory.
+    // A link that belongs to root is followed: an administrator may have moved the directory.
     std::os::unix::fs::lchown(&tls, Some(0), Some(0)).expect("root may do that");
     assert_done(&request());
     assert_eq!(fs::read_dir(&elsewhere).expect("there").count(), 1);
-    // That files are there already is no reason to write more there.
+    // Existing files there are no reason to write more there.
     let source = Source::DataDirectory {
         directory: tls.clone(),
         names: Names::new("machine", None),
@@ -465,7 +467,7 @@ fn root_makes_no_keys_where_a_link_of_the_servers_user_leads() {
     assert_eq!(fs::read_dir(&elsewhere).expect("there").count(), before);
 }
 
-/// Answers at the socket as a server might that was broken into.
+/// Answers at the socket as a compromised server might.
 struct Impostor(std::thread::JoinHandle<()>, PathBuf);
 
 impl Impostor {

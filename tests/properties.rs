@@ -1,13 +1,13 @@
-//! Laws that hold for all values, tried on thousands of random ones: a filter reads what it writes,
-//! a patch does what it says and nothing else, and a query, with its keys and indexes, selects from
-//! a directory the users whom its filter matches one by one.
+//! Properties that hold for all values, checked on thousands of random ones: a printed filter
+//! parses to the same filter, a patch does what it says and nothing else, and a query, which uses
+//! keys and indexes, selects exactly the users whom its filter matches one by one.
 
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
 use golinks_scim::clock::Instant;
-use golinks_scim::directory::{Caller, Directory, Query, ScanCaller, Start, describe};
+use golinks_scim::directory::{Directory, Query, ScanCaller, Start, describe};
 use golinks_scim::scim::filter::{CompValue, CompareOp};
 use golinks_scim::scim::{AttributePath, Budget, Filter, Leniency, Patch, User};
 use golinks_scim::store::{Opener, Store};
@@ -18,11 +18,12 @@ use serde_json::{Map, Value, json};
 
 use crate::history::Ticking;
 use crate::model::ids;
+use crate::support::caller;
 
 const CORE: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 const BASE_URL: &str = "https://h/scim/v2";
-/// A moment that filters compare dates with; the users are created around it.
+/// A moment with which filters compare dates; the users are created around it.
 const NOON: &str = "2026-01-31T12:00:00Z";
 
 fn path(name: &str) -> AttributePath {
@@ -271,28 +272,24 @@ proptest! {
     }
 }
 
-/// A directory of these users, each with a userName of its own, and the users as they are shown, in
+/// A directory of these users, each with its own userName, and the users as clients see them, in
 /// order of creation.
 fn directory_of(users: &[User]) -> (Directory, Vec<Map<String, Value>>) {
     let opener: Opener = Box::new(|| Ok(Box::new(redb::backends::InMemoryBackend::new())));
     let store = Store::open_with(opener, describe).expect("a store in memory");
-    // It advances by a millisecond whenever it is read: some are created before noon, some after.
+    // The clock advances by a millisecond whenever it is read: some users are created before noon,
+    // some after.
     let noon = Instant::parse(NOON).expect("a date");
     let clock = Ticking(AtomicI64::new(noon.millis() - 10));
     let directory = Directory::new(Arc::new(store), Arc::new(clock));
-    let caller = Caller {
-        principal: "properties".to_owned(),
-        request_id: "0".to_owned(),
-        address: None,
-    };
     let mut shown = Vec::new();
     for (number, user) in users.iter().enumerate() {
         let mut body = Value::Object(user.attributes().clone());
-        // Some userNames are other users' addresses: neither may be found as the other.
+        // Some userNames are other users' addresses: a search for one must not find the other.
         body["userName"] = json!(format!("{number}@x"));
         body["externalId"] = json!(format!("{}@x", number % 5));
         let user = User::parse(body, &mut Leniency::compatible()).expect("a user");
-        let created = directory.create(user, &caller).expect("created");
+        let created = directory.create(user, &caller()).expect("created");
         shown.push(created.record.resource(BASE_URL));
     }
     (directory, shown)
@@ -342,6 +339,6 @@ fn a_query_selects_whom_its_filter_matches_and_its_negation_the_others() {
         Ok(())
     });
     tried.unwrap_or_else(|failed| panic!("{failed}\n{shown:#?}"));
-    // Most filters say the same of everybody. If all of them did, this would prove little.
+    // Most filters match all users or none. If all of them did, this test would prove little.
     assert!(divided.get() > CASES / 20, "{} filters", divided.get());
 }

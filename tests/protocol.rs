@@ -1,4 +1,4 @@
-//! What the protocol promises beyond what identity providers use: discovery, paging, projections,
+//! Promises of the protocol that identity providers do not use: discovery, paging, projections,
 //! deletion, groups, and pages too large to be held in memory.
 
 use std::io::Write;
@@ -115,7 +115,8 @@ fn pages_are_exact_at_their_edges() {
         ("?count=-1", 1, 0..0),
         ("?count=100000", 1, 0..7),
         ("?aadOptscim062020&unknown=x&unknown=y", 1, 0..7),
-        // A blank parameter counts as absent, and one that is repeated with the same value as one.
+        // A blank parameter counts as absent, and a parameter that is repeated with the same value
+        // counts once.
         ("?startIndex=&count=%20&filter=&sortBy=", 1, 0..7),
         ("?startIndex=2&count=1&startindex=2", 2, 1..2),
         ("/?startIndex=2&count=1", 2, 1..2),

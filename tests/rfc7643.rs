@@ -1,5 +1,5 @@
-//! RFC 7643, clause by clause, against the real binary: what a User is, and what the service
-//! provider says about it. `DIFFERENCE` marks a deviation; the manual's page on the protocol lists
+//! RFC 7643, clause by clause, against the real binary: the User resource, and how the service
+//! provider describes it. `DIFFERENCE` marks a deviation; the manual's page on the protocol lists
 //! them all.
 
 use golinks_scim::scim::schema::{self, Kind, Returned};
@@ -135,7 +135,7 @@ fn section_3_1_common_attributes_are_the_service_providers() {
     assert_ne!(meta["created"], "2001-01-01T00:00:00Z");
     // The id is case-sensitive, and has one form.
     for other in [id.to_uppercase(), id.replace('-', "0")] {
-        // By chance it may have no letter.
+        // By chance the id may have no letter.
         if other != id {
             talk.json("GET", &format!("/Users/{other}"), None, 404);
         }
@@ -163,12 +163,12 @@ fn section_7_the_password_is_taken_and_never_shown() {
     });
     let patched = talk.json("PATCH", &target, Some(&patch), 200);
     assert!(patched.get("password").is_none(), "{patched}");
-    // It changed nothing, since no password is kept.
+    // The patch changed nothing, since no password is kept.
     assert_eq!(patched["meta"]["version"], "W/\"1\"");
 }
 
-/// What `/Schemas` says, filters take and bodies may hold comes from one table. This checks from
-/// outside that they agree.
+/// One table defines what `/Schemas` shows, filters accept and bodies may contain. This test checks
+/// from outside that they agree.
 #[test]
 fn section_7_schemas_say_what_filters_and_bodies_take() {
     let mut talk = Talk::start(&["--rate-limit", "off"]);

@@ -1,8 +1,8 @@
 //! RFC 7644 section 3.7, clause by clause, against the real binary: bulk requests.
 //!
-//! - `operations`: their methods, results and failures, `failOnErrors`.
+//! - `operations`: methods, results and failures of operations, and `failOnErrors`.
 //! - `references`: `bulkId`, forward, in a URI, and in a cycle.
-//! - `limits`: how much one request may hold, cost and change.
+//! - `limits`: how much one request may contain, cost and change.
 
 mod limits;
 mod operations;

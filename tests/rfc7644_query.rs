@@ -1,9 +1,9 @@
 //! RFC 7644 sections 3.4 and 3.9, clause by clause, against the real binary. `DIFFERENCE` marks a
 //! deviation.
 //!
-//! - `filters`: what they find and how they compare; errors in them.
-//! - `parameters`: the others: sorting, projection, search; queries that are posted or contradict
-//!   themselves.
+//! - `filters`: what filters find, how they compare, and errors in them.
+//! - `parameters`: the other parameters: sorting, projection, search; queries that are POSTed or
+//!   contradict themselves.
 
 mod filters;
 mod parameters;

@@ -30,7 +30,7 @@ fn cursor(page: &Value, name: &str) -> Option<String> {
         .map(|cursor| cursor.as_str().expect("a cursor is a string").to_owned())
 }
 
-/// Walks forward, then back again. Returns the ids of the walk forward.
+/// Walks forward through all pages, then back again. Returns the ids of the walk forward.
 fn walk(talk: &mut Talk, query: &str, count: usize) -> Vec<String> {
     let mut pages = Vec::new();
     let mut next = Some(String::new());
@@ -106,7 +106,7 @@ fn section_2_deletions_move_nobody() {
     let back = cursor(&second, "previousCursor").expect("there is a page before");
     let before = talk.json("GET", &format!("/Users?cursor={back}&count=3"), None, 200);
     assert_eq!(ids(&before), [created[1].clone()]);
-    // Now nobody is left before the cursor's place, nor at it.
+    // Now no user is left before or at the cursor's place.
     for id in [&created[1], &created[4]] {
         talk.json("DELETE", &format!("/Users/{id}"), None, 204);
     }
@@ -167,10 +167,10 @@ fn section_2_1_errors() {
             "{query}"
         );
     }
-    // The same query in other words is the same query.
+    // The same query in another spelling is the same query.
     let same = format!("/Users?SORTBY=TITLE&sortOrder=ascending&count=5&cursor={cursor}");
     talk.json("GET", &same, None, 200);
-    // Another principal's cursor is refused like one that never existed.
+    // Another principal's cursor is refused like a cursor that never existed.
     let output = talk.server.cli(&["token", "issue", "other"]);
     talk.authorization = format!("Bearer {}", output.stdout.trim());
     let target = format!("/Users?sortBy=title&cursor={cursor}");
@@ -191,7 +191,7 @@ fn a_cursor_outlives_a_restart() {
         talk.server.stop_and_keep(),
     ));
     talk.authorization = authorization;
-    // A deletion in the meantime moves nobody.
+    // A deletion in the meantime does not shift the pages.
     let gone = format!("/Users/{}", created[0]);
     assert_eq!(talk.send("DELETE", &gone, None).status, 204);
     let page = talk.json("GET", &format!("/Users?cursor={cursor}&count=2"), None, 200);
@@ -210,7 +210,7 @@ fn section_4_a_posted_query_pages_by_cursor() {
     message["cursor"] = first["nextCursor"].clone();
     let second = talk.json("POST", "/.search", Some(&message), 200);
     assert_eq!(ids(&second), created[5..]);
-    // A cursor from a GET is good for a POST too, if the query is the same.
+    // A cursor from a GET is also valid for a POST of the same query.
     let page = talk.json(
         "GET",
         "/Users?filter=userName%20sw%20%22u%22&cursor&count=1",

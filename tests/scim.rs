@@ -1,10 +1,10 @@
-//! Users and patches as values, without a server: what is kept, what is forgiven, what is refused.
+//! Users and patches as values, without a server: what is kept, tolerated or refused.
 //!
-//! - `bodies`: whole users: what is kept of a body, and what each mode makes of it.
+//! - `bodies`: whole users: what is kept of a body, and how each mode reads it.
 //! - `patches`: what the operations of a patch do to attributes.
 //! - `elements`: patches of elements of lists: added once, found, selected by a filter, created.
-//! - `hollow`: elements that only say what they are used for.
-//! - `refusals`: patches that are refused, and how much work one may ask for.
+//! - `hollow`: elements without a value, which only say what they are used for.
+//! - `refusals`: refused patches, and how much work one patch may cause.
 
 mod bodies;
 mod elements;
@@ -31,8 +31,9 @@ fn has_used(leniency: &Leniency, tolerance: Tolerance) -> bool {
     leniency.used().any(|used| used == tolerance)
 }
 
-/// Reads a body in both modes: compatible mode keeps `kept` and uses the one `tolerance`, for which
-/// strict mode refuses the body. Without a tolerance, both modes accept it.
+/// Reads a body in both modes, and asserts that compatible mode keeps `kept` and uses only
+/// `tolerance`, for which strict mode refuses the body. Without a tolerance, both modes must accept
+/// it.
 fn check_parse(members: &Value, kept: &Value, tolerance: Option<Tolerance>) {
     let mut body = json!({"schemas": [CORE], "userName": "bob"});
     for (name, value) in members.as_object().expect("members") {
@@ -59,8 +60,8 @@ fn patched(user: &User, operations: &Value, mut leniency: Leniency) -> Result<Us
     after.map_err(|error| error.kind)
 }
 
-/// Applies operations in both modes: compatible mode makes `after` of the user, and strict mode
-/// either does so too or refuses them.
+/// Applies operations in both modes, and asserts that compatible mode turns the user into `after`,
+/// and that strict mode either does the same or refuses them.
 fn check_patch(before: &Value, operations: &Value, after: &Value, strict_too: bool) {
     let (before, after) = (user(before), user(after));
     let found = patched(&before, operations, Leniency::compatible());

@@ -1,7 +1,7 @@
-//! Slow attacks, with a valid client measured beside them: heads and bodies sent byte by byte,
-//! answers read byte by byte or not at all, handshakes that never end, connections that say
-//! nothing; and servers without descriptors or threads. Attackers have many addresses, so that the
-//! bound for one address is not what holds them off.
+//! Slow attacks, while a valid client is measured: heads and bodies sent byte by byte, answers read
+//! byte by byte or not at all, handshakes that never end, silent connections; and servers without
+//! descriptors or threads. Attackers have many addresses, so that the limit for one address does
+//! not stop them.
 //!
 //! ```text
 //! SLOW_CONNECTIONS=2000 SLOW_SECONDS=60 cargo test --release --test main -- --exact --nocapture \
@@ -17,33 +17,34 @@ use golinks_scim::limits;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
 use crate::support::wire::{Door, PATIENCE, Tls, assert_closed, read};
-use crate::support::{Server, body, number, scim_error, send, status};
+use crate::support::{Server, body, number, scim_error, send, status, status_number};
 
-/// What the attackers do.
+/// The attackers' behavior.
 #[derive(Clone, Copy, Debug)]
 enum Attack {
-    /// A head, byte by byte.
+    /// Sending a head, byte by byte.
     Head,
-    /// A body, byte by byte; the server waits for those that come with a valid token.
+    /// Sending a body, byte by byte; the server waits for it if the token is valid.
     Body,
-    /// Large answers, for those with a valid token, read byte by byte.
+    /// Reading byte by byte, a large answer if the token is valid.
     Reading,
     /// A handshake that never ends.
     Handshake,
-    /// A connection that says nothing.
+    /// A connection on which nothing is sent.
     Silence,
 }
 
-/// How many of the attackers who were sent away come back each second, at most.
+/// The most rejected attackers that come back each second.
 const AGAIN_MAX: usize = 50;
-/// Attackers who have a valid token: too few to take every place.
+/// The number of attackers with a valid token: too few to take every place.
 const WITH_TOKEN: usize = 200;
 
-/// A connection from one of forty addresses of this machine.
+/// Connects from one of forty addresses of this machine.
 fn from_address(number: usize, to: SocketAddr) -> std::io::Result<TcpStream> {
     let last = u8::try_from(number % 40 + 2).expect("small");
     let from = SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0));
-    // Closed on exec: servers that other tests start meanwhile would keep it open.
+    // The socket is closed on exec, since servers that other tests start meanwhile would keep it
+    // open.
     let socket = socket_with(
         AddressFamily::INET,
         SocketType::STREAM,
@@ -64,7 +65,7 @@ enum Attacker {
 }
 
 impl Attacker {
-    /// `None` for one who is sent away at once.
+    /// `None` if the attacker is rejected at once.
     fn new(door: &Door, attack: Attack, number: usize) -> Option<Self> {
         let stream = from_address(number, door.server.address()).ok()?;
         match attack {
@@ -119,7 +120,7 @@ impl Attacker {
     }
 }
 
-/// A connection that a valid client keeps: it is not opened anew if it ends.
+/// A connection that a valid client keeps. If it ends, it is not opened again.
 pub(crate) struct Kept<'a>(&'a Door, Tls);
 
 impl<'a> Kept<'a> {
@@ -135,8 +136,8 @@ impl<'a> Kept<'a> {
     }
 }
 
-/// How long a valid client's requests take, measured for some `time`, half of them on new
-/// connections; sorted.
+/// The sorted times that a valid client's requests take, measured for `time`, half of them on new
+/// connections.
 fn times(
     door: &Door,
     authorization: &str,
@@ -165,7 +166,7 @@ fn times(
 }
 
 /// The time that must stay within a bound: the 99th percentile in the long form, otherwise the
-/// median, because the slowest of few requests are those that the machine had no time for.
+/// median, because the slowest of a few requests are slow for lack of processor time.
 fn typical(times: &[Duration]) -> Duration {
     let is_long = std::env::var_os("SLOW_SECONDS").is_some();
     percentile(times, if is_long { 99 } else { 50 })
@@ -175,19 +176,9 @@ fn percentile(times: &[Duration], percent: usize) -> Duration {
     times[times.len() * percent / 100]
 }
 
-/// Threads and resident memory, in KiB, of the server.
+/// The server's number of threads and its resident memory in KiB.
 pub(crate) fn size(server: &Server) -> (u64, u64) {
-    let path = format!("/proc/{}/status", server.pid().as_raw_nonzero());
-    let status = std::fs::read_to_string(path).expect("it runs");
-    let of = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        let text = line
-            .expect("the kernel tells")
-            .trim()
-            .trim_end_matches(" kB")
-            .to_owned();
-        text.parse().expect("a number")
-    };
+    let of = |name| status_number(server.pid(), name).expect("it runs");
     (of("Threads:"), of("VmRSS:"))
 }
 
@@ -231,7 +222,7 @@ fn a_valid_client_is_served_beside_slow_ones() {
         Attack::Handshake,
         Attack::Silence,
     ] {
-        // Connections that say nothing cost the attacker least, so there are more of them.
+        // Silent connections cost the attacker least, so there are more of them.
         let count = if matches!(attack, Attack::Silence) {
             count * 5 / 2
         } else {
@@ -247,7 +238,7 @@ fn a_valid_client_is_served_beside_slow_ones() {
         let beside = times(&door, &authorization, time, || {
             if dripped.elapsed() > Duration::from_secs(1) {
                 attackers.retain_mut(|attacker| attacker.drip(attack));
-                // Whoever was sent away comes back, with a number that has no token.
+                // Rejected attackers come back, with a number that has no token.
                 for number in attackers.len()..count.min(attackers.len() + AGAIN_MAX) {
                     attackers.extend(Attacker::new(&door, attack, number + WITH_TOKEN));
                     again += 1;
@@ -295,7 +286,7 @@ fn without_descriptors_established_clients_go_on() {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    // One of the crowd goes for each newcomer who cannot be let in.
+    // The server closes one connection of the crowd for each newcomer without a descriptor.
     door.server.log_with("closing the oldest from");
     drop(crowd);
     let released = Instant::now();
@@ -315,13 +306,13 @@ fn without_descriptors_established_clients_go_on() {
     door.server.stop();
 }
 
-/// Deadlines are absolute: a byte now and then does not move them.
+/// Deadlines are absolute: a byte now and then does not extend them.
 #[test]
 fn a_head_that_does_not_arrive_in_time_is_told_so() {
     let door = Door::open();
     std::thread::scope(|scope| {
         scope.spawn(|| a_handshake_that_drips_is_ended(&door));
-        // The empty line that some clients send after a request begins no head.
+        // The empty line that some clients send after a request does not begin a head.
         let mut kept = Kept::open(&door);
         assert_eq!(kept.ask(), 200);
         kept.1.write_all(b"\r\n").expect("taken");
@@ -348,8 +339,8 @@ fn drip_until(to: &mut impl Write, begun: Instant, limit: Duration) {
     }
 }
 
-/// Asserts that what has just ended did so neither before its time nor much later. `begun` must be
-/// from before the server could begin to count.
+/// Asserts that something which has just ended did so neither before its time nor much later.
+/// `begun` must be from before the server could begin to count.
 fn assert_in_time(what: &str, begun: Instant, limit: Duration) {
     let took = begun.elapsed();
     let most = limit + Duration::from_secs(5);
@@ -359,7 +350,7 @@ fn assert_in_time(what: &str, begun: Instant, limit: Duration) {
 /// The first bytes of a record of 512 bytes with a `ClientHello` in it.
 const HELLO: [u8; 11] = [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
 
-/// What drips never completes the `ClientHello`.
+/// The dripped bytes never complete the `ClientHello`.
 fn a_handshake_that_drips_is_ended(door: &Door) {
     let begun = Instant::now();
     let mut stream = TcpStream::connect(door.server.address()).expect("connected");
@@ -370,7 +361,7 @@ fn a_handshake_that_drips_is_ended(door: &Door) {
     assert_in_time("a slow handshake", begun, limits::HANDSHAKE_DURATION_MAX);
 }
 
-/// Asserts that the connection ended: a reset is an end as well, a timeout of this client is not.
+/// Asserts that the connection ended: a reset counts as an end, a timeout of this client does not.
 fn assert_ended(what: &str, read: &std::io::Result<usize>) {
     let is_ended = match read {
         Ok(count) => *count == 0,
@@ -405,9 +396,9 @@ fn a_body_that_drips_is_refused(door: &Door) {
     assert_in_time("a slow body", begun, limits::BODY_DURATION_MAX);
 }
 
-/// The server's writes fill the buffers between the two, and then wait. Each answer has its own
-/// deadline, so one answer alone must be larger than what the buffers still take. A client that
-/// does not read cannot see the end either: the log shows it.
+/// The server's writes fill the buffers between server and client, and then wait. Each answer has
+/// its own deadline, so a single answer must be larger than the space left in the buffers. A client
+/// that does not read cannot see the end of the connection either, but the log shows it.
 fn an_answer_that_nobody_reads_is_given_up(door: &Door) {
     const GIVEN_UP: &str = "an answer was not taken";
     let authorization = format!("Bearer {}", door.token);
@@ -434,8 +425,8 @@ fn a_connection_that_says_nothing_is_ended(door: &Door) {
     assert_in_time("silence", begun, limits::IDLE_DURATION_MAX);
 }
 
-/// Without free threads, clients that are connected with a token go on being answered, strangers
-/// make room for newcomers, and the server does not end.
+/// Without free threads, clients that are connected with a token go on being answered, clients
+/// without a token make room for newcomers, and the server does not end.
 #[test]
 fn without_threads_strangers_make_room_and_nothing_aborts() {
     const THREADS_MAX: u64 = 24;
@@ -444,7 +435,7 @@ fn without_threads_strangers_make_room_and_nothing_aborts() {
         return;
     }
     raise_descriptor_limit();
-    // Not the user of anybody else, nor of another run, so that only this server's threads count.
+    // A user that nobody else has, nor another run, so that only this server's threads count.
     let user = 60_000 + std::process::id() % 5_000;
     let door = Door::to(Server::start_as(
         user,

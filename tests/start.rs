@@ -1,6 +1,6 @@
-//! A start that serves before the whole store has been checked: until then, answers are right or
-//! have to wait; damage is found by the check behind the start; and the index that was saved in the
-//! file is used only while it is right.
+//! A server that serves before its whole store is checked: until then, answers are right or have to
+//! wait; the background check finds damage; and the index saved in the file is used only while it
+//! is right.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use golinks_scim::access::Administrator;
 use golinks_scim::api::Api;
 use golinks_scim::clock::SystemClock;
-use golinks_scim::directory::{Caller, Directory, describe};
+use golinks_scim::directory::{Directory, describe};
 use golinks_scim::http1::Head;
 use golinks_scim::limits;
 use golinks_scim::scim::{Leniency, User};
@@ -21,17 +21,17 @@ use memchr::memmem;
 use redb::{Database, ReadableTable, TableDefinition, WriteTransaction};
 use tempfile::TempDir;
 
-use crate::support::{Talk, body, cli_in, options, sealed, wait_until};
+use crate::support::{Talk, body, caller, cli_in, options, sealed, wait_until};
 
 const USERS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("users");
 const NAMES: TableDefinition<'_, &[u8], u32> = TableDefinition::new("names");
 const CHUNKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("chunks");
 const CHAIN: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("chain");
 
-/// So many that they fill one chunk of the index and begin another.
+/// The number of users: they fill one chunk of the index and begin another.
 const MANY: u32 = 600;
 
-/// Holds back the check behind a start. Each test has its own gate, by its number: the function
+/// Holds back the background check of a start. Each test has its own gate, by number: the function
 /// that reads rows is a plain one, so the number is part of its type.
 struct Gate {
     is_open: Mutex<bool>,
@@ -60,7 +60,7 @@ impl Gate {
         self.opened.notify_all();
     }
 
-    /// Waits, but not for ever: a test that fails drops its store, which waits for the check.
+    /// Waits, but not forever: a failing test drops its store, which waits for the check.
     fn wait(&self) {
         let is_open = self.is_open.lock().expect("whole");
         let waited =
@@ -70,7 +70,7 @@ impl Gate {
     }
 }
 
-/// Reads rows; in the check behind a start, only once this gate is open.
+/// Reads a row; in the background check, only once this gate is open.
 fn describe_at<const GATE: usize>(row: &[u8]) -> Result<(Keys, Facts), String> {
     if thread::current().name() == Some("store-check") {
         GATES[GATE].wait();
@@ -79,13 +79,13 @@ fn describe_at<const GATE: usize>(row: &[u8]) -> Result<(Keys, Facts), String> {
     describe(row)
 }
 
-/// A store that is being checked until this gate is opened, and whether it has reported damage.
+/// A store whose background check waits for this gate, and whether it has reported damage.
 fn open_at<const GATE: usize>(folder: &Path) -> (Store, Arc<AtomicBool>, &'static Gate) {
     let (store, is_told) = open_soon(folder, describe_at::<GATE>);
     (store, is_told, &GATES[GATE])
 }
 
-/// Nobody has waited as long as the check may be waited for.
+/// Asserts that nothing has waited as long as one may wait for the check.
 fn assert_at_once(began: Instant) {
     let took = began.elapsed();
     assert!(took < limits::CHECK_WAIT_MAX / 2, "{took:?}");
@@ -96,15 +96,10 @@ fn closed() -> TempDir {
     let folder = TempDir::new().expect("a folder");
     let store = Arc::new(open(folder.path()));
     let directory = Directory::new(Arc::clone(&store), Arc::new(SystemClock));
-    let caller = Caller {
-        principal: "token:0a:okta".to_owned(),
-        request_id: "0123456789abcdef".to_owned(),
-        address: None,
-    };
     for number in 1..=MANY {
         let user = User::parse(body(&format!("user{number}")), &mut Leniency::compatible());
         directory
-            .create(user.expect("a user"), &caller)
+            .create(user.expect("a user"), &caller())
             .expect("created");
     }
     store.close();
@@ -122,7 +117,7 @@ fn edit(folder: &Path, edit: impl Fn(&WriteTransaction)) {
     txn.commit().expect("committed");
 }
 
-/// A store that is checked behind the start, and whether it has reported damage.
+/// A store that is checked in the background, and whether it has reported damage.
 fn open_soon(folder: &Path, describe: RowReader) -> (Store, Arc<AtomicBool>) {
     let is_told = Arc::new(AtomicBool::new(false));
     let telling = Arc::clone(&is_told);
@@ -152,7 +147,7 @@ fn who_is_there_is_served_at_once_and_that_nobody_is_there_is_waited_for() {
     assert!(!gate.is_open(), "it was looked at first");
     thread::scope(|scope| {
         scope.spawn(|| {
-            // An answer that does not wait has come by then.
+            // By then, an answer that does not wait would have come.
             thread::sleep(Duration::from_millis(50));
             gate.open();
         });
@@ -186,7 +181,7 @@ fn what_is_damaged_is_found_behind_the_start_and_not_answered_from() {
     assert!(is_told.load(Ordering::SeqCst) && store.damage().is_some());
 }
 
-/// If one waited in the writer, all who write would wait.
+/// If one request waited in the writer, all writes would wait.
 #[test]
 fn the_writer_does_not_wait_for_the_look() {
     let folder = closed();
@@ -200,7 +195,7 @@ fn the_writer_does_not_wait_for_the_look() {
     assert_eq!(asked, Ok(Err("not yet")));
     assert_at_once(began);
     gate.open();
-    // Who creates a user waits for the check beforehand, and then the answer is known.
+    // A create waits for the check before it enters the writer, and then the answer is known.
     store.await_check().expect("it ends");
     let asked =
         store.write(|view| Ok(Ok::<_, ()>((Change::none(), view.user_by_name(b"nobody")?))));
@@ -225,7 +220,7 @@ fn a_look_that_is_broken_off_keeps_nobody_waiting() {
     gate.open();
 }
 
-/// Whoever is told that nobody has a name makes its user a second time.
+/// A client that is told that nobody has a name would create the user a second time.
 #[test]
 fn what_is_not_known_yet_is_to_be_asked_again() {
     let folder = closed();
@@ -263,7 +258,7 @@ fn a_store_is_closed_while_it_is_looked_at() {
     let began = Instant::now();
     thread::scope(|scope| {
         let waiting = scope.spawn(|| snapshot.user_by_name(b"nobody"));
-        // By then it waits; if it has not begun, it will not have to wait.
+        // By then it waits; if it has not begun yet, it will not have to wait.
         thread::sleep(Duration::from_millis(50));
         let closing = scope.spawn(|| store.close());
         let outcome = waiting.join().expect("no panic");
@@ -279,7 +274,7 @@ fn a_store_is_closed_while_it_is_looked_at() {
 
 #[test]
 fn the_saved_index_is_believed_only_while_it_is_right() {
-    // The piece of the second chunk that has the text of user 590.
+    // Finds the piece of the second chunk that has the text of user 590.
     let piece = |txn: &WriteTransaction| -> (u64, Vec<u8>) {
         let index = txn.open_table(CHUNKS).expect("the table");
         let pieces = index.range(1 << 32..).expect("read");
@@ -294,7 +289,7 @@ fn the_saved_index_is_believed_only_while_it_is_right() {
     let folder = closed();
     let path = folder.path().join("users.redb");
     let good = fs::read(&path).expect("the store");
-    // A piece that says something else about user 590, with a checksum that is right for it.
+    // Writes a piece with another text for user 590 and a correct checksum.
     let change = |txn: &WriteTransaction| {
         let (key, mut bytes) = piece(txn);
         bytes.truncate(bytes.len() - 4);
@@ -310,15 +305,15 @@ fn the_saved_index_is_believed_only_while_it_is_right() {
     gate.open();
     let snapshot = store.snapshot().expect("open");
     assert_eq!(snapshot.user_by_name(b"nobody").expect("read"), None);
-    // The check has found it, and the writer rebuilds the index, even if nobody writes.
+    // The check finds it, and the writer rebuilds the index, even if nobody writes.
     wait_until("the index is rebuilt", || {
         found(&store, "spoiled").is_empty()
     });
     assert_eq!(found(&store, "user590"), [590]);
     store.close();
 
-    // A piece with a wrong checksum; and one in a store to which a program has written that knows
-    // no index.
+    // A piece with a wrong checksum; and a piece in a store to which a program without the index
+    // has written.
     let spoil = |txn: &WriteTransaction| {
         let (key, mut bytes) = piece(txn);
         bytes[300] ^= 1;
@@ -368,13 +363,8 @@ fn chunks_leave_the_file_when_they_change_and_come_back() {
     assert_eq!(saved(), [0, 1], "saved at the end");
     let store = Arc::new(open(folder.path()));
     let directory = Directory::new(Arc::clone(&store), Arc::new(SystemClock));
-    let caller = Caller {
-        principal: "token:0a:okta".to_owned(),
-        request_id: "0123456789abcdef".to_owned(),
-        address: None,
-    };
     let user = User::parse(body("newcomer"), &mut Leniency::compatible()).expect("a user");
-    directory.create(user, &caller).expect("created");
+    directory.create(user, &caller()).expect("created");
     assert_eq!(saved(), [0], "the newcomer's is not right any more");
     assert_eq!(found(&store, "newcomer"), [MANY + 1]);
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -389,7 +379,7 @@ fn chunks_leave_the_file_when_they_change_and_come_back() {
     assert_eq!(found(&open(folder.path()), "newcomer"), [MANY + 1]);
 }
 
-/// A start waits for the check of a small store, so that the server does not even begin to serve.
+/// With a small store, the start waits for the check, so the server does not even begin to serve.
 #[test]
 fn a_server_ends_over_a_damaged_store() {
     let mut talk = Talk::start(&[]);

@@ -3,8 +3,9 @@
 //! fail are the subject of `faults`.
 //!
 //! - `writes`: syncs, conflicts, the queue of the writes, a plan that panics.
-//! - `reads`: what is found in each state, and which queries take a turn.
-//! - `file`: the file when it is new, damaged, of an older format, checked, opened again.
+//! - `reads`: what is found in each state, and which queries wait for a turn.
+//! - `file`: the store's file when it is new, damaged, of an older format, checked, or opened
+//!   again.
 
 mod file;
 mod reads;
@@ -23,8 +24,8 @@ use golinks_scim::store::{Opener, Store};
 use redb::{BackendError, StorageBackend};
 use serde_json::json;
 
-/// Storage in memory that counts its writes and syncs. What was written is kept when the store is
-/// closed, as a disk keeps it.
+/// Storage in memory that counts its writes and syncs. Like a disk, it keeps the content when the
+/// store is closed.
 #[derive(Clone, Debug, Default)]
 struct Disk {
     bytes: Arc<Mutex<Vec<u8>>>,

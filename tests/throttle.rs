@@ -1,5 +1,5 @@
-//! API throttling as Okta meets it: there are many jobs at once, and each obeys `Retry-After`,
-//! waits twice as long each further time, and gives up after ten tries. Every user must arrive.
+//! API throttling as Okta experiences it: many jobs run at once, and each obeys `Retry-After`,
+//! waits twice as long each further time, and gives up after ten tries. Every user must be created.
 //!
 //! ```text
 //! cargo test --release --test main -- --ignored --exact --nocapture throttle::five_thousand_users_arrive_through_twenty_a_second
@@ -21,7 +21,8 @@ const TRIES_MAX: u32 = 10;
 const JOBS: usize = 50;
 const RATE: u32 = 20;
 
-/// A user on its way: when it is due, which one, how often it was tried.
+/// A user to be created: when the next try is due, the user's number, and the number of tries so
+/// far.
 type Task = Reverse<(Instant, usize, u32)>;
 
 /// How long Okta waits after a refusal: `Retry-After`, and twice as long each further time.
@@ -33,7 +34,7 @@ fn wait(retry_after: u32, tries: u32) -> Duration {
 fn simulated(users: usize, told: impl Fn(u32) -> u32) -> usize {
     let start = Instant::now();
     let limiter = Limiter::new(start);
-    // Fifty jobs that need 10 ms for each request send 5,000 a second.
+    // Fifty jobs with 10 ms per request send 5,000 requests per second.
     let first = |user: usize| start + Duration::from_millis(user as u64 / 5);
     let mut tasks: BinaryHeap<Task> = (0..users)
         .map(|user| Reverse((first(user), user, 1)))
@@ -66,7 +67,7 @@ struct Queue {
 }
 
 impl Queue {
-    /// Waits for the next task that is due; `None` once all users have arrived.
+    /// Waits for the next task that is due; `None` once all users are created.
     fn next(&self) -> Option<(usize, u32)> {
         let mut tasks = self.tasks.lock().expect("not poisoned");
         loop {
@@ -103,7 +104,8 @@ impl Queue {
     }
 }
 
-/// Creates users over TLS as fifty jobs of Okta do. Returns the most tries that a user needed.
+/// Creates users over TLS as fifty jobs of Okta do. Returns the greatest number of tries for a
+/// user.
 fn push(users: usize) -> u32 {
     let server = Server::start_with(&["--rate-limit", &RATE.to_string()]);
     let authorization = format!("Bearer {}", server.token("okta").reveal());
@@ -154,12 +156,12 @@ fn push(users: usize) -> u32 {
     most
 }
 
-/// Nobody needed more than three when this was measured; one more is for a busy machine.
+/// No user needed more than three tries when this was measured; one more is for a busy machine.
 const TRIES_SEEN_MAX: u32 = 4;
 
 #[test]
 fn a_hundred_and_sixty_users_arrive_through_twenty_a_second() {
-    // A burst of 100 passes at this rate: the others have to wait.
+    // A burst of 100 passes at this rate, and the others have to wait.
     assert!(push(160) <= TRIES_SEEN_MAX);
 }
 
@@ -169,7 +171,8 @@ fn five_thousand_users_arrive_through_twenty_a_second() {
     assert!(push(5000) <= TRIES_SEEN_MAX);
 }
 
-/// All are admitted before the operations of any are counted, and yet only one is done.
+/// All requests are admitted before the operations of any are counted, and yet only one is
+/// executed.
 #[test]
 fn bulk_requests_that_come_at_once_pass_the_rate_no_more_than_one_after_the_other() {
     const AT_ONCE: usize = 10;

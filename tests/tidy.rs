@@ -1,5 +1,5 @@
 //! The house rules that a machine can check: layers, how files begin, what must not be left behind,
-//! and what must not be left out; `homes`: what only some modules may name. Each message says what
+//! and what must not be missing; `homes`: what only some modules may name. Each message says what
 //! to do.
 
 mod homes;
@@ -40,7 +40,7 @@ const SIBLINGS: &[(&str, &str)] = &[
     ("config", "limits"),
     // A token that was put in the wrong place must not be shown.
     ("config", "secret"),
-    // Whether a file that cannot be read may be readable later.
+    // `files` knows whether an unreadable file may be readable later.
     ("config", "files"),
     // The names of drafts are random.
     ("files", "secret"),
@@ -62,7 +62,7 @@ impl Source {
         lines.map(|(index, line)| (index + 1, line)).collect()
     }
 
-    /// The code of the program itself, without its tests and what cargo runs before it.
+    /// The program's own code, without its tests and its build script.
     fn own_code(&self) -> Vec<(usize, String)> {
         let folder = self.path.parent();
         let is_test = self.path.ends_with("tests.rs")
@@ -127,7 +127,7 @@ fn foreign(text: &str, is_in_a_word: bool) -> Option<usize> {
     None
 }
 
-/// The files of Rust below a folder, however deep they are.
+/// The Rust files below a folder, at any depth.
 fn rust_files(root: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![root.to_owned()];
@@ -240,7 +240,8 @@ fn words(code: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// An import is seen however rustfmt breaks its lines; a mention in a comment or a literal is not.
+/// An import is found however rustfmt breaks its lines; a mention in a comment or a literal is
+/// ignored.
 #[test]
 fn modules_are_seen_in_every_form_of_import() {
     for (text, wanted) in [
@@ -354,7 +355,8 @@ fn variants(text: &str, name: &str) -> Option<usize> {
     Some(body.lines().filter(is_variant).count())
 }
 
-/// What is missing in such a list is missing wherever all are shown, as in `/metrics`.
+/// A variant that is missing in such a list is missing wherever all of them are shown, as in
+/// `/metrics`.
 #[test]
 fn lists_of_all_variants_have_all() {
     let (mut complaints, mut lists) = (Vec::new(), 0);
@@ -397,7 +399,7 @@ fn files_say_what_they_are_for_and_leave_nothing_behind() {
             ));
         }
         let lines = source.text.lines().count();
-        // The bounds stand in one file, so that nobody looks for one elsewhere.
+        // All bounds stand in one file, so that nobody has to look elsewhere.
         let lines_max = if source.path.ends_with("src/limits.rs") {
             600
         } else {

@@ -1,9 +1,9 @@
-//! What identity providers send that no RFC asks for. Compatible mode understands and counts each
-//! tolerance; strict mode answers 400 and changes nothing.
+//! Departures from the RFCs that identity providers send. Compatible mode understands and counts
+//! each of these tolerances; strict mode answers 400 and changes nothing.
 //!
-//! - `catalogue`: requests for each tolerance, with where they were seen.
-//! - `modes`: sends them in both modes.
-//! - `details`: what those requests do not show: log and `check`, projections, PUT and bulk.
+//! - `catalogue`: requests for each tolerance, and where they were seen.
+//! - `modes`: sends these requests in both modes.
+//! - `details`: what these requests do not cover: log and `check`, projections, PUT and bulk.
 
 mod catalogue;
 mod details;

@@ -1,7 +1,7 @@
-//! The audit trail as it is stored: damage is named, and old rows are removed.
+//! The audit trail as it is stored: damage is reported, and old rows are removed.
 //!
 //! - `verification`: what a verification finds, and how long each of its steps takes.
-//! - `retention`: what is removed by age and by size, also when the power is cut meanwhile.
+//! - `retention`: removal by age and by size, even if the power is cut meanwhile.
 
 mod retention;
 mod verification;
@@ -13,20 +13,20 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use golinks_scim::clock::{Clock, Instant, SystemClock};
-use golinks_scim::directory::{Caller, Directory, Written, describe};
+use golinks_scim::directory::{Directory, Written, describe};
 use golinks_scim::scim::{Leniency, User};
-use golinks_scim::store::Store;
+use golinks_scim::store::{Extent, Store};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::body;
+use crate::support::{body, caller};
 
 /// The path of the store's file in the directory that a server has left.
 fn store_file(directory: &TempDir) -> PathBuf {
     directory.path().join("data/users.redb")
 }
 
-/// The machine's clock, off by this many milliseconds.
+/// The machine's clock plus this many milliseconds.
 #[derive(Default)]
 struct Jumping(AtomicI64);
 
@@ -38,17 +38,15 @@ impl Clock for Jumping {
 
 const DAY_MS: i64 = 24 * 3600 * 1000;
 
-fn caller() -> Caller {
-    Caller {
-        principal: "token:0a:okta".to_owned(),
-        request_id: "0123456789abcdef".to_owned(),
-        address: None,
-    }
-}
-
 fn create(directory: &Directory, name: &str) -> Written {
     let user = User::parse(body(name), &mut Leniency::compatible()).expect("a user");
     directory.create(user, &caller()).expect("created")
+}
+
+/// The rows that the trail holds.
+fn extent(store: &Store) -> Extent {
+    let snapshot = store.snapshot().expect("open");
+    snapshot.audit_extent().expect("read")
 }
 
 /// A directory of 100 users, created one a day, the last one today.
@@ -66,7 +64,8 @@ fn empty(folder: &TempDir) -> (Arc<Store>, Directory, Arc<Jumping>) {
     (store, directory, clock)
 }
 
-/// A directory of 100 users; `days_off` says by how many days the clock was off for each.
+/// A directory of 100 users; `days_off` says by how many days the clock was off when each was
+/// created.
 fn by_a_clock(
     folder: &TempDir,
     days_off: impl Fn(i64) -> i64,

@@ -1,5 +1,5 @@
 //! Stores that older programs have written, opened by this one: everything is there, the old file
-//! is kept as it was, and whatever interrupts an upgrade leaves one format or the other.
+//! is kept as it was, and an interrupted upgrade leaves one format or the other.
 //!
 //! `fixtures/format-N.redb` was written by the last program of format N: three users over SCIM
 //! and on the command line, one changed, one deactivated, one token that was used. Format 1
@@ -29,10 +29,10 @@ const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 struct Fixture {
     format: u64,
     bytes: &'static [u8],
-    /// A token that is used in these tests only.
+    /// A token that is used only in these tests.
     token: &'static str,
     last_used: &'static str,
-    /// The address and the User-Agent of the last use, which are kept since format 3.
+    /// The address and the User-Agent of the last use, stored since format 3.
     used_from: Option<&'static str>,
     used_by: Option<&'static str>,
     ids: [&'static str; 3],
@@ -174,7 +174,8 @@ fn a_store_of_an_older_format_is_all_there() {
     }
 }
 
-/// Checks that the backup holds what was there, is private, and can be restored again and again.
+/// Asserts that the backup contains what was there, is private, and can be restored again and
+/// again.
 fn assert_kept(fixture: &Fixture, directory: &TempDir) {
     let kept = fixture.kept(directory.path());
     let name = kept.to_str().expect("text");
@@ -197,7 +198,7 @@ fn assert_kept(fixture: &Fixture, directory: &TempDir) {
             "it was upgraded before it was in its place"
         );
     }
-    // What was restored is the same as the backup, so it is not kept a second time.
+    // The restored store is the same as the backup, so it is not kept a second time.
     assert_eq!(kept_names(directory).len(), 1);
     fs::write(directory.path().join("data/users.redb"), before).expect("written");
 }
@@ -217,7 +218,7 @@ fn a_backup_of_another_state_gets_a_name_of_its_own() {
     );
 }
 
-/// Copies that nobody moves away do not fill the disk, and without one nothing is changed.
+/// Copies that nobody moves away do not fill the disk, and without a copy nothing is changed.
 #[test]
 fn an_upgrade_without_a_name_for_its_backup_is_refused() {
     let fixture = &FIXTURES[2];
@@ -356,11 +357,11 @@ fn an_upgrade_that_is_killed_leaves_one_format_or_the_other() {
         if turn % 4 < 2 {
             thread::sleep(took.mul_f64(random));
         } else {
-            // Soon after the first trace of the upgrade: what follows is short.
+            // Waits for the first trace of the upgrade, since the rest takes little time.
             while kept_names(&directory).is_empty() && started.elapsed().as_secs() < 20 {}
             thread::sleep(took.mul_f64(random / 10.0 * f64::from(u8::from(turn % 4 == 3))));
         }
-        // It may have ended already.
+        // The process may have ended already.
         child.kill().ok();
         child.wait().expect("a child");
         let path = directory.path().join("data/users.redb");

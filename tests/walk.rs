@@ -1,7 +1,7 @@
-//! What pages promise while others write: 2,000 users are walked by cursor and by index, in order
-//! of creation, sorted and filtered. Meanwhile a user is changed every millisecond, and about one
-//! change in eight touches what walks sort and filter by. Whoever stays the same in that respect is
-//! listed exactly once.
+//! Paging while others write: 2,000 users are walked by cursor and by index, in order of creation,
+//! sorted and filtered. Meanwhile a user is changed every millisecond, and about one change in
+//! eight touches attributes by which walks sort and filter. Every user for whom these stay the same
+//! is listed exactly once.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ use crate::support;
 use crate::support::{CORE, Server, Talk};
 
 const USERS: usize = 2000;
-/// Every tenth user has the attributes changed that walks sort and filter by.
+/// In every tenth user, the attributes change by which walks sort and filter.
 const MOVER_EVERY: usize = 10;
 /// Every fortieth user, none of them a mover, may be deleted meanwhile.
 const VICTIM_EVERY: usize = 40;
@@ -77,7 +77,7 @@ impl Caller {
     }
 }
 
-/// Who of `stable` was not listed exactly once, and how often they were.
+/// The users in `stable` who were not listed exactly once, and how often they were.
 fn broken_promises<'a>(listed: &[String], stable: &[&'a String]) -> Vec<(&'a String, usize)> {
     let mut times: HashMap<&str, usize> = HashMap::new();
     for id in listed {
@@ -94,7 +94,7 @@ fn broken_promises<'a>(listed: &[String], stable: &[&'a String]) -> Vec<(&'a Str
 fn user(index: usize) -> Value {
     json!({
         "schemas": [CORE], "userName": format!("user{index:04}"),
-        // Many share a title: among them the order of creation decides.
+        // Many users share a title: among them, the order of creation decides.
         "title": format!("title {:02}", (index * 7) % 40),
         "userType": if index.is_multiple_of(3) { "Out" } else { "In" },
     })
@@ -127,7 +127,7 @@ fn is_victim(index: usize) -> bool {
     index % VICTIM_EVERY == 7
 }
 
-/// What the writers share.
+/// The data that the writers share.
 struct Churn<'a> {
     ids: &'a [String],
     is_over: AtomicBool,
@@ -137,7 +137,8 @@ struct Churn<'a> {
 }
 
 impl Churn<'_> {
-    /// Changes a user every `WRITERS` milliseconds: all writers together, one every millisecond.
+    /// Changes a user every `WRITERS` milliseconds, so that all writers together change one every
+    /// millisecond.
     fn write(&self, mut caller: Caller, writer: usize) {
         let start = Instant::now();
         let mut turn = writer;
@@ -189,7 +190,7 @@ impl Churn<'_> {
     }
 }
 
-/// Ends the writers, however the walker ends.
+/// Stops the writers, however the walker ends.
 struct EndOf<'a>(&'a AtomicBool);
 
 impl Drop for EndOf<'_> {
@@ -256,7 +257,8 @@ fn whoever_stays_is_listed_exactly_once_whatever_others_change() {
             }
         }
     });
-    // Not asserted of each walk: on a busy machine one may end before anybody has moved.
+    // This is not asserted for each walk: on a busy machine a walk may end before any user has
+    // moved.
     assert!(churn.moves.load(Ordering::SeqCst) > 0, "nobody moved");
     assert!(
         churn.deleted.load(Ordering::SeqCst) > 0,
@@ -314,8 +316,8 @@ fn a_walk_begun_again_does_not_go_on_from_where_the_last_one_was() {
     }
 }
 
-/// Whoever reads until a page is empty asks for one page more. It shows nobody again when a user
-/// has joined the list before its end, and its total does not ask for yet another page.
+/// A client that reads until a page is empty requests one page more. That page repeats nobody when
+/// a user has joined the list before its end, and its total does not call for yet another page.
 #[test]
 fn who_reads_beyond_the_last_page_sees_nobody_again() {
     let mut talk = Talk::start(&["--rate-limit", "off"]);
@@ -336,8 +338,8 @@ fn who_reads_beyond_the_last_page_sees_nobody_again() {
     assert_eq!(page(&mut talk, 4, order), ["u4", "u5", "u6"], "goes on");
 }
 
-/// An answer is lost, and its page is requested again. Meanwhile somebody listed before was deleted,
-/// and the connection was tested.
+/// An answer is lost, and its page is requested again. Meanwhile a user listed before was deleted,
+/// and the client tested the connection.
 #[test]
 fn a_page_that_is_requested_again_misses_nobody() {
     let mut talk = Talk::start(&["--rate-limit", "off"]);
@@ -349,7 +351,7 @@ fn a_page_that_is_requested_again_misses_nobody() {
     assert_eq!(page(&mut talk, 4, ""), ["u4", "u5", "u6"]);
 }
 
-/// A client may learn the total from the first page, and then ask for the others in any order.
+/// A client may learn the total from the first page, and then request the others in any order.
 #[test]
 fn a_new_walk_finds_everybody_whatever_its_order() {
     let mut talk = Talk::start(&["--rate-limit", "off"]);
@@ -380,8 +382,8 @@ fn walk_to_the_total(talk: &mut Talk, mut listed: Vec<String>) -> Vec<String> {
     }
 }
 
-/// A client that changes each user that it is shown moves them to the end of the list, and the walk
-/// ends all the same.
+/// A client that changes each listed user moves it to the end of the list, and the walk ends all
+/// the same.
 #[test]
 fn a_sorted_walk_that_changes_whom_it_shows_ends() {
     let mut talk = Talk::start(&["--rate-limit", "off"]);
@@ -403,7 +405,7 @@ fn a_sorted_walk_that_changes_whom_it_shows_ends() {
     }
 }
 
-/// Users whom a walk has passed are deleted; then it goes on, or is begun again.
+/// Users whom a walk has passed are deleted; then the walk goes on or begins again.
 #[test]
 fn who_reads_until_the_total_is_reached_misses_nobody() {
     for goes_on in [true, false] {
@@ -442,8 +444,8 @@ fn of_two_walks_with_one_token_neither_misses_anybody() {
     }
 }
 
-/// The check of a walk notices a user who is missed or listed twice. And walks do break where
-/// nothing is remembered of them: when the second page is requested with another token, the server
+/// The check of a walk notices a user who is missed or listed twice. And walks do break if the
+/// server does not remember them: when the second page is requested with another token, the server
 /// does not know where the first one ended.
 #[test]
 fn a_broken_promise_would_be_noticed() {

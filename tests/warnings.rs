@@ -1,6 +1,6 @@
-//! Warnings in time, under a clock that the test moves: the ends of tokens and certificates, an
-//! hour of deactivations across a restart; and what is said of a store that cannot be read and of a
-//! bug. The router and the store are the real ones, in the test's own process.
+//! Warnings under a clock that the test moves: the ends of tokens and certificates, an hour of
+//! deactivations across a restart; and the reports of an unreadable store and of a bug. The router
+//! and the store are real, in the test's own process.
 //!
 //! - `tokens`: tokens that end or have ended
 //! - `certificate`: certificates that end, a base URL that changes
@@ -34,10 +34,10 @@ const HOUR: i64 = 60 * 60 * 1000;
 
 const DAY: i64 = 24 * HOUR;
 
-/// A clock that is moved by this panics when it is read, as a bug would.
+/// A clock that is moved by this value panics when it is read, as a bug would.
 const BROKEN: i64 = i64::MIN;
 
-/// The time at the start of the test, moved by so many milliseconds.
+/// The time at the start of the test plus this many milliseconds.
 struct Moved {
     start: Instant,
     by: AtomicI64,
@@ -52,11 +52,11 @@ impl Clock for Moved {
 }
 
 thread_local! {
-    /// What this thread has logged since the last look.
+    /// The lines that this thread has logged since the last look.
     static LOGGED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Keeps what is logged, separately for each thread, since tests run in parallel.
+/// Keeps log lines, separately for each thread, since tests run in parallel.
 struct Log;
 
 impl log::Log for Log {
@@ -71,7 +71,7 @@ impl log::Log for Log {
     fn flush(&self) {}
 }
 
-/// A router on a store of its own, with a clock that can be moved.
+/// A router on a store of its own, with a clock that the test can move.
 struct Here {
     folder: TempDir,
     clock: Arc<Moved>,
@@ -123,7 +123,7 @@ impl Here {
         }
     }
 
-    /// The same after the server has ended and started again.
+    /// Ends the server and starts it again.
     fn start_again(self) -> Self {
         self.start_again_at("https://localhost/scim/v2")
     }
@@ -149,7 +149,7 @@ impl Here {
         self.clock.by.store(millis, Ordering::SeqCst);
     }
 
-    /// Asks as the administrator.
+    /// Sends a request as the administrator.
     fn ask(&self, method: &str, target: &str, body: &Value) -> (u16, String) {
         let head = Head::new(method, target, &[]).expect("a head");
         let who = Administrator::from_local_socket("test");
@@ -167,7 +167,7 @@ impl Here {
         (answer.status, text)
     }
 
-    /// Asks as the administrator, and reads the answer until it ends or is cut.
+    /// Sends a request as the administrator, and reads the answer until it ends or is cut off.
     fn ask_to_the_end(&self, method: &str, target: &str, body: &Value) {
         let head = Head::new(method, target, &[]).expect("a head");
         let who = Administrator::from_local_socket("test");
@@ -185,7 +185,7 @@ impl Here {
         }
     }
 
-    /// Asks with a token, as over the network; returns the status.
+    /// Sends a request with a token, as over the network, and returns the status.
     fn ask_with(&self, token: &str, target: &str) -> u16 {
         let fields = [("authorization".to_owned(), format!("Bearer {token}"))];
         let head = Head::new("GET", target, &fields).expect("a head");
@@ -217,7 +217,7 @@ impl Here {
             .collect()
     }
 
-    /// What is logged when the server looks for something to warn of.
+    /// The lines that the server logs when it looks for something to warn about.
     fn logs(&self) -> Vec<String> {
         logged_by(|| self.api.warn())
     }
@@ -231,7 +231,7 @@ impl Here {
     }
 }
 
-/// What this thread logs during a task.
+/// The lines that this thread logs during a task.
 fn logged_by(task: impl FnOnce()) -> Vec<String> {
     // Another test may have set the logger, and may not have set the level yet.
     let _ = log::set_logger(&Log);

@@ -1,5 +1,5 @@
-//! What a running server says about itself: metrics, readiness, warnings, the alarm over very many
-//! deactivations.
+//! What a running server reports about itself: metrics, readiness, warnings, and the alarm about
+//! very many deactivations.
 //!
 //! - `metrics`: what is counted, under which names
 //! - `health`: readiness and the alarm
@@ -16,23 +16,24 @@ use golinks_scim::secret::Secret;
 
 use crate::support::{Server, Talk, exposition, send_bytes};
 
-/// The metrics that one scrape has read.
+/// The metrics of one scrape.
 struct Scrape {
-    /// By name and labels.
+    /// The values by name and labels.
     values: BTreeMap<String, f64>,
     /// The types of the families, by their names without prefix.
     types: BTreeMap<String, String>,
 }
 
 impl Scrape {
-    /// What Prometheus reads with a token of scope `metrics`. Panics if it is not OpenMetrics.
+    /// Scrapes as Prometheus does, with a token of scope `metrics`. Panics if the answer is not
+    /// OpenMetrics.
     fn of(talk: &Talk) -> Self {
         let accept = "application/openmetrics-text;version=1.0.0;q=0.5,\
             text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
         Self::accepting(talk, accept, Format::OpenMetrics)
     }
 
-    /// The answer to a client that sends this `Accept`, parsed strictly as this format.
+    /// Scrapes with this `Accept` header, and parses the answer strictly as this format.
     fn accepting(talk: &Talk, accept: &str, format: Format) -> Self {
         let token = talk.server.token_with("scrape", &["--scope", "metrics"]);
         let read = read(&talk.server, &token, "/metrics", ("Accept", accept));
@@ -61,7 +62,7 @@ impl Scrape {
             .unwrap_or_else(|| panic!("no {series} in\n{}", names()))
     }
 
-    /// The types by the names that queries use; `types` has the names of families.
+    /// The types by the names that queries use, while `types` has the names of families.
     fn named(&self) -> BTreeMap<String, String> {
         let named = self.types.iter().map(|(family, kind)| {
             let name = match kind.as_str() {
@@ -74,13 +75,13 @@ impl Scrape {
         named.collect()
     }
 
-    /// Like [`Self::get`], but zero where nothing was counted yet.
+    /// Like [`Self::get`], but zero if nothing was counted yet.
     fn count(&self, series: &str) -> f64 {
         self.values.get(series).copied().unwrap_or(0.0)
     }
 }
 
-/// Reads what is outside of the SCIM base URL.
+/// Sends a GET to a path outside of the SCIM base URL.
 fn read(server: &Server, token: &Secret, target: &str, header: (&str, &str)) -> Response {
     let pem = std::fs::read(server.data_dir().join("tls/ca.pem")).expect("the CA");
     let base = format!("https://{}", server.address());

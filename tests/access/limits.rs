@@ -1,4 +1,4 @@
-//! The rates of tokens, of failures, and how many tokens there can be.
+//! Limits: the rates of tokens and of failures, and the number of tokens.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ fn over_its_rate_a_token_is_told_when_to_come_back() {
     let mut passed = 0;
     let mut waits = Vec::new();
     let began = Instant::now();
-    // However slow the machine is, this ends when many requests were refused.
+    // This loop ends after many refusals, however slow the machine is.
     while waits.len() < 40 {
         let response = talk.send("POST", "/Users", Some(&body("rate")));
         if response.status == 429 {
@@ -39,7 +39,7 @@ fn over_its_rate_a_token_is_told_when_to_come_back() {
             assert!(passed < 300, "no more than five a second are asked for");
         }
     }
-    // A burst is five seconds' worth of requests, and some more are allowed while the test runs.
+    // A burst allows five seconds' worth of requests, and more are allowed as time passes.
     let came_back = began.elapsed().as_secs_f64() * 5.0;
     assert!(
         (25.0..=26.0 + came_back).contains(&f64::from(passed)),
@@ -54,8 +54,8 @@ fn over_its_rate_a_token_is_told_when_to_come_back() {
     assert_eq!(talk.send("GET", "/Users", None).status, 200);
 }
 
-/// 1,000 wrong tokens and a valid one from one address: the valid one is always served, after some
-/// failures the wrong ones are told to wait, and the log does not grow with them.
+/// One address sends 1,000 wrong tokens and a valid one: the valid one is always served, the wrong
+/// ones are told to wait after some failures, and the log does not grow with each of them.
 #[test]
 fn whoever_fails_beside_a_valid_token_does_not_lock_it_out() {
     let mut talk = Talk::start(&["--rate-limit", "off"]);
@@ -92,8 +92,8 @@ fn whoever_fails_beside_a_valid_token_does_not_lock_it_out() {
     assert!(log.lines().count() < 60, "{} lines", log.lines().count());
 }
 
-/// At most [`limits::TOKENS_MAX`] tokens are live, and twice as many are kept in all. Beyond that a
-/// new one takes the place of the dead one that is needed least, of which nothing is kept.
+/// At most [`limits::TOKENS_MAX`] tokens are live, and twice as many are kept in all. Beyond that,
+/// a new token replaces the least needed dead one, of which nothing is kept.
 #[test]
 fn tokens_are_bounded_whether_good_or_not() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -143,8 +143,8 @@ fn tokens_are_bounded_whether_good_or_not() {
     assert!(refused.stderr.contains("revoke some first"), "{refused:?}");
 }
 
-/// Copies each stored token until there are this many of it; the copies are a little younger. To
-/// issue them one by one would take a commit for each.
+/// Copies each stored token until there are `count` of it; the copies are a little younger. Issuing
+/// them one by one would take a commit each.
 fn fill(store: &Store, count: usize) {
     let snapshot = store.snapshot().expect("open");
     let mut change = Change::none();

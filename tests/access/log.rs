@@ -1,4 +1,4 @@
-//! What is in the log, and what neither the log nor anything else shows.
+//! What the log contains, and the secrets that neither the log nor anything else shows.
 
 use std::io::Write;
 
@@ -76,8 +76,8 @@ fn arguments_of(server: &Server) -> String {
     lines.collect()
 }
 
-/// Whatever strangers ask for, and however often, only a bounded part of it is logged, and what
-/// they send is not held in memory.
+/// Whatever strangers send, and however often, only a bounded part of it is logged, and it is not
+/// held in memory.
 #[test]
 fn strangers_fill_neither_the_log_nor_the_memory() {
     let mut talk = Talk::start(&["--rate-limit", "off"]);
@@ -93,7 +93,7 @@ fn strangers_fill_neither_the_log_nor_the_memory() {
         );
     }
     let door = crate::support::wire::Door::to(talk.server);
-    // Refusals that do not ask for a token do not fill the log either.
+    // Refusals other than 401 do not fill the log either.
     for _ in 0..40 {
         let mut tls = door.connect();
         tls.write_all(b"GET /elsewhere HTTP/1.1\r\nHost: h\r\n\r\n")
@@ -103,7 +103,7 @@ fn strangers_fill_neither_the_log_nor_the_memory() {
     let mut tls = door.connect();
     let lengthy = "GET /healthz HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\nx";
     tls.write_all(lengthy.as_bytes()).expect("taken");
-    // It is answered without waiting for the rest of the body, which is never read.
+    // The answer does not wait for the rest of the body, which is never read.
     assert_eq!(crate::support::wire::read(&mut tls, false).status, 200);
     crate::support::wire::assert_closed(&mut tls, lengthy);
     let lines = door.server.log().lines().count();
@@ -111,7 +111,7 @@ fn strangers_fill_neither_the_log_nor_the_memory() {
     door.server.stop();
 }
 
-/// Successful reads are logged at debug only, whichever method they have.
+/// Successful reads are logged only at level debug, whichever method they use.
 #[test]
 fn reads_are_not_in_the_log() {
     let mut talk = Talk::start(&[]);

@@ -1,4 +1,4 @@
-//! Tokens that are rotated, revoked or changed.
+//! Rotating, revoking and changing tokens.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ fn rotation_and_revocation_take_effect_on_the_next_request() {
         (200, 200)
     );
     let newest = rotate(&talk.server, "0s");
-    // All of this is on one connection, which the server keeps open after each answer.
+    // All these requests use one connection, which the server keeps open after each answer.
     talk.use_token(&newest);
     let kept = talk.send("GET", "/Users", None);
     assert!(!kept.closes_connection(), "{:?}", kept.headers);
@@ -54,7 +54,8 @@ fn rotation_and_revocation_take_effect_on_the_next_request() {
     );
 }
 
-/// A rotation replaces the secret: the new token may do what the old one may, and lives as long.
+/// A rotation replaces only the secret: the new token has the old one's rights and the same
+/// lifetime.
 #[test]
 fn rotation_keeps_what_a_token_may_do_and_for_how_long() {
     const MONTH: i64 = 30 * 86_400;
@@ -106,7 +107,7 @@ fn rotation_keeps_what_a_token_may_do_and_for_how_long() {
     assert_eq!(life(new), life(old), "{new}");
 }
 
-/// Also under a clock that was ahead when the first token was issued.
+/// This holds even if the clock was ahead when the first token was issued.
 #[test]
 fn a_rotation_gives_a_whole_life_and_prolongs_no_old_token() {
     const HOUR: i64 = 3600;
@@ -152,7 +153,7 @@ fn a_rotation_gives_a_whole_life_and_prolongs_no_old_token() {
     assert_eq!(end_of(&oldest.id), Some(now.plus_seconds(HOUR)));
     assert_eq!(end_of(&first.token.id), Some(later.plus_days(1)));
 
-    // The newest went to the wrong place and was revoked; what is left ends soon.
+    // The newest token was given to the wrong place and revoked; the remaining ones end soon.
     let newest = second.token.id.as_str();
     let revoked = tokens.revoke(newest, later, |_| "{}".to_owned());
     assert_eq!(revoked.expect("revoked").len(), 1);
@@ -160,7 +161,7 @@ fn a_rotation_gives_a_whole_life_and_prolongs_no_old_token() {
     let whole = later.plus_seconds(60).plus_days(40);
     assert_eq!(third.token.expires, Some(whole));
 
-    // Those that were revoked before it was issued do not matter, whatever their time.
+    // Tokens that were revoked before it was issued do not matter, whatever their times are.
     issue(like("other", None), ahead).expect("issued");
     let gone = tokens.revoke("other", ahead, |_| "{}".to_owned());
     assert_eq!(gone.expect("revoked").len(), 1);
@@ -172,7 +173,8 @@ fn a_rotation_gives_a_whole_life_and_prolongs_no_old_token() {
         Some(at.plus_days(60))
     );
 
-    // Nor does it matter when its successor was revoked, nor whether the server has restarted.
+    // The time at which its successor was revoked does not matter, nor does a restart of the
+    // server.
     issue(like("endless", None), now).expect("issued");
     let rotate = |tokens: &Tokens, now| {
         let rotated = tokens.rotate("endless", HOUR, now, "test", |_, _| "{}".to_owned());
@@ -185,7 +187,7 @@ fn a_rotation_gives_a_whole_life_and_prolongs_no_old_token() {
     assert_eq!(rotate(&again, now).expires, None);
 }
 
-/// The token itself stays the same, so nothing has to be typed into the identity provider again.
+/// A change keeps the secret, so nothing has to be typed into the identity provider again.
 #[test]
 fn what_a_token_may_do_is_changed_at_once_and_for_good() {
     let mut talk = Talk::start(&[]);

@@ -1,5 +1,5 @@
-//! Which routes a scope opens, which are open without a token, and that those of the administration
-//! are not on the network.
+//! Which routes each scope opens, which are open without a token, and that the administration
+//! routes are not reachable over the network.
 
 use golinks_scim::api::{AccessKind, route_table};
 use golinks_scim::secret::Secret;
@@ -14,8 +14,9 @@ fn target(path: &str) -> Option<String> {
     path.strip_prefix("/scim/v2").map(str::to_owned)
 }
 
-/// What a scope opens by design, written down independently of how the program decides it. Writes
-/// to groups and to `/Me` get the same 501 from everybody who may read; a query may be POSTed.
+/// Whether a scope opens a route by design, written down independently of the program's own table.
+/// Writes to groups and to `/Me` are answered with the same 501 for every token that may read; a
+/// query may be sent by POST.
 fn reaches(scope: &str, method: &str, path: &str) -> bool {
     match (scope, method) {
         ("metrics", _) => ["/metrics", "/readyz"].contains(&path),
@@ -120,7 +121,7 @@ fn administration_does_not_exist_on_the_network() {
         }
     }
     assert!(walked >= 6, "the table was not walked");
-    // Nor does a method that a path does not have tell that the path exists.
+    // A method that a path does not support does not reveal that the path exists.
     for headers in [&[("Authorization", authorization.as_str())][..], &[]] {
         let request = golinks_scim::http1::client::Request {
             method: "PUT",
@@ -151,8 +152,8 @@ fn without_a_token_nothing_is_told() {
     targets.push(("/Users".to_owned(), "DELETE"));
     for (number, (target, method)) in targets.into_iter().enumerate() {
         if number % 15 == 14 {
-            // An address that keeps failing gets 429 for every path; only the path's own answer is
-            // of interest here.
+            // An address that keeps failing gets 429 for every path. A new server forgets the
+            // failures, so that each path gives its own answer.
             talk = Talk::with(Server::start_on(talk.server.stop_and_keep()));
             talk.authorization.clear();
         }
@@ -171,8 +172,8 @@ fn without_a_token_nothing_is_told() {
     }
 }
 
-/// Besides what is the same for everybody, strangers get the files of a page, which contain nothing
-/// of the directory.
+/// Without a token, a client gets only answers that are the same for everybody, and the files of
+/// the Team Directory's page, which contain no user data.
 #[test]
 fn nothing_else_answers_without_a_token() {
     let open: Vec<_> = route_table()

@@ -1,5 +1,5 @@
-//! The forms in which a token is sent, those that are refused, the networks that one is bound to,
-//! and when and by whom one was last used.
+//! The forms in which a token may be sent, forms that are refused, networks that a token is bound
+//! to, and the record of its last use.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -122,8 +122,8 @@ fn when_a_token_was_last_used_is_known_and_kept() {
     assert_eq!(last_used(&talk.server), used, "it was not kept");
 }
 
-/// The address and the User-Agent of the last use are kept over a restart, and nothing in them can
-/// act on a terminal.
+/// The address and the User-Agent of the last use survive a restart, and nothing in them can
+/// control a terminal.
 #[test]
 fn who_used_a_token_last_is_known_and_kept() {
     let mut talk = Talk::start(&[]);
@@ -194,7 +194,7 @@ fn a_token_bound_to_networks_is_good_from_there_alone() {
         assert_eq!(refused.status, Some(64), "{bad}: {refused:?}");
         assert!(refused.stderr.contains("write a network"), "{refused:?}");
     }
-    // Of these addresses the first 96 bits are the same, so a shorter prefix is one of IPv4.
+    // These addresses share their first 96 bits, so a prefix below 96 can only be meant for IPv4.
     for command in ["issue", "change"] {
         let mapped = [
             "token",
@@ -226,13 +226,13 @@ fn a_token_that_was_let_in_is_looked_at_again() {
     let later = now.plus_seconds(2);
     let expired = Err(Rejection::Expired);
     assert_eq!(tokens.check_again(&token, later), expired);
-    // When the next one is issued, this one is forgotten, but the answer about it stays the same.
+    // When the next token is issued, this one is forgotten, but the answer about it stays the same.
     issue(later);
     assert_eq!(tokens.check_again(&token, later), expired);
     let (token, _) = issue(later);
     tokens.forget_temporary(token.id.as_str());
     assert_eq!(tokens.check_again(&token, later), Err(Rejection::Revoked));
-    // Runs that were cut short may leave any number behind: the oldest makes room.
+    // Interrupted runs may leave any number of tokens behind: the oldest one makes room.
     let many = (0..=limits::TEMPORARY_TOKENS_MAX).map(|n| {
         let millis = later.millis() + i64::try_from(n).expect("few");
         issue(Moment::from_millis(millis)).0

@@ -1,4 +1,4 @@
-//! `audit explain`: what a request did or why it was refused, in words, and what to do.
+//! `audit explain`: it says what a request did or why it was refused, and what to do.
 
 use golinks_scim::limits;
 use serde_json::{Value, json};
@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use super::{listed, of_kind};
 use crate::support::{CORE, Output, Server, Talk, body, scim_error};
 
-/// The server's memory has only the refused operations of a bulk request; the others were done, and
-/// are in the trail. The explanation has both, after a restart too.
+/// The server remembers only the refused operations of a bulk request; those that succeeded are in
+/// the trail. The explanation shows both, even after a restart.
 #[test]
 fn a_bulk_request_that_was_partly_done_is_explained_by_both() {
     let mut talk = Talk::start(&[]);
@@ -15,7 +15,7 @@ fn a_bulk_request_that_was_partly_done_is_explained_by_both() {
         json!({"method": "POST", "path": "/Users", "bulkId": number.to_string(),
                "data": body(&format!("u{}", number.min(29)))})
     };
-    // 30 users, the last one twice, and the deletion of somebody who does not exist.
+    // Creates 30 users, the last one twice, and deletes a user who does not exist.
     let mut operations: Vec<Value> = (0..31).map(create).collect();
     operations.push(json!({"method": "DELETE", "path": "/Users/nobody"}));
     let bulk = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
@@ -53,7 +53,7 @@ fn a_bulk_request_that_was_partly_done_is_explained_by_both() {
     explained(&talk.server);
 }
 
-/// The text that Okta shows: the detail with the request's id at its end.
+/// The text that Okta shows: the error's detail, which ends with the request's id.
 fn shown(talk: &mut Talk, method: &str, target: &str, body: Option<&Value>, status: u16) -> String {
     let response = talk.send(method, target, body);
     assert_eq!(response.status, status, "{method} {target}");
@@ -61,7 +61,7 @@ fn shown(talk: &mut Talk, method: &str, target: &str, body: Option<&Value>, stat
     error["detail"].as_str().expect("a text").to_owned()
 }
 
-/// Explains a text; the explanation has this answer and this advice.
+/// Explains a text, and asserts that the explanation has this status and this advice.
 fn check(server: &Server, text: &str, status: &str, advice: &str) -> String {
     let output = server.cli(&["audit", "explain", text]);
     assert_eq!(output.status, Some(0), "{text}: {output:?}");
@@ -244,7 +244,7 @@ fn the_advice_fits_what_was_refused() {
         let text = shown(&mut talk, method, target, body, number);
         check(&talk.server, &text, status, advice);
     }
-    // What another mode would accept is right for its kind, too.
+    // The advice is also right for requests that the other mode would accept.
     let strict = ["token", "change", "all", "--mode", "strict"];
     assert_eq!(talk.server.cli(&strict).status, Some(0));
     let unknown = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
@@ -264,7 +264,7 @@ fn the_advice_fits_what_was_refused() {
     }
 }
 
-/// The attribute by which a provider looks up users is not always to blame.
+/// The attribute by which a provider looks up users is not always the cause.
 #[test]
 fn whoever_sends_a_bad_filter_is_told_to_correct_it() {
     let mut talk = Talk::start(&[]);
@@ -351,7 +351,7 @@ fn each_request_that_is_named_is_explained() {
     assert_eq!(documents(&told), [] as [Value; 0], "none is known");
 }
 
-/// What the list says of a row, the explanation says too.
+/// The explanation says the same about a row as the list does.
 #[test]
 fn requests_about_tokens_and_backups_are_explained_in_full() {
     let server = Server::start();
@@ -378,7 +378,7 @@ fn requests_about_tokens_and_backups_are_explained_in_full() {
     }
 }
 
-/// Anybody may be refused, so what is remembered of strangers is bounded.
+/// Anybody can cause refusals, so what is remembered about strangers is bounded.
 #[test]
 fn of_strangers_the_latest_refusals_are_remembered() {
     let mut talk = Talk::start(&[]);

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::{listed, of_kind};
 use crate::support::{Running, Server, Talk, cli_in, command, lines_of};
 
-/// The times that are printed can be typed again.
+/// Printed times can be used as arguments.
 #[test]
 fn the_times_of_a_table_are_understood() {
     let mut talk = Talk::start(&[]);
@@ -67,7 +67,7 @@ fn the_newest_rows_are_listed_in_order() {
     }
 }
 
-/// However large its rows are, an answer is bounded.
+/// The size of an answer is bounded, however large its rows are.
 #[test]
 fn a_page_of_large_rows_ends_early_and_the_next_one_goes_on() {
     let opener: Opener = Box::new(|| Ok(Box::new(redb::backends::InMemoryBackend::new())));
@@ -127,7 +127,7 @@ fn the_list_is_narrowed_by_time_user_and_token() {
         kinds(&["--since", "1h", "--token", "all"]),
         ["token.issue", "create", "create"]
     );
-    // Rows also say from where, which people ask when a token was stolen.
+    // Rows also have the caller's address, which matters when a token was stolen.
     let address = |row: &Value| row.get("address").cloned();
     let [issued, created, ..] = &listed(&talk.server, &[])[..] else {
         panic!("there are five rows");
@@ -170,7 +170,7 @@ fn the_list_is_narrowed_by_time_user_and_token() {
     );
 }
 
-/// What a token could do, and from where, is still known when the token is gone.
+/// The trail still shows what a token was allowed to do, and from where, after the token is gone.
 #[test]
 fn what_a_token_was_allowed_stands_in_the_trail() {
     let server = Server::start();
@@ -210,7 +210,7 @@ fn what_a_token_was_allowed_stands_in_the_trail() {
     assert_eq!(ends, [old]);
 }
 
-/// A rotation never extends the life of the old token, and its row says when that ends.
+/// A rotation never extends the life of the old token, and its row says when the old token ends.
 #[test]
 fn the_row_of_a_rotation_says_when_each_token_that_it_replaces_ends() {
     let server = Server::start();
@@ -242,7 +242,7 @@ fn following_shows_each_row_once_also_across_a_restart() {
         let row: Value = serde_json::from_str(&rows.recv_timeout(patience).ok()?).expect("JSON");
         Some(row["userName"].as_str().unwrap_or_default().to_owned())
     };
-    // It shows only rows that are written after it has begun.
+    // `audit follow` shows only rows that are written after it has begun.
     let mut number = 0;
     let first = loop {
         talk.create(&format!("early{number}"));

@@ -1,4 +1,4 @@
-//! The rows of refusals: when they are written, how many, and what is never in them.
+//! The rows of refusals: when they are written, how many there are, and what they never contain.
 
 use std::fs;
 
@@ -58,7 +58,7 @@ fn refusals_cost_no_sync_and_go_with_the_next_commit() {
     );
     assert_eq!(refused[1]["scimType"], "invalidValue");
     assert_eq!(refused[1]["shape"]["body"], json!({}));
-    // Requests without a valid token are summed up at the end of the minute, or of the server.
+    // Requests without a valid token are summed up when the minute or the server ends.
     let directory = talk.server.stop_and_keep();
     let all = left_behind(&directory, &[]);
     let strangers = of_kind(&all, "refuse.strangers");
@@ -67,7 +67,7 @@ fn refusals_cost_no_sync_and_go_with_the_next_commit() {
     assert_eq!(strangers[0]["reasons"], json!({"absent": 20}));
 }
 
-/// Neither does what `audit explain` prints about it.
+/// Neither does the output of `audit explain` about the refusal.
 #[test]
 fn no_row_holds_what_a_refused_request_said_of_anybody() {
     let mut talk = Talk::start(&[]);
@@ -147,9 +147,9 @@ fn a_row_holds_no_shape_that_is_too_large() {
     assert!(told.ends_with("whose shape is too large"), "{shape}");
 }
 
-/// A burst of refusals of several tokens, each within its limit, is in the trail row by row, all but
-/// the last few although nothing is changed. Those that name a user are found by it, and `--from` lists from any
-/// row on.
+/// When several tokens are refused in a burst, each within its limit, every refusal but the last
+/// few gets its own row in the trail, even if no change follows. Refusals that name a user are
+/// found by that user, and `--from` lists the rows from any row on.
 #[test]
 fn each_refusal_of_a_burst_has_its_row() {
     const EACH: usize = 115;
@@ -166,7 +166,7 @@ fn each_refusal_of_a_burst_has_its_row() {
         }
     }
     let written = |talk: &Talk| of_kind(&listed(&talk.server, &["--user", &id]), "refuse").len();
-    // Fewer than these may go on waiting for the next change.
+    // Fewer rows than this may still wait for the next change.
     wait_until("all but a few are written", || {
         written(&talk) + limits::AUDIT_ROWS_FLUSHED_AT > 3 * EACH
     });
@@ -229,7 +229,7 @@ fn operations_of_bulk_requests_that_are_refused_leave_rows() {
         (&refused[0]["operation"], &refused[0]["status"]),
         (&json!("POST"), &json!(409))
     );
-    // One request takes only so many of its principal's rows.
+    // One request may use only so many of the rows that its principal has.
     let most = limits::BULK_REFUSALS_NOTED_MAX;
     assert_eq!(refused_by(&mut talk, most + 5).len(), 1 + most);
 }

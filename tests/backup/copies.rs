@@ -1,4 +1,4 @@
-//! A backup is made: under load, to a file or to standard output; a damaged one is noticed, and
+//! Making a backup under load, to a file or to standard output; a damaged backup is noticed, and
 //! nothing is overwritten.
 
 use std::ffi::OsStr;
@@ -37,7 +37,8 @@ fn a_backup_made_under_load_is_one_state_and_comes_back() {
                     if is_over.load(Ordering::SeqCst) {
                         return;
                     }
-                    // Each writer numbers its users: one state holds all of them up to some number.
+                    // Each writer numbers its users: a consistent state holds all of them up to
+                    // some number.
                     let user = body(&format!("late{writer}.{turn}"));
                     let answer = send(&mut client, authorization, "POST", "/Users", Some(&user));
                     assert_eq!(answer.expect("an answer").status, 201);
@@ -48,7 +49,8 @@ fn a_backup_made_under_load_is_one_state_and_comes_back() {
         while written.load(Ordering::SeqCst) < 40 {
             thread::yield_now();
         }
-        // On a busy disk the backup may be complete before any writer writes: then it is repeated.
+        // On a busy disk the backup may be complete before any writer has written; then it is
+        // repeated.
         let made = loop {
             let before = written.load(Ordering::SeqCst);
             let made = talk.server.cli(&["backup", "create", &file]);
@@ -85,7 +87,8 @@ fn a_backup_made_under_load_is_one_state_and_comes_back() {
     assert_eq!(offline.stdout, made.stdout);
     let server = Server::start_on(directory);
     let restored = users(&server);
-    // One state: the first 200 users, at least 40 more, and of each writer all up to some number.
+    // The backup is one consistent state: the first 200 users, at least 40 more, and each writer's
+    // users up to some number.
     assert!(restored.len() >= 240 && restored.len() <= live.len());
     for writer in 0..4 {
         let prefix = format!("late{writer}.");
@@ -102,7 +105,7 @@ fn a_backup_made_under_load_is_one_state_and_comes_back() {
         let all: Vec<usize> = (0..numbers.len()).collect();
         assert_eq!(numbers, all, "{prefix}");
     }
-    // Locations contain the server's port, which is another one now.
+    // Locations contain the server's port, which has changed.
     let same = |left: &Value, right: &Value| {
         ["id", "userName", "emails", "name", "active"]
             .iter()
@@ -147,7 +150,8 @@ fn a_damaged_backup_is_told_and_not_put_back() {
         damaged[at] ^= 0x10;
         std::fs::write(&bad, &damaged).expect("written");
         let verified = cli_in(&directory, &["backup", "verify", name]);
-        // Some pages hold what was written before; in all others a flipped bit is noticed.
+        // Some pages hold old data that is no longer in use; in all others, a flipped bit is
+        // noticed.
         match verified.status {
             Some(0) => assert_eq!(
                 verified.stdout.split(", sha256").next(),
@@ -251,7 +255,7 @@ fn a_backup_to_standard_output_is_the_backup() {
     let verified = server.cli(&["backup", "verify", name]);
     assert_eq!(verified.status, Some(0), "{verified:?}");
 
-    // An output that does not take and keep all of it is no place for a backup, nor is a terminal.
+    // A backup is refused if the output cannot take and keep all of it, or is a terminal.
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
     let cut = streamed(writer.into());
@@ -296,8 +300,8 @@ fn a_backup_to_standard_output_is_the_backup() {
     server.stop();
 }
 
-/// A copy that nobody has fetched is removed by the next backup, unless somebody may still be
-/// fetching it.
+/// The next backup removes a copy that nobody has fetched, unless somebody may still be fetching
+/// it.
 #[test]
 fn a_copy_that_was_abandoned_goes_with_the_next_backup() {
     let server = Server::start();

@@ -1,5 +1,4 @@
-//! What is never given twice on the two sides of a restore: entity tags, eras, and the numbers of
-//! audit rows.
+//! Entity tags, eras and numbers of audit rows are never reused across a restore.
 
 use golinks_scim::secret::sha256;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
@@ -11,7 +10,8 @@ use crate::support::{Server, Talk, body, cli_in, scim_error, stored_number};
 
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 
-/// Restores the backup, and talks to a server on it with the token of `talk`.
+/// Restores the backup, and returns a conversation with a server on it that uses the token of
+/// `talk`.
 fn restored(talk: Talk, file: &str) -> Talk {
     let authorization = talk.authorization.clone();
     let directory = talk.server.stop_and_keep();
@@ -70,7 +70,7 @@ fn no_entity_tag_is_given_twice_on_both_sides_of_a_restore() {
     assert_eq!(verified.status, Some(0), "{verified:?}");
 }
 
-/// A new era is later than that of the replaced store, whatever the clock says.
+/// The new era is later than the era of the replaced store, whatever the clock says.
 #[test]
 fn the_era_of_a_replaced_store_is_not_begun_again() {
     const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
@@ -101,7 +101,7 @@ fn the_era_of_a_replaced_store_is_not_begun_again() {
     assert_eq!(era, stored_number("era", far_ahead + 1));
 }
 
-/// A number of a user is not given again when there are no more.
+/// A user's number is not reused, even when there are no more numbers.
 #[test]
 fn a_store_that_has_given_all_numbers_creates_nobody_and_serves_the_rest() {
     const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
@@ -166,7 +166,7 @@ fn a_store_that_has_given_all_numbers_creates_nobody_and_serves_the_rest() {
     assert_eq!(all["totalResults"], 1, "{all}");
 }
 
-/// The number at which the chain of a damaged store goes on is not taken for the restored one.
+/// The restored store does not take over the next row number of a damaged store.
 #[test]
 fn no_number_is_taken_from_a_store_whose_trail_is_damaged() {
     const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit");
@@ -181,7 +181,8 @@ fn no_number_is_taken_from_a_store_whose_trail_is_damaged() {
     let directory = talk.server.stop_and_keep();
     let path = directory.path().join("data/users.redb");
     let good = std::fs::read(&path).expect("the store");
-    // First the head alone is damaged; then the last row has a number that no program has reached.
+    // First only the head is damaged; then the last row has a number that no program can have
+    // reached.
     for (number, is_row) in [(u64::MAX, false), (1 << 60, false), (1 << 60, true)] {
         std::fs::write(&path, &good).expect("written");
         let database = Database::open(&path).expect("a redb file");
@@ -228,7 +229,7 @@ fn no_number_is_taken_from_a_store_whose_trail_is_damaged() {
     }
 }
 
-/// Numbers are skipped behind a row. A trail without rows has none behind which they could be.
+/// Numbers can be skipped only after a row, and an empty trail has no row.
 #[test]
 fn a_trail_without_rows_begins_with_the_first_number() {
     let server = Server::start();

@@ -1,4 +1,4 @@
-//! A backup takes the place of a store, and says what came back with it.
+//! Replacing a store by a backup, and the report of what came back with it.
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -85,7 +85,8 @@ fn a_backup_is_restored_where_nothing_was() {
     assert_eq!(users(&server).len(), 1);
     let store = server.data_dir().join("users.redb");
     let stopped = server.stop_and_keep();
-    // This mark says that a sync of the store has failed, which does not concern its replacement.
+    // This mark says that a sync of the old store has failed, which does not concern its
+    // replacement.
     let mark = store.with_extension("unsynced");
     std::fs::write(&mark, "").expect("a mark");
     let store = store.to_str().expect("text");
@@ -99,7 +100,7 @@ fn a_backup_is_restored_where_nothing_was() {
     assert!(shown.stdout.contains("private CA"), "{shown:?}");
 }
 
-/// A server with this many users, of whom there is a backup in `file`; and their names.
+/// A server with this many users and a backup of them in `file`. Also returns their names.
 fn backed_up(users: usize, file: &str) -> (Talk, Vec<String>) {
     let mut talk = Talk::start(&[]);
     let names: Vec<String> = (0..users).map(|at| format!("u{at}")).collect();
@@ -110,7 +111,7 @@ fn backed_up(users: usize, file: &str) -> (Talk, Vec<String>) {
     (talk, names)
 }
 
-/// Somebody who demanded to be erased can be erased again with the command that the restore prints.
+/// A user who was erased on demand can be erased again with the command that the restore prints.
 #[test]
 fn a_restore_names_who_is_back() {
     let folder = TempDir::new().expect("a folder");
@@ -146,7 +147,8 @@ fn a_restore_names_who_is_back() {
         let again = cli_in(&directory, &[&["user", "delete"], &ids[..]].concat());
         assert_eq!(again.status, Some(0), "{again:?}");
         let left = cli_in(&directory, &["user", "list", "-o", "jsonl"]).stdout;
-        // The next backup is of `u0`, who was not deleted, and of the two not in the command.
+        // The next backup contains `u0`, who was not deleted, and the two users that the command
+        // does not name.
         let wanted_left = if wanted.starts_with("22") { 3 } else { 1 };
         assert_eq!(left.lines().count(), wanted_left, "{left}");
         if wanted.starts_with("22") {
@@ -161,7 +163,7 @@ fn a_restore_names_who_is_back() {
     }
 }
 
-/// On the two sides of a restore, different people may get the same number.
+/// Different users may get the same number before and after a restore.
 #[test]
 fn a_restore_takes_nobody_for_another_with_the_same_number() {
     let folder = TempDir::new().expect("a folder");
@@ -194,7 +196,7 @@ fn a_restore_takes_nobody_for_another_with_the_same_number() {
     assert!(!restored.stderr.contains("restored by it"), "{restored:?}");
 }
 
-/// A restore is for damage: wherever the replaced store is damaged, the backup takes its place.
+/// A restore must work on damage: the backup replaces a store wherever that is damaged.
 #[test]
 fn a_restore_reads_nothing_of_a_damaged_store_that_it_needs() {
     const PAGE: usize = 4096;
@@ -264,7 +266,7 @@ fn a_restore_is_told_of_and_takes_no_number_and_no_token_for_another() {
     }
     let rotated = talk.server.cli(&["token", "rotate", "both"]);
     assert_eq!(rotated.status, Some(0), "{rotated:?}");
-    // After this the old one ends soon, but not after the restore.
+    // After this rotation the old token ends soon, but the restored one does not.
     let old = id_of("rotated");
     let rotated = talk.server.cli(&["token", "rotate", "rotated"]);
     assert_eq!(rotated.status, Some(0), "{rotated:?}");
@@ -320,14 +322,14 @@ fn a_restore_is_told_of_and_takes_no_number_and_no_token_for_another() {
     let number = last.expect("rows").to_string();
     let undone = cli_in(&directory, &["user", "undo", &number]);
     assert!(undone.stderr.contains("there is no change"), "{undone:?}");
-    // Nor is there a state before a change whose number was left out.
+    // There is no state before a change whose number was skipped, either.
     let shown = cli_in(&directory, &["user", "show", "jane", "--before", &number]);
     assert_eq!(shown.status, Some(1), "{shown:?}");
     assert!(shown.stderr.contains("there is no change"), "{shown:?}");
     let table = cli_in(&directory, &["audit", "list"]).stdout;
     assert!(table.contains(&format!("  {file}\n")), "{table}");
 
-    // Numbers were left out, but no row is missing: the trail is sound, and so is a backup of it.
+    // Numbers were skipped, but no row is missing: the trail is sound, and so is a backup of it.
     let verified = cli_in(&directory, &["audit", "verify"]);
     assert_eq!(verified.status, Some(0), "{verified:?}");
     let told = format!("sound: {} rows from row 1 on", after.len());

@@ -1,6 +1,6 @@
-//! Takes one hot path as often as asked, from the bytes of a request to those of its answer,
-//! without TLS. `tests/bench/counts` counts its instructions, which hardly differ from run to run;
-//! times always do.
+//! Runs one hot path as often as asked, from the bytes of a request to the bytes of its answer,
+//! without TLS. `tests/bench/counts` counts its instructions, which hardly vary between runs,
+//! unlike times.
 //!
 //! ```text
 //! cargo bench --bench paths -- get 1000
@@ -140,7 +140,7 @@ impl Place {
         };
     }
 
-    /// What the HTTPS server does with a request, without the network.
+    /// Handles a request as the HTTPS server does, but without the network.
     fn send(&self, method: &str, target: &str, body: &Value, wanted: u16) -> Vec<u8> {
         let body = if body.is_null() {
             String::new()

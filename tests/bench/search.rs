@@ -1,5 +1,5 @@
-//! What the search index costs and what it gains: how long a directory takes to open, how much
-//! memory it needs then, and how fast people are found in it, alone and while users are changed.
+//! The costs and benefits of the search index: how long a directory takes to open, how much memory
+//! it needs, and how fast a search is, alone and while users are changed.
 //!
 //! ```text
 //! cargo bench --bench search -- 1000000

@@ -1,4 +1,4 @@
-//! Signing requests, and the chains that are installed for them.
+//! Certificate signing requests, and the installation of the chains issued for them.
 
 use std::fs;
 
@@ -59,7 +59,7 @@ fn a_certificate_that_names_no_host_is_refused() {
     }
 }
 
-/// `openssl req -x509` makes such a one. Only the server's log would say what clients object to.
+/// `openssl req -x509` makes one. Otherwise only the server's log would say what clients object to.
 #[test]
 fn what_some_clients_object_to_is_told_by_the_installation() {
     let server = Server::start();
@@ -80,7 +80,7 @@ fn what_some_clients_object_to_is_told_by_the_installation() {
     }
 }
 
-/// `cert install` of a chain and a key, in the customer's files.
+/// Runs `cert install` on a chain and a key among the customer's files.
 fn install(server: &Server, customer: &Customer, chain: &str, key: &str) -> Output {
     put(&customer.chain(), chain);
     put_as(PRIVATE, &customer.key(), key);
@@ -104,7 +104,7 @@ fn issued_by(
     CertifiedIssuer::signed_by(parameters, key, issuer).expect("a certificate")
 }
 
-/// The library that checks chains has only names for these faults.
+/// The library that checks chains only names these faults; the refusal must explain them.
 #[test]
 fn a_chain_that_clients_would_refuse_says_why() {
     let server = Server::start();
@@ -187,7 +187,8 @@ fn a_chain_that_clients_would_refuse_says_why() {
     }
 }
 
-/// From the request until it is served, without a restart; and what must not be installed.
+/// From the signing request until the certificate is served, without a restart; and certificates
+/// that must not be installed.
 #[test]
 fn a_request_becomes_a_certificate_that_is_served() {
     let customer = Customer::new();
@@ -209,7 +210,7 @@ fn a_request_becomes_a_certificate_that_is_served() {
     let place = format!("its key is kept in {}", place.display());
     assert!(request.stderr.contains(&place), "{request:?}");
     let signed = |request: &str| signed_by(&customer, request);
-    // From another authority of the same name.
+    // Issued by another authority of the same name.
     let forged = signed_by(&Customer::new(), &request.stdout);
     let leaf = signed(&request.stdout);
     let authority = customer.authority.pem();
@@ -219,7 +220,8 @@ fn a_request_becomes_a_certificate_that_is_served() {
         path.to_str().expect("text").to_owned()
     };
     let elsewhere = server.cli(&["cert", "request", "--name", "elsewhere.example"]);
-    // The warning comes before an authority signs the request; its certificate is refused below.
+    // The warning comes before an authority signs the request; the resulting certificate is refused
+    // below.
     let warning = "warning: none of the names is localhost, the host of the base URL";
     assert!(elsewhere.stderr.contains(warning), "{elsewhere:?}");
     assert!(!request.stderr.contains("warning"), "{request:?}");
@@ -305,7 +307,7 @@ fn a_pair_is_installed_without_a_server_and_only_if_it_can_be_served() {
         (broken, 1, "key.pem: the key cannot be used: it must be RSA"),
         (&good[..good.len() / 2], 1, "form: it is cut short"),
         (
-            // As some editors save it.
+            // With a byte order mark, as some editors save it.
             &format!("\u{feff}{good}"),
             0,
             "no server is running; the next start will serve it",
@@ -327,7 +329,7 @@ fn a_pair_is_installed_without_a_server_and_only_if_it_can_be_served() {
     assert_eq!(output.status, Some(0), "{output:?}");
     let words = "no server is running, and none starts until the configuration is corrected";
     assert!(output.stderr.contains(words), "{output:?}");
-    // What the next start serves is not the private CA's.
+    // From the next start on, the served certificate is not from the private CA.
     for (arguments, wanted) in [
         (["cert", "show"], "no server is running"),
         (["guide", "agent"], "the CA of your own certificate"),
@@ -349,7 +351,7 @@ fn a_pair_is_installed_without_a_server_and_only_if_it_can_be_served() {
     assert_eq!(absent.status, Some(74), "{absent:?}");
 }
 
-/// The base URL of the configuration is that of the next start, and otherwise that of the last one.
+/// The base URL is taken from the configuration for the next start, or else from the last start.
 #[test]
 fn without_a_server_the_next_start_decides_which_names_are_good() {
     let customer = Customer::new();

@@ -1,5 +1,5 @@
-//! The output as a whole: nothing is wrong with a sound server, people and programs can read what
-//! is found, and each finding in the code has a test.
+//! The output as a whole: a sound server has no failure, people and programs can read the findings,
+//! and each finding in the code has a test.
 
 use std::fs;
 use std::path::Path;
@@ -78,10 +78,10 @@ fn what_is_found_can_be_read_by_programs_and_by_people() {
     }
 }
 
-/// The places in the code of `check` where it reports that something is wrong, by module: words
-/// that are found there, and the test that provokes it. It is a unit test of the module where a
-/// test cannot have the real thing: another version of this program, file systems of other
-/// machines, a clock before this program existed, a token after a week.
+/// The places in the code of `check` that report a fault, by module: words of the report, and the
+/// test that provokes it. It is a unit test of the module where no test can have the real thing:
+/// another version of this program, file systems of other machines, a clock before this program
+/// existed, a token after a week.
 const FOUND: &[(&str, &[(&str, &str)])] = &[
     (
         "machine",
@@ -210,11 +210,11 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
     (
         "leftovers",
         &[
-            ("was cut short", "leftovers_are_told_of"),
+            ("an earlier run was interrupted", "leftovers_are_told_of"),
             ("but not made by one", "whoever_was_only_named_so_stays"),
         ],
     ),
-    // What else it finds is reported by `provider_requests`.
+    // `provider_requests` reports its other findings.
     (
         "suites",
         &[(

@@ -1,6 +1,6 @@
-//! `check --write`, alone and with `--like PROVIDER`: everything that a provider sends is sent to
-//! the HTTPS server of a directory in use. The users who were there stay as they were, and no
-//! others are left.
+//! `check --write`, alone and with `--like PROVIDER`: it sends everything that a provider would
+//! send to the HTTPS server of a directory in use. Existing users stay as they were, and no others
+//! are left.
 
 use std::fs;
 use std::sync::atomic::Ordering;
@@ -25,13 +25,13 @@ fn in_use() -> Place {
     place
 }
 
-/// All that is known of all users, with their versions.
+/// Everything that is known about all users, with their versions.
 fn everybody(place: &Place) -> String {
     place.run("golinks-scim user list -o jsonl")
 }
 
-/// Requests with one token of this name and scope: method, target and body. Returns the contents of
-/// the answers.
+/// Sends requests, given as method, target and body, with a token of this name and scope. Returns
+/// the bodies of the answers.
 fn asked_with<'a>(
     place: &Place,
     (name, scope): (&str, &str),
@@ -59,13 +59,13 @@ fn asked_with<'a>(
     answers
 }
 
-/// The content of the answer to a request with a token of this scope.
+/// Sends one request with a token of this scope, and returns the body of the answer.
 fn asked(place: &Place, scope: &str, what: (&str, &str), body: Option<&str>) -> String {
     let request = (what.0, what.1, body.map(str::to_owned));
     asked_with(place, ("asking", scope), [request]).remove(0)
 }
 
-/// Users with these names, as a run makes them that is cut short.
+/// Creates users with these names, like those that an interrupted run leaves behind.
 pub(super) fn leave<'a>(place: &Place, names: impl IntoIterator<Item = &'a str>) {
     let made = names.into_iter().map(|name| {
         let user = json!({
@@ -79,7 +79,7 @@ pub(super) fn leave<'a>(place: &Place, names: impl IntoIterator<Item = &'a str>)
     }
 }
 
-/// The name of somebody whom a run has left behind.
+/// The name of a user whom an interrupted run has left behind.
 pub(super) const LEFT: &str = "left.golinks-scim-check@invalid";
 
 /// The metric that counts the deactivations of the last hour.
@@ -114,7 +114,7 @@ fn a_user_is_created_changed_and_deleted_on_request_and_leftovers_go() {
 fn leftovers_are_told_of() {
     let place = Place::sound();
     leave(&place, [LEFT]);
-    // Its creation is not among the newest rows about it.
+    // Its creation is no longer among the newest rows about it.
     place.run(
         "for number in $(seq 26); do for status in deactivate reactivate; do \
          golinks-scim user $status left.golinks-scim-check@invalid; done; done",
@@ -128,8 +128,8 @@ fn leftovers_are_told_of() {
     assert!(!findings.iter().any(is_told), "{findings:#?}");
 }
 
-/// The suites of each provider, as `check` calls them, how many users they create, and how many of
-/// these they leave behind.
+/// Each provider's suites by the names that `check` uses, how many users they create, and how many
+/// of these they leave behind.
 const PLAYED: [(&str, &[&str], usize, usize); 6] = [
     (
         "okta",
@@ -190,14 +190,14 @@ fn each_provider_is_served_and_nobody_stays() {
         assert_eq!(names, left, "{provider}: {users:?}");
         assert_eq!(everybody(&place), before, "{provider}");
     }
-    // What they sent in vain says nothing about the mapping of a provider.
+    // Attributes that the server ignored in these runs say nothing about a provider's mapping.
     let findings = place.check();
     let ignored = findings.iter().find(|it| it.topic == "ignored");
     assert!(ignored.is_none(), "{ignored:?}");
-    // No token is left either.
+    // No token of the check is left either.
     let tokens = place.run("golinks-scim token list -o jsonl");
     assert_eq!(tokens.lines().count(), 1, "{tokens}");
-    // Nobody has lost access, even as a new process counts it from the audit trail.
+    // No deactivation is counted, even by a new process, which counts from the audit trail.
     assert_eq!(deactivations(&place), "0");
     place.serve();
     assert_eq!(deactivations(&place), "0");
@@ -229,8 +229,8 @@ fn a_directory_may_be_empty_and_leftovers_go() {
     assert_eq!(everybody(&place), "");
 }
 
-/// Any client that may write can give any user such a name. That takes the user's access and counts
-/// as a deactivation, but the user is not deleted.
+/// Any client that may write can give any user such a name. `check` then takes the user's access,
+/// which counts as a deactivation, but does not delete the user.
 #[test]
 fn whoever_was_only_named_so_stays() {
     const NAMED_SO: &str = "-x.golinks-scim-check@invalid";
@@ -259,7 +259,7 @@ fn whoever_was_only_named_so_stays() {
     let (_, history) = fix.split_once(": ").expect("a command");
     let told = place.run(history);
     assert!(told.contains("jane@example.com"), "{told}");
-    // Nor is a person deleted whom somebody has created again under such a name.
+    // A user who was created again under such a name is not deleted, either.
     let again = format!("again.{NAMED_SO}");
     place.run(&format!(
         "golinks-scim user add {again} --given A --family B"
@@ -271,8 +271,8 @@ fn whoever_was_only_named_so_stays() {
     assert_eq!(everybody(&place).lines().count(), 2);
 }
 
-/// The server closes the connections of a forgotten token: what the next suite sends on one at that
-/// moment would be lost.
+/// The server closes the connections of a forgotten token, so a request that the next suite sends
+/// on one of them at that moment would be lost.
 #[test]
 fn each_suite_has_a_connection_of_its_own() {
     let mut place = Place::sound();
@@ -286,7 +286,7 @@ fn each_suite_has_a_connection_of_its_own() {
         count.swap(0, Ordering::Relaxed)
     });
     let [one_suite, four_suites] = connections;
-    // About three more: the server may close others in between.
+    // About three more connections: the server may close others in between.
     assert!(four_suites > one_suite, "{connections:?}");
 }
 
@@ -310,8 +310,8 @@ fn a_first_user_as_oktas_suite_does_not_want_it() {
     assert!(findings.iter().any(is_summed_up), "{findings:#?}");
 }
 
-/// Each failed step is reported with what was found, and the users that it leaves behind are
-/// deleted through the local socket, where there is no proxy.
+/// Each failed step is reported with what was found. The users that it leaves behind are deleted
+/// through the local socket, which bypasses the proxy.
 #[test]
 fn a_proxy_that_knows_no_patch_and_no_delete() {
     let mut place = in_use();
@@ -356,7 +356,7 @@ fn a_proxy_that_knows_no_patch_and_no_delete() {
     assert_eq!(everybody(&place), before);
 }
 
-/// Everything that Okta sends, through the proxy of `proxy::a_proxy_that_drops_the_query`.
+/// Sends everything that Okta sends through the proxy of `proxy::a_proxy_that_drops_the_query`.
 #[test]
 fn a_proxy_that_drops_the_query_endangers_nobody() {
     let mut place = in_use();

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use golinks_scim::clock::{Clock, SystemClock};
-use golinks_scim::directory::{Caller, Directory, describe};
+use golinks_scim::directory::{Directory, describe};
 use golinks_scim::scim::{Leniency, User};
 use golinks_scim::store::Store;
 use serde_json::{Value, json};
 
 use crate::support::place::{Place, chain_for, is_root};
-use crate::support::wait_until;
+use crate::support::{caller, wait_until};
 
 #[test]
 fn a_configuration_that_cannot_be_used() {
@@ -71,7 +71,7 @@ fn a_configuration_that_cannot_be_used_keeps_nobody_from_the_server() {
         let output = output.expect("bash");
         assert_eq!(output.status.code(), Some(status), "{line}: {output:?}");
     }
-    // A file that was named must exist: nobody knows what it would have set.
+    // A configuration file that was named must exist: nobody knows what it would have set.
     place.set("GOLINKS_SCIM_CONFIG", "/nowhere/config.toml".to_owned());
     let output = place.shell("golinks-scim token list").output();
     assert_eq!(output.expect("bash").status.code(), Some(78));
@@ -143,7 +143,7 @@ fn a_data_directory_of_somebody_else() {
     assert!(fix.contains("; golinks-scim "), "{fix}");
 }
 
-/// The path of its socket would be longer than a socket's path can be.
+/// The path of its socket would be longer than the path of a socket may be.
 #[test]
 fn a_data_directory_with_a_long_name() {
     let mut place = Place::new();
@@ -181,7 +181,7 @@ fn files_that_others_can_read_or_that_are_anothers() {
             place.run(&fix);
             place.is_well();
         }
-        // A link to another's file is for its owner to judge.
+        // A link to another user's file is that user's concern.
         let (leaf, kept) = (
             place.data_dir().join("tls/leaf.pem"),
             place.folder.path().join("kept"),
@@ -196,7 +196,7 @@ fn files_that_others_can_read_or_that_are_anothers() {
         fs::rename(&kept, &leaf).expect("ours");
         fs::set_permissions(&leaf, fs::Permissions::from_mode(0o600)).expect("ours");
         chown(&leaf, Some(0), None).expect("root may");
-        // Whose the link to the store is does not matter, but whose the store is does.
+        // The owner of the link to the store does not matter, but the owner of the store does.
         let (store, kept) = (place.data_dir().join("users.redb"), kept);
         fs::rename(&store, &kept).expect("ours");
         symlink(&kept, &store).expect("linked");
@@ -207,7 +207,7 @@ fn files_that_others_can_read_or_that_are_anothers() {
         place.run(&fix);
         place.is_well();
         fs::rename(&kept, &store).expect("ours");
-        // As in a folder that was restored: what is in it has kept its owner.
+        // As in a folder that was restored from a copy: the files in it have kept their owner.
         place.stop();
         let inside = "users.redb tls tls/leaf.pem tls/leaf.key tls/ca.pem tls/ca.key";
         let inside: Vec<_> = inside
@@ -288,7 +288,7 @@ fn a_certificate_with_which_no_server_starts() {
     fs::write(&chain, &ended.0).expect("written");
     fs::write(&key, &ended.1).expect("written");
     refused_by(&place, &["config check"], "has ended");
-    // What only some clients refuse is told by both before a server runs.
+    // Before a server runs, both commands report what only some clients refuse.
     let elsewhere = chain_for("other.example", None);
     fs::write(&chain, &elsewhere.0).expect("written");
     fs::write(&key, &elsewhere.1).expect("written");
@@ -304,7 +304,7 @@ fn a_certificate_with_which_no_server_starts() {
     );
     fs::write(&chain, &ended.0).expect("written");
     fs::write(&key, &ended.1).expect("written");
-    // Without another certificate, the server still starts with this one.
+    // The server still starts with this certificate, since it has no other.
     place.serve();
     let fix = place.fails("readiness", "the certificate is valid from");
     assert!(fix.starts_with("put a new chain and key into "), "{fix}");
@@ -328,7 +328,7 @@ fn a_certificate_with_which_no_server_starts() {
     place.is_well();
 }
 
-/// A clock that is two days ahead of the machine's.
+/// A clock that is two days ahead of the machine's clock.
 struct Ahead;
 
 impl Clock for Ahead {
@@ -353,15 +353,10 @@ fn a_clock_that_is_behind_what_was_written() {
         "userName": "jane@example.com",
     });
     let user = User::parse(user, &mut Leniency::compatible()).expect("a user");
-    let caller = Caller {
-        principal: "test".to_owned(),
-        request_id: "test".to_owned(),
-        address: None,
-    };
-    directory.create(user, &caller).expect("created");
+    directory.create(user, &caller()).expect("created");
     store.close();
     place.serve();
-    // A stand-in for timedatectl: a test must not set the machine's clock.
+    // A stand-in for timedatectl, because a test must not set the machine's clock.
     let folder = place.folder.path().join("bin");
     fs::create_dir(&folder).expect("made");
     let stand_in = folder.join("timedatectl");

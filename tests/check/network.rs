@@ -1,5 +1,5 @@
-//! What `check` finds on the way to the HTTPS server: names, ports, certificates, and
-//! others who answer there.
+//! What `check` finds on the way to the HTTPS server: names, ports, certificates, and other
+//! programs that answer in its place.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -16,7 +16,7 @@ use crate::support::place::{Place, chain_for};
 
 #[test]
 fn a_port_that_another_has() {
-    // The suggested port is the one beside it, and somebody else may be using that.
+    // `check` suggests the next port, which another program may be using.
     let mut tries = (0..20).map(|_| another_has_the_port());
     assert!(tries.any(|is_fixed| is_fixed), "no port stays free");
 }
@@ -38,7 +38,7 @@ fn another_has_the_port() -> bool {
         return false;
     }
     TcpStream::connect(&other).expect("it listens there");
-    // The base URL still has the old port, where somebody listens who does not speak TLS.
+    // The base URL still has the old port, on which a program listens that does not speak TLS.
     let (_, port) = other.rsplit_once(':').expect("a port");
     let url = format!("https://localhost:{port}");
     place.set("GOLINKS_SCIM_BASE_URL", url);
@@ -139,7 +139,7 @@ fn a_certificate_that_no_client_accepts() {
     }
 }
 
-/// A CA's own certificate for the server, as some make one for themselves.
+/// A CA certificate that is also the server's own, as some people make for themselves.
 fn its_own_authority() -> (String, String) {
     let mut parameters = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
     parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -192,7 +192,7 @@ fn a_name_that_only_this_machine_or_network_finds() {
     }
 }
 
-/// The address from which this machine would reach others, if it is a private one.
+/// The address from which this machine reaches others, if it is private.
 fn own_address() -> Option<String> {
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
     // This sends nothing.
@@ -201,10 +201,10 @@ fn own_address() -> Option<String> {
     (!address.starts_with("127.") && !is_public(&address)).then_some(address)
 }
 
-/// The base URL has an address of the same machine at which the server does not listen.
+/// The base URL has an address of this machine at which the server does not listen.
 #[test]
 fn an_address_that_is_left_out() {
-    // By then another test may have the same port at another address.
+    // Meanwhile, another test may have taken the same port at another address.
     let mut tries = (0..5).map(|_| is_let_in());
     assert!(tries.any(|is_fixed| is_fixed), "no port stays free");
 }
@@ -233,10 +233,10 @@ fn something_else_that_answers() {
     let plain_port = plain.local_addr().expect("bound").port();
     std::thread::spawn(move || {
         use std::io::{Read, Write};
-        // Answers as a web server does that is sent something else than HTTP.
+        // Answers as a web server does when it is sent something other than HTTP.
         for socket in plain.incoming().flatten() {
             let mut socket = socket;
-            // A caller that only tries whether the port is open sends nothing.
+            // A caller that only tests whether the port is open sends nothing.
             if !socket.read(&mut [0; 512]).is_ok_and(|read| read > 0) {
                 continue;
             }
@@ -274,7 +274,7 @@ fn something_else_that_answers() {
     );
 }
 
-/// This takes as long as a client waits for a handshake.
+/// This test takes as long as a client waits for a handshake.
 #[test]
 fn somebody_who_is_silent() {
     let mut place = Place::sound();
@@ -286,7 +286,7 @@ fn somebody_who_is_silent() {
     assert!(fix.contains("any proxy in front of the server"), "{fix}");
 }
 
-/// Somebody else who sends wrong tokens may have the same address, above all behind a proxy.
+/// Another client that sends wrong tokens may have the same address, above all behind a proxy.
 #[test]
 fn an_address_that_has_shown_too_many_wrong_tokens() {
     let place = Place::sound();

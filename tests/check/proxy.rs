@@ -10,7 +10,8 @@ use super::like::{LEFT as LEFT_BEHIND, leave};
 use crate::support::front::Front;
 use crate::support::place::{Finding, Place, chain_for};
 
-/// Only the person who types the command knows whether the company's own CA has issued it.
+/// Only the person who types the command knows whether the company's own CA has issued the
+/// certificate.
 #[test]
 fn a_proxy_with_a_certificate_of_a_company() {
     let mut place = Place::sound();
@@ -74,8 +75,8 @@ fn a_proxy_with_a_certificate_of_a_company() {
     );
     assert!(refused.fix.starts_with(&words), "{words}: {refused:?}");
 
-    // To name another CA does not help, even if it has the same name; and to name the right one
-    // does not make a certificate for another host valid.
+    // Naming another CA does not help, even if it has the same name; and naming the right one does
+    // not make a certificate for another host valid.
     let other = Front::proxy(&chain_for("localhost", None), &place.data_dir(), &url);
     let name = chain_for("scim.example.com", None);
     let (_, authority) = name.0.rsplit_once("-----BEGIN").expect("two of them");
@@ -118,7 +119,7 @@ fn a_proxy_with_a_certificate_of_a_company() {
 
 const FORBIDDEN: &str = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n";
 
-/// A token that is good for anything is not sent to anybody who does not pass it on to this server.
+/// A token with any rights is not sent to a proxy that does not pass it on to this server.
 #[test]
 fn a_proxy_that_lets_nothing_through() {
     let mut place = Place::sound();
@@ -174,7 +175,7 @@ fn a_proxy_that_lets_no_deletion_through() {
     }
 }
 
-/// The changed answers do not show that a user was created; the user is deleted all the same.
+/// The changed answers do not show that a user was created, but the user is deleted all the same.
 #[test]
 fn a_proxy_that_changes_answers() {
     let mut place = Place::sound();
@@ -197,14 +198,14 @@ fn a_proxy_that_changes_answers() {
         let findings = place.check_with(command);
         let failed = findings.iter().filter(|it| it.outcome == "fail").count();
         assert!(failed > 0, "{command}: {findings:#?}");
-        // No number is given that might not fit the names.
+        // No number is printed that might not match the names.
         let is_told = |it: &Finding| it.outcome == "pass" && it.what.starts_with(LEFT);
         assert!(findings.iter().any(is_told), "{command}: {findings:#?}");
         assert_eq!(place.run("golinks-scim user list -o jsonl"), "");
     }
 }
 
-/// A search without its filter finds somebody else, whom `check` leaves alone.
+/// A search that has lost its filter finds another user, whom `check` leaves alone.
 #[test]
 fn a_proxy_that_drops_the_query() {
     let mut place = Place::sound();

@@ -89,7 +89,8 @@ fn somebody_else_at_the_socket() {
     }
 }
 
-/// As a command in another container on the same volume finds it, which cannot know its id.
+/// This is what a command sees in another container on the same volume, which cannot know the
+/// server's process id.
 #[test]
 fn a_server_in_another_pid_namespace() {
     let (mut place, backup) = backed_up();
@@ -114,7 +115,7 @@ fn a_server_in_another_pid_namespace() {
     assert!(told.contains("stop the server first"), "{refused:?}");
 }
 
-/// Only that the server hangs is reported, and nothing of what follows from it.
+/// `check` reports only that the server hangs, and none of the consequences.
 #[test]
 fn a_server_that_stops_while_it_is_checked() {
     let mut place = Place::sound();
@@ -204,7 +205,7 @@ fn tokens_that_are_strict_alone() {
     let fix = place.finds("warn", "tokens", "okta is strict").fix;
     place.run(&fix);
     place.is_well();
-    // A client of one's own may have such a token beside the provider's.
+    // An in-house client may have such a token beside the provider's.
     place.run("golinks-scim token issue own --mode strict");
     let findings = place.check();
     assert!(
@@ -218,7 +219,7 @@ fn tokens_that_are_strict_alone() {
 fn a_token_that_has_ended() {
     let place = Place::sound();
     place.run("golinks-scim token issue entra --scope full");
-    // A token that was issued for so short a time would not be reported. This one is cut short by
+    // A token that was issued for such a short time would not be reported. This one is cut short by
     // its rotation, and its successor is revoked before it ends.
     place.run("golinks-scim token rotate entra --overlap 5s");
     let list = place.run("golinks-scim token list -o json");
@@ -242,7 +243,7 @@ fn a_token_that_has_ended() {
     assert!(!findings.iter().any(is_told), "{findings:#?}");
 }
 
-/// Commands in the server's own warnings are for the data directory that was typed.
+/// Commands in the server's own warnings name the data directory that was typed.
 #[test]
 fn very_many_deactivations() {
     let server = Server::start_with(&["--rate-limit", "off"]);
@@ -313,13 +314,13 @@ fn a_store_that_is_damaged() {
     place.is_well();
 }
 
-/// The damage is where no start reads: a server runs on the store.
+/// The damage is where a start does not read, so a server runs on the store.
 #[test]
 fn a_store_that_is_damaged_under_a_server() {
     let (mut place, backup) = backed_up();
     let store = place.data_dir().join("users.redb");
     let mut bytes = fs::read(&store).expect("there");
-    // Of the audit trail, each start reads the last row only.
+    // A start reads only the last row of the audit trail.
     let trail = place.run("golinks-scim audit list -o jsonl");
     let row: Value = trail
         .lines()

@@ -1,5 +1,5 @@
-//! What all commands have in common: exit statuses, help and man pages, and what goes to which
-//! stream; and a server whose standard error is broken.
+//! What all commands have in common: exit statuses, help and man pages, and the use of the output
+//! streams; and a server whose standard error is broken.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -101,7 +101,8 @@ fn exit_statuses_without_a_server() {
     );
 }
 
-/// A command without its choice lists all choices, and needs no data directory for that.
+/// A command that is typed without its subcommand lists all of them, and needs no data directory
+/// for that.
 #[test]
 fn what_can_be_chosen_is_listed() {
     let folder = TempDir::new().expect("a folder");
@@ -121,7 +122,7 @@ fn what_can_be_chosen_is_listed() {
     }
 }
 
-/// Tables are as wide as the screen, within bounds: beyond them they could not be read.
+/// Tables are as wide as the screen, within bounds beyond which they could not be read.
 #[test]
 fn the_manual_fits_its_tables_into_the_terminal() {
     let folder = TempDir::new().expect("a folder");
@@ -233,7 +234,7 @@ fn a_reader_who_leaves_early_is_no_failure() {
         assert_eq!(output.status.code(), Some(0), "{format}");
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{format}");
     }
-    // A command whose exit status is its answer fails: it must not give a wrong answer.
+    // A command whose exit status is its answer must fail here, so that it gives no wrong answer.
     let explain = "audit explain 0123456789abcdef -o json";
     for command in ["check", "audit verify", explain] {
         let (reader, writer) = std::io::pipe().expect("a pipe");
@@ -306,7 +307,8 @@ fn a_server_outlives_its_standard_error() {
     ] {
         let folder = TempDir::new().expect("a folder");
         let mut server = serve(folder.path(), stderr);
-        // The log line of a refusal contains the path: that is 90 KB, and a pipe holds 64 KiB.
+        // The log line of each refusal contains the path: together that is 90 KB, and a pipe holds
+        // 64 KiB.
         let long = "x".repeat(3000);
         for _ in 0..30 {
             check(
@@ -320,12 +322,13 @@ fn a_server_outlives_its_standard_error() {
     }
 }
 
-/// What the journal shows in red, and what it filters by, are numbers before the lines.
+/// The journal takes a line's priority, which it shows in color and filters by, from the number
+/// before the line.
 #[test]
 fn the_journal_gets_the_priority_of_each_line() {
     let folder = TempDir::new().expect("a folder");
     let [chain, key, log] = ["chain.pem", "key.pem", "log"].map(|name| folder.path().join(name));
-    // A certificate that has ended is an error, and one for another host is warned of.
+    // A certificate that has ended is an error, and a certificate for another host is a warning.
     let (chain_text, key_text) = chain_for("elsewhere.example", Some(Duration::ZERO));
     fs::write(&chain, chain_text).expect("written");
     fs::write(&key, key_text).expect("written");
@@ -363,7 +366,7 @@ fn the_journal_gets_the_priority_of_each_line() {
     }
 }
 
-/// Nobody reads the log for a while, so that there is no room for all of it.
+/// Nobody reads the log for a while, so that the pipe has no room for all of it.
 #[test]
 fn lost_log_lines_are_told() {
     let folder = TempDir::new().expect("a folder");
@@ -395,7 +398,7 @@ fn lost_log_lines_are_told() {
     assert!(told.count() > 0, "{} lines", log.lines().count());
 }
 
-/// Every refusal has a line that begins with the program's name, so that it is found in a log.
+/// Every refusal has a line that begins with the program's name, so that it can be found in a log.
 #[test]
 fn refusals_begin_with_the_programs_name() {
     let folder = TempDir::new().expect("a folder");
@@ -415,8 +418,8 @@ fn refusals_begin_with_the_programs_name() {
     }
 }
 
-/// Whoever came by sudo needs it again for what is printed, but not where it would lose what the
-/// environment says.
+/// For a user of sudo, printed commands begin with sudo, except where it would drop settings in the
+/// environment.
 #[test]
 fn commands_to_copy_begin_with_sudo_where_it_was_typed() {
     let folder = TempDir::new().expect("a folder");

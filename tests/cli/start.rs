@@ -53,7 +53,7 @@ fn a_data_directory_that_is_open_to_others_is_warned_of() {
     assert!(!Server::start().log().contains("users other than its owner"));
 }
 
-/// A first start on a terminal shows the token, once; it is never in a journal.
+/// A first start on a terminal shows the token once; no journal ever contains it.
 #[test]
 fn a_first_start_shows_the_token_to_a_terminal_alone() {
     let folder = TempDir::new().expect("a folder");
@@ -95,7 +95,7 @@ fn a_first_start_shows_the_token_to_a_terminal_alone() {
     assert_eq!(tokens, "", "a start without a terminal issued a token");
 }
 
-/// The first word of a text that has this beginning.
+/// The first word in a text that begins like this.
 fn word_with<'a>(text: &'a str, beginning: &str) -> &'a str {
     let mut words = text.split_whitespace();
     let found = words.find(|word| word.starts_with(beginning));
@@ -118,7 +118,7 @@ fn plain_hex(text: &str) -> String {
     text.replace(':', "").to_lowercase()
 }
 
-/// A start that fails at the port does not count: the next one is still the first.
+/// A start that fails because of its port does not count: the next one is still the first.
 #[test]
 fn a_first_start_at_a_port_that_another_has_is_done_again() {
     let folder = TempDir::new().expect("a folder");
@@ -131,7 +131,7 @@ fn a_first_start_at_a_port_that_another_has_is_done_again() {
     assert!(shown.contains("golinks_scim_"), "{shown}");
 }
 
-/// 192.0.2.0/24 is reserved for documentation (RFC 5737): no machine has an address in it.
+/// No machine has an address in 192.0.2.0/24, which is reserved for documentation (RFC 5737).
 #[test]
 fn an_address_that_no_interface_has_is_told() {
     let folder = TempDir::new().expect("a folder");
@@ -145,7 +145,7 @@ fn an_address_that_no_interface_has_is_told() {
     );
 }
 
-/// Such as a disk that is not mounted.
+/// The link may lead to a disk that is not mounted.
 #[test]
 fn a_link_to_what_is_not_there_is_told() {
     let folder = TempDir::new().expect("a folder");
@@ -243,7 +243,7 @@ fn a_first_start_without_a_terminal_says_how_to_make_a_token() {
     assert_it_says_how_to_make_a_token(&TempDir::new().expect("a folder"));
 }
 
-/// Perhaps nobody sits at it.
+/// Perhaps nobody sits at that terminal.
 #[test]
 fn a_terminal_without_a_keyboard_is_told_everything_but_the_token() {
     let folder = TempDir::new().expect("a folder");
@@ -258,7 +258,7 @@ fn a_terminal_without_a_keyboard_is_told_everything_but_the_token() {
     assert_eq!((listed.status, &*listed.stdout), (Some(0), ""));
 }
 
-/// Nor does the first process of a container, whose terminal is a log.
+/// The first process of a container makes no token either, since its terminal is a log.
 #[test]
 fn process_1_shows_no_token_on_its_terminal() {
     let folder = TempDir::new().expect("a folder");
@@ -293,12 +293,12 @@ fn process_1_shows_no_token_on_its_terminal() {
     server.kill().expect("it is a child");
     server.wait().expect("it is a child");
     let mut shown = Vec::new();
-    // Reading fails once nobody has the other end open.
+    // Reading fails once nobody has the other end of the terminal open.
     screen.read_to_end(&mut shown).ok();
     assert_eq!(String::from_utf8_lossy(&shown), "");
 }
 
-/// The certificate is opened after the store, which the failed start leaves behind.
+/// The certificate is read after the store is made, so the failed start leaves the store behind.
 #[test]
 fn the_start_after_one_that_failed_says_how_to_make_a_token() {
     let folder = TempDir::new().expect("a folder");
@@ -310,7 +310,7 @@ fn the_start_after_one_that_failed_says_how_to_make_a_token() {
     assert_it_says_how_to_make_a_token(&folder);
 }
 
-/// Checks that a start without a terminal makes no token, but says how to make one.
+/// Asserts that a start without a terminal makes no token, but says how to make one.
 fn assert_it_says_how_to_make_a_token(folder: &TempDir) {
     let err = fs::File::create(folder.path().join("err")).expect("a file");
     let data_dir = folder.path().join("data");
@@ -370,8 +370,8 @@ fn a_key_that_others_can_read_is_refused() {
     }
 }
 
-/// Starts a server on a terminal, whose keyboard `input` may replace, calls `look` while it runs,
-/// stops it, and returns what it showed.
+/// Starts a server on a terminal, calls `look` while it runs, stops it, and returns what it showed.
+/// `input` may replace the terminal's keyboard.
 fn on_a_terminal(data_dir: &Path, input: Option<Stdio>, look: impl Fn(&str)) -> String {
     let (mut screen, keyboard) = terminal();
     let server = command_on(data_dir)
@@ -383,7 +383,8 @@ fn on_a_terminal(data_dir: &Path, input: Option<Stdio>, look: impl Fn(&str)) -> 
     let mut server = Running(server.expect("the binary runs"));
     let mut shown = Vec::new();
     let mut bytes = [0; 4096];
-    // This is in the last line of the welcome. If the server dies, there is nothing more to read.
+    // These words are in the last line of the welcome. If the server dies, there is nothing more to
+    // read.
     while !String::from_utf8_lossy(&shown).contains("user list") {
         match screen.read(&mut bytes) {
             Ok(count) if count > 0 => shown.extend_from_slice(&bytes[..count]),

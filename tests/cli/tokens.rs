@@ -1,4 +1,4 @@
-//! The commands about tokens: issued, rotated, revoked, and how long they are valid.
+//! The commands about tokens: issuing, rotating and revoking them, and how long they are valid.
 
 use std::fs;
 use std::process::Stdio;
@@ -48,7 +48,8 @@ fn no_token_is_made_for_an_output_that_keeps_nothing() {
     assert_eq!(listed.lines().count(), 1, "{listed}");
 }
 
-/// Whoever forgets sudo reaches a directory of their own, and the server knows nothing of its tokens.
+/// Without sudo, a command uses the caller's own data directory, and the server does not know the
+/// tokens there.
 #[test]
 fn a_token_that_no_server_knows_yet_is_told_with_its_directory() {
     let server = Server::start();
@@ -68,7 +69,7 @@ fn a_token_that_no_server_knows_yet_is_told_with_its_directory() {
     }
 }
 
-/// The overlap ends with the old token if that expires first.
+/// If the old token expires before the overlap ends, the overlap ends with it.
 #[test]
 fn a_rotation_tells_how_long_the_old_tokens_are_really_good() {
     let server = Server::start();
@@ -99,7 +100,7 @@ fn a_rotation_tells_how_long_the_old_tokens_are_really_good() {
         .lines()
         .map(|line| serde_json::from_str(line).expect("JSON"));
     let found: Vec<serde_json::Value> = found.collect();
-    // Only the two are left to which the same rotation gave the same end.
+    // Only the two tokens are left that end at the same time because of the same rotation.
     for token in &found[2..] {
         server.cli(&["token", "revoke", token["id"].as_str().expect("an id")]);
     }
@@ -116,7 +117,7 @@ fn a_rotation_tells_how_long_the_old_tokens_are_really_good() {
     assert!(told.contains("the old one has expired now"), "{told}");
 }
 
-/// What was typed as a name is not part of a command to copy.
+/// Printed commands do not contain what was typed as a name.
 #[test]
 fn whoever_finds_no_token_is_told_where_they_are() {
     let server = Server::start();
@@ -194,7 +195,7 @@ fn tokens_have_a_life_on_the_command_line() {
         "no live token",
     );
     check(&server.cli(&["token", "show", "nobody"]), 1, "no token");
-    // Rotated by the id of a token that is about to end: the new one does not end with it.
+    // A token that is about to end is rotated by its id: the new token does not end with it.
     let jsonl = |server: &Server| -> Vec<serde_json::Value> {
         let found = server.cli(&["token", "show", "lasting", "-o", "jsonl"]);
         let lines = found.stdout.lines();
@@ -291,8 +292,8 @@ fn several_tokens_are_revoked_whichever_fails() {
     }
 }
 
-/// Identity providers are given a new token by hand: one that expires earlier than expected would
-/// end their pushes.
+/// People give identity providers new tokens by hand: a token that expires earlier than expected
+/// would end the provisioning.
 #[test]
 fn a_token_is_good_for_a_year_unless_it_is_said_otherwise() {
     let server = Server::start();

@@ -128,7 +128,7 @@ fn users_are_found_and_changed_with_and_without_a_server() {
     assert_eq!(all[0]["active"], true, "{all}");
 }
 
-/// In a file or a pipe, an export is what it must be, to be imported again.
+/// An export to a file or a pipe is unaltered, so that it can be imported again.
 #[test]
 fn an_export_does_nothing_to_a_terminal() {
     let server = Server::start();
@@ -141,7 +141,7 @@ fn an_export_does_nothing_to_a_terminal() {
     assert!(shown.contains("\\u001b[31m\\u202e"), "{shown}");
     assert!(!shown.contains(['\u{1b}', '\u{202e}']), "{shown}");
     assert_eq!(shown.lines().count(), 2, "{shown}");
-    // Whoever waits before a screen is told why.
+    // A person who waits at a terminal is told why.
     let copy = data_dir.with_file_name("copy.redb");
     let mut backup = command_on(&data_dir);
     let backup = backup.args(["backup", "create"]).arg(copy);
@@ -149,7 +149,7 @@ fn an_export_does_nothing_to_a_terminal() {
     assert!(told.starts_with("the copy is being made"), "{told}");
 }
 
-/// Nothing is said of request targets, which nobody has typed.
+/// Errors do not mention request targets, which nobody has typed.
 #[test]
 fn a_name_with_a_part_of_the_next_line_is_told_as_such() {
     let server = Server::start();

@@ -18,7 +18,8 @@ fn a_difference_is_fixed_by_the_printed_commands() {
         "userName,Status,title\nsame@x,yes,\ngone@x,yes,\nold@x,no,\nback@x,no,\nit's@x,yes,A\n",
     );
     check(&desk.import("here.csv", &[]), 0, &["5 created"]);
-    // Names that a shell would run, and a very long one: printed commands name users by their ids.
+    // Names that a shell would execute, and a very long name: printed commands name users by their
+    // ids.
     let trap = desk.path("trap");
     let hostile = format!(
         "userName\n$(touch {trap})@x\n`touch {trap}`@x\na';touch {trap};'@x\n{}@x\n",
@@ -71,7 +72,8 @@ pub(super) fn type_printed(told: &Output) -> Vec<Option<i32>> {
     commands.map(type_one).collect()
 }
 
-/// Thousands of ids are too many to type, and commands for fifty users each take long.
+/// Thousands of ids are too many for one command line, and running a command for every fifty users
+/// takes long.
 #[test]
 fn very_many_leavers_go_by_a_file() {
     let desk = Desk::new();
@@ -110,7 +112,7 @@ fn very_many_leavers_go_by_a_file() {
     }
 }
 
-/// Whether a line gives a status is read from that line alone, also after one that was refused.
+/// Only the line itself decides whether it gives a status, even after a line that was refused.
 #[test]
 fn a_refused_line_changes_no_comparison_of_the_next() {
     let desk = Desk::new();
@@ -162,7 +164,7 @@ fn what_an_import_would_refuse_is_no_difference() {
         assert!(!compared.stderr.contains("user deactivate"), "{compared:?}");
         check(&desk.import(name, &[]), 1, &["1 rejected", told]);
     }
-    // What is not refused can be applied, but the directory does not match then.
+    // The other rows can be applied, but the directory does not match the file then.
     desk.write(
         "partly.csv",
         "userName,Title\njane\u{200b}@x,Cook\nbob@x,Chef\n",
@@ -173,7 +175,8 @@ fn what_an_import_would_refuse_is_no_difference() {
         1,
         &["to apply the rows that were not refused:\n", "user import"],
     );
-    // A name that an earlier row gives up is free, for comparison and rehearsal as for the import.
+    // A name that an earlier row gives up is free for later rows, in a comparison and a rehearsal
+    // as in an import.
     let bob = desk.user("bob@x")["id"].as_str().expect("an id").to_owned();
     let rows = format!("id,userName\n{bob},rob@x\n{jane},bob@x\n");
     desk.write("chain.csv", rows);
@@ -219,7 +222,8 @@ fn the_commands_of_a_comparison_can_be_typed_as_they_stand() {
     check(&typed(&words), 0, &["1 created"]);
 }
 
-/// A column that is left out is no missing one: a file that says who has left reactivates nobody.
+/// An ignored status column does not count as missing: a file that says who has left reactivates
+/// nobody.
 #[test]
 fn an_ignored_status_is_no_claim() {
     let desk = Desk::new();
@@ -239,20 +243,20 @@ fn an_ignored_status_is_no_claim() {
     ] {
         check(&desk.diff(name, &["--ignore", column]), 0, &[same]);
     }
-    // So is one that seems to be a status.
+    // The same holds for a column that looks like a status.
     desk.write(
         "odd.csv",
         "userName,Employment status\nstays@x,in\nleft@x,out\n",
     );
     let ignored = desk.diff("odd.csv", &["--ignore", "Employment status"]);
     check(&ignored, 0, &[same]);
-    // Other columns can be ignored, and then the users in the file still count as active.
+    // Other columns can be ignored, and the users in the file still count as active.
     desk.write("plain.csv", "userName,Badge\nstays@x,1\nleft@x,2\n");
     let told = desk.diff("plain.csv", &["--ignore", "Badge"]);
     check(&told, 1, &["1 difference", "user reactivate 0"]);
 }
 
-/// An export that went wrong is no list of nobody.
+/// A failed export must not be read as an empty list of users.
 #[test]
 fn a_file_without_rows_deactivates_nobody() {
     let desk = Desk::new();
@@ -274,7 +278,7 @@ fn a_file_without_rows_deactivates_nobody() {
     }
 }
 
-/// What an import rejected is a part of a list, and no list of all who stay.
+/// A file of rejected rows is a part of a list, not a list of everybody who stays.
 #[test]
 fn a_file_of_rejected_rows_says_nothing_of_other_users() {
     let desk = Desk::new();
@@ -305,7 +309,7 @@ fn a_file_of_rejected_rows_says_nothing_of_other_users() {
     }
 }
 
-/// A verdict that nobody can read is none, and a file that was to be written is missed.
+/// A comparison fails if its output cannot be written, or a file that it should write.
 #[test]
 fn a_file_of_statuses_that_was_not_written_is_told_of() {
     let desk = Desk::new();

@@ -1,5 +1,5 @@
-//! Several rows about one user in one file: the first counts, whatever they call the user, until
-//! somebody decides otherwise.
+//! Several rows about one user in one file: the first row counts, however the rows name the user,
+//! until somebody decides otherwise.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -8,7 +8,8 @@ use golinks_scim::limits;
 
 use super::{Desk, check};
 
-/// Alone in the file of rejected rows, the second row would be applied over the first one.
+/// In the file of rejected rows the second row stands alone, and would be applied over the first
+/// one.
 #[test]
 fn a_second_row_about_one_user_stays_out_until_somebody_decides() {
     let desk = Desk::new();
@@ -41,7 +42,8 @@ fn a_second_row_about_one_user_stays_out_until_somebody_decides() {
         let typed = if stem == "a" { "Ann@x" } else { "BOB@x" };
         let reason = format!("another row is about the same user: {typed}");
         assert!(text.contains(&reason), "{text}");
-        // It stays out however the column's name is written, and even if the column is ignored.
+        // The row stays rejected however the column's name is written, and even if the column is
+        // ignored.
         for column in ["rejected because", "Rejected_Because"] {
             let respelt = text.replace("rejected because", column);
             let name = format!("{stem}-{}.{ending}", column.replace(' ', "-"));
@@ -60,7 +62,7 @@ fn a_second_row_about_one_user_stays_out_until_somebody_decides() {
     }
 }
 
-/// A row that still has its reason does not keep out another one whose reason was removed.
+/// A row that still has its reason does not block another row whose reason was removed.
 #[test]
 fn of_several_rows_about_one_user_the_chosen_one_counts() {
     let desk = Desk::new();
@@ -81,8 +83,8 @@ fn of_several_rows_about_one_user_the_chosen_one_counts() {
     assert_eq!(desk.user("ann@x")["title"], "Three");
 }
 
-/// The second row has the name from before the first one: applied, it would find nobody, and create
-/// a second user.
+/// The second row has the user's name from before the first row. If it were applied, it would find
+/// nobody and create a second user.
 #[test]
 fn a_name_that_a_row_has_changed_is_nobody_elses_in_the_same_request() {
     let desk = Desk::new();
@@ -107,8 +109,8 @@ fn a_name_that_a_row_has_changed_is_nobody_elses_in_the_same_request() {
     }
 }
 
-/// A row that is refused because somebody else has its name does not keep out the row about that
-/// one, not even in a later request.
+/// A row that is refused because another user has its name does not block the row about that user,
+/// even in a later request.
 #[test]
 fn a_name_that_a_refused_row_wanted_is_left_to_whoever_has_it() {
     let desk = Desk::new();
@@ -133,7 +135,7 @@ fn a_user_is_the_same_by_id_and_by_name() {
     let id = desk.user("ann@x")["id"].as_str().expect("an id").to_owned();
     let told = "another row is about the same user: ";
     let mut many = format!("id,userName,title\n{id},,One\n");
-    // So many rows that the second one about her is in another request.
+    // So many rows that the second row about her is in another request.
     for number in 0..1500 {
         writeln!(many, ",u{number}@x,").expect("written");
     }
@@ -183,7 +185,7 @@ fn a_user_is_the_same_by_id_and_by_name() {
         check(&output, 1, &["1 rejected", told]);
         assert_eq!(desk.user("ann@x")["title"], "One", "{rows}");
     }
-    // The same if the first row was refused.
+    // The same holds if the first row was refused.
     let mut many = format!("id,userName,Status,title\n{id},,maybe,One\n");
     for number in 0..1500 {
         writeln!(many, ",u{number}@x,,").expect("written");

@@ -1,4 +1,4 @@
-//! What an export writes, that an import takes it back, and where it is written.
+//! What an export writes and where, and that an import accepts it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -80,7 +80,7 @@ fn a_file_goes_in_and_comes_out_and_changes_nothing() {
         }
     }
     assert_eq!(desk.user("jane@x.example"), jane, "nothing was written");
-    // Into the directory of another server.
+    // Imports it into the directory of another server.
     let other = Desk::new();
     other.write("out.csv", &exported);
     check(&other.import("out.csv", &[]), 1, &["--ignore id"]);
@@ -136,7 +136,7 @@ fn an_export_overwrites_nothing_and_appears_whole() {
         fs::remove_file(&other).expect("the only one, under its name");
     }
     assert!(desk.export(&["-"]).starts_with("id,"));
-    // What a killed export left behind is removed by the next one to that name.
+    // The next export to the same name removes what a killed export left behind.
     let old = desk.write("out.csv.new-0123456789abcdef", "half of it");
     let minutes_ago = SystemTime::now() - Duration::from_secs(300);
     let left = fs::File::options().append(true).open(&old).expect("opened");

@@ -31,7 +31,7 @@ fn all_columns_that_stand_for_nothing_are_told_at_once_and_marks_are_kept() {
         "{rejects}"
     );
     assert!(rejects.contains(";søren@x;43;"), "{rejects}");
-    // Columns without a name, as spreadsheets leave them: the proposed options leave out all.
+    // Columns without a name, as spreadsheets leave them: the suggested options ignore all of them.
     desk.write("empty.csv", "Email,-x,,-X,\na@x,1,,,\n");
     let told = desk.import("empty.csv", &[]);
     check(&told, 65, &["unknown columns: --ignore=-x --ignore=''\n"]);
@@ -161,7 +161,7 @@ fn encodings_quotes_and_headers() {
     );
 }
 
-/// Each is refused with what helps: no option does.
+/// Each file is refused with advice that helps, and no option would.
 #[test]
 fn what_is_no_table_with_a_header_is_told_what_to_make_of_it() {
     let desk = Desk::new();
@@ -191,7 +191,7 @@ fn what_is_no_table_with_a_header_is_told_what_to_make_of_it() {
         check(&told, 65, &[words]);
         assert!(!told.stderr.contains("--ignore="), "{told:?}");
     }
-    // An address may be in a header with other names.
+    // A header may have an address beside other names.
     desk.write("one.csv", "userName,x@y\n");
     check(
         &desk.import("one.csv", &[]),

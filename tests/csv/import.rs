@@ -1,5 +1,5 @@
-//! An import from its rehearsal to its end: read from a pipe, broken off, killed and finished by
-//! the next one, and large.
+//! An import from its rehearsal to its end: read from a pipe, interrupted, killed and finished by
+//! the next import, and large.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -12,7 +12,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::{Desk, check};
-use crate::support::{Output, Server, cli_in, command_on, number, wait_until, without_settings};
+use crate::support::{
+    Output, Server, cli_in, command_on, number, status_number, wait_until, without_settings,
+};
 
 #[test]
 fn a_rehearsal_tells_and_changes_nothing() {
@@ -40,7 +42,7 @@ fn a_rehearsal_tells_and_changes_nothing() {
     assert!(!desk.path("b.rejects.csv").exists());
 }
 
-/// Rejected rows for which there is no file are all shown, and keep no other row out.
+/// If there is no file for rejected rows, all of them are shown, and they block no other row.
 #[test]
 fn what_comes_by_a_pipe_is_imported_and_rejected_rows_need_no_file() {
     let desk = Desk::new();
@@ -132,7 +134,7 @@ fn fed(command: &mut Command, text: &str) -> Output {
     child.wait_with_output().expect("it ends").into()
 }
 
-/// What an import says on standard error when nobody reads its standard output.
+/// Runs an import whose standard output nobody reads, and returns its standard error.
 fn unread(desk: &Desk, arguments: &[&str]) -> String {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
@@ -163,7 +165,7 @@ fn an_import_that_breaks_off_tells_what_it_did_and_how_to_go_on() {
     ] {
         assert!(told.contains(words), "{words}: {told}");
     }
-    // What comes after the last row is written too, and cannot be written here.
+    // The output after the last row cannot be written here, either.
     let nobody = desk.write("n.csv", "userName\n");
     let told = unread(&desk, &[nobody.to_str().expect("text"), "-o", "json"]);
     assert!(told.contains("0 created"), "{told}");
@@ -221,14 +223,15 @@ fn an_import_that_was_killed_is_finished_by_the_next() {
     assert_eq!(desk.export(&[]).lines().count(), count + 1);
 }
 
-/// Prints the rows a second, and the peak memory of command and server. That of the command has a
-/// bound, whatever the file.
+/// Prints the rows per second and the peak memory of command and server. The command's memory is
+/// bounded, however large the file is.
 #[test]
 #[ignore = "long: 100,000 rows unless CSV_ROWS says otherwise"]
 fn a_large_file_in_bounded_memory() {
     let desk = Desk::new();
     let count = number("CSV_ROWS", 100_000);
     let path = desk.write("large.csv", people(count));
+    let peak_kib = |pid| status_number(pid, "VmHWM:").unwrap_or(0);
     let told = |what: &str, arguments: &[&str]| {
         let begun = Instant::now();
         let directory = desk.server.data_dir();
@@ -243,14 +246,14 @@ fn a_large_file_in_bounded_memory() {
         let status = loop {
             match child.try_wait().expect("ours") {
                 Some(status) => break status,
-                None => peak = peak.max(peak_kib(child.id())),
+                None => peak = peak.max(peak_kib(Pid::from_child(&child))),
             }
             thread::sleep(Duration::from_millis(20));
         };
         assert!(status.success(), "{what}: {status}");
         assert!(peak < 100 * 1024, "{what}: {peak} KiB");
         let seconds = begun.elapsed().as_secs_f64();
-        let server = peak_kib(desk.server.pid().as_raw_nonzero().get().unsigned_abs());
+        let server = peak_kib(desk.server.pid());
         println!(
             "{what}: {count} rows in {seconds:.1} s, {:.0} a second; peak {} MiB here, {} MiB in the server",
             number_of(count) / seconds,
@@ -274,17 +277,10 @@ fn number_of(count: usize) -> f64 {
     count as f64
 }
 
-/// The peak memory of a process in KiB; 0 if it has ended.
-fn peak_kib(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse().ok())
-        .unwrap_or(0)
-}
-
-/// What a command did that was sent SIGINT once it had printed a line, and was read to its end only
-/// then. So an import waits in its first thousand rows when the signal comes. `option` is one of
-/// `env` for SIGINT: whoever starts the tests in the background has them ignore it.
+/// Runs a command, sends SIGINT once it has printed a line, and only then reads the rest of its
+/// output. So an import is still in its first thousand rows, waiting for its reader, when the
+/// signal comes. `option` is an option of `env` for SIGINT: if the tests run in the background,
+/// they ignore it, and so would the command.
 fn interrupted(option: &str, command: &Command) -> Output {
     let mut started = Command::new("env");
     let mut import = without_settings(&mut started)
@@ -348,7 +344,7 @@ fn whoever_interrupts_an_import_hears_what_was_applied() {
     }
 }
 
-/// A script that starts an import in the background has it ignore the Ctrl-C that ends the script.
+/// An import that a script starts in the background ignores the Ctrl-C that ends the script.
 #[test]
 fn whoever_starts_an_import_may_have_it_ignore_the_interruption() {
     let desk = Desk::new();

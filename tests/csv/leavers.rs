@@ -1,5 +1,5 @@
-//! Whom a comparison takes for somebody who has left or come back, and whom not: people whom the
-//! file calls otherwise, who have two accounts, or who come while the file is compared.
+//! Which users a comparison treats as having left or come back, and which not: users who have
+//! another name in the file, who have two accounts, or who are created while the file is compared.
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -9,8 +9,8 @@ use super::diff::type_printed;
 use super::{Desk, check};
 use crate::support::{Output, command_on};
 
-/// Where userNames are no emails, a list by email names nobody. Advice to follow it would create
-/// everybody a second time, and lock the real accounts out.
+/// Where userNames are not emails, a list of emails matches nobody. Following it would create
+/// everybody a second time and deactivate the real accounts.
 #[test]
 fn users_with_another_name_than_their_email_are_no_leavers() {
     let desk = Desk::new();
@@ -35,14 +35,14 @@ fn users_with_another_name_than_their_email_are_no_leavers() {
     for (who, is_active) in [("jane", true), ("boss@x", true), ("left@x", false)] {
         assert_eq!(desk.user(who)["active"], is_active, "{who}");
     }
-    // Somebody who gave up an email that another user is named by now stands in nobody's way.
+    // A deactivated user with an email that is another user's name does not matter.
     desk.write("old.csv", "userName,Email,Status\nboss,boss@x,no\n");
     check(&desk.import("old.csv", &[]), 0, &["1 created"]);
     desk.write("hr.csv", "Email\nboss@x\nnew@x\n");
     let told = desk.diff("hr.csv", &[]);
     check(&told, 1, &["user import", "user deactivate 0"]);
     assert!(!told.stderr.contains("another userName"), "{told:?}");
-    // Nor does a second account with the same email, which stays.
+    // A second account with the same email does not matter either, and stays.
     desk.write("second.csv", "userName,Email\nadmin-boss,boss@x\n");
     check(&desk.import("second.csv", &[]), 0, &["1 created"]);
     desk.write("hr.csv", "Email,Title\nboss@x,CEO\njane,\nleft@x,\n");
@@ -54,8 +54,8 @@ fn users_with_another_name_than_their_email_are_no_leavers() {
     }
 }
 
-/// A list by name finds nobody whose name here is another one. To follow it would create them a
-/// second time, and lock their accounts out.
+/// A list of names does not find users who have another name here. Following it would create them a
+/// second time and deactivate their accounts.
 #[test]
 fn users_with_another_name_than_the_file_gives_them_are_no_leavers() {
     let desk = Desk::new();
@@ -100,7 +100,7 @@ fn users_with_another_name_than_the_file_gives_them_are_no_leavers() {
             assert!(!told.stderr.contains(words), "{words}: {told:?}");
         }
     }
-    // Nor is somebody whose email goes to another account.
+    // The same holds for a user whose email goes to another account.
     desk.write(
         "another.csv",
         "userName,Email\njoe,jane@x\nadmin-joe,\nceo@x,\n",
@@ -109,7 +109,7 @@ fn users_with_another_name_than_the_file_gives_them_are_no_leavers() {
     let shares = "1 user with an email of somebody else in the file";
     check(&told, 1, &["user import", shares]);
     assert!(!told.stderr.contains("user deactivate"), "{told:?}");
-    // But who is not in such a file is none of it, whoever has the email.
+    // But a user whose account is not in such a file has left, whoever has the email.
     desk.write(
         "left.csv",
         "userName,Email\njane@x,jane@x\njoe,joe@x\nceo@x,\nnew,new@x\n",
@@ -163,7 +163,7 @@ fn whose_email_somebody_active_has_is_not_reactivated() {
     check(&told, 1, &["user import ", shared]);
     assert_eq!(type_printed(&told), [Some(0)], "{told:?}");
     assert_eq!(desk.user("jane@x")["active"], false);
-    // A file with userNames means what it says.
+    // A file with userNames is taken literally.
     desk.write("both.csv", "userName\njane@x\njdoe\njoe@x\n");
     let told = desk.diff("both.csv", &[]);
     assert_eq!(type_printed(&told), [Some(0)], "{told:?}");
@@ -171,8 +171,8 @@ fn whose_email_somebody_active_has_is_not_reactivated() {
     check(&desk.diff("both.csv", &[]), 0, &["the directory matches"]);
 }
 
-/// The comparison waits for its reader in the first thousand rows when they come. An inactive
-/// account of theirs stays inactive.
+/// The users are created while the comparison is in its first thousand rows, waiting for its
+/// reader. An inactive account of the same person stays inactive.
 #[test]
 fn whoever_comes_while_a_file_is_compared_is_no_leaver() {
     let desk = Desk::new();
@@ -180,7 +180,7 @@ fn whoever_comes_while_a_file_is_compared_is_no_leaver() {
     desk.write("here.csv", here);
     check(&desk.import("here.csv", &[]), 0, &["2 created"]);
     let mut rows = "Email\nold@x\n".to_owned();
-    // Too much for a pipe.
+    // More than a pipe can hold.
     let long = "absent".repeat(20);
     for number in 0..1500 {
         let _ = writeln!(rows, "{long}{number}@x");

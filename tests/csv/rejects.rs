@@ -1,4 +1,4 @@
-//! Rows that are rejected: the file that they are written to, and what happens when it is imported.
+//! Rejected rows: the file to which they are written, and what happens when it is imported.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -44,7 +44,7 @@ fn rejected_rows_are_fixed_and_imported() {
             "another --rejects",
         ],
     );
-    // What was done is listed all the same.
+    // The changes that were made are listed all the same.
     let rejects = ["--rejects", "/dev/null/none.csv", "-o", "json"];
     let listed = desk.import("s.rejects.csv", &rejects);
     check(&listed, 74, &["none.csv"]);
@@ -61,7 +61,8 @@ fn rejected_rows_are_fixed_and_imported() {
         1,
         &["1 unchanged", "s.rejects-2.csv"],
     );
-    // A `--rejects` that would fail in the end is refused before the first row is applied.
+    // A `--rejects` file that could not be written in the end is refused before the first row is
+    // applied.
     desk.write("new.csv", "userName,active\nnew@x,yes\nbad@x,perhaps\n");
     for (rejects, status, told) in [
         ("/nowhere/new.csv", 74, "name a file that can be made"),
@@ -96,8 +97,7 @@ fn rejected_rows_are_fixed_and_imported() {
     );
 }
 
-/// Rejected rows that nobody fixed are rejected as often as they are imported, and kept as they
-/// were.
+/// Rejected rows that nobody fixed are rejected at every import, and kept as they were.
 #[test]
 fn a_rejected_row_is_no_other_row_for_being_rejected_again() {
     let desk = Desk::new();
@@ -130,7 +130,7 @@ fn a_rejected_row_is_no_other_row_for_being_rejected_again() {
         let quoted = |one: &&str| text.contains(&one.replace('"', "\\\""));
         assert!(kept.iter().any(quoted), "{text}");
     }
-    // The same with a file whose name has no ending.
+    // The same holds for a file whose name has no ending.
     let bare = desk.write("staff", "userName,status\ne@x.example,perhaps\n");
     check(&desk.import("staff", &[]), 1, &["staff.rejects with"]);
     assert!(bare.with_file_name("staff.rejects").exists());
@@ -141,7 +141,7 @@ fn a_rejected_row_is_no_other_row_for_being_rejected_again() {
     );
 }
 
-/// A refused row keeps no other out, even if several of its kind are too much for one request.
+/// A refused row blocks no other row, even if several such rows are too much for one request.
 #[test]
 fn rows_with_very_many_values_are_refused_one_by_one() {
     let desk = Desk::new();
@@ -165,7 +165,7 @@ fn rows_with_very_many_values_are_refused_one_by_one() {
     check(&desk.import("many.jsonl", &[]), 1, &words);
 }
 
-/// Each refuses the other, however often they are imported together.
+/// Each row blocks the other, however often they are imported together.
 #[test]
 fn whoever_exchanges_user_names_is_told_to_use_a_third_one() {
     let desk = Desk::new();
@@ -184,7 +184,7 @@ fn whoever_exchanges_user_names_is_told_to_use_a_third_one() {
             &["3 rows rejected", advice],
         );
     }
-    // The one whose userName is wanted is not renamed: no exchange.
+    // The user whose userName is wanted is not renamed, so this is no exchange of names.
     desk.write("taken.csv", format!("id,userName\n{a},b@x\n{c},d@x\n"));
     let taken = desk.import("taken.csv", &[]);
     check(&taken, 1, &["1 updated", "another user has this userName"]);

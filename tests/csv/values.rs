@@ -1,5 +1,5 @@
-//! What the cells of a row change in a user, and what they leave: empty ones, parts of a name, the
-//! status.
+//! What the cells of a row change in a user, and what they leave unchanged: empty cells, parts of a
+//! name, the status.
 
 use std::fs;
 
@@ -39,7 +39,7 @@ fn empty_cells_keep_or_clear() {
     );
     desk.write("d.csv", format!("id,userName\n{id},new@x\n"));
     check(&desk.import("d.csv", &[]), 0, &["1 updated"]);
-    // What would be lost in silence is refused.
+    // A value that would be lost silently is refused.
     desk.write("e.csv", "userName,emails\nnew@x,new@x\n");
     let advice = "column emails[type eq \"work\"].value";
     check(
@@ -53,7 +53,8 @@ fn empty_cells_keep_or_clear() {
     check(&desk.import("f.jsonl", &[]), 1, &[told]);
 }
 
-/// Somebody types a blank behind each comma, and a cell of a web page has one that does not break.
+/// People type a blank after each comma, and cells copied from web pages contain non-breaking
+/// spaces.
 #[test]
 fn blanks_around_an_email_do_not_count() {
     let desk = Desk::new();
@@ -73,7 +74,7 @@ fn blanks_around_an_email_do_not_count() {
     let clear = ["--empty", "clear"];
     check(&desk.import("b.csv", &clear), 0, &["1 updated"]);
     assert_eq!(emails("joe"), Value::Null);
-    // The same if the email stands for the userName.
+    // The same holds if the email stands for the userName.
     desk.write(
         "c.csv",
         "Email,Title\n ann@x.example,Cook\nANN@x.example ,Chef\n",
@@ -81,11 +82,11 @@ fn blanks_around_an_email_do_not_count() {
     let told = "another row is about the same user: ANN@x.example";
     check(&desk.import("c.csv", &[]), 1, &["1 created", told]);
     assert_eq!(desk.user("ann@x.example")["title"], "Cook");
-    // But quotes behind a blank are no quotes of CSV, and would become part of the name.
+    // Quotes after a blank are not quotes of CSV, and would become part of the name.
     desk.write("q.csv", "Title,Email\nCook, \"eve@x.example\"\n");
     let told = "the userName has white space around it";
     check(&desk.import("q.csv", &[]), 1, &["0 created", told]);
-    // What an identity provider has stored is exported and taken back as it is.
+    // Values that an identity provider has stored are exported and imported unchanged.
     let stored =
         json!({"userName": "bob", "emails": [{"value": " bob@x.example", "type": "work"}]});
     desk.write("d.jsonl", format!("{stored}\n"));
@@ -138,7 +139,8 @@ fn a_whole_name_follows_its_parts_however_often_the_file_goes_in() {
             );
             goes_in("whole.csv", &[], &json!(whole));
         }
-        // So is one in a line that was exported in the current state, or in a row without parts.
+        // So is a whole name in a line that was exported in the current state, or in a row without
+        // parts.
         if form == "jsonl" {
             desk.write(name, exported().replace("Ann Roe", "A. Roe"));
             goes_in(name, &[], &json!("A. Roe"));

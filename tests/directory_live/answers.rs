@@ -20,8 +20,8 @@ fn the_newest_answer_wins_and_enter_opens_what_was_typed() {
     let browser = &visit.browser;
     browser.wait(&settled(Some("200 people")));
     browser.value(MEDDLE);
-    // The answer to the first search comes after that to the second, though the page has given it
-    // up.
+    // The answer to the first search comes after the answer to the second, though the page has
+    // aborted the first.
     browser.value(
         "window.late = 0; meddle = async (path, options, go) => {
             if (!path.includes('search=rosa')) return go();
@@ -59,14 +59,14 @@ fn the_newest_answer_wins_and_enter_opens_what_was_typed() {
     visit.assert_clean();
 }
 
-/// What could not be loaded is loaded as soon as the server can be reached again.
+/// Everything that could not be loaded is loaded as soon as the server can be reached again.
 #[test]
 #[ignore = "needs chromium and chromedriver"]
 fn failures_heal() {
     let visit = Visit::begin(start(400), 1280, 800);
     let browser = &visit.browser;
     browser.value(MEDDLE);
-    // A further page fails, and a person.
+    // Loading another page of the list fails, and loading a person.
     browser.value(
         "window.refused = 0; meddle = (path, options, go) => {
             if (options.headers['If-None-Match'] || /cursor=&/.test(path)) return go();
@@ -86,7 +86,7 @@ fn failures_heal() {
     browser.wait("document.querySelector('#panel .facts')");
     browser.wait("document.getElementById('notice').hidden");
 
-    // A search that failed is sent again by the button.
+    // The button sends a failed search again.
     browser.value("meddle = () => Promise.reject(new TypeError('away')), 1");
     browser.click("#search");
     browser.keys(&["rosa"]);
@@ -100,8 +100,8 @@ fn failures_heal() {
     visit.assert_clean();
 }
 
-/// A notice stays until there is an answer. A request that is given up for another person is none,
-/// nor is a search that still waits.
+/// A notice stays until there is an answer. A request that was aborted for another person does not
+/// count as an answer, nor does a search that still waits.
 #[test]
 #[ignore = "needs chromium and chromedriver"]
 fn what_is_told_stays_until_somebody_answers() {
@@ -141,8 +141,7 @@ fn what_is_told_stays_until_somebody_answers() {
     browser.click("input[value=active]");
     browser.wait(notice);
 
-    // While a check for changes hangs, something else fails: then there are no seconds to count
-    // down.
+    // If another request fails while a check for changes hangs, there are no seconds to count down.
     browser.value(
         "window.hanging = 0, meddle = (path, options, go) => {
             if (path.includes('Users/')) return Promise.reject(new TypeError('away'));
@@ -161,8 +160,8 @@ fn what_is_told_stays_until_somebody_answers() {
     visit.assert_clean();
 }
 
-/// After a new search no earlier result is shown. The first search that succeeds hides the notice
-/// of those that failed, however long the server has asked to wait.
+/// After a new search, no earlier result is shown. The first search that succeeds hides the notice
+/// of failed ones, however long the server has asked the page to wait.
 #[test]
 #[ignore = "needs chromium and chromedriver"]
 fn a_search_that_fails_shows_nobody_and_the_next_one_ends_the_waiting() {
@@ -255,8 +254,7 @@ fn a_search_that_fails_shows_nobody_and_the_next_one_ends_the_waiting() {
     visit.assert_clean();
 }
 
-/// Only for a search is a 400 the last word: after any other request that gets one, changes still
-/// show.
+/// Only a search gives up after a 400: if any other request gets one, the page still shows changes.
 #[test]
 #[ignore = "needs chromium and chromedriver"]
 fn what_is_refused_once_does_not_end_the_looking_for_changes() {
@@ -281,7 +279,7 @@ fn what_is_refused_once_does_not_end_the_looking_for_changes() {
     let notice = "document.getElementById('notice').hidden";
     assert_eq!(browser.value(notice), true);
     browser.value("location.hash = ''");
-    // A check for changes is refused.
+    // Refuses a check for changes.
     refuse("asked < 1");
     browser.wait(&format!("!{notice}"));
     let told = browser.text_of("#notice");
@@ -292,7 +290,7 @@ fn what_is_refused_once_does_not_end_the_looking_for_changes() {
     visit.assert_clean();
 }
 
-/// The words of a server that cannot answer have another request's id each time.
+/// The error text of a failing server has another request id each time.
 #[test]
 #[ignore = "needs chromium and chromedriver"]
 fn whoever_listens_is_told_once_of_what_goes_on_failing() {
@@ -315,7 +313,7 @@ fn whoever_listens_is_told_once_of_what_goes_on_failing() {
     visit.assert_own_host();
 }
 
-/// It was counted for the list that stood there.
+/// The total was counted for the list that was shown before.
 #[test]
 #[ignore = "needs chromium and chromedriver"]
 fn a_count_that_comes_late_brings_no_earlier_list_back() {

@@ -39,7 +39,7 @@ fn a_tab_keeps_its_token_while_nobody_refuses_it() {
          document.querySelector('#panel h2').textContent === {}",
         json!(name)
     ));
-    // Something between page and server refuses it.
+    // Something between page and server refuses the request.
     browser.value(MEDDLE);
     browser.value(
         "meddle = () => Promise.resolve(new Response('<p>Sign in first', {status: 403})), 1",
@@ -61,7 +61,7 @@ fn a_tab_keeps_its_token_while_nobody_refuses_it() {
     browser.value("location.reload()");
     browser.wait("document.activeElement?.id === 'token'");
 
-    // That a token has expired is said in the server's words.
+    // When a token has expired, the page shows the server's words.
     let short = visit.talk.server.token_with("short", &["--expires", "1s"]);
     std::thread::sleep(Duration::from_millis(1500));
     browser.keys(&[short.reveal(), key::ENTER]);
@@ -69,7 +69,7 @@ fn a_tab_keeps_its_token_while_nobody_refuses_it() {
     let told = browser.text_of("#sign-in-error");
     assert!(told.contains("the API token is not valid here"), "{told}");
 
-    // A token that was kept is forgotten when somebody signs in with another one.
+    // The kept token is forgotten when somebody signs in with another one.
     browser.value("sessionStorage.setItem('golinks-scim-token', 'other')");
     block(json!(["*/scim/v2/*"]));
     browser.value("location.reload()");
@@ -80,7 +80,7 @@ fn a_tab_keeps_its_token_while_nobody_refuses_it() {
     visit.assert_own_host();
 }
 
-/// The browser enforces the policy, whatever the page's own code does.
+/// The browser enforces the content security policy, whatever the page's own code does.
 #[test]
 #[ignore = "needs chromium and chromedriver"]
 fn the_browser_runs_nothing_else_and_asks_nobody_else() {
@@ -161,7 +161,7 @@ fn a_browser_that_lacks_something_has_the_page_or_is_told_why_not() {
     let blocked = json!({"urls": ["*/directory/words.*"]});
     browser.debug("Network.setBlockedURLs", &blocked);
     browser.open("about:blank");
-    // The words appear only after a while, also for somebody who wants no motion.
+    // The words appear only after a while, even for a user who prefers reduced motion.
     browser.prefer("light");
     browser.open(&visit.url("/directory/"));
     let waits = "getComputedStyle(document.getElementById('lacking')).animation";
@@ -172,7 +172,7 @@ fn a_browser_that_lacks_something_has_the_page_or_is_told_why_not() {
     );
     browser.wait("document.body.innerText.includes('newer browser')");
 
-    // A browser that loads everything, but is older than those that the sentence names.
+    // A browser that loads everything, but is older than the ones that the sentence names.
     browser.debug("Network.setBlockedURLs", &json!({"urls": []}));
     let older = json!({"source": "delete HTMLElement.prototype.inert"});
     browser.debug("Page.addScriptToEvaluateOnNewDocument", &older);

@@ -1,4 +1,4 @@
-//! Users change while the page is open: when it shows this, and what stays where it was.
+//! Users change while the page is open: when the page shows the change, and what stays in place.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use super::MEDDLE;
 use crate::support::browser::{Browser, key};
 use crate::support::visit::{Visit, add, person, settled, start};
 
-/// Two seconds, and what the driver takes to notice.
+/// Two seconds, plus the time that the driver takes to notice.
 const LIVE_MAX: Duration = Duration::from_millis(2000 + 200);
-/// From one check for changes to the next: the page begins one every 1.9 s.
+/// The time from one check for changes to the next: the page begins one every 1.9 s.
 const PERIOD_SECONDS: std::ops::RangeInclusive<f64> = 1.8..=2.05;
 
 #[test]
@@ -25,7 +25,7 @@ fn changes_are_seen_within_two_seconds_and_asked_for_in_a_tab_that_is_seen() {
     browser.click(".row");
     browser.wait("document.querySelector('#panel dd.status')?.textContent === 'Active'");
 
-    // On a busy machine some may be late: the quickest is what counts.
+    // On a busy machine some may be late, so the quickest counts.
     let mut times = Vec::new();
     for (command, status) in [
         ("deactivate", "Inactive"),
@@ -58,7 +58,7 @@ fn changes_are_seen_within_two_seconds_and_asked_for_in_a_tab_that_is_seen() {
     let pause = pauses.fold(f64::MAX, f64::min);
     assert!(PERIOD_SECONDS.contains(&pause), "{polls:?}");
 
-    // A hidden tab requests nothing; as soon as it is visible again, it does.
+    // A hidden tab sends no request until it is visible again.
     browser.minimize();
     browser.wait("document.hidden");
     requests(browser);
@@ -73,13 +73,13 @@ fn changes_are_seen_within_two_seconds_and_asked_for_in_a_tab_that_is_seen() {
     visit.assert_clean();
 }
 
-/// Waits for so many requests for the list, asserts that each asks only whether it has changed, and
+/// Waits for `count` requests for the list, asserts that each only asks whether it has changed, and
 /// returns their times in seconds.
 fn await_polls(browser: &Browser, count: usize) -> Vec<f64> {
     let mut polls = Vec::new();
     for _ in 0..600 {
         let asked = requests(browser).into_iter();
-        // Without those for further pages.
+        // Excludes the requests for further pages.
         for request in asked.filter(|one| url(one).contains("cursor=&")) {
             let tag = &request["request"]["headers"]["If-None-Match"];
             assert!(tag.is_string(), "not conditional: {request:#}");
@@ -103,7 +103,7 @@ fn url(request: &Value) -> &str {
     request["request"]["url"].as_str().unwrap_or_default()
 }
 
-/// Here a search brings the news, before any check for changes does.
+/// Here a search shows the change before any check for changes does.
 #[test]
 #[ignore = "needs chromium and chromedriver"]
 fn the_panel_follows_whatever_brought_the_news() {
@@ -187,11 +187,11 @@ fn rows_that_are_looked_at_stay_where_they_are() {
 const EMAILS: &str = "[...document.querySelectorAll('.row')].sort((one, other) => \
     one.ariaPosInSet - other.ariaPosInSet).map((row) => row.querySelector('.email').textContent)";
 
-/// Shows the end of the first page and the beginning of the second one, which is not loaded again
-/// until it is released.
+/// Shows the end of the first page and the beginning of the second. The second page is not loaded
+/// again until the test releases it.
 fn hold_the_second_page(browser: &Browser) {
     browser.value("document.getElementById('list').scrollTop = 24 * 60 + 30");
-    // The first row that exists at this place: those before were further down.
+    // Waits for the first row at this place: the rows so far were further down.
     browser.wait("document.querySelector('.row[aria-posinset=\"23\"]')");
     browser.wait("!document.querySelector('.row.waiting')");
     browser.value(
@@ -202,8 +202,8 @@ fn hold_the_second_page(browser: &Browser) {
     );
 }
 
-/// When somebody on the second page moves to the top, somebody else moves from the first page to
-/// the second.
+/// When a user on the second page moves to the top, another user moves from the first page to the
+/// second.
 fn who_is_changed_further_down_moves_nobody(visit: &Visit) {
     let browser = &visit.browser;
     hold_the_second_page(browser);
@@ -218,7 +218,7 @@ fn who_is_changed_further_down_moves_nobody(visit: &Visit) {
     assert_eq!(browser.value(EMAILS), expected);
 }
 
-/// Somebody near the end of the first page is deleted while the second page is on its way.
+/// A user near the end of the first page is deleted while the second page is being loaded.
 fn who_is_deleted_is_gone_at_once(visit: &mut Visit, count: usize) {
     let browser = &visit.browser;
     hold_the_second_page(browser);
@@ -244,7 +244,7 @@ fn who_is_deleted_is_gone_at_once(visit: &mut Visit, count: usize) {
     browser.wait("!document.querySelector('.row.waiting')");
 }
 
-/// What others do does not move the focus, or somebody who reads far down.
+/// Changes by others move neither the focus nor the view of a person who reads far down.
 #[test]
 #[ignore = "needs chromium and chromedriver"]
 fn the_focus_and_the_place_stay_while_things_change() {
@@ -256,7 +256,7 @@ fn the_focus_and_the_place_stay_while_things_change() {
     let id = id.as_str().expect("an id");
     let visit = Visit::begin(talk, 1280, 600);
     let browser = &visit.browser;
-    // Somebody comes by a link and presses Enter on the button: the focus goes to the person.
+    // A person opens a link and presses Enter on the button: the focus goes to the details.
     visit.open(&format!("/directory/#/person/{id}"));
     browser.keys(&[visit.token.reveal(), key::TAB, key::TAB, key::TAB]);
     assert_eq!(browser.text("document.activeElement.id"), "enter");
@@ -300,7 +300,7 @@ fn the_focus_and_the_place_stay_while_things_change() {
     let focused = "document.activeElement.textContent";
     assert_eq!(browser.text(focused), "Copy JSON");
 
-    // The button that was pressed goes away, and the focus moves to the list.
+    // The pressed button disappears, and the focus moves to the list.
     browser.value("meddle = () => Promise.reject(new TypeError('away')), 1");
     browser.wait("!document.getElementById('notice').hidden");
     browser.value("document.querySelector('#notice button').focus()");
@@ -311,7 +311,7 @@ fn the_focus_and_the_place_stay_while_things_change() {
     // The panel has the focus and is closed by going back.
     browser.value("document.querySelector('#panel h2').focus(), location.hash = ''");
     browser.wait("document.activeElement.id === 'list'");
-    // Scrolled down, where no row was pointed at before.
+    // Scrolls down, where the pointer has not been on a row before.
     browser.click("#order");
     browser.wait("document.querySelector('.row .email').textContent.startsWith('person.000000')");
     browser.resize(1280, 400);

@@ -48,7 +48,7 @@ fn whoever_reads_goes_on_while_the_disk_takes_no_writes() {
         .expect("created")
         .record;
     disk.is_broken.store(true, Ordering::SeqCst);
-    // Which of the two depends on whether the file had to grow before the commit.
+    // Which of the two errors it is depends on whether the file had to grow before the commit.
     let refused = directory.create(user("new"), &caller());
     assert!(
         matches!(
@@ -73,7 +73,7 @@ fn whoever_reads_goes_on_while_the_disk_takes_no_writes() {
         usual < Duration::from_secs(1),
         "nobody could read for {usual:?}"
     );
-    // No read ever takes half as long as a write may wait for the disk.
+    // No read takes even half as long as a write may wait for the disk.
     assert!(
         worst < limits::DISK_FULL_WAIT_MAX / 2,
         "nobody could read for {worst:?}"
@@ -88,7 +88,8 @@ fn whoever_reads_goes_on_while_the_disk_takes_no_writes() {
     inspect(&store).expect("sound");
 }
 
-/// After a failed read only a reopened file can be read, and nobody writes who would notice that.
+/// After a failed read, the file can be read again only once it is reopened, and there is no write
+/// that would notice this.
 #[test]
 fn whoever_only_reads_gets_over_a_read_that_fails() {
     let disk = Disk::default();
@@ -100,7 +101,7 @@ fn whoever_only_reads_gets_over_a_read_that_fails() {
     assert!(!is_left, "nothing was read from the disk");
 }
 
-/// Creates users, and returns their ids.
+/// Creates more users than the cache holds, and returns their ids.
 fn more_than_is_cached(directory: &Directory) -> Vec<String> {
     let title = "x".repeat(60_000);
     let count = 2 * limits::STORE_CACHE_BYTES_MIN / title.len();
@@ -144,7 +145,8 @@ fn old_rows_that_could_not_be_read_just_now_do_not_wait_for_the_next_day() {
     assert!(directory.trim(keep, later).expect("read") > 0);
 }
 
-/// What a failed sync should have brought to the disk is written again while reads go on.
+/// Everything that a failed sync should have written to the disk is written again while reads go
+/// on.
 #[test]
 fn nobody_waits_to_read_while_syncs_take_their_time_to_fail() {
     let disk = Disk::default();
@@ -160,7 +162,7 @@ fn nobody_waits_to_read_while_syncs_take_their_time_to_fail() {
     });
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(1) {
-        // Not through the directory: this must be open at every moment.
+        // Asks the store and not the directory, because the store must be open at every moment.
         assert!(store.snapshot().is_ok(), "after {:?}", start.elapsed());
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -173,7 +175,7 @@ fn nobody_waits_to_read_while_syncs_take_their_time_to_fail() {
     assert_eq!(left, inspect(&store).expect("sound"));
 }
 
-/// So the next start is quick, although nothing was written after the file was reopened.
+/// So the next start is fast, although nothing was written after the file was reopened.
 #[test]
 fn the_index_is_put_back_after_the_file_was_reopened() {
     const CHUNKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("chunks");
@@ -196,8 +198,8 @@ fn the_index_is_put_back_after_the_file_was_reopened() {
     assert!(!chunks.is_empty().expect("read"), "it was not put back");
 }
 
-/// A mark beside the store says that a server ended between a failed sync and the rewriting of what
-/// that sync left: the next server rewrites it.
+/// A mark beside the store says that a server ended after a failed sync, before it had rewritten
+/// the unsynced data. The next server rewrites it.
 #[test]
 fn what_a_failed_sync_has_left_is_written_again_by_the_next_server() {
     let server = Server::start();
@@ -232,7 +234,7 @@ fn what_was_undone_before_the_disk_failed_is_told() {
         is_dry_run: false,
     };
     let undo = |after| directory.undo(&selection, manner, after, &caller());
-    // The first batch makes the file grow, which takes a sync before that of the commit.
+    // The first batch makes the file grow, which takes a sync before the sync of the commit.
     disk.breaks_after_sync.store(2, Ordering::SeqCst);
     let page = undo(None).expect("some were undone");
     let next = page.next.expect("one is left");
@@ -264,7 +266,8 @@ fn rows_that_wait_are_not_lost_with_a_commit() {
     assert_eq!(audit_rows(&store), limits::AUDIT_ROWS_QUEUED_MAX as u64 + 1);
 }
 
-/// Nor if it fails later, at any call of the disk. A row may then be there twice.
+/// Waiting audit rows are not lost if the commit fails later, at any call of the disk. A row may
+/// then be there twice.
 #[test]
 fn a_row_that_waits_outlives_an_error_at_any_call_of_its_commit() {
     for call in 1.. {
@@ -291,7 +294,7 @@ fn a_row_that_waits_outlives_an_error_at_any_call_of_its_commit() {
     }
 }
 
-/// Such a failure passes, so that a service manager should try again.
+/// Such a failure may pass, so a service manager should try again.
 #[test]
 fn a_start_on_a_disk_that_takes_nothing_does_not_blame_the_content() {
     let disk = Disk::default();
@@ -301,8 +304,8 @@ fn a_start_on_a_disk_that_takes_nothing_does_not_blame_the_content() {
     assert!(matches!(refused, Some(StartError::Write(_))), "{refused:?}");
 }
 
-/// Other answers that say to come back later are only counted after a caller's first. But whoever
-/// finds an unexpected user must see which request may have made it.
+/// Other answers that ask to come back later are only counted after a caller's first one. But an
+/// administrator who finds an unexpected user must see which request may have created it.
 #[test]
 fn each_change_that_is_not_confirmed_has_its_row() {
     const TOLD: usize = 3;

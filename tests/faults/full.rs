@@ -21,12 +21,12 @@ use crate::support::{
     without_settings,
 };
 
-/// A write that lacks space is tried again until there is some; the caller of a sync that failed is
-/// told that the outcome is unknown.
+/// A write that lacks space is retried until there is some. The caller of a failed sync is told
+/// that the outcome is unknown.
 #[test]
 fn no_space_at_any_call_loses_nothing() {
     let calls = session(0, Disk::default());
-    // Each session waits a quarter of a second for space, so that many run at once.
+    // Each session waits a quarter of a second for space, so many sessions run at once.
     std::thread::scope(|scope| {
         for first in 1..=16 {
             scope.spawn(move || {
@@ -88,7 +88,7 @@ fn a_full_disk_is_waited_for_and_nothing_is_lost() {
     inspect(&store).expect("sound");
 }
 
-/// After long enough without space, the caller is told that the outcome is unknown. Closing the
+/// After a long time without space, the caller is told that the outcome is unknown. Closing the
 /// store does not wait for space.
 #[test]
 #[ignore = "the long form: ten seconds without space"]
@@ -117,9 +117,9 @@ fn a_disk_that_stays_full_keeps_nobody_for_ever() {
     );
 }
 
-/// The real binary with files that may not grow any more, as on a full disk: writes get 429 in
-/// compatible mode and 503 in strict mode, nobody waits for ever, reads go on, `/readyz` answers
-/// 503, and writes resume without help once there is space.
+/// The real binary with files that must not grow, as on a full disk: writes get 429 in compatible
+/// mode and 503 in strict mode, nobody waits forever, reads go on, `/readyz` answers 503, and
+/// writes resume without help once there is space.
 #[test]
 fn a_server_whose_disk_is_full_says_so_and_goes_on_by_itself() {
     use rustix::process::{Resource, Rlimit, prlimit};
@@ -168,7 +168,7 @@ fn a_server_whose_disk_is_full_says_so_and_goes_on_by_itself() {
     // Whatever status the caller gets, the metrics count a server error.
     assert_eq!(errors_of(&talk.server, &reader), 1);
     talk.authorization = strict;
-    // By now the disk is known to be full, so that no other write waits for long.
+    // The server knows by now that the disk is full, so no other write waits for long.
     let begun = Instant::now();
     assert_eq!(talk.send("POST", "/Users", Some(&body("s"))).status, 503);
     let took = begun.elapsed();
@@ -178,7 +178,8 @@ fn a_server_whose_disk_is_full_says_so_and_goes_on_by_itself() {
     assert_eq!(ready(&talk.server, &reader), 503);
     let listed = talk.json("GET", "/Users?count=1", None, 200)["totalResults"].clone();
     assert_eq!(listed, made, "reading goes on");
-    // A leaked token does not wait for space, nor do those that are named after it.
+    // The revocation of a leaked token does not wait for space, nor do those of the tokens named
+    // after it.
     let revoked = talk.server.cli(&["token", "revoke", "one", "two"]);
     assert_eq!(revoked.status, Some(74), "{revoked:?}");
     for (name, leaked) in ["one", "two"].into_iter().zip(&leaked) {
@@ -212,8 +213,8 @@ fn a_server_whose_disk_is_full_says_so_and_goes_on_by_itself() {
     );
 }
 
-/// Commands without a server, on a store whose file may not grow: changes are refused with the
-/// reason, reads work, and nothing that was there is lost.
+/// Commands without a server, on a store whose file must not grow: changes are refused with the
+/// reason, reads work, and nothing is lost.
 #[test]
 fn commands_on_a_full_disk_say_so_and_lose_nothing() {
     let mut talk = Talk::start(&[]);
@@ -224,7 +225,7 @@ fn commands_on_a_full_disk_say_so_and_lose_nothing() {
     let listed = cli_in(&folder, &["user", "list", "-o", "jsonl"]);
     let store = folder.path().join("data/users.redb");
     let half = std::fs::metadata(store).expect("the store").len() / 2;
-    // They wait for space side by side.
+    // The commands wait for space at the same time.
     std::thread::scope(|scope| {
         for (arguments, status, words) in [
             (&["user", "reactivate", "kept"][..], 0, ["", ""]),
@@ -253,7 +254,7 @@ fn commands_on_a_full_disk_say_so_and_lose_nothing() {
                 assert!(is_told, "{output:?}");
                 let still = limited(&folder, half, &["user", "list", "-o", "jsonl"]);
                 assert_eq!(still.stdout, listed.stdout, "{still:?}");
-                // Where not even the first page can be written again, nothing stands still.
+                // A command does not hang even if it cannot write the first page.
                 let unopened = limited(&folder, 0, &["user", "list"]);
                 assert_eq!(unopened.status, Some(74), "{unopened:?}");
                 let verified = cli_in(&folder, &["audit", "verify"]);
@@ -279,7 +280,7 @@ fn copy_of(folder: &TempDir) -> TempDir {
     copy
 }
 
-/// Runs a command that can write nothing beyond so many bytes in any file.
+/// Runs a command that cannot write beyond this many bytes in any file.
 fn limited(folder: &TempDir, bytes: u64, arguments: &[&str]) -> Output {
     let command = command(folder);
     let mut limited = Command::new("prlimit");

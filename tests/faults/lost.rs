@@ -1,5 +1,5 @@
-//! The store's file is removed, moved or replaced under a running server: nothing is acknowledged
-//! that nobody would find afterwards, and everything that was can be saved.
+//! The store's file is removed, moved or replaced under a running server: the server acknowledges
+//! nothing that would be lost, and everything acknowledged before can be saved.
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, symlink};
@@ -32,12 +32,12 @@ fn done(output: &Output) {
     assert_eq!(output.status, Some(0), "{output:?}");
 }
 
-/// How often the log has these words.
+/// How often the log contains these words.
 fn count(log: &str, words: &str) -> usize {
     log.lines().filter(|line| line.contains(words)).count()
 }
 
-/// The file is gone, another one comes, and the content is saved by a backup.
+/// The file is removed, another one appears, and a backup saves the content.
 #[test]
 fn what_is_acknowledged_is_in_a_file_that_can_be_found() {
     let mut talk = Talk::start(&[]);
@@ -52,7 +52,7 @@ fn what_is_acknowledged_is_in_a_file_that_can_be_found() {
     let store = store_of(&talk.server);
 
     fs::remove_file(&store).expect("there");
-    // At once, whether or not it was noticed before.
+    // The refusal comes at once, whether or not the server had noticed the loss.
     is_refused(&mut talk, 2);
     let ready = asked(&talk.server, &monitoring, "/readyz");
     let told = String::from_utf8_lossy(&ready.body).into_owned();
@@ -64,7 +64,7 @@ fn what_is_acknowledged_is_in_a_file_that_can_be_found() {
     assert!(check.stdout.contains(" backup create FILE"), "{check:?}");
     assert!(!check.stdout.contains("sound"), "{check:?}");
     assert!(check.stdout.contains("not run  store "), "{check:?}");
-    // Another file in its place is not the one that is open.
+    // Another file in its place is not the open store.
     fs::copy(&backup, &store).expect("copied");
     is_refused(&mut talk, 2);
     let all = talk.authorization.clone();
@@ -90,8 +90,8 @@ fn what_is_acknowledged_is_in_a_file_that_can_be_found() {
     assert_eq!(listed.stdout.lines().count(), 2, "{listed:?}");
 }
 
-/// It is noticed without any change, and ends without help when the same file comes back. Links to
-/// the data directory and to the store are followed.
+/// The server notices the loss without any write, and recovers without help when the same file
+/// comes back. Links to the data directory and to the store are followed.
 #[test]
 fn a_file_that_comes_back_is_written_again() {
     let folder = TempDir::new().expect("a folder");
@@ -122,7 +122,7 @@ fn a_file_that_comes_back_is_written_again() {
     assert_eq!(listed.stdout.lines().count(), 2, "{listed:?}");
 }
 
-/// Whoever asks `check` is not sent to start another server, and gets everything out of this one.
+/// `check` does not advise starting another server, and its advice saves everything from this one.
 #[test]
 fn the_directory_of_a_running_server_is_removed() {
     let mut place = Place::sound();
@@ -178,7 +178,7 @@ fn a_start_that_makes_a_new_store_says_so() {
     server.restart();
     assert!(!server.log().contains(WORDS), "{}", server.log());
 
-    // Without certificates, the socket of a server that was killed shows it.
+    // Without certificates, the socket of a killed server shows that there was a store.
     fs::remove_dir_all(data_dir.join("tls")).expect("there");
     fs::remove_file(data_dir.join("users.redb")).expect("there");
     server.kill_and_restart();

@@ -1,5 +1,5 @@
-//! Changes of tokens on a disk that fails, hangs or is full: which tokens are let in, what callers
-//! are told, and what is in the store afterwards.
+//! Changes of tokens on a disk that fails, hangs or is full: which tokens are accepted, what
+//! callers are told, and what the store contains afterwards.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -27,13 +27,13 @@ fn wanted(name: &str) -> Issue {
     }
 }
 
-/// An audit row; nothing in it matters.
+/// An audit row, whose content does not matter.
 fn row(_: &Token) -> String {
     "{}".to_owned()
 }
 
-/// What memory and store must agree on for each token: its id, its end, its rate, and whether it is
-/// revoked.
+/// The facts about each token on which memory and store must agree: its id, its end, its rate, and
+/// whether it is revoked.
 fn known(tokens: &Tokens, now: Moment) -> Vec<(TokenId, Option<Moment>, Option<u32>, bool)> {
     let all = tokens.list(now).into_iter();
     let known = all.map(|token| {
@@ -50,12 +50,12 @@ fn known(tokens: &Tokens, now: Moment) -> Vec<(TokenId, Option<Moment>, Option<u
     known
 }
 
-/// Waits until the store takes writes again, without settling what is in doubt.
+/// Waits until the store accepts writes again, without settling any outcome in doubt.
 fn await_writes(store: &Store) {
     wait_until("it comes back", || store.commit(Change::none()).is_ok());
 }
 
-/// Leaves a token of which nobody knows whether it was stored, on a disk that works again.
+/// Leaves a token that may or may not have been stored, on a disk that works again.
 fn leave_in_doubt(disk: &Disk, store: &Store, tokens: &Tokens, now: Moment) {
     disk.is_broken.store(true, Ordering::SeqCst);
     let issued = tokens.issue(wanted("spare"), now, row);
@@ -88,7 +88,7 @@ fn deed(name: &str, deed: Deed, fails_at: usize, disk: &Disk) -> usize {
         outcome.is_ok() || is_refused || is_pending || is_unknown(&outcome),
         "{what}: {outcome:?}"
     );
-    // A request that was let in before the change.
+    // A request that was accepted before the change.
     okta.remember_use(now, [127, 0, 0, 1].into(), None);
     let is_revoked = |tokens: &Tokens| tokens.find(okta.id.as_str(), now)[0].revoked.is_some();
     let was_revoked = is_revoked(&tokens);
@@ -127,8 +127,8 @@ fn a_use_that_could_not_be_kept_is_kept_later() {
     assert_eq!(kept[0].last_used().map(|last| last.at), Some(now));
 }
 
-/// The tokens in memory are those on disk, one that was refused is not let in again, and the last
-/// use is not lost.
+/// Memory and disk have the same tokens, a refused token is not accepted again, and the last use is
+/// not lost.
 #[test]
 fn after_an_error_at_any_call_tokens_are_those_of_the_store() {
     let deeds: [(&str, Deed); 4] = [
@@ -166,9 +166,9 @@ fn after_an_error_at_any_call_tokens_are_those_of_the_store() {
     }
 }
 
-/// While the disk takes nothing, nobody can know what is stored. A token that was refused stays
-/// refused, though its revocation was not stored; one that may have been issued is listed, and its
-/// name is not issued again.
+/// While the disk accepts nothing, nobody can know what is stored. A refused token stays refused,
+/// though its revocation was not stored. A token that may have been issued is listed, and no other
+/// token is issued under its name.
 #[test]
 fn what_may_be_of_tokens_is_seen_until_the_store_can_tell() {
     let disk = Disk::default();
@@ -204,8 +204,8 @@ fn what_may_be_of_tokens_is_seen_until_the_store_can_tell() {
     assert!(is_seen());
 }
 
-/// A revoked token is refused at once, whoever else waits for the disk; and a rotation that is
-/// waiting leaves no valid token either.
+/// A revoked token is refused at once, whatever else waits for the disk; and a waiting rotation
+/// leaves no valid token either.
 #[test]
 fn a_revoked_token_is_refused_while_the_disk_hangs() {
     let deeds: [(Deed, bool); 3] = [
@@ -263,7 +263,7 @@ fn a_revocation_that_is_to_be_written_outlives_a_look_at_the_store() {
     let disk = Disk::default();
     let (store, tokens, now) = disk.open_with_tokens();
     let (okta, _) = tokens.issue(wanted("okta"), now, row).expect("issued");
-    // A token in memory alone is not among those of the store.
+    // A temporary token exists in memory only, not in the store.
     let (temporary, _) = tokens.issue_temporary("check", Scope::Full, 60, now);
     leave_in_doubt(&disk, &store, &tokens, now);
     let first = disk.calls.load(Ordering::SeqCst);
@@ -287,7 +287,7 @@ fn a_revocation_that_is_to_be_written_outlives_a_look_at_the_store() {
     assert_eq!(tokens.check_again(&temporary, now), Ok(()));
 }
 
-/// A revocation that comes while another one is being written is written after it.
+/// A revocation that arrives while another one is being written is written after it.
 #[test]
 fn of_two_revocations_on_a_disk_that_hangs_both_are_written() {
     let disk = Disk::default();
@@ -313,8 +313,8 @@ fn of_two_revocations_on_a_disk_that_hangs_both_are_written() {
     assert!(stored.list(now).iter().all(|token| token.revoked.is_some()));
 }
 
-/// A revocation that was not confirmed before the end is named: the token may be valid again
-/// afterwards, and can then be revoked again.
+/// A revocation that was not confirmed before the server ended is reported by name: the token may
+/// be valid again afterwards, and can then be revoked again.
 #[test]
 fn a_revocation_that_was_not_kept_before_the_end_is_named_and_made_again() {
     let disk = Disk::default();
@@ -339,7 +339,8 @@ fn a_revocation_that_was_not_kept_before_the_end_is_named_and_made_again() {
     assert!(again.unconfirmed_revocations().is_empty());
 }
 
-/// The outcome that is called unknown is that of the caller's change, not of an earlier revocation.
+/// The outcome that is reported as unknown is the outcome of the caller's change, not of an earlier
+/// revocation.
 #[test]
 fn what_was_in_doubt_before_is_not_told_as_the_callers() {
     let mut told = [0; 3];
@@ -374,7 +375,7 @@ fn what_was_in_doubt_before_is_not_told_as_the_callers() {
     assert!(told.iter().all(|count| *count > 0), "{told:?}");
 }
 
-/// A change whose outcome is unknown does not keep last uses from being stored.
+/// A change with an unknown outcome does not prevent last uses from being stored.
 #[test]
 fn last_uses_are_kept_while_a_change_stays_in_doubt() {
     let disk = Disk::default();

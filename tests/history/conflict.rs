@@ -1,13 +1,13 @@
-//! Undoing where others have changed the same users or have their names, in a directory in memory;
-//! and random histories, undone by force.
+//! Undoing where others have changed the same users or have taken their names, in a directory in
+//! memory; and random histories, undone by force.
 
 use golinks_scim::directory::{
-    Beginning, Directory, Manner, Obstacle, Past, Then, Thresholds, ToUndo, Undone,
+    Directory, Manner, Obstacle, Past, Then, Thresholds, ToUndo, Undone,
 };
 use golinks_scim::scim::schema::ENTERPRISE_URN;
 use serde_json::{Value, json};
 
-use super::{Kept, caller};
+use super::{Kept, all_since, caller};
 use crate::model::Random;
 use crate::support::{number, record_of};
 
@@ -52,10 +52,7 @@ fn taking_back_gives_what_the_first_change_found() {
         }
         assert_past(&kept, &mut random);
         let wanted: Vec<_> = ids.iter().map(|id| kept.wanted(id, since, "a")).collect();
-        let selection = ToUndo::Since {
-            since: Beginning::Moment(since),
-            token: Some("a".to_owned()),
-        };
+        let selection = all_since(since, Some("a"));
         let undone = undo(&kept.directory, &selection, true);
         assert!(undone.iter().all(|it| it.outcome.is_ok()), "{undone:?}");
         for (id, wanted) in ids.iter().zip(&wanted) {
@@ -69,7 +66,7 @@ fn taking_back_gives_what_the_first_change_found() {
     }
 }
 
-/// For each user, a state chosen at random is what the directory says of that moment.
+/// Asserts for a random past state of each user that the directory returns it for that moment.
 fn assert_past(kept: &Kept, random: &mut Random) {
     for (id, states) in &kept.states {
         let (time, _, wanted) = &states[random.below(states.len())];
@@ -95,8 +92,7 @@ fn undo(directory: &Directory, selection: &ToUndo, is_forced: bool) -> Vec<Undon
     page.undone
 }
 
-/// Somebody who has changed one attribute of the extension stands in nobody's way who undoes the
-/// change of another.
+/// A change of one attribute of the extension does not prevent undoing the change of another.
 #[test]
 fn the_extension_is_undone_attribute_by_attribute() {
     let mut kept = Kept::new();
@@ -108,10 +104,7 @@ fn the_extension_is_undone_attribute_by_attribute() {
     kept.change(&id, &path("department"), &json!("wrong"), "a");
     kept.change(&id, &path("organization"), &json!("wrong"), "a");
     kept.change(&id, &path("costCenter"), &json!("2"), "b");
-    let selection = ToUndo::Since {
-        since: Beginning::Moment(since),
-        token: Some("a".to_owned()),
-    };
+    let selection = all_since(since, Some("a"));
     let undone = undo(&kept.directory, &selection, false);
     let outcome = undone[0].outcome.as_ref().expect("done");
     assert_eq!(
@@ -126,16 +119,14 @@ fn the_extension_is_undone_attribute_by_attribute() {
     );
 }
 
-/// Undoing a creation deactivates the user, and the alarm counts that. A rehearsal deactivates nobody.
+/// Undoing a creation deactivates the user, and the alarm counts that. A rehearsal deactivates no
+/// user.
 #[test]
 fn who_is_deactivated_by_an_undo_is_counted() {
     let mut kept = Kept::new();
     let since = kept.now();
     kept.create("jane", "a");
-    let everything = ToUndo::Since {
-        since: Beginning::Moment(since),
-        token: None,
-    };
+    let everything = all_since(since, None);
     let thresholds = Thresholds {
         deactivations: 50,
         percent: 20,
@@ -156,7 +147,7 @@ fn who_is_deactivated_by_an_undo_is_counted() {
 }
 
 /// A user that somebody else has activated stays active: the undo is refused. A user that somebody
-/// else has deactivated, and the token activated again, is inactive afterwards.
+/// else has deactivated and the token has reactivated is inactive afterwards.
 #[test]
 fn the_undo_of_a_creation_goes_back_to_what_others_have_said_of_the_status() {
     for (steps, wanted) in [
@@ -175,15 +166,7 @@ fn the_undo_of_a_creation_goes_back_to_what_others_have_said_of_the_status() {
             let who = if who == "a" { "a" } else { "b" };
             kept.change(&id, "active", &json!(status == "on"), who);
         }
-        let token = Some("a".to_owned());
-        let undone = undo(
-            &kept.directory,
-            &ToUndo::Since {
-                since: Beginning::Moment(since),
-                token,
-            },
-            false,
-        );
+        let undone = undo(&kept.directory, &all_since(since, Some("a")), false);
         let record = record_of(&kept.directory, &id).expect("there");
         match (&undone[0].outcome, wanted) {
             (Ok(_), Ok(())) => assert_eq!(record.user().active(), Some(false), "{steps}"),
@@ -195,7 +178,7 @@ fn the_undo_of_a_creation_goes_back_to_what_others_have_said_of_the_status() {
     }
 }
 
-/// An undo of nothing but the changes in question does not count as one.
+/// An undo counts as a change by somebody else unless it undid only the changes in question.
 #[test]
 fn an_undo_of_others_changes_too_counts_as_somebody_elses_change() {
     let mut kept = Kept::new();
@@ -205,15 +188,9 @@ fn an_undo_of_others_changes_too_counts_as_somebody_elses_change() {
     let later = kept.now();
     kept.change(&id, "title", &json!("yours"), "b");
     kept.change(&id, "title", &json!("mine again"), "a");
-    let both = ToUndo::Since {
-        since: Beginning::Moment(later),
-        token: None,
-    };
+    let both = all_since(later, None);
     undo(&kept.directory, &both, false);
-    let mine = ToUndo::Since {
-        since: Beginning::Moment(since),
-        token: Some("a".to_owned()),
-    };
+    let mine = all_since(since, Some("a"));
     let undone = undo(&kept.directory, &mine, false);
     assert!(
         matches!(undone[0].outcome, Err(Obstacle::Touched { .. })),
@@ -229,10 +206,7 @@ fn what_somebody_else_has_changed_since_is_left_alone() {
     kept.change(&id, "title", &json!("mine"), "a");
     kept.change(&id, "nickName", &json!("mine"), "a");
     kept.change(&id, "title", &json!("yours"), "b");
-    let selection = ToUndo::Since {
-        since: Beginning::Moment(since),
-        token: Some("a".to_owned()),
-    };
+    let selection = all_since(since, Some("a"));
     let undone = undo(&kept.directory, &selection, false);
     let [one] = undone.as_slice() else {
         panic!("{undone:?}");
@@ -251,19 +225,16 @@ fn what_somebody_else_has_changed_since_is_left_alone() {
     // Either all of a user's changes are undone, or none.
     let record = record_of(&kept.directory, &id).expect("there");
     assert_eq!(record.user().attributes()["nickName"], "mine");
-    // An undo of everybody's changes includes that one.
-    let everything = ToUndo::Since {
-        since: Beginning::Moment(since),
-        token: None,
-    };
+    // An undo of everybody's changes includes that change.
+    let everything = all_since(since, None);
     let undone = undo(&kept.directory, &everything, false);
     assert!(undone.iter().all(|it| it.outcome.is_ok()), "{undone:?}");
     let record = record_of(&kept.directory, &id).expect("there");
     assert_eq!(record.user().attributes().get("title"), None);
 }
 
-/// What the title, or the list of emails, is after the changes of `a` are undone, the first of
-/// which is change 3; or the number of the change that prevents the undo.
+/// The title, or the list of emails, after the changes of `a` are undone, the first of which is
+/// change 3; or the number of the change that prevents the undo.
 #[test]
 fn a_change_that_was_itself_taken_back_does_not_count() {
     for attribute in ["title", "emails"] {
@@ -280,11 +251,11 @@ fn a_change_that_was_itself_taken_back_does_not_count() {
             ("b two, undo 4, undo 5", Err(6)),
             ("b two, undo 4, undo 5, undo 6", Ok("zero")),
             ("b two, undo 4, b three", Err(6)),
-            // Somebody who sets the old value again wants it.
+            // Somebody who sets the old value again wants to keep it.
             ("b two, b one", Err(4)),
             ("b two, b one, b two, undo 6", Err(4)),
             ("undo 3, b one", Err(5)),
-            // The change itself is undone; somebody who undoes that wants the change.
+            // The change itself was undone before; somebody who undoes that undo wants the change.
             ("undo 3", Ok("zero")),
             ("undo 3, undo 4", Err(5)),
             ("undo 3, undo 4, undo 5", Ok("zero")),
@@ -307,10 +278,7 @@ fn a_change_that_was_itself_taken_back_does_not_count() {
             for step in steps.split(", ") {
                 match step.split_once(' ').expect("two words") {
                     (how @ ("undo" | "force"), what) => {
-                        let all_of = |token: &str| ToUndo::Since {
-                            since: Beginning::Moment(since),
-                            token: Some(token.to_owned()),
-                        };
+                        let all_of = |token: &str| all_since(since, Some(token));
                         let what = what.parse().map_or_else(|_| all_of(what), ToUndo::Change);
                         let undone = undo(&kept.directory, &what, how == "force");
                         assert!(undone[0].outcome.is_ok(), "{steps}: {undone:?}");
@@ -318,15 +286,7 @@ fn a_change_that_was_itself_taken_back_does_not_count() {
                     (who, text) => kept.change(&id, attribute, &value(text), who),
                 }
             }
-            let token = Some("a".to_owned());
-            let undone = undo(
-                &kept.directory,
-                &ToUndo::Since {
-                    since: Beginning::Moment(since),
-                    token,
-                },
-                false,
-            );
+            let undone = undo(&kept.directory, &all_since(since, Some("a")), false);
             let record = record_of(&kept.directory, &id).expect("there");
             let now = &record.user().attributes()[attribute];
             match (&undone[0].outcome, wanted) {
@@ -340,18 +300,19 @@ fn a_change_that_was_itself_taken_back_does_not_count() {
     }
 }
 
-/// Names are given back in whatever order they went: a user that waits for another's name is undone
-/// after that one. A rehearsal has the same outcome, and both list the users by their ids.
+/// Names are given back whatever the order in which they were taken: a user that needs another
+/// user's name is undone after that user. A rehearsal has the same outcome, and both list the users
+/// by their ids.
 #[test]
 fn names_are_given_back_in_whatever_order_they_went() {
     for (steps, wanted) in [
         ("a n2 n3, a n1 n2, a n0 n1", ""),
         ("a n0 x, a n1 n0, a n2 n1", ""),
         ("a n0 x, a n2 n0, a n1 n2", ""),
-        // A user waits for a name that is not given back.
+        // A user needs a name that is not given back.
         ("a n0 x, a n1 y, a x n1, b n2 n0", "n1 y"),
         ("a n0 t, a n1 n0, a t n1", "n0 n1"),
-        // A deleted user does not keep a name from another.
+        // A deleted user does not block a name.
         ("a n0 z, a n2 n0, a n0 -, a n1 n0", "n0"),
     ] {
         let mut kept = Kept::new();
@@ -370,11 +331,7 @@ fn names_are_given_back_in_whatever_order_they_went() {
                 _ => kept.change(&id, "userName", &json!(new), "b"),
             }
         }
-        let token = Some("a".to_owned());
-        let selection = ToUndo::Since {
-            since: Beginning::Moment(since),
-            token,
-        };
+        let selection = all_since(since, Some("a"));
         for is_dry_run in [true, false] {
             let manner = Manner {
                 is_forced: false,

@@ -1,11 +1,11 @@
-//! Undoing where users were deleted: the printed commands create a deleted user again.
+//! Undoing deletions: the printed commands create a deleted user again.
 
 use serde_json::{Value, json};
 
 use super::{newest_change, patch, rows, text, without_meta};
 use crate::support::{CORE, Talk};
 
-/// The refused undo prints the commands that do it.
+/// The undo is refused, and prints the commands that create the user again.
 #[test]
 fn whoever_was_deleted_is_made_again() {
     let enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
@@ -98,8 +98,8 @@ fn whoever_was_deleted_is_made_again() {
     check_taken(&talk, &deleted);
 }
 
-/// Another user has the deleted user's name by now, and an import would change that user. Besides,
-/// the manual describes each member of the JSON that an undo prints.
+/// Another user has taken the deleted user's name, and an import would change that user. Also
+/// asserts that the manual describes each member of the JSON that an undo prints.
 fn check_taken(talk: &Talk, deleted: &str) {
     let undo = |more: &[&str]| {
         let typed = [&["user", "undo", deleted], more].concat();

@@ -1,4 +1,5 @@
-//! What a user was at a moment or before a change, who had its name then, and who changed it.
+//! Users as they were at a moment or before a change, who had their names then, and who changed
+//! them.
 
 use golinks_scim::directory::{Keep, Past, Then, UserId, Wanted, Way};
 use golinks_scim::limits;
@@ -82,7 +83,7 @@ fn a_user_is_shown_as_every_answer_showed_it() {
         assert!(now.contains(&line), "{line}: {now}");
     }
 
-    // The audit trail keeps what a deleted user was, and finds it by its last name.
+    // The audit trail keeps the last state of a deleted user, and finds the user by its last name.
     talk.json("DELETE", &target, None, 204);
     let after = moment();
     check(&talk, "joan@example.com");
@@ -91,7 +92,7 @@ fn a_user_is_shown_as_every_answer_showed_it() {
         .server
         .cli(&["user", "history", "JOAN@example.com", "-o", "jsonl"]);
     assert_eq!(rows(&history).len(), shown.len() + 1, "{history:?}");
-    // Where nobody is found, a hint says how to go on looking.
+    // If nobody is found, a hint says how to search further.
     let search = " user list --search TEXT` finds";
     for (command, hint) in [
         (&["user", "history", "nobody"][..], search),
@@ -111,7 +112,7 @@ fn a_user_is_shown_as_every_answer_showed_it() {
     }
 }
 
-/// Before each of its changes, a user is what the answer to the previous change showed.
+/// Asserts that before each of its changes, a user was as the answer to the previous change showed.
 fn check_before(talk: &Talk, id: &str, told: &[Value], shown: &[Value]) {
     let before = |change: &str| {
         let typed = ["user", "show", id, "--before", change, "-o", "jsonl"];
@@ -202,7 +203,7 @@ fn of_very_many_who_had_a_name_the_latest_are_told() {
     assert_eq!(told, had_it[1..], "{history:?}");
 }
 
-/// A name that passes from user to user, each time in another way.
+/// A name passes from user to user, each time in another way.
 #[test]
 fn a_name_stands_for_whoever_had_it_then() {
     let mut kept = Kept::new();
@@ -233,7 +234,7 @@ fn a_name_stands_for_whoever_had_it_then() {
         }
     };
     check(&kept, was(&three, "bob"));
-    // By the number of a change: the first, third and sixth created one, two and three.
+    // By the number of a change: changes 1, 3 and 6 created users one, two and three.
     for (change, wanted) in [
         (1, None),
         (2, was(&one, "bob")),
@@ -254,7 +255,7 @@ fn a_name_stands_for_whoever_had_it_then() {
     assert_eq!(kept.who_was("z", Then::At(of_one)), was(&one, "bob"));
 }
 
-/// What the removed rows of the trail said is unknown, no matter who has the name now.
+/// The content of removed rows is unknown, no matter who has the name now.
 #[test]
 fn nobody_is_denied_by_a_trail_that_does_not_go_back_so_far() {
     let mut kept = Kept::new();
@@ -284,8 +285,8 @@ fn nobody_is_denied_by_a_trail_that_does_not_go_back_so_far() {
     }
 }
 
-/// A user's own rows were removed, but it is unchanged since then: it was what it is now. The rows
-/// of others say nothing about it.
+/// A user's own rows were removed, but it has not changed since then, so its past state is its
+/// current state. The rows of others say nothing about it.
 #[test]
 fn whoever_is_as_before_is_known_without_rows() {
     let mut kept = Kept::new();
@@ -303,7 +304,7 @@ fn whoever_is_as_before_is_known_without_rows() {
     let then = kept.now();
     let last = kept.create("last", "a");
     let now = record_of(&kept.directory, &one).expect("there");
-    // Before the oldest row that is kept, too: it and all later ones are there.
+    // This holds before the oldest kept row, too: that row and all later ones are there.
     for change in [oldest, oldest + 1] {
         match kept
             .directory
@@ -329,7 +330,7 @@ fn whoever_is_as_before_is_known_without_rows() {
     }
 }
 
-/// Where a variable with a login name is empty, the next one is used.
+/// If an environment variable with a login name is empty, the next one is used.
 #[test]
 fn an_administrator_is_recorded_under_any_login_name() {
     let mut talk = Talk::start(&[]);
@@ -356,7 +357,7 @@ fn an_administrator_is_recorded_under_any_login_name() {
     }
 }
 
-/// The rows with the old name were removed, but not the one of its change.
+/// The rows with the old name were removed, except the row of its change.
 #[test]
 fn a_name_is_known_from_the_row_that_took_it_away() {
     let mut kept = Kept::new();
@@ -372,7 +373,7 @@ fn a_name_is_known_from_the_row_that_took_it_away() {
     let known = |who: &str| kept.directory.known_as(who).expect("read");
     assert_eq!(known("Bob"), [renamed]);
     assert_eq!(known("bo"), []);
-    // For whoever has the name now, the other is a namesake.
+    // When another user has the name now, the former one is only listed as a namesake.
     let next = kept.create("bob", "a");
     let wanted = Wanted {
         users: Some(kept.directory.known_as("bob").expect("read")),

@@ -1,5 +1,5 @@
-//! `user undo` as it is typed: of one change, of all since a moment, of all by a token; and what it
-//! prints.
+//! `user undo` on the command line: of one change, of all since a moment, of all by a token; and
+//! what it prints.
 
 use std::process::Command;
 
@@ -26,7 +26,7 @@ fn a_mistake_of_an_identity_provider_is_taken_back_by_one_command() {
     assert_eq!(done.status, Some(0), "{done:?}");
     let since = moment();
 
-    // As an app made with Okta's wizard does it: GET, then PUT of the whole user.
+    // An app made with Okta's wizard does it like this: GET, then PUT of the whole user.
     for user in &users {
         let target = format!("/Users/{}", text(user, "id"));
         let mut echo = talk.json("GET", &target, None, 200);
@@ -219,7 +219,7 @@ fn one_change_is_taken_back_unless_another_came_after_it() {
     }
 }
 
-/// Where nobody reads standard output any more, standard error says what was done.
+/// If nobody reads standard output any more, standard error says what was done.
 #[test]
 fn an_undo_that_nobody_reads_says_what_it_did() {
     let mut talk = Talk::start(&[]);
@@ -240,7 +240,7 @@ fn an_undo_that_nobody_reads_says_what_it_did() {
     let active = talk.json("GET", "/Users?filter=active%20eq%20true", None, 200);
     assert_eq!(active["totalResults"], 0, "{active}");
 
-    // Nor if only the end of the list cannot be written.
+    // The same holds if only the end of the list cannot be written.
     let again = ["user", "undo", "--since", &since, "-o", "json"];
     let whole = talk.server.cli(&again);
     assert_eq!(whole.status, Some(0), "{whole:?}");
@@ -258,12 +258,12 @@ fn an_undo_that_nobody_reads_says_what_it_did() {
     assert!(told.contains("1 needed no change"), "{told}");
 }
 
-/// With more users than one slice of an undo; `UNDO_ROWS` sets how many.
+/// An undo of more users than fit into one of its slices; `UNDO_ROWS` sets their number.
 #[test]
 fn a_whole_import_is_taken_back() {
     let count = number("UNDO_ROWS", 10_500);
     let mut talk = Talk::start(&["--rate-limit", "off"]);
-    // One user was there before, and the file changes it.
+    // One user existed before, and the file changes it.
     let mut old = body("user7@example.com");
     old["title"] = json!("Chef");
     let old = talk.json("POST", "/Users", Some(&old), 201);
@@ -337,8 +337,8 @@ fn it_works_without_a_server_too() {
     assert!(text(&by, "principal").starts_with("administrator:"), "{by}");
 }
 
-/// The server dies when it is asked for the second slice of an undo: the command says what was done
-/// and how to go on, with a moment, since `2h` would be another one by then.
+/// The server dies when it is asked for the second slice of an undo. The command says what was done
+/// and how to go on, and prints a moment, because `2h` would then mean another one.
 #[test]
 fn an_undo_that_breaks_off_says_how_to_go_on() {
     use std::io::{Read, Write};

@@ -1,14 +1,15 @@
-//! The past of users with times of a clock that was ahead or behind, and has been set right since.
+//! The past of users with times from a clock that was ahead or behind, and has been corrected
+//! since.
 
 use std::sync::atomic::Ordering;
 use std::time::Instant as Monotonic;
 
 use golinks_scim::clock::Instant;
-use golinks_scim::directory::{Beginning, Keep, Manner, Past, Then, ToUndo};
+use golinks_scim::directory::{Keep, Manner, Past, Then};
 use golinks_scim::limits;
 use serde_json::json;
 
-use super::{Kept, caller};
+use super::{Kept, all_since, caller};
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
@@ -47,7 +48,8 @@ fn a_user_is_there_from_its_first_change_under_the_right_clock_on() {
     }
 }
 
-/// A trail whose oldest row is of a later time than most others; and the time before those.
+/// A directory with a trail whose oldest row has a later time than most other rows; and the time
+/// before those.
 fn with_the_oldest_row_ahead() -> (Kept, String, Instant) {
     let mut kept = Kept::new();
     kept.create("old", "a");
@@ -76,18 +78,18 @@ fn a_trail_whose_oldest_row_is_ahead_reaches_back_to_the_others() {
     assert_eq!(title_at(&kept, &id, then), "Cook");
     let at = |who: &str, then| kept.directory.at(who, Then::At(then)).expect("read");
     assert!(matches!(at("nobody", then), Past::Absent));
-    // The time of the oldest row is not one to ask for.
+    // The reported time is not the time of the oldest row.
     for who in ["nobody", "bob"] {
         match at(who, since) {
             Past::Forgotten(Some(oldest)) => assert!(oldest < then, "{oldest}"),
             other => panic!("{who}: {other:?}"),
         }
     }
-    // The row of its creation is there.
+    // The row of the user's creation is there.
     assert!(matches!(at(&id, since), Past::Absent));
 }
 
-/// A time of creation that is yet to come does not tell when it was.
+/// A creation time in the future does not tell when the user was created.
 #[test]
 fn a_user_whose_rows_were_removed_is_not_told_to_be_younger_than_it_is() {
     let mut kept = Kept::new();
@@ -131,7 +133,7 @@ fn a_trail_does_not_reach_back_to_the_time_of_a_row_that_is_behind() {
     for who in ["bob", &id, "nobody"] {
         assert!(matches!(at(who), Past::Forgotten(Some(_))), "{who}");
     }
-    // Who was created later was not there, whatever else is unknown.
+    // A user who was created later was not there, whatever else is unknown.
     assert!(matches!(at(&newcomer), Past::Absent));
 }
 
@@ -145,10 +147,7 @@ fn an_undo_may_begin_behind_a_row_that_is_ahead() {
         is_dry_run: false,
     };
     let undo = |since| {
-        let selection = ToUndo::Since {
-            since: Beginning::Moment(since),
-            token: None,
-        };
+        let selection = all_since(since, None);
         kept.directory.undo(&selection, manner, None, &caller("c"))
     };
     let refused = undo(early).expect_err("rows of that time were removed");

@@ -1,5 +1,5 @@
-"""Reads each request that was accepted with h11, a second parser, and compares: the same
-method, target, fields and body, and the next request beginning at the same byte."""
+"""Reads each accepted request again with h11, a second parser, and compares: both must find the
+same method, target, fields and body, and the next request must begin at the same byte."""
 
 import json
 import re
@@ -9,7 +9,7 @@ import h11
 
 
 def read(data):
-    """What h11 makes of the bytes: the request, its body, and how many bytes it took."""
+    """Parses bytes with h11. Returns the request, its body, and how many bytes h11 has consumed."""
     # RFC 9112 section 2.2 lets one empty line before a request be ignored; h11 does not.
     skipped = 2 if data.startswith(b"\r\n") else 0
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 20)
@@ -28,7 +28,7 @@ def read(data):
 
 
 def origin_form(target):
-    """The absolute form without scheme and authority, an empty path as the root."""
+    """The target without scheme and authority; an empty path becomes the root."""
     if target.startswith("/"):
         return target
     path = re.sub("^[a-z]+://[^/?]*", "", target, flags=re.IGNORECASE)

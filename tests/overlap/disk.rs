@@ -1,4 +1,4 @@
-//! A disk whose syncs wait until a test lets them pass, and end as it wants.
+//! A disk whose syncs wait until a test lets them pass, and end as the test decides.
 
 use std::io;
 use std::ops::Bound;
@@ -32,18 +32,19 @@ pub(super) struct Gate {
     reason = "switches of a disk that is played"
 )]
 pub(super) struct State {
-    /// Whether every sync passes.
+    /// Whether every sync passes at once.
     pub(super) is_open: bool,
-    /// How many syncs may pass while it is not open, and how any sync ends.
+    /// How many syncs may pass while `is_open` is false, and how each sync ends.
     pub(super) passes: usize,
     pub(super) ends: Ends,
     pub(super) is_syncing: bool,
-    /// Whether writes are held up, and whether one is.
+    /// Whether writes are held up, and whether one is waiting.
     pub(super) holds_writes: bool,
     pub(super) is_writing: bool,
-    /// What was acknowledged, in order.
+    /// The acknowledged writes, in order.
     pub(super) acknowledged: Vec<String>,
-    /// What power cuts during syncs leave, each with how much was acknowledged by then.
+    /// The images that power cuts during syncs would leave, each with the number of writes
+    /// acknowledged by then.
     pub(super) cuts: Vec<(Vec<u8>, usize)>,
 }
 
@@ -51,9 +52,9 @@ pub(super) struct State {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Ends {
     Well,
-    /// The system still shows what the disk does not have and never will.
+    /// The sync failed, and the operating system still shows data that the disk will never get.
     Failed,
-    /// What was not synced is gone.
+    /// The sync failed, and all unsynced data is gone.
     Lost,
     Full,
     Panicked,
@@ -129,7 +130,7 @@ impl StorageBackend for Gated {
         let acknowledged = state.acknowledged.len();
         let (is_open, ends) = (state.is_open, state.ends);
         drop(state);
-        // Time for a write that would wrongly come now.
+        // Gives a wrong write time to happen.
         thread::sleep(Duration::from_millis(1));
         let synced = match ends {
             Ends::Well => self.disk.sync_data(),

@@ -1,6 +1,6 @@
-//! Commands and servers of users who may not do what they ask for: the exit status says so to a
-//! script, and the hint says who may. Needs root. `shared` has data directories of others that the
-//! server may use.
+//! Commands and servers of users who lack the necessary rights: the exit status says so to a
+//! script, and the hint says who has the rights. Needs root. `shared` tests data directories that
+//! belong to others and that the server may use.
 
 mod shared;
 
@@ -17,12 +17,12 @@ use super::{USER, as_user, is_root, of_root, start, text, with_own_mounts};
 use crate::support::place::chain_for;
 use crate::support::{Output, Running, command_on, lines_of, run_to_its_end, wait_until};
 
-/// Neither root nor the server's user.
+/// A user who is neither root nor the server's user.
 const STRANGER: u32 = 65_531;
 const AS_ROOT: &str = "hint: run this as root, or as the user that runs the server";
 const SERVE: [&str; 3] = ["serve", "--listen", "127.0.0.1:0"];
 
-/// What `user` gets to hear who types this, with the copy of the program in `folder`.
+/// Runs a command as `user`, with the copy of the program in `folder`.
 fn typed_by(user: u32, folder: &Path, data: &Path, arguments: &[&str]) -> Output {
     let mut command = as_user(command_on(data).args(arguments), folder);
     run_to_its_end(command.uid(user).gid(user))
@@ -65,7 +65,8 @@ fn who_may_not_use_a_data_directory_is_told_who_may() {
     check(&told, 77, &[access]);
 }
 
-/// As `sudo openssl` leaves it. Closed to all but root, the server could not read it either.
+/// `sudo openssl` leaves such a key. If only root could read it, the server could not read it
+/// either.
 #[test]
 fn a_key_of_roots_that_everybody_may_read_is_given_to_the_server() {
     if !is_root() {
@@ -112,7 +113,8 @@ fn a_key_of_roots_that_everybody_may_read_is_given_to_the_server() {
     assert!(!no_key.stderr.contains("chmod"), "{no_key:?}");
 }
 
-/// Nothing can be copied onto itself, and a link there may lead to a key that another service needs.
+/// A file cannot be copied onto itself, and a link there may lead to a key that another service
+/// needs.
 #[test]
 fn a_key_among_the_services_own_files_is_given_to_it_but_no_key_of_anothers() {
     if !is_root() {
@@ -179,7 +181,7 @@ fn who_may_not_make_a_data_directory_or_take_a_port_is_told_what_to_do() {
     }
 }
 
-/// Root has the system's data directory, another user one of the user's own.
+/// Root's default is the system's data directory; every other user has their own.
 #[test]
 fn who_names_no_data_directory_has_one_by_user() {
     if !is_root() {
@@ -222,7 +224,7 @@ fn who_names_no_data_directory_has_one_by_user() {
     check(&told, 78, &words);
 }
 
-/// What an import did must not be in doubt because of a file that was never needed.
+/// The result of an import must not be in doubt because of a file that was never needed.
 #[test]
 fn a_file_beside_which_nothing_can_be_written_is_imported() {
     if !is_root() {
@@ -242,7 +244,7 @@ fn a_file_beside_which_nothing_can_be_written_is_imported() {
     server.stop();
 }
 
-/// A guide for the user's own directory would lead to a second server beside the service.
+/// A guide for the user's own data directory would lead to a second server beside the service.
 #[test]
 fn a_guide_beside_a_service_is_for_root() {
     if !is_root() {
@@ -268,7 +270,7 @@ fn a_guide_beside_a_service_is_for_root() {
     assert!(named.contains("No server has run on this"), "{named}");
 }
 
-/// A log shipper that waited for ever would look as if nothing happened any more.
+/// If a log shipper waited forever, it would look as if nothing happened any more.
 #[test]
 fn who_follows_the_trail_and_loses_the_right_to_is_told() {
     if !is_root() {
@@ -284,7 +286,7 @@ fn who_follows_the_trail_and_loses_the_right_to_is_told() {
         .spawn();
     let mut follower = Running(follower.expect("started"));
     let rows = lines_of(follower.stdout.take().expect("piped"));
-    // It shows only rows that are written after it has begun.
+    // `audit follow` shows only rows that are written after it has begun.
     wait_until("a row is shown", || {
         server.cli(&["token", "issue", "one"]);
         server.cli(&["token", "revoke", "one"]);

@@ -1,4 +1,4 @@
-//! How much one bulk request may hold, cost and change.
+//! How much one bulk request may contain, cost and change.
 
 use golinks_scim::limits;
 use serde_json::{Value, json};
@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use super::{PATCH, bulk, post, request, statuses};
 use crate::support::{CORE, Talk, body, scim_error};
 
-/// All patches of a request share the comparisons that one may make, since they run while everybody
-/// waits. So do users in whose bodies members are named by paths, since these are matched in the
-/// same way.
+/// All patches of a bulk request share the number of comparisons that one patch may make, since all
+/// other requests wait while they run. So do users whose bodies have paths as member names, since
+/// these are matched in the same way.
 #[test]
 fn section_3_7_the_operations_of_a_request_share_their_work() {
     let mut talk = Talk::start(&[]);
@@ -16,11 +16,11 @@ fn section_3_7_the_operations_of_a_request_share_their_work() {
     let email = |number: usize| json!({"value": format!("{number}@x")});
     many["emails"] = (0..limits::VALUES_MAX).map(email).collect();
     let made = talk.json("POST", "/Users", Some(&many), 201);
-    // With as many values and clauses as there may be, a few patches use up all comparisons.
+    // With the greatest number of values and clauses, a few patches use up all comparisons.
     let to_change = made.to_string().len() / limits::CHANGED_BYTES_PER_COMPARISON;
     let to_look = limits::VALUES_MAX * limits::FILTER_CLAUSES_MAX;
     let target = format!("/Users/{}", made["id"].as_str().expect("an id"));
-    // All clauses count, though the first one decides: this tests the counting.
+    // All clauses count, though the first one decides.
     let clauses = vec!["value co \"y\""; limits::FILTER_CLAUSES_MAX].join(" and ");
     let patch = json!({"method": "PATCH", "path": target, "data": {"schemas": [PATCH], "Operations":
         [{"op": "remove", "path": format!("emails[{clauses}]")}]}});
@@ -38,7 +38,7 @@ fn section_3_7_the_operations_of_a_request_share_their_work() {
     }
 }
 
-/// Reading and writing a large user again and again counts too.
+/// Reading and writing a large user again and again also counts.
 #[test]
 fn section_3_7_a_large_user_is_changed_so_often_and_no_more() {
     let mut talk = Talk::start(&[]);
@@ -90,7 +90,7 @@ fn section_3_7_4_too_large_is_refused() {
     assert!(results.iter().all(|result| result["status"] == "201"));
     assert_eq!(talk.json("GET", "/Users", None, 200)["totalResults"], 1000);
 
-    // Refused for its declared length, before any of it is read.
+    // The request is refused for its declared length, before any of its body is read.
     let mut large = request(&json!({"Operations": []})).to_string().into_bytes();
     large.resize(1024 * 1024 + 1, b' ');
     let json = ("Content-Type", "application/scim+json");

@@ -1,4 +1,4 @@
-//! Operations of a bulk request: methods, results, failures, and what is no bulk request.
+//! Operations of a bulk request: methods, results and failures; and invalid bulk requests.
 
 use serde_json::{Value, json};
 
@@ -104,7 +104,7 @@ fn section_3_7_1_a_failed_operation_changes_nothing_and_undoes_no_other() {
         ]
     );
     assert_eq!(results[1]["response"]["scimType"], "uniqueness");
-    // As the endpoint itself answers.
+    // The detail is the same as in the endpoint's own answer.
     let detail = results[6]["response"]["detail"].as_str().expect("a detail");
     assert!(detail.contains("untick Push Groups"), "{detail}");
     assert_eq!(talk.json("GET", &target, None, 200), old);
@@ -156,7 +156,7 @@ fn section_3_7_3_fail_on_errors_ends_the_rest() {
         let all = talk.json("GET", "/Users", None, 200);
         assert_eq!(all["totalResults"], users, "{limit}");
     }
-    // Of a cycle, the failure that makes the others fail counts first.
+    // In a cycle, the failure that causes the others counts first.
     let operations = json!([
         managed("a", "a", "bulkId:b"),
         managed("b", "taken", "bulkId:a"),

@@ -11,7 +11,8 @@ fn section_3_7_2_bulk_ids_become_identifiers() {
     let results = bulk(
         &mut talk,
         &json!([
-            // References forward, to itself, back, to nobody, and to an operation that fails.
+            // References to a later operation, to itself, to an earlier one, to none, and to one
+            // that fails.
             managed("worker", "w", "bulkId:boss"),
             managed("boss", "b", "bulkId:boss"),
             managed("late", "l", "bulkId:worker"),
@@ -52,7 +53,7 @@ fn section_3_7_1_references_in_a_cycle() {
     }
 }
 
-/// Where a URI belongs, a reference becomes one that leads to the user.
+/// In a place for a URI, a reference becomes the URI of the user.
 #[test]
 fn section_3_7_2_bulk_ids_in_a_uri_become_that_of_the_user() {
     let mut talk = Talk::start(&[]);
@@ -92,7 +93,7 @@ fn section_3_7_2_bulk_ids_in_a_uri_become_that_of_the_user() {
     }
 }
 
-/// Operations on a user whom the request creates are done in their order, in a cycle or not.
+/// Operations on a user whom the request creates run in their order, in a cycle or not.
 #[test]
 fn section_3_7_2_what_refers_to_one_user_keeps_its_order() {
     let mut talk = Talk::start(&[]);
@@ -126,8 +127,8 @@ fn section_3_7_2_what_refers_to_one_user_keeps_its_order() {
     assert_eq!(statuses(&results), ["201", "200", "201", "204"]);
 }
 
-/// Each user of a cycle holds the id of another: if one cannot be created, none can, whatever their
-/// order.
+/// Each user of a cycle contains the id of another: if one cannot be created, none can, whatever
+/// their order.
 #[test]
 fn section_3_7_1_a_cycle_fails_as_a_whole() {
     let mut talk = Talk::start(&[]);
@@ -144,7 +145,7 @@ fn section_3_7_1_a_cycle_fails_as_a_whole() {
     unreadable["data"]["active"] = json!("maybe");
     for (failing, status) in [
         (managed("b", "taken", "bulkId:a"), "409"),
-        // The same name as the other one's.
+        // Both users have the same name.
         (managed("b", "A", "bulkId:a"), "409"),
         (unreadable, "400"),
     ] {
@@ -156,7 +157,8 @@ fn section_3_7_1_a_cycle_fails_as_a_whole() {
             if results[failing]["response"]["scimType"] != "uniqueness" {
                 assert_eq!(results[failing]["status"], status, "{operations}");
             }
-            // Of two users with one name the later fails, and the first because of it.
+            // Of two users with the same name, the later one fails, and the first one because of
+            // it.
             let told: Vec<String> = results
                 .iter()
                 .filter(|result| result["response"].get("scimType").is_none())
@@ -166,7 +168,7 @@ fn section_3_7_1_a_cycle_fails_as_a_whole() {
             assert_eq!(talk.json("GET", "/Users", None, 200)["totalResults"], 1);
         }
     }
-    // An operation between two of a cycle is done before the last of them.
+    // An operation between two operations of a cycle runs before the last of them.
     let x = talk.create("x")["id"].as_str().expect("an id").to_owned();
     let operations = json!([
         managed("a", "a", "bulkId:b"),
@@ -180,8 +182,8 @@ fn section_3_7_1_a_cycle_fails_as_a_whole() {
         let id = location.rsplit('/').next().expect("an id");
         talk.json("DELETE", &format!("/Users/{id}"), None, 204);
     }
-    // A larger cycle that fails, a user before it who refers to it, and another cycle that it
-    // leaves alone.
+    // A larger cycle that fails, a user before it who refers to it, and another cycle that is not
+    // affected.
     let results = bulk(
         &mut talk,
         &json!([
@@ -223,7 +225,7 @@ fn section_3_7_2_a_repeated_bulk_id_spoils_no_other() {
         ]),
     );
     assert_eq!(statuses(&results), ["201", "400", "201"]);
-    // An empty `bulkId` is none at all: only a POST needs one.
+    // An empty `bulkId` counts as absent: only a POST needs one.
     let deletion = json!({"method": "DELETE", "path": target, "bulkId": ""});
     let results = bulk(&mut talk, &json!([deletion, deletion]));
     assert_eq!(statuses(&results), ["204", "404"]);

@@ -1,5 +1,5 @@
-//! Each `scimType` where it occurs, other versions of the protocol, and filters on discovery
-//! (sections 3.12, 3.13, 4).
+//! Each `scimType` in a situation that causes it, other versions of the protocol, and filters on
+//! discovery (sections 3.12, 3.13, 4).
 
 use serde_json::{Value, json};
 
@@ -7,9 +7,8 @@ use super::{json_of, patch, target};
 use crate::support;
 use crate::support::{Talk, body, scim_error};
 
-/// Each `scimType` of table 9 and of RFC 9865, but for three: `invalidVers` is provoked below,
-/// `tooMany` would take a query of 10 s and `expiredCursor` an hour, so the units that make these
-/// errors test them themselves.
+/// Each `scimType` of table 9 and of RFC 9865, except three: `invalidVers` is provoked below;
+/// `tooMany` would take a query of 10 s and `expiredCursor` an hour, so unit tests cover these two.
 #[test]
 fn section_3_12_each_scim_type_has_its_occasion() {
     let mut talk = Talk::start(&[]);

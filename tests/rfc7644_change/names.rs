@@ -6,8 +6,8 @@ use super::{patch, target};
 use crate::support;
 use crate::support::{Talk, body};
 
-/// An operation changes only its target, to exactly the value that it gives; `formatted`, if nobody
-/// writes it, follows its parts.
+/// An operation changes only its target, to exactly the value that it gives; `formatted` follows
+/// its parts unless a client writes it.
 #[test]
 fn section_3_5_2_a_formatted_name_is_as_written_or_follows_its_parts() {
     let mut talk = Talk::start(&[]);
@@ -59,7 +59,7 @@ fn section_3_5_2_a_formatted_name_is_as_written_or_follows_its_parts() {
         // A PUT of what was read changes nothing.
         let echoed = talk.json("PUT", &target(&ann), Some(&found), 200);
         assert_eq!(echoed, found, "{operations}");
-        // A PUT with nothing but `formatted` in its name keeps that.
+        // A PUT whose name has only `formatted` keeps it.
         if wanted != Value::Null {
             let mut alone = found.clone();
             alone["name"] = json!({"formatted": wanted["formatted"]});
@@ -69,7 +69,7 @@ fn section_3_5_2_a_formatted_name_is_as_written_or_follows_its_parts() {
     }
 }
 
-/// A `formatted` that does not show the part that changes stays: it says what its author wants.
+/// A `formatted` that does not contain the changed part stays as its author wrote it.
 #[test]
 fn section_3_5_2_a_formatted_name_of_its_own_stays() {
     let mut talk = Talk::start(&[]);
@@ -80,8 +80,8 @@ fn section_3_5_2_a_formatted_name_of_its_own_stays() {
     let patched = talk.json("PATCH", &target(&boss), Some(&changed), 200);
     let wanted = json!({"givenName": "Bea", "familyName": "Lee", "formatted": "The Boss"});
     assert_eq!(patched["name"], wanted);
-    // Nor does removing a part that it does not show change it, whichever request removes it, nor
-    // the same request again.
+    // Removing a part that it does not contain does not change it either, whichever request removes
+    // the part, nor does the same request again.
     for (method, operation) in [
         ("PATCH", json!({"op": "remove", "path": "name.middleName"})),
         (
@@ -107,8 +107,8 @@ fn section_3_5_2_a_formatted_name_of_its_own_stays() {
     }
 }
 
-/// The version that a client has read tells a `formatted` that it wrote on purpose from one that it
-/// merely sends back.
+/// The version that a client has read shows whether it wrote `formatted` on purpose or merely sends
+/// it back.
 #[test]
 fn section_3_5_1_a_whole_name_written_into_what_was_read_stays() {
     let mut talk = Talk::start(&[]);
@@ -159,7 +159,7 @@ fn section_3_5_2_2_a_whole_name_goes_with_the_parts_that_it_was_made_of() {
         ("Ann Lee", one_by_one.clone(), Value::Null),
         ("Lee, Ann", vec![json!(parts)], Value::Null),
         ("Lee Ann", one_by_one.clone(), Value::Null),
-        // It has more than its parts, or the same patch sets it.
+        // `formatted` has more than its parts, or the same patch sets it.
         ("Dr Ann Lee", vec![json!(parts)], json!({"formatted": "Dr Ann Lee"})),
         ("Dr Ann Lee", one_by_one, json!({"formatted": "Dr Lee"})),
         ("Ann-Lee", vec![json!(parts)], json!({"formatted": "Ann-Lee"})),

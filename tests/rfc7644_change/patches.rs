@@ -52,7 +52,7 @@ fn section_3_5_2_what_is_not_said_to_be_primary_is_not() {
     let remove = patch(&json!([{"op": "remove", "path": others}]));
     let one = talk.json("PATCH", &target(&user), Some(&remove), 200);
     assert_eq!(one["emails"], json!([{"value": "a@x", "primary": true}]));
-    // No element is made for a filter that none can match.
+    // No element is created for a filter that no element can match.
     let both = "emails[type eq \"a\" and type eq \"b\"].value";
     let both = patch(&json!([{"op": "replace", "path": both, "value": "c@x"}]));
     let error = talk.json("PATCH", &target(&user), Some(&both), 400);
@@ -101,7 +101,7 @@ fn section_3_5_2_3_a_part_that_is_cleared_takes_no_number_with_it() {
             assert_eq!(user["phoneNumbers"], json!([{"value": "+1 555"}]));
         }
     }
-    // Of two elements that are to be primary, the one without a value is not.
+    // Of two elements that are sent as primary, the one without a value does not become primary.
     let mut user = body("d");
     user["emails"] = json!([{"value": "z@x.test", "primary": true}]);
     let user = talk.json("POST", "/Users", Some(&user), 201);

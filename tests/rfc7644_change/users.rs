@@ -1,4 +1,4 @@
-//! Users who are created, replaced and deleted; their versions, and changes of one user at once
+//! Creating, replacing and deleting users; their versions, and simultaneous changes of one user
 //! (sections 3.3, 3.5.1, 3.6, 3.14).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -36,7 +36,7 @@ fn section_3_3_a_create_answers_with_the_user_and_where_it_is() {
         (again.status, &error["scimType"]),
         (409, &json!("uniqueness"))
     );
-    // A name is refused if it is too long or could look like one that exists.
+    // A name is refused if it is too long or could look like another one.
     let (longest, too_long) = ("u".repeat(1024), "u".repeat(1025));
     talk.create(&longest);
     let filter = format!("/Users?filter=userName%20eq%20%22{longest}%22");
@@ -64,7 +64,7 @@ fn section_3_3_a_create_answers_with_the_user_and_where_it_is() {
         let error = talk.json("PUT", &target, Some(&body(name)), 400);
         assert_eq!(error["scimType"], "invalidValue", "{name:?}");
     }
-    // But a non-joiner between letters that join, as in Persian names, is accepted.
+    // But a non-joiner between joining letters, as in Persian names, is accepted.
     talk.create("\u{639}\u{644}\u{6cc}\u{200c}\u{631}");
 }
 
@@ -79,8 +79,8 @@ fn section_3_5_1_a_replace_takes_away_what_it_does_not_hold() {
     assert!(replaced.get("title").is_none(), "{replaced}");
     assert_eq!(replaced["userName"], "v");
     assert_eq!(replaced["id"], user["id"]);
-    // DIFFERENCE(active-stays): `active` stays when it is left out; identity providers that leave
-    // it out do not mean to reactivate.
+    // DIFFERENCE(active-stays): `active` stays when it is left out, because identity providers that
+    // leave it out do not mean to reactivate the user.
     assert_eq!(replaced["active"], false);
     // A replace and a patch meet the same conflict.
     talk.create("other");
@@ -93,7 +93,7 @@ fn section_3_5_1_a_replace_takes_away_what_it_does_not_hold() {
     nameless.as_object_mut().expect("a body").remove("userName");
     let error = talk.json("PUT", &target(&user), Some(&nameless), 400);
     assert_eq!(error["scimType"], "invalidValue");
-    // A replace creates nobody.
+    // A replace never creates a user.
     talk.json(
         "PUT",
         "/Users/00000000-0000-8000-8000-000000000000",
@@ -184,8 +184,8 @@ fn section_3_14_versions() {
     assert_eq!(nobody.status, 404);
 }
 
-/// Each writer adds one to what it has read, and begins again on 412. Nothing is lost only if the
-/// version is compared in the same step as the change is written.
+/// Each writer adds one to the number that it has read, and begins again on 412. No increment is
+/// lost only if comparing the version and writing the change are one step.
 #[test]
 fn section_3_14_of_two_changes_at_once_none_is_lost() {
     const EACH: usize = 25;

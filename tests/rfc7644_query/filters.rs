@@ -1,4 +1,4 @@
-//! Filters: whom they find, how they compare, and what is none (section 3.4.2.2).
+//! Filters: whom they find, how they compare, and texts that are not filters (section 3.4.2.2).
 
 use serde_json::json;
 
@@ -14,7 +14,7 @@ type Row = (&'static str, Vec<&'static str>);
 fn examples_of_the_rfc() -> Vec<Row> {
     let [b, c, d] = ALL;
     vec![
-        // The examples of the RFC, with these people's values, and some like them.
+        // The examples of the RFC and some like them, with the values of these people.
         (r#"userName eq "bjensen""#, vec![b]),
         (r#"name.familyName co "O'Malley""#, vec![b]),
         (r#"userName sw "B""#, vec![b]),
@@ -36,7 +36,7 @@ fn examples_of_the_rfc() -> Vec<Row> {
             r#"meta.lastModified le "2999-05-13T04:42:34+02:00""#,
             ALL.to_vec(),
         ),
-        // The last moment that can be written, and the end of a day.
+        // The last moment that a text can express, and the end of a day.
         (
             r#"meta.lastModified lt "9999-12-31T23:59:59Z""#,
             ALL.to_vec(),
@@ -140,11 +140,11 @@ fn grammar_and_comparisons() -> Vec<Row> {
         ("emails.primary ne true", vec![b, c, d]),
         ("emails[primary ne false]", vec![b]),
         ("emails.primary pr", vec![b]),
-        // But a value that is only assumed is not present.
+        // But an assumed value does not count as present.
         ("emails.primary eq null", vec![c, d]),
         ("photos.primary eq false", vec![]),
         ("name.givenName pr", vec![b]),
-        // The order of texts.
+        // Texts have an order.
         (r#"userName gt "bjensen" and userName lt "dora""#, vec![c]),
         (
             r#"userName ge "bjensen" and userName le "DORA""#,
@@ -168,7 +168,7 @@ fn section_3_4_2_2_filters_find_whom_they_describe() {
         let page = talk.json("GET", &target, None, 200);
         assert_eq!(names(&page), wanted, "{filter}");
         assert_eq!(page["totalResults"], wanted.len(), "{filter}");
-        // Matches are selected first, and pages cut from them.
+        // Matches are selected before pages are cut.
         let second = talk.json("GET", &format!("{target}&startIndex=2&count=1"), None, 200);
         let rest: Vec<&str> = wanted.iter().copied().skip(1).take(1).collect();
         assert_eq!(names(&second), rest, "{filter}");
@@ -242,7 +242,7 @@ fn section_3_4_2_2_what_is_no_filter_is_an_error_that_says_where() {
     }
 }
 
-/// A text that looks like a number is compared as it is spelled, in quotes or not.
+/// A text that looks like a number is compared by its spelling, with or without quotes.
 #[test]
 fn section_3_4_2_2_a_number_is_compared_as_it_was_spelled() {
     let mut talk = Talk::start(&[]);
@@ -280,8 +280,8 @@ fn section_3_4_2_2_a_number_is_compared_as_it_was_spelled() {
     }
 }
 
-/// Some clients leave out the quotes whatever the text is. Strict mode reads a boolean, which no
-/// text equals, whether it is looked up in an index or compared.
+/// Some clients leave out the quotes whatever the text is. Strict mode then reads a boolean, which
+/// equals no text, whether the attribute is looked up in an index or compared.
 #[test]
 fn section_3_4_2_2_a_boolean_beside_a_text_is_a_text_without_quotes() {
     let mut talk = Talk::start(&[]);

@@ -1,5 +1,5 @@
-//! The other parameters of a query: sorting, projection, search; a query that is posted, and one
-//! that contradicts itself (sections 3.4.2.3, 3.4.3, 3.9).
+//! The other parameters of a query: sorting, projection, search; queries that are POSTed or
+//! contradict themselves (sections 3.4.2.3, 3.4.3, 3.9).
 
 use golinks_scim::limits;
 use serde_json::{Value, json};
@@ -130,7 +130,7 @@ fn section_3_4_3_a_query_can_be_posted() {
         let found = [&page["startIndex"], &page["itemsPerPage"]];
         assert_eq!(found, [&json!(shown.0), &json!(shown.1)], "{query}");
     }
-    // As texts, which a GET has.
+    // Numbers as texts, like in a GET.
     let texts = message(
         &json!({"startIndex": "2", "count": "+1", "sortBy": "userName",
         "attributes": "userName, name.familyName", "excludedAttributes": "name"}),
@@ -157,7 +157,7 @@ fn section_3_4_3_a_query_can_be_posted() {
         ),
         (json!({"sortBy": "shoeSize"}), "invalidValue"),
         (json!({"schemas": [CORE]}), "invalidSyntax"),
-        // In a body this gives away no secret in a URI, but nobody may filter on a password.
+        // A body does not expose a secret in a URI, but nobody may filter on a password.
         (json!({"filter": "password pr"}), "invalidFilter"),
     ] {
         let response = talk.send("POST", "/Users/.search", Some(&message(&members)));
@@ -208,7 +208,7 @@ fn section_3_9_projections_keep_what_is_always_returned() {
     }
 }
 
-/// Whichever value was taken, the client meant the other one too.
+/// Whichever value the server used, the client also meant the other one.
 #[test]
 fn section_3_4_2_a_parameter_that_says_two_things_is_refused() {
     let mut talk = Talk::start(&["--rate-limit", "off"]);

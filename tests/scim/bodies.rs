@@ -1,4 +1,4 @@
-//! Whole users: what is kept of a body, what is ignored, and what each mode makes of a body that
+//! Whole users: what is kept of a body, what is ignored, and how each mode reads a body that
 //! departs from the RFC.
 
 use golinks_scim::columns::{Empty, Row};
@@ -337,7 +337,7 @@ fn a_list_without_a_value_is_unassigned_where_one_value_belongs() {
     }
     let name = json!({"name": [null]});
     check_parse(&name, &json!({}), Some(Tolerance::ListForSingleValue));
-    // What neither mode accepts has the same error in both.
+    // A body that neither mode accepts has the same error in both.
     for (attribute, value) in [
         ("title", json!([true])),
         ("title", json!([1.5])),
@@ -365,7 +365,8 @@ fn a_stale_formatted_name_does_not_outlive_its_parts() {
             json!("Ms. Ann B. New"),
             json!("Ms. Ann B. New"),
         ),
-        // Neither the stored one nor made of these parts: in an outdated echo it is an older one.
+        // This `formatted` is neither the stored one nor made of these parts: in an outdated echo,
+        // it is an older one.
         (
             json!("Ann Older"),
             "New",
@@ -409,7 +410,7 @@ fn an_echo_is_outdated_unless_it_tells_the_version_that_is_stored() {
     }
 }
 
-/// What a newer release has stored must still be there when that release runs again.
+/// Attributes that a newer release has stored must still be there when that release runs again.
 #[test]
 fn what_is_stored_under_a_name_that_nobody_knows_stays() {
     let stored = json!({"schemas": [CORE], "id": "x", "shoeSize": {"value": 7}, "userName": "bob",
@@ -438,7 +439,7 @@ fn what_is_stored_under_a_name_that_nobody_knows_stays() {
     let mut sent = user(&json!({"title": "U"}));
     sent.keep_unknown(&stored);
     assert_eq!(sent.attributes()["shoeSize"], json!({"value": 7}));
-    // It cannot be set from outside.
+    // Clients cannot set such an attribute.
     assert!(row(json!({"userName": "bob", "shoeSize": 8})).is_err());
     let sent = json!([operation("replace", "shoeSize", 8)]);
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Patches of the elements of lists: when an element is added, created or removed, and which one a
+//! Patches of list elements: when an element is added, created or removed, and which element a
 //! value or a filter means.
 
 use golinks_scim::scim::{Budget, ErrorType, Leniency, Patch, Tolerance, User};
@@ -12,13 +12,13 @@ use super::{
 fn a_value_is_added_once() {
     let two = json!({"emails": [{"value": "w", "type": "work", "primary": true}, {"value": "h", "type": "home"}]});
     for (before, operation, after) in [
-        // Where case counts, values that differ in case are two values.
+        // Where case matters, values that differ in case are two values.
         (
             json!({"photos": [{"value": "https://x/a", "type": "photo"}]}),
             json!({"op": "add", "path": "photos", "value": [{"value": "https://x/A", "type": "photo"}]}),
             json!({"photos": [{"value": "https://x/a", "type": "photo"}, {"value": "https://x/A", "type": "photo"}]}),
         ),
-        // The same value and type: only what is new is taken over.
+        // The same value and type: only new sub-attributes are added.
         (
             two.clone(),
             json!({"op": "add", "path": "emails", "value": [
@@ -33,13 +33,13 @@ fn a_value_is_added_once() {
             json!({"emails": [{"value": "w", "type": "work", "primary": false},
                 {"value": "h", "type": "home"}, {"value": "n", "primary": true}]}),
         ),
-        // A value that is added as not primary changes no other one.
+        // A value that is added as not primary changes no other value.
         (
             two.clone(),
             json!({"op": "add", "path": "emails", "value": [{"value": "w", "type": "work", "primary": false}]}),
             json!({"emails": [{"value": "w", "type": "work", "primary": false}, {"value": "h", "type": "home"}]}),
         ),
-        // Elements without a `value` are the same if they differ in `primary` at most.
+        // Elements without a `value` are the same if they differ at most in `primary`.
         (
             json!({"addresses": [{"locality": "A", "type": "work", "primary": true}]}),
             json!({"op": "add", "path": "addresses", "value": [{"locality": "A", "type": "work"}]}),
@@ -65,8 +65,8 @@ fn a_value_is_added_once() {
     }
 }
 
-/// A value that is named twice in one operation is primary if either occurrence is. It is one value
-/// whether the user has other ones or not.
+/// A value that occurs twice in one operation is primary if either occurrence is. It is one value,
+/// whether or not the user has others.
 #[test]
 fn a_value_that_is_added_twice_is_one() {
     let home = |primary: bool| json!({"value": "h", "type": "home", "primary": primary});
@@ -90,7 +90,7 @@ fn a_value_that_is_added_twice_is_one() {
     check_patch(&json!({}), &operations, &after, true);
 }
 
-/// What an identity provider was told is gone must be gone.
+/// A value that the server has reported as removed must be gone.
 #[test]
 fn values_to_remove_are_found_as_values_to_add_are() {
     let roles =
@@ -140,7 +140,7 @@ fn values_to_remove_are_found_as_values_to_add_are() {
             json!([{"primary": false}]),
             json!([{"locality": "A", "type": "work", "primary": true}]),
         ),
-        // Of two that may be meant, it is the one that agrees in everything.
+        // Of two candidates, the operation means the one that agrees in everything.
         (
             "roles",
             &shared,
@@ -196,8 +196,8 @@ fn values_to_remove_are_found_as_values_to_add_are() {
     }
 }
 
-/// DIFFERENCE(add-completes): RFC 7644 section 3.5.2.1 adds an element unless it is equal in
-/// everything.
+/// DIFFERENCE(add-completes): RFC 7644 section 3.5.2.1 adds an element unless an equal one is
+/// there.
 #[test]
 fn an_added_element_completes_the_one_with_its_value_and_type() {
     let held = json!({"emails": [{"value": "w", "type": "work", "display": "Old"}]});
@@ -210,7 +210,7 @@ fn an_added_element_completes_the_one_with_its_value_and_type() {
     }
 }
 
-/// What is not there is removed in compatible mode, also by writing null.
+/// In compatible mode, removing an absent value succeeds, also by writing null.
 #[test]
 fn a_filter_that_selects_nothing_is_no_target_in_strict_mode() {
     let before = user(&json!({"emails": [{"value": "h", "type": "home"}]}));
@@ -263,7 +263,8 @@ fn an_element_is_exchanged_by_replace_and_added_to_by_add() {
     }
 }
 
-/// A text stands for the element's `value`, and a list of one for its element, as elsewhere.
+/// A text stands for the element's `value`, and a list with one element for that element, as
+/// elsewhere.
 #[test]
 fn an_element_may_be_given_as_a_text_or_a_list_of_one() {
     let path = "emails[type eq \"work\"]";
@@ -276,7 +277,7 @@ fn an_element_may_be_given_as_a_text_or_a_list_of_one() {
         let replace = json!([{"op": "replace", "path": path, "value": value}]);
         let after = patched(&user(&there), &replace, Leniency::compatible());
         assert_eq!(after, Ok(user(&found)), "{replace}");
-        // Where no element matches, the one that is created has what the filter says.
+        // If no element matches, the created element has the values that the filter names.
         for operations in [add, replace] {
             check_patch(&json!({}), &operations, &found, false);
         }
@@ -291,7 +292,7 @@ fn an_element_may_be_given_as_a_text_or_a_list_of_one() {
     }
 }
 
-/// An object that was encoded twice is nobody's address.
+/// An object that was encoded as JSON twice is not an address.
 #[test]
 fn json_in_a_text_is_not_stored_as_a_value() {
     let before = user(&json!({"emails": [{"value": "w", "type": "work"}]}));
@@ -316,13 +317,15 @@ fn json_in_a_text_is_not_stored_as_a_value() {
             assert!(error.detail.contains("JSON within a string"), "{error}");
         }
     }
-    // Where a text belongs, it is one: Entra puts such texts into the value of a role.
+    // Where a text is expected, it is kept as a text: Entra puts such texts into the value of a
+    // role.
     let roles = json!({"roles": [{"value": encoded}]});
     check_parse(&roles, &roles, None);
 }
 
-/// DIFFERENCE(filter-stays): RFC 7644 section 3.5.2.3 replaces the whole element, including what it
-/// was selected by. The same request sent again would then select nothing and create a second one.
+/// DIFFERENCE(filter-stays): RFC 7644 section 3.5.2.3 replaces the whole element, including the
+/// values by which it was selected. The same request sent again would then select nothing and
+/// create a second element.
 #[test]
 fn a_replace_is_found_again_by_what_its_filter_says() {
     let there = json!({"emails": [
@@ -347,7 +350,8 @@ fn a_replace_is_found_again_by_what_its_filter_says() {
             json!({"value": "o", "type": "other"}),
             json!({"type": "other"}),
         ),
-        // The value says only what the element is used for: without the rest it would be hollow.
+        // The value says only what the element is used for: without the other sub-attributes, the
+        // element would be hollow.
         (
             "type eq \"work\"",
             json!({"type": "other"}),
@@ -366,7 +370,7 @@ fn a_replace_is_found_again_by_what_its_filter_says() {
             json!({"value": "n"}),
             json!({"value": "n"}),
         ),
-        // What the value sets does not stay as the filter found it.
+        // Sub-attributes that the value sets do not stay as the filter found them.
         (
             "type eq \"work\"",
             json!({"value": "n", "TYPE": "other"}),
@@ -403,8 +407,8 @@ fn an_element_is_created_only_from_what_a_filter_says_it_is() {
         {"value": "w", "type": "work", "primary": true}
     ]});
     check_patch(&before, &operations, &after, false);
-    // The part that is set may be the one that the filter names, if both say the same. What they
-    // make says only what it is used for, unless more follows.
+    // The operation may set the sub-attribute that the filter names, if both say the same. The
+    // resulting element only says what it is used for, unless more follows.
     for (filter, value) in [
         ("primary eq true", json!(true)),
         ("primary eq \"True\"", json!(true)),
@@ -423,7 +427,7 @@ fn an_element_is_created_only_from_what_a_filter_says_it_is() {
         "emails[not (type eq \"home\")].value",
         "emails[type eq \"x\" or type eq \"y\"].value",
         "emails[type eq null].value",
-        // A filter on the value, or on the part to be set, means an element that is there.
+        // A filter on the value, or on the sub-attribute to be set, means an existing element.
         "emails[value eq \"old\"].value",
         "emails[value eq \"old\"].display",
         "emails[type eq \"x\" and value eq \"old\"]",
@@ -437,7 +441,7 @@ fn an_element_is_created_only_from_what_a_filter_says_it_is() {
     }
 }
 
-/// Otherwise the same request sent again would create a second one, and so on.
+/// If it were created, the same request sent again would create a second element, and so on.
 #[test]
 fn an_element_is_not_created_against_what_its_filter_says() {
     let before = user(&json!({"emails": [{"value": "n", "type": "home"}]}));

@@ -1,11 +1,11 @@
-//! Hollow elements: those that only say what they are used for, and whether they are primary.
+//! Hollow elements, which only say what they are used for and whether they are primary.
 
 use golinks_scim::scim::{Leniency, Tolerance, User};
 use serde_json::{Value, json};
 
 use super::{CORE, check_parse, operation, patched, user};
 
-/// A primary `home` email; members with it and one for `work`; members with it alone.
+/// A primary `home` email; the members of a user with it and a `work` email; and with it alone.
 fn home_and_work() -> (Value, Value, Value) {
     let home = json!({"value": "h", "type": "home", "primary": true});
     let both = json!({"emails": [home, {"value": "w", "type": "work"}]});
@@ -61,7 +61,7 @@ fn an_element_that_only_says_what_it_is_used_for_is_none_in_the_end() {
     }
 }
 
-/// Several operations of one request may speak of one element, which is hollow in between.
+/// Several operations of one request may concern one element, which is hollow in between.
 #[test]
 fn a_hollow_element_is_primary_for_as_long_as_its_request() {
     let (home, both, one) = home_and_work();
@@ -83,7 +83,7 @@ fn a_hollow_element_is_primary_for_as_long_as_its_request() {
             ]),
             &json!({"roles": [{"value": "V", "display": "D", "primary": true}]}),
         ),
-        // A value that says only what the element is used for is merged.
+        // A value that only says what the element is used for is merged.
         (
             &both,
             json!([operation(
@@ -94,7 +94,7 @@ fn a_hollow_element_is_primary_for_as_long_as_its_request() {
             &json!({"emails": [{"value": "h", "type": "home", "primary": false},
                 {"value": "w", "type": "work", "primary": true}]}),
         ),
-        // To the operations in between, the hollow element is the primary one.
+        // For the operations in between, the hollow element is the primary one.
         (
             &both,
             json!([
@@ -135,7 +135,7 @@ fn a_hollow_element_is_primary_for_as_long_as_its_request() {
             ]),
             &json!({"emails": [{"value": "h", "type": "home", "primary": false}]}),
         ),
-        // The last one that was made primary is the primary one.
+        // The element that was made primary last is the primary one.
         (
             &both,
             json!([
@@ -196,7 +196,7 @@ fn what_a_hollow_element_took_goes_back_to_the_very_element_that_had_it() {
     }
 }
 
-/// In two requests these are two elements, and only the first was primary.
+/// In two separate requests, these are two elements, and only the first was primary.
 #[test]
 fn what_is_cleared_is_not_primary_any_more() {
     let mut cleared = user(&json!({"emails": [{"value": "w", "type": "work", "primary": true}]}));
@@ -211,7 +211,7 @@ fn what_is_cleared_is_not_primary_any_more() {
 #[test]
 fn a_whole_user_is_read_without_hollow_elements_in_compatible_mode() {
     let (home, both, _) = home_and_work();
-    // A member whose name is a path completes the element.
+    // A body member whose name is a path completes the element.
     check_parse(
         &json!({"emails": [{"type": "work", "primary": true}, home],
             "emails[type eq \"work\"].value": "n"}),
@@ -219,7 +219,7 @@ fn a_whole_user_is_read_without_hollow_elements_in_compatible_mode() {
             {"value": "h", "type": "home", "primary": false}]}),
         Some(Tolerance::PathAsMember),
     );
-    // Compatible mode drops it.
+    // Compatible mode drops the hollow element.
     let sent = json!([{"type": "work", "primary": true, "value": null}, home]);
     let body = json!({"schemas": [CORE], "userName": "u", "emails": sent});
     let read = User::parse(body, &mut Leniency::compatible()).expect("a user");
@@ -231,7 +231,7 @@ fn a_whole_user_is_read_without_hollow_elements_in_compatible_mode() {
     assert_eq!(json!(read.attributes()), json!({"userName": "u"}));
     let noted = [Tolerance::EmptyText, Tolerance::HollowValue];
     assert!(leniency.used().eq(noted), "{leniency:?}");
-    // Strict mode keeps it.
+    // Strict mode keeps the hollow element.
     let body =
         json!({"schemas": [CORE], "userName": "u", "emails": [{"type": "work", "value": null}]});
     let read = User::parse(body, &mut Leniency::strict()).expect("a user");

@@ -1,4 +1,4 @@
-//! What the operations of a patch do to attributes: those of the RFC, and those that only
+//! What the operations of a patch do to attributes: operations of the RFC, and operations that only
 //! compatible mode understands.
 
 use golinks_scim::scim::{ErrorType, Leniency, Patch, User};
@@ -103,7 +103,7 @@ fn patches_of_the_rfc() {
             json!({"op": "add", "path": format!("{ENTERPRISE}:manager"), "value": {"value": "m"}}),
             json!({ENTERPRISE: {"manager": {"value": "m"}}}),
         ),
-        // A `$ref` does not outlive the value that it belonged to.
+        // A `$ref` is removed with the value that it belonged to.
         (
             json!({ENTERPRISE: {"manager": {"value": "m", "$ref": "../Users/m"}}}),
             json!({"op": "replace", "path": format!("{ENTERPRISE}:manager"), "value": {"value": "n"}}),
@@ -129,8 +129,8 @@ fn patches_of_the_rfc() {
     }
 }
 
-/// A `$ref` that a patch does not name goes with its `value`: it would point to somebody else.
-/// DIFFERENCE(reference-goes): RFC 7644 section 3.5.2.3 leaves what is not named.
+/// A `$ref` that a patch does not name is removed with its `value`, since it would point to
+/// somebody else. DIFFERENCE(reference-goes): RFC 7644 section 3.5.2.3 leaves what is not named.
 #[test]
 fn a_reference_does_not_outlive_its_value() {
     let manager = |manager: Value| json!({ENTERPRISE: {"manager": manager}});
@@ -167,7 +167,8 @@ fn a_reference_does_not_outlive_its_value() {
             json!([operation("replace", &whole, json!({"value": "n"}))]),
             json!({"value": "n"}),
         ),
-        // A `$ref` that came with a value goes with it; one that was set without a value stays.
+        // A `$ref` that came with a value is removed with it; a `$ref` that was set without a value
+        // stays.
         (
             json!({}),
             json!([
@@ -355,7 +356,7 @@ fn an_extension_takes_an_object_with_its_attributes() {
     }
 }
 
-/// A stored name that would be refused today must not keep anybody from being deactivated.
+/// A stored name that would be refused today must not prevent the user's deactivation.
 #[test]
 fn a_patch_minds_the_name_that_it_changes_alone() {
     let mut attributes = user(&json!({})).attributes().clone();
@@ -366,7 +367,7 @@ fn a_patch_minds_the_name_that_it_changes_alone() {
     assert_eq!(after.active(), Some(false));
 }
 
-/// What a compatible client has stored does not concern a strict one that adds to it.
+/// A strict client can add to values that a compatible client has stored, whatever these are.
 #[test]
 fn a_patch_answers_for_its_own_texts_alone() {
     let photo = |value: &str| json!([{"value": value}]);

@@ -1,5 +1,5 @@
 //! Patches that are refused: for their operations, their paths or their schemas, or because they
-//! ask for too much work.
+//! would cause too much work.
 
 use golinks_scim::limits;
 use golinks_scim::scim::{Budget, ErrorType, Leniency, Patch};
@@ -16,7 +16,7 @@ fn patches_that_are_refused_whole() {
             ErrorType::InvalidSyntax,
         ),
         (json!([{"op": "remove"}]), ErrorType::NoTarget),
-        // Not to be ignored: it may deactivate somebody.
+        // This must not be ignored: it may deactivate somebody.
         (
             json!([{"op": "replace", "value": {CORE: [{"active": false}]}}]),
             ErrorType::InvalidValue,
@@ -37,7 +37,7 @@ fn patches_that_are_refused_whole() {
             json!([{"op": "replace", "path": "title[value eq 1]", "value": "x"}]),
             ErrorType::InvalidFilter,
         ),
-        // What is wrong inside the brackets is an error of the filter (RFC 7644 table 9).
+        // An error inside the brackets is an error of the filter (RFC 7644 table 9).
         (
             json!([{"op": "replace", "path": "emails[]", "value": "x"}]),
             ErrorType::InvalidFilter,
@@ -164,7 +164,7 @@ fn patches_that_ask_for_too_much_work() {
     let members: serde_json::Map<String, Value> = (0..1_001)
         .map(|index| (format!("emails[type eq \"{index}\"].value"), json!("x")))
         .collect();
-    // One attribute whose name is written in this many ways.
+    // One attribute whose name has this many spellings.
     let spelling = |index: usize| -> String {
         let letters = "displayName".chars().enumerate();
         let spelt = letters.map(|(at, letter)| match index >> at & 1 {
@@ -196,7 +196,7 @@ fn patches_that_ask_for_too_much_work() {
             &json!({"op": "replace", "path": "emails.display", "value": "x".repeat(1000)}),
             1,
         ),
-        // Comparisons by the million: by a filter, by adding, by removing.
+        // Millions of comparisons: by a filter, by adding, by removing.
         many(
             &json!({"op": "remove", "path": "emails[value co \"é\" and type eq \"x\" and display pr]"}),
             900,
@@ -221,8 +221,8 @@ fn patches_that_ask_for_too_much_work() {
     }
 }
 
-/// Whatever lists a user of the greatest size may have, one patch can add them, in any script and
-/// also if they are there already.
+/// One patch can add any list that a user of the greatest size may have, in any script, even if its
+/// elements are there already.
 #[test]
 fn lists_that_fit_into_a_user_can_be_added() {
     let list =
@@ -235,7 +235,7 @@ fn lists_that_fit_into_a_user_can_be_added() {
             "value": format!("{index}{}", "\u{e9}".repeat(30))}))}),
         json!({"emails": list(1000, &small), "phoneNumbers": list(1000, &small),
             "photos": list(1000, &small), "roles": list(700, &small)}),
-        // Without a `value`, all in them counts.
+        // Without a `value`, all sub-attributes are compared.
         json!({"addresses": list(1000, &|index| json!({"locality": format!("Orléans {index}")}))}),
     ] {
         let after = user(&lists);
@@ -246,7 +246,7 @@ fn lists_that_fit_into_a_user_can_be_added() {
     }
 }
 
-/// A comparison is paid for by the length of the text: each one folds all of it.
+/// A comparison costs as much as its text is long, since it folds the whole text.
 #[test]
 fn long_texts_cost_a_patch_more_than_short_ones() {
     let clauses = vec!["value co \"x\""; 100].join(" or ");

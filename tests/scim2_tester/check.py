@@ -15,9 +15,10 @@ from scim2_client.engines.httpx2 import SyncSCIMClient
 from scim2_tester import check_server
 from scim2_tester.utils import Status
 
-# The checks that 0.5.2 makes of a service provider with Users and the enterprise extension.
+# The number of checks that 0.5.2 runs on a service provider with Users and the enterprise
+# extension.
 CHECKS = 114
-# Each kind of check, so that none can vanish behind the number of another.
+# Every kind of check by name, so that a missing one is not hidden by more of another.
 TITLES = {
     "access_invalid_resource_type",
     "access_invalid_schema",

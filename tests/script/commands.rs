@@ -1,5 +1,5 @@
-//! A script of commands that does the same with a server running and without one; completions;
-//! commands that wait for the store.
+//! A script of commands that does the same with and without a running server; completions; commands
+//! that wait for the store.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -198,7 +198,7 @@ fn script(data_dir: &Path, which: &str) {
     );
 }
 
-/// Asks for each completion in the way that bash does.
+/// Requests each completion as bash does.
 #[test]
 fn bash_completes_commands_options_and_values() {
     let completions = cli_in(&TempDir::new().expect("a folder"), &["completions", "bash"]);
@@ -273,7 +273,7 @@ fn a_store_that_is_held_is_waited_for() {
     let store = Store::open(&path, Duration::ZERO, describe).expect("a store");
     let held =
         "in use by another process\nhint: another golinks-scim command is using it, or a server";
-    // Whoever holds the store may be done in a moment, so commands wait.
+    // The process that holds the store may end in a moment, so commands wait.
     let commands = [&["user", "list"][..], &["backup", "restore", backup]];
     let check = &check;
     thread::scope(|scope| {

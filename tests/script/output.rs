@@ -1,5 +1,5 @@
-//! What commands print: documents for programs, also when nobody reads them, long lists, and tables
-//! of hostile or marked names.
+//! The output of commands: documents for programs, even when nobody reads them, long lists, and
+//! tables with hostile or marked names.
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
@@ -13,9 +13,9 @@ use golinks_scim::store::Store;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Output, Server, cli_on, command_on};
+use crate::support::{Output, Server, caller, cli_on, command_on};
 
-/// Programs learn what was done, and whether anything was, from standard output alone.
+/// Programs learn from standard output alone what was done, and whether anything was.
 #[test]
 fn what_was_done_is_told_to_programs() {
     let server = Server::start();
@@ -84,7 +84,7 @@ fn what_was_done_is_told_to_programs() {
     );
 }
 
-/// If nobody reads the output, everything that was typed is done all the same.
+/// A command does everything that was typed, even if nobody reads its output.
 #[test]
 fn what_was_typed_is_done_though_nobody_reads_of_it() {
     let server = Server::start();
@@ -105,7 +105,8 @@ fn what_was_typed_is_done_though_nobody_reads_of_it() {
         );
     };
     told(&["token", "revoke", "a", "b", "-o", "jsonl"], 74);
-    // An error, so a quiet command reports it too, although another decides the exit status.
+    // This is an error, so a quiet command reports it too, although another error decides the exit
+    // status.
     told(&["-q", "token", "revoke", "c", "nobody", "-o", "jsonl"], 1);
     let listed = server.cli(&["token", "list", "-o", "jsonl"]).stdout;
     assert_eq!(
@@ -155,7 +156,7 @@ fn list_them_all(data_dir: &Path) {
     }
 }
 
-/// Stops reading after a line, as `| head -1` does, in the middle of the output.
+/// Stops reading after one line, in the middle of the output, as `| head -1` does.
 fn leave_after_a_line(data_dir: &Path, format: &str) {
     let mut listing = command_on(data_dir)
         .args(["user", "list", "-o", format])
@@ -173,9 +174,9 @@ fn leave_after_a_line(data_dir: &Path, format: &str) {
     assert_eq!((output.status.code(), &*stderr), (Some(0), ""), "{format}");
 }
 
-/// Creates users in this process, as a server does: a command for each would take longer.
+/// Creates users in this process, as a server does, since a command for each would take longer.
 fn add_users(data_dir: &Path, count: usize) {
-    use golinks_scim::directory::{Caller, Directory};
+    use golinks_scim::directory::Directory;
     use golinks_scim::scim::{Leniency, User};
     use std::sync::Arc;
 
@@ -192,12 +193,7 @@ fn add_users(data_dir: &Path, count: usize) {
                 for index in (thread..count).step_by(16) {
                     let body = crate::support::body(&format!("user{index}"));
                     let user = User::parse(body, &mut Leniency::strict()).expect("a user");
-                    let caller = Caller {
-                        principal: "test".to_owned(),
-                        request_id: "test".to_owned(),
-                        address: None,
-                    };
-                    directory.create(user, &caller).expect("created");
+                    directory.create(user, &caller()).expect("created");
                 }
             })
         })
@@ -228,7 +224,7 @@ fn what_came_from_outside_cannot_break_a_table() {
     let listed = server.cli(&["user", "list"]);
     assert_eq!(listed.stdout.lines().count(), 2, "{listed:?}");
     assert!(listed.stdout.contains("name V\\u{7}  active"), "{listed:?}");
-    // JSON does nothing to a terminal either, and still holds the same values.
+    // JSON output cannot control a terminal either, and still contains the same values.
     let evil = "evil\u{9b}31m\u{7f}\u{2028}\u{202e}";
     let added = server.cli(&["user", "add", "evil-2", "--given", evil, "--family", "V"]);
     let id = added.stdout.trim();

@@ -79,7 +79,7 @@ fn what_was_written_is_there_after_a_restart() {
         record_of(&directory, &records[9].id().to_string()).expect("there"),
         records[9]
     );
-    // The deleted user's name is free again, the id and the sequence number are not.
+    // The deleted user's name is free again, but the id and the sequence number are not.
     let again = directory
         .create(user("u3"), &caller("c"))
         .expect("created")
@@ -137,7 +137,7 @@ fn a_file_of_format_1_is_brought_to_the_newest() {
         }
     }
     {
-        // Makes of it what the first version of the program left behind.
+        // Turns the file into one that the first version of the program left behind.
         let database = Database::open(&path).expect("a redb file");
         let txn = database.begin_write().expect("a transaction");
         txn.delete_multimap_table(EMAILS).expect("deleted");
@@ -179,14 +179,14 @@ fn a_file_of_format_1_is_brought_to_the_newest() {
     }
 }
 
-/// Reads a row so slowly that a start does not wait for the check to end.
+/// Reads a row so slowly that a start does not wait for the end of the check.
 fn describe_late(row: &[u8]) -> Result<(Keys, Facts), String> {
     std::thread::sleep(2 * limits::CHECK_BEFORE_START_MAX);
     describe(row)
 }
 
-/// A user who is not found by name could be created a second time. Rows and chain are whole, and
-/// only a look at each user finds that.
+/// A user who is not found by name could be created a second time. Rows and chain are intact, so
+/// only a look at each user finds this damage.
 #[test]
 fn a_check_of_a_store_that_is_open_looks_at_its_users() {
     const NAMES: TableDefinition<'_, &[u8], u32> = TableDefinition::new("names");

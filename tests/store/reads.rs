@@ -1,4 +1,4 @@
-//! Reads: a name is found as it was at each moment, and a query that is much work waits its turn.
+//! Reads: a name is found as it was at each moment, and an expensive query waits for its turn.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{Disk, caller, directory, everybody, user};
 
-/// Whether a query took a turn, as those do that are much work.
+/// Whether a query takes a turn, as expensive ones do.
 fn takes_a_turn(directory: &Directory, query: &Query<'_>) -> bool {
     let was_looked_at = AtomicBool::new(false);
     let caller = ScanCaller {
@@ -23,8 +23,8 @@ fn takes_a_turn(directory: &Directory, query: &Query<'_>) -> bool {
     was_looked_at.into_inner()
 }
 
-/// A hundred conditions that each find everybody are as much work as a hundred comparisons. A page
-/// that is not counted needs no look at the users behind it.
+/// A hundred conditions that each match everybody are as much work as a hundred comparisons. A page
+/// without a total needs no look at the users after it.
 #[test]
 fn what_is_much_work_takes_a_turn() {
     let directory = directory(&Arc::new(Disk::default().open()));
@@ -58,7 +58,7 @@ fn what_is_much_work_takes_a_turn() {
 }
 
 /// A name passes from one user to another and is looked up in the state of each moment, again and
-/// again: what was found in one state must not be taken for the truth of another.
+/// again: a result from one state must not be used for another.
 #[test]
 fn a_name_that_changes_hands_is_found_as_it_was_at_each_moment() {
     let store = Arc::new(Disk::default().open());

@@ -1,4 +1,4 @@
-//! Writes: each is synced before its answer, those that conflict leave the right state, and a plan
+//! Writes: each is synced before its answer, conflicting writes leave the right state, and a plan
 //! that panics does not end the store.
 
 use std::sync::Arc;
@@ -51,8 +51,7 @@ fn no_answer_to_a_write_leaves_before_its_sync_returned() {
     }
 }
 
-/// The number of writes, once none has come for longer than the store idles before it makes a
-/// checkpoint.
+/// The number of writes, once none has come for longer than the store waits before a checkpoint.
 fn writes_at_rest(disk: &Disk) -> u64 {
     const REST: Duration = Duration::from_millis(1500);
     let (mut writes, mut since) = (disk.writes.load(Ordering::SeqCst), Instant::now());
@@ -103,7 +102,7 @@ fn sixty_four_writers_half_of_them_in_conflict_leave_exactly_the_right_state() {
         .map(|writer: usize| {
             let directory = Arc::clone(&directory);
             std::thread::spawn(move || {
-                // Two writers want each name, in upper and in lower case.
+                // Two writers compete for each name, in upper and in lower case.
                 let name = format!("user{}@example.com", writer / 2);
                 let name = if writer.is_multiple_of(2) {
                     name
@@ -139,7 +138,7 @@ fn sixty_four_writers_half_of_them_in_conflict_leave_exactly_the_right_state() {
     assert_eq!(rows, 32, "a refusal left an audit row");
 }
 
-/// Whether a request changes anything is decided only after the requests before it.
+/// Whether a request changes anything depends on the requests before it.
 #[test]
 fn a_request_that_changes_nothing_yet_keeps_its_place_in_the_queue() {
     let store = Arc::new(Disk::default().open());

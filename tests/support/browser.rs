@@ -1,6 +1,6 @@
-//! A real browser: Debian's chromium, led by its driver over the WebDriver protocol, which is plain
-//! HTTP on this machine. Expressions go through the debugger, which the page's own content security
-//! policy does not bind.
+//! A real browser: Debian's chromium, controlled by chromedriver over the WebDriver protocol, which
+//! is plain HTTP on this machine. Expressions are evaluated through the debugger, to which the
+//! page's content security policy does not apply.
 
 use std::io::{BufRead, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -15,12 +15,12 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 const ANSWER_BYTES_MAX: usize = 64 << 20;
-/// Far longer than anything takes, on a busy machine too.
+/// Far longer than any step takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const INSTALL: &str = "apt-get install chromium chromium-driver";
 
-/// Keys that have no character (WebDriver, section 17.4.2).
+/// Keys by their WebDriver code points (WebDriver, section 17.4.2).
 pub(crate) mod key {
     pub(crate) const TAB: &str = "\u{e004}";
     pub(crate) const ENTER: &str = "\u{e007}";
@@ -33,17 +33,17 @@ pub(crate) mod key {
     pub(crate) const DOWN: &str = "\u{e015}";
 }
 
-/// One browser with one window, which leaves nothing behind.
+/// One browser with one window. Nothing of it remains after it is dropped.
 pub(crate) struct Browser {
     driver: Child,
     address: SocketAddr,
     session: String,
-    /// What the browser writes to disk; removed with it.
+    /// The folder of the browser's files, removed with it.
     profile: TempDir,
 }
 
 impl Browser {
-    /// A browser with a new profile, in a window of this size.
+    /// Starts a browser with a new profile, in a window of this size.
     pub(crate) fn start(width: u32, height: u32) -> Self {
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
@@ -76,7 +76,7 @@ impl Browser {
         browser
     }
 
-    /// Sets the size of the visible part of a page.
+    /// Sets the size of the viewport.
     pub(crate) fn resize(&self, width: u32, height: u32) {
         self.debug(
             "Emulation.setDeviceMetricsOverride",
@@ -84,7 +84,7 @@ impl Browser {
         );
     }
 
-    /// Sets the preferred colour scheme, light or dark.
+    /// Sets the preferred color scheme, light or dark, and a preference for reduced motion.
     pub(crate) fn prefer(&self, scheme: &str) {
         let feature = json!({"name": "prefers-color-scheme", "value": scheme});
         self.debug(
@@ -124,7 +124,7 @@ impl Browser {
         ))
     }
 
-    /// Waits until an expression holds, and returns how long that took.
+    /// Waits until an expression is true, and returns how long that took.
     pub(crate) fn wait(&self, expression: &str) -> Duration {
         let began = Instant::now();
         while self.value(&format!("Boolean({expression})")) != json!(true) {
@@ -160,7 +160,7 @@ impl Browser {
         self.command("POST", &format!("/element/{id}/click"), Some(&json!({})));
     }
 
-    /// Types texts and keys, wherever the focus is.
+    /// Types texts and keys into the element that has the focus.
     pub(crate) fn keys(&self, keys: &[&str]) {
         let strokes: Vec<Value> = keys
             .iter()
@@ -174,7 +174,7 @@ impl Browser {
         self.command("POST", "/actions", Some(&json!({"actions": actions})));
     }
 
-    /// Saves what is visible as PNG.
+    /// Saves the visible part of the page as PNG.
     pub(crate) fn screenshot(&self, path: &Path) {
         let picture = self.command("GET", "/screenshot", None);
         let picture = STANDARD.decode(text(&picture)).expect("base64");
@@ -258,8 +258,8 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The driver ends its browser only if told to, not if it is ended itself. An error here is
-        // ignored: after a failure, the test must report that one.
+        // The driver closes its browser only on request, not when the driver itself is stopped. An
+        // error here is ignored, so that the test reports the failure that came before it.
         if !self.session.is_empty() {
             let _ = self.send("DELETE", &format!("/session/{}", self.session), None);
         }

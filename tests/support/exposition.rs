@@ -1,26 +1,26 @@
-//! A strict reader of what `/metrics` answers: OpenMetrics 1.0, section 4.1 and the rules in
-//! section 5 for the types used here; or Prometheus' text format 0.0.4. Anything else fails the
-//! test with the line.
+//! A strict parser of the answers of `/metrics`: OpenMetrics 1.0, section 4.1 and the rules in
+//! section 5 for the types used here; or Prometheus' text format 0.0.4. On any other line, the test
+//! fails and shows it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use golinks_scim::metrics::Format;
 
 const PREFIX: &str = "golinks_scim_";
-/// The usual metrics of a process have this prefix instead of the product's.
+/// The standard metrics of a process have this prefix instead of the program's.
 const PREFIX_OF_PROCESSES: &str = "process_";
 
-/// What a scrape gave.
+/// The parsed result of a scrape.
 pub(crate) struct Exposition {
     format: Format,
-    /// The value and the labels of each series, by the series as written, without the product's
-    /// prefix.
+    /// The value and the labels of each series. The key is the series as written, without the
+    /// program's prefix.
     pub(crate) samples: BTreeMap<String, (f64, BTreeMap<String, String>)>,
-    /// The type of each family, by its name without the prefix.
+    /// The type of each family, by the family's name without the prefix.
     pub(crate) types: BTreeMap<String, String>,
 }
 
-/// The family whose lines are being read. Lines of two families must not be mixed.
+/// The family whose lines are being read. Lines of different families must not be mixed.
 #[derive(Default)]
 struct Family {
     name: String,
@@ -120,7 +120,8 @@ impl Exposition {
         assert!(before.is_none(), "twice: {line}");
     }
 
-    /// Asserts that buckets ascend, and that the last is `+Inf` and counts everything.
+    /// Asserts that the counts of the buckets ascend, and that the last bucket is `+Inf` and counts
+    /// everything.
     fn check_histograms(&self) {
         for (family, _) in self.types.iter().filter(|(_, kind)| *kind == "histogram") {
             let bucket = format!("{family}_bucket{{");
@@ -158,13 +159,13 @@ impl Exposition {
     }
 }
 
-/// A name or a sample without the product's prefix; `None` if it has no allowed prefix.
+/// A name or a sample without the program's prefix; `None` if it has no allowed prefix.
 fn without_prefix(text: &str) -> Option<&str> {
     let usual = text.starts_with(PREFIX_OF_PROCESSES).then_some(text);
     text.strip_prefix(PREFIX).or(usual)
 }
 
-/// The labels before `}`, and what follows it.
+/// The labels before `}`, and the text after it.
 fn labels(mut text: &str) -> Option<(BTreeMap<String, String>, &str)> {
     let mut labels = BTreeMap::new();
     loop {

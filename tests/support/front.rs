@@ -1,5 +1,5 @@
-//! Something in front of the server, or in its place: it speaks TLS with a given certificate, and
-//! answers as a test says.
+//! A stand-in for a proxy in front of the server, or for another server in its place. It speaks TLS
+//! with a given certificate and answers as the test decides.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -17,7 +17,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 /// The answer to the head and the content of a request; `None` ends the connection.
 type Answers = dyn Fn(&str, &[u8]) -> Option<String> + Send + Sync;
 
-/// Listens until it is dropped.
+/// A TLS server that listens until it is dropped.
 pub(crate) struct Front {
     address: SocketAddr,
     is_over: Arc<AtomicBool>,
@@ -25,7 +25,7 @@ pub(crate) struct Front {
 }
 
 impl Front {
-    /// Starts to listen, with a chain and its key in PEM.
+    /// Starts to listen, with a certificate chain and its key in PEM.
     pub(crate) fn start(
         certificate: &(String, String),
         answers: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
@@ -58,7 +58,7 @@ impl Front {
                     return;
                 }
                 let (config, answers) = (Arc::clone(&config), Arc::clone(&answers));
-                // A client that goes away midway ends only its own connection.
+                // An error, such as a client that disconnects, ends only its own connection.
                 std::thread::spawn(move || respond(socket, config, &*answers).ok());
             }
         });
@@ -69,7 +69,7 @@ impl Front {
         }
     }
 
-    /// [`Self::start`] with the certificate of the server of a data directory.
+    /// [`Self::start`] with the certificate of the server that uses this data directory.
     pub(crate) fn as_server_of(
         data_dir: &Path,
         answers: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
@@ -77,7 +77,8 @@ impl Front {
         Self::start(&certificate_of(data_dir), answers)
     }
 
-    /// [`Self::as_server_of`], but what the test does not answer goes to the server at `url`.
+    /// [`Self::as_server_of`], but requests that `answers` does not answer go to the server at
+    /// `url`.
     pub(crate) fn before(
         data_dir: &Path,
         url: &str,
@@ -86,7 +87,7 @@ impl Front {
         Self::changing(data_dir, url, answers, str::to_owned)
     }
 
-    /// [`Self::before`], but changes the target of each request on its way.
+    /// [`Self::before`], but changes the target of each request that it passes on.
     pub(crate) fn changing(
         data_dir: &Path,
         url: &str,
@@ -101,7 +102,7 @@ impl Front {
         })
     }
 
-    /// Passes every request to the server at `url`, and changes each answer on its way.
+    /// Passes every request on to the server at `url`, and changes each answer.
     pub(crate) fn answering(
         data_dir: &Path,
         url: &str,
@@ -115,7 +116,7 @@ impl Front {
         })
     }
 
-    /// Passes every request on, with a chain and a key of its own, as a proxy has them.
+    /// Passes every request on, using a certificate chain and key of its own, as a proxy does.
     pub(crate) fn proxy(pair: &(String, String), data_dir: &Path, url: &str) -> Self {
         let url = url.to_owned();
         let authority = std::fs::read(data_dir.join("tls/ca.pem")).expect("there");
@@ -140,8 +141,8 @@ impl Drop for Front {
     }
 }
 
-/// A relay to a port of this machine: its base URL, and how many connections it has had. It lasts
-/// as long as the tests.
+/// Starts a relay to a port of this machine, which runs until the test process ends. Returns its
+/// base URL and a counter of its connections.
 pub(crate) fn counted(port: &str) -> (String, Arc<AtomicUsize>) {
     let server = format!("127.0.0.1:{port}");
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -167,13 +168,13 @@ pub(crate) fn counted(port: &str) -> (String, Arc<AtomicUsize>) {
     (format!("https://localhost:{}", address.port()), count)
 }
 
-/// The chain and the key of the leaf in a data directory.
+/// The leaf's certificate chain and key in a data directory.
 fn certificate_of(data_dir: &Path) -> (String, String) {
     let read = |name| std::fs::read_to_string(data_dir.join("tls").join(name)).expect("there");
     (read("leaf.pem"), read("leaf.key"))
 }
 
-/// Passes a request on, and returns the server's answer as the last of its connection.
+/// Passes a request on, and returns the server's answer with `Connection: close`.
 fn relayed(
     url: &str,
     authority: &[u8],
@@ -235,7 +236,7 @@ fn respond(socket: TcpStream, config: Arc<ServerConfig>, answers: &Answers) -> s
     stream.flush()
 }
 
-/// Where the head and the whole request end; `None` until the head is there.
+/// The offsets at which the head and the whole request end; `None` while the head is incomplete.
 fn ends(request: &[u8]) -> Option<(usize, usize)> {
     let head = request.windows(4).position(|end| end == b"\r\n\r\n")? + 4;
     let text = String::from_utf8_lossy(&request[..head]).to_lowercase();

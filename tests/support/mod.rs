@@ -1,6 +1,6 @@
-//! The real binary on a data directory of its own, its command line, and clients of it. When
-//! something fails, [`Server::scene`] shows all there is to see: the exchanges, the log, the
-//! directory.
+//! Helpers of the tests: the real binary on a data directory of its own, its command line, and
+//! clients of it. When something fails, [`Server::scene`] shows everything that is known: the
+//! exchanges, the log, the users in the directory.
 
 pub(crate) mod browser;
 pub(crate) mod exposition;
@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use golinks_scim::api::{Options, Tuning};
 use golinks_scim::clock::SystemClock;
-use golinks_scim::directory::{Directory, Error, Record};
+use golinks_scim::directory::{Caller, Directory, Error, Record};
 use golinks_scim::idp::client::Client;
 use golinks_scim::idp::okta::{self, Import};
 use golinks_scim::idp::{Person, Report, Suite, play};
@@ -37,15 +37,15 @@ pub(crate) use talk::{CORE, Talk, body, escaped, scim_error, send, send_bytes, s
 
 use process::Process;
 
-/// A running server, killed with the test unless the test ends it.
+/// A running server. It is killed at the end of the test unless the test stops it before.
 pub(crate) struct Server {
     arguments: Vec<String>,
     process: Process,
-    /// Last, so that the process is gone before its directory.
+    /// The last field, so that the process ends before its directory is removed.
     directory: TempDir,
 }
 
-/// What a command did.
+/// The exit status and output of a command.
 #[derive(Debug)]
 pub(crate) struct Output {
     /// The exit status; `None` after a signal.
@@ -64,8 +64,8 @@ impl From<std::process::Output> for Output {
     }
 }
 
-/// Copies the program by way of another process. Copied here, the file might still be open for
-/// writing in a process that another test starts meanwhile, and such a file cannot be run.
+/// Copies the program with `cp`, not in this process: a process that another test starts meanwhile
+/// would inherit the file opened for writing, and a file that is open for writing cannot be run.
 pub(crate) fn copy_program(to: &Path) {
     let program = env!("CARGO_BIN_EXE_golinks-scim");
     let copied = Command::new("cp").args([Path::new(program), to]).status();
@@ -73,7 +73,7 @@ pub(crate) fn copy_program(to: &Path) {
 }
 
 impl Server {
-    /// A server with the defaults of the product, on a free port of 127.0.0.1.
+    /// Starts a server with the program's defaults, on a free port of 127.0.0.1.
     pub(crate) fn start() -> Self {
         Self::start_with(&[])
     }
@@ -84,16 +84,16 @@ impl Server {
         Self::launch(directory, arguments)
     }
 
-    /// [`Self::start`] on a directory whose `data` holds a store already.
+    /// [`Self::start`] on a directory whose `data` already holds a store.
     pub(crate) fn start_on(directory: TempDir) -> Self {
         Self::launch(directory, &[])
     }
 
-    /// A server that runs as another user of the machine, with so many threads at most. Only root
-    /// can start it.
+    /// Starts a server as another user of the machine, with at most `threads_max` threads. Only
+    /// root can do that.
     pub(crate) fn start_as(user: u32, threads_max: u64, arguments: &[&str]) -> Self {
         let directory = TempDir::new().expect("a directory for the test");
-        // That user may not have access to where the binary was built.
+        // That user may have no access to the directory in which the binary was built.
         let binary = directory.path().join("golinks-scim");
         copy_program(&binary);
         for path in [directory.path(), &binary] {
@@ -116,7 +116,7 @@ impl Server {
         }
     }
 
-    /// A server that is started in another way: `prepare` gets the usual command and the test's
+    /// Starts a server with the command that `prepare` makes from the usual command and the test's
     /// folder.
     pub(crate) fn start_by(
         arguments: &[&str],
@@ -126,7 +126,7 @@ impl Server {
         Self::start_on_by(directory, arguments, prepare)
     }
 
-    /// [`Self::start_by`] on a directory whose `data` holds a store already.
+    /// [`Self::start_by`] on a directory whose `data` already holds a store.
     pub(crate) fn start_on_by(
         directory: TempDir,
         arguments: &[&str],
@@ -151,7 +151,7 @@ impl Server {
         }
     }
 
-    /// Where the server listens.
+    /// The address at which the server listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.process.address()
     }
@@ -161,7 +161,7 @@ impl Server {
         self.process.pid()
     }
 
-    /// Where the server keeps everything.
+    /// The server's data directory.
     pub(crate) fn data_dir(&self) -> PathBuf {
         data_dir(&self.directory)
     }
@@ -174,7 +174,7 @@ impl Server {
         Client::new(&base_url, &pem).expect("the authority's certificate is usable")
     }
 
-    /// Issues a token with the defaults, on the command line.
+    /// Issues a token with the command line's defaults.
     pub(crate) fn token(&self, name: &str) -> Secret {
         self.token_with(name, &[])
     }
@@ -194,14 +194,14 @@ impl Server {
         cli_in(&self.directory, arguments)
     }
 
-    /// Plays a suite on a new connection; every check must hold.
+    /// Plays a suite on a new connection, and asserts that every check holds.
     pub(crate) fn play(&self, suite: &Suite, token: &Secret) -> Report {
         let report = play(suite, &mut self.client(), token, &mut |_| ());
         assert!(report.passed(), "{}", self.scene(&report));
         report
     }
 
-    /// Imports everybody as Okta does, 100 at a time.
+    /// Imports all users as Okta does, 100 per page.
     pub(crate) fn import(&self, token: &Secret) -> Import {
         match okta::import(&mut self.client(), token, 100) {
             Ok(import) => import,
@@ -209,7 +209,7 @@ impl Server {
         }
     }
 
-    /// What failed in a report, and what the server knows about it.
+    /// A report with its failures, the server's log and its users.
     pub(crate) fn scene(&self, report: &Report) -> String {
         let failures: String = report.failures().map(ToString::to_string).collect();
         format!("{report}\n{failures}\n{}", self.surroundings())
@@ -220,7 +220,8 @@ impl Server {
         self.process.log()
     }
 
-    /// The log once it holds these words. Another thread writes it, later than the answer.
+    /// Waits until the log contains these words, and returns it. Another thread writes the log,
+    /// perhaps after the answer was sent.
     pub(crate) fn log_with(&self, words: &str) -> String {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
@@ -236,41 +237,41 @@ impl Server {
         }
     }
 
-    /// Ends the server as an administrator does, which must be a success.
+    /// Stops the server with SIGTERM, as an administrator does, and asserts success.
     pub(crate) fn stop(mut self) {
         self.process.terminate();
     }
 
-    /// Ends the server and returns its directory, with the data directory in `data`.
+    /// Stops the server and returns its folder, with the data directory in `data`.
     pub(crate) fn stop_and_keep(mut self) -> TempDir {
         self.process.terminate();
         self.directory
     }
 
-    /// [`Self::stop_and_keep`] for a server that was sent a signal already.
+    /// [`Self::stop_and_keep`] for a server that was already sent a signal.
     pub(crate) fn await_end_and_keep(mut self) -> TempDir {
         self.process.await_end();
         self.directory
     }
 
-    /// Waits for an end that was already asked for; the exit status.
+    /// Waits for the end of a server that was already told to stop, and returns its exit status.
     pub(crate) fn await_status(mut self) -> Option<i32> {
         self.process.wait()?.code()
     }
 
-    /// Kills the server, as a power cut would, and starts it again on what it left.
+    /// Kills the server without warning, and starts it again on what it left.
     pub(crate) fn kill_and_restart(&mut self) {
         self.process.kill();
         self.start_again();
     }
 
-    /// Ends the server and starts it again.
+    /// Stops the server and starts it again.
     pub(crate) fn restart(&mut self) {
         self.process.terminate();
         self.start_again();
     }
 
-    /// The port is another one then.
+    /// The new server has another port.
     fn start_again(&mut self) {
         self.process = Process::start(serve(&self.directory, &self.arguments));
     }
@@ -282,7 +283,7 @@ impl Server {
     }
 }
 
-/// Runs a command on the data directory in a test's folder, even if no server runs there.
+/// Runs a command on the data directory in a test's folder, with or without a server.
 pub(crate) fn cli_in(directory: &TempDir, arguments: &[&str]) -> Output {
     cli_on(&data_dir(directory), arguments)
 }
@@ -293,8 +294,8 @@ pub(crate) fn cli_on(data_dir: &Path, arguments: &[&str]) -> Output {
     output.expect("the binary runs").into()
 }
 
-/// What a command did that should end by itself: if it does not, such as a server that should not
-/// start, it is killed.
+/// Runs a command that should end by itself. If it does not, such as a server that should have
+/// refused to start, it is killed.
 pub(crate) fn run_to_its_end(command: &mut Command) -> Output {
     const PATIENCE: Duration = Duration::from_secs(60);
     let spawned = command
@@ -312,7 +313,7 @@ pub(crate) fn run_to_its_end(command: &mut Command) -> Output {
     output.expect("it is a child of this process").into()
 }
 
-/// The lines that a process prints, as they come.
+/// The lines that a process prints, as they arrive.
 pub(crate) fn lines_of(out: impl Read + Send + 'static) -> Receiver<String> {
     let (line_came, lines) = channel();
     thread::spawn(move || {
@@ -326,7 +327,7 @@ pub(crate) fn lines_of(out: impl Read + Send + 'static) -> Receiver<String> {
     lines
 }
 
-/// Waits until something holds, and returns how long that took.
+/// Waits until a condition holds, and returns how long that took.
 pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) -> Duration {
     const PATIENCE: Duration = Duration::from_secs(30);
     let start = Instant::now();
@@ -337,7 +338,15 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) -> Duratio
     start.elapsed()
 }
 
-/// How many writes wait for the store's writer, by the metrics.
+/// A number in `/proc/PID/status`, such as `VmRSS:` in KiB; `None` if the process has ended.
+pub(crate) fn status_number(pid: rustix::process::Pid, name: &str) -> Option<u64> {
+    let path = format!("/proc/{}/status", pid.as_raw_nonzero());
+    let status = std::fs::read_to_string(path).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// The number of writes that wait for the store's writer, according to the metrics.
 pub(crate) fn waiting(store: &Store) -> u64 {
     let nothing = std::iter::empty;
     let metrics = Metrics::new(nothing(), nothing(), store.commits());
@@ -347,7 +356,7 @@ pub(crate) fn waiting(store: &Store) -> u64 {
     told.expect("it is told").parse().expect("a number")
 }
 
-/// A user as the directory has it.
+/// A user as stored in the directory.
 #[allow(
     clippy::redundant_closure_for_method_calls,
     reason = "the method's name stands for one lifetime alone"
@@ -356,7 +365,16 @@ pub(crate) fn record_of(directory: &Directory, id: &str) -> Result<Record, Error
     directory.retrieve(id, |stored| stored.record())
 }
 
-/// For a router without a server.
+/// A caller of the directory, where it does not matter who that is.
+pub(crate) fn caller() -> Caller {
+    Caller {
+        principal: "token:0a:okta".to_owned(),
+        request_id: "0123456789abcdef".to_owned(),
+        address: None,
+    }
+}
+
+/// Options for a router without a server.
 pub(crate) fn options() -> Options {
     Options {
         base_url: Some("https://localhost/scim/v2".to_owned()),
@@ -368,25 +386,26 @@ pub(crate) fn options() -> Options {
     }
 }
 
-/// A person that no other test knows.
+/// A random person, different in each test.
 pub(crate) fn person() -> Person {
     Person::from_random(secret::random())
 }
 
-/// A number as the store's file keeps it under `key`: with the low bits of its CRC-32 on top.
+/// A number as stored in the file under `key`: with the low bits of its CRC-32 in the topmost bits.
 pub(crate) fn stored_number(key: &str, number: u64) -> u64 {
     let bytes = [key.as_bytes(), &number.to_be_bytes()].concat();
     number | u64::from(crc32fast::hash(&bytes)) << 44
 }
 
-/// A row as the store's file keeps it under `key`: with its CRC-32 behind it.
+/// A row as stored in the file under `key`: followed by its CRC-32.
 pub(crate) fn sealed(key: &[u8], mut row: Vec<u8>) -> Vec<u8> {
     let checksum = crc32fast::hash(&[key, &row].concat());
     row.extend_from_slice(&checksum.to_le_bytes());
     row
 }
 
-/// How large a test is: from the environment, where the long forms set it.
+/// The size of a test: from the environment, where the long form of the test sets it, or the
+/// default.
 pub(crate) fn number(name: &str, default: usize) -> usize {
     let set = std::env::var(name).ok();
     set.map_or(default, |text| {
@@ -414,15 +433,15 @@ pub(crate) fn command_on(data_dir: &Path) -> Command {
     command
 }
 
-/// Removes from a command all settings in the environment of the tests: they might lead it to
-/// another directory, or change what its server does.
+/// Removes all settings in the environment of the tests from a command: they might lead it to
+/// another data directory, or change how its server behaves.
 pub(crate) fn without_settings(command: &mut Command) -> &mut Command {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("GOLINKS_SCIM_") {
             command.env_remove(name);
         }
     }
-    // An empty name stands for no file.
+    // An empty name means no configuration file.
     command
         .env_remove("STATE_DIRECTORY")
         .env_remove("SUDO_USER")

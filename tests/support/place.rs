@@ -1,5 +1,5 @@
-//! A machine on which somebody types commands: a data directory, settings in the environment, a
-//! server that printed commands start and stop, and what `check` finds there.
+//! An installation on which a test types commands: a data directory, settings in the environment, a
+//! server that printed commands start and stop, and the findings of `check`.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -16,15 +16,15 @@ use tempfile::TempDir;
 
 use super::{Running, without_settings};
 
-/// A data directory, and the server that typed commands start on it.
+/// A data directory, and the server that typed commands have started on it.
 pub(crate) struct Place {
     pub(crate) folder: TempDir,
-    /// Settings in the environment, also of a server that a printed command starts.
+    /// Environment variables for all commands, also for a server that a printed command starts.
     pub(crate) settings: Vec<(&'static str, String)>,
     pub(crate) running: Option<Running>,
 }
 
-/// One thing that `check` has found.
+/// One finding of `check`.
 #[derive(Debug)]
 pub(crate) struct Finding {
     pub(crate) topic: String,
@@ -43,7 +43,7 @@ impl Place {
         }
     }
 
-    /// [`Self::new`] with a server and a token for Okta: nothing to complain about.
+    /// [`Self::new`] with a server and a token for Okta, so that `check` finds nothing wrong.
     pub(crate) fn sound() -> Self {
         let mut place = Self::new();
         place.set_base_url("localhost");
@@ -76,7 +76,7 @@ impl Place {
         self.set("GOLINKS_SCIM_BASE_URL", url);
     }
 
-    /// A shell that finds the program, which then finds this place.
+    /// A shell with the program on its `PATH` and this installation's settings in its environment.
     pub(crate) fn shell(&self, line: &str) -> Command {
         let binary = Path::new(env!("CARGO_BIN_EXE_golinks-scim"));
         let folder = binary.parent().expect("in a folder").display();
@@ -172,7 +172,8 @@ impl Place {
         findings
     }
 
-    /// The finding with this outcome, on this topic, with these words.
+    /// Runs `check`, and returns the finding with this outcome and topic whose text contains these
+    /// words.
     pub(crate) fn finds(&self, outcome: &str, topic: &str, words: &str) -> Finding {
         let mut findings = self.check();
         let found = findings.iter().position(|finding| {
@@ -189,7 +190,7 @@ impl Place {
         findings.swap_remove(found)
     }
 
-    /// What fixes a failure.
+    /// Runs `check`, and returns the fix that it prints for this failure.
     pub(crate) fn fails(&self, topic: &str, words: &str) -> String {
         self.finds("fail", topic, words).fix
     }
@@ -210,10 +211,10 @@ impl Drop for Place {
     }
 }
 
-/// An address at which nobody listens, and which no connection of another test gets before it is
-/// taken: the system chooses ports for connections from 32768 on. Each test process begins at
-/// another port, and gives every second one: `check` advises the next port to whoever finds one in
-/// use, and a test follows that advice.
+/// An unused address that no connection of another test takes meanwhile: the system chooses the
+/// ports of connections from 32768 on, which is above these. Each test process begins at another
+/// port and uses only every second one, because `check` suggests the next port where one is in use,
+/// and a test follows that advice.
 pub(crate) fn free_address() -> String {
     const FIRST: u32 = 20_000;
     const PORTS: u32 = 12_000;
@@ -225,8 +226,8 @@ pub(crate) fn free_address() -> String {
     addresses.find(|it| is_free(it)).expect("a free port")
 }
 
-/// Binds without listening: a program that another test starts at this moment holds a copy of the
-/// socket until it has started, and nobody else could listen there meanwhile.
+/// Binds without listening: a program that another test is just starting holds a copy of the socket
+/// until it runs, and a listening copy would keep others from listening at the address.
 fn is_free(address: &str) -> bool {
     let address: SocketAddr = address.parse().expect("an address");
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
@@ -238,7 +239,7 @@ pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// A chain for a host and its key, of an authority that nobody knows.
+/// A certificate chain for a host and its key, issued by a new authority that no client trusts.
 pub(crate) fn chain_for(host: &str, ends: Option<Duration>) -> (String, String) {
     let mut parameters = CertificateParams::new(Vec::new()).expect("no names");
     parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -1,6 +1,6 @@
-//! Server processes, killed with the test unless the test ends them. [`Process`] is started, and
-//! awaited until it listens. A thread reads its standard
-//! error as long as it lives, so that it never blocks on a full pipe.
+//! Server processes, killed at the end of the test unless the test stops them before. Starting a
+//! [`Process`] waits until it listens. A thread reads its standard error for as long as it runs, so
+//! that the server never blocks on a full pipe.
 
 use std::io::{BufRead, BufReader, Read as _};
 use std::net::SocketAddr;
@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Far longer than a start or an end takes, on a busy machine too.
+/// Far longer than a server takes to start or to end, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A process that does not outlive its test, even if that fails.
+/// A process that is killed when its test ends, even if the test fails.
 pub(crate) struct Running(pub(crate) Child);
 
 impl Running {
-    /// What it has written to its standard error, which must be piped, until its end.
+    /// Reads standard error, which must be piped, until the process ends.
     pub(crate) fn last_words(&mut self) -> String {
         let mut told = Vec::new();
         let stderr = self.stderr.as_mut().expect("it is piped");
@@ -101,7 +101,7 @@ impl Process {
         self.await_end();
     }
 
-    /// Waits for an end that was already asked for, and asserts success.
+    /// Waits for the end of a process that was already told to stop, and asserts success.
     pub(super) fn await_end(&mut self) {
         let status = self.wait();
         let log = self.log();
@@ -114,7 +114,7 @@ impl Process {
         self.child.wait().expect("it is a child of this process");
     }
 
-    /// Waits for an end, at most [`PATIENCE`].
+    /// Waits for the end of the process, at most [`PATIENCE`].
     pub(super) fn wait(&mut self) -> Option<ExitStatus> {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {

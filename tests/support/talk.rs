@@ -1,5 +1,5 @@
-//! A conversation with a server: one connection, one token. For an answer that is not the wanted
-//! one, the test fails with the server's log.
+//! A conversation with a server: one connection, one token. If an answer is not the expected one,
+//! the test fails and shows the server's log.
 
 use golinks_scim::http1::client::{Request, Response};
 use golinks_scim::idp::client::{Client, Error};
@@ -15,7 +15,7 @@ pub(crate) const CORE: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 pub(crate) struct Talk {
     pub(crate) server: Server,
     client: Client,
-    /// The value of `Authorization`; if empty, none is sent.
+    /// The value of the `Authorization` header; if empty, the header is not sent.
     pub(crate) authorization: String,
 }
 
@@ -24,7 +24,7 @@ impl Talk {
         Self::with(Server::start_with(arguments))
     }
 
-    /// With a server that runs already.
+    /// Begins a conversation with a server that already runs.
     pub(crate) fn with(server: Server) -> Self {
         let output = server.cli(&["token", "issue", "all", "--scope", "full"]);
         let authorization = format!("Bearer {}", output.stdout.trim());
@@ -64,7 +64,8 @@ impl Talk {
         answer.unwrap_or_else(|error| panic!("{method} {target}: {error}\n{}", self.server.log()))
     }
 
-    /// Sends, asserts the status, and returns the answer's JSON; null for an empty one.
+    /// Sends a request, asserts the status, and returns the answer's JSON, or null for an empty
+    /// answer.
     pub(crate) fn json(
         &mut self,
         method: &str,
@@ -88,7 +89,8 @@ impl Talk {
     }
 }
 
-/// Sends SCIM on any connection, with this value of `Authorization`; if empty, none is sent.
+/// Sends a SCIM request on any connection, with this value of `Authorization`; if empty, the header
+/// is not sent.
 pub(crate) fn send(
     client: &mut Client,
     authorization: &str,
@@ -101,7 +103,7 @@ pub(crate) fn send(
     send_bytes(client, authorization, method, target, json, body.as_deref())
 }
 
-/// The status with which a small read is answered, or why it is not.
+/// Sends a small query, and returns the status of the answer or why there is none.
 pub(crate) fn status(client: &mut Client, authorization: &str) -> Result<u16, String> {
     let answer = send(client, authorization, "GET", "/Users?count=1", None);
     let status = answer.map(|response| response.status);
@@ -138,8 +140,8 @@ pub(crate) fn body(name: &str) -> Value {
     })
 }
 
-/// Asserts that the answer is a SCIM Error that a person can use: a status as text, a detail that
-/// ends with the request's id, the same id in the header. Returns the document.
+/// Asserts that the answer is a complete SCIM Error: its status is a text, its detail ends with the
+/// request's id, and the header has the same id. Returns the document.
 pub(crate) fn scim_error(response: &Response, what: &str) -> Value {
     let text = String::from_utf8_lossy(&response.body).into_owned();
     let error: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{what}: {text}"));

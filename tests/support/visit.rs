@@ -1,5 +1,5 @@
-//! A visit to the Team Directory: a server with people, a browser at its page, and what must hold
-//! in every visit.
+//! A visit to the Team Directory: a server with users, a browser that shows the page, and the
+//! assertions that hold for every visit.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use super::browser::{Browser, key};
 use super::{CORE, Talk};
 
 const NODES_MAX: u64 = 300;
-/// People in one bulk request.
+/// Users per bulk request.
 const OPERATIONS: usize = 500;
 
-/// Starts to count nodes and moved content, in the page itself.
+/// A script that makes the page record its greatest number of nodes and its layout shifts.
 const WATCH: &str = "(() => {
     window.nodes = 0; window.shift = 0; window.moved = [];
     const count = () => { nodes = Math.max(nodes, document.querySelectorAll('*').length); };
@@ -32,7 +32,7 @@ const WATCH: &str = "(() => {
     }).observe({type: 'layout-shift', buffered: true});
 })()";
 
-/// A server with people, a token that may read them, and a browser at the page.
+/// A server with users, a token that may read them, and a browser that shows the page.
 pub(crate) struct Visit {
     pub(crate) talk: Talk,
     pub(crate) token: Secret,
@@ -56,9 +56,9 @@ impl Visit {
         format!("https://{}{path}", self.talk.server.address())
     }
 
-    /// Opens a page and waits for its form.
+    /// Opens the page and waits for the sign-in form.
     pub(crate) fn open(&self, path: &str) {
-        // By way of another page, since a new fragment alone does not load the page again.
+        // Another page in between, because a change of the fragment alone does not reload the page.
         self.browser.open("about:blank");
         self.browser.open(&self.url(path));
         self.browser.wait("document.activeElement?.id === 'token'");
@@ -70,7 +70,7 @@ impl Visit {
         self.browser.wait(&settled(None));
     }
 
-    /// Asserts that no other host was asked, the browser complained of nothing, nothing moved, and
+    /// Asserts that no request went to another host, the browser logged nothing, nothing moved, and
     /// the page never had too many nodes.
     pub(crate) fn assert_clean(&self) {
         let nodes = self.browser.value("nodes").as_u64().expect("a count");
@@ -87,14 +87,14 @@ impl Visit {
         self.assert_own_host();
     }
 
-    /// Asserts that no other host was asked. Returns the targets of the requests since the last
-    /// call.
+    /// Asserts that no request went to another host. Returns the targets of the requests since the
+    /// last call.
     pub(crate) fn assert_own_host(&self) -> Vec<String> {
         let own = self.url("/");
         let mut targets = Vec::new();
         for params in self.browser.messages("Network.requestWillBeSent") {
             let url = params["request"]["url"].as_str().expect("a URL");
-            // Pages of the browser itself, before it goes anywhere.
+            // The browser's own pages, shown before it opens the Team Directory.
             let page = params["documentURL"].as_str().unwrap_or_default();
             if page.starts_with("chrome://") || page == "about:blank" {
                 continue;
@@ -106,7 +106,7 @@ impl Visit {
     }
 }
 
-/// An expression that holds once the list shows people, with these totals if given.
+/// An expression that is true once the list shows users, with these totals if given.
 pub(crate) fn settled(totals: Option<&str>) -> String {
     let rows = "document.querySelector('.row:not(.waiting) .name')?.textContent";
     match totals {
@@ -126,13 +126,13 @@ pub(crate) fn person(user_name: &str, given: &str, family: &str) -> Value {
     })
 }
 
-/// Adds a user, in a millisecond of its own: the list shows the latest first.
+/// Adds a user in a millisecond of its own, because the list shows the last changed first.
 pub(crate) fn add(talk: &mut Talk, user: &Value) -> Value {
     std::thread::sleep(Duration::from_millis(5));
     talk.json("POST", "/Users", Some(user), 201)
 }
 
-/// People with names that differ and repeat as they do in life.
+/// Creates users whose names repeat and differ as those of real people do.
 pub(crate) fn populate(talk: &mut Talk, count: usize) {
     const GIVEN: [&str; 20] = [
         "Amara",

@@ -1,4 +1,4 @@
-//! The HTTPS server in bytes: real TLS, with anything in it.
+//! The HTTPS server byte by byte: a client that sends any bytes over real TLS.
 
 use std::io::Read;
 use std::net::TcpStream;
@@ -20,7 +20,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const BOTH: &[&SupportedProtocolVersion] =
     &[&rustls::version::TLS13, &rustls::version::TLS12];
 
-/// A server and what a client needs to speak to it in bytes.
+/// A server, and what a client needs to send bytes to it.
 pub(crate) struct Door {
     pub(crate) server: Server,
     pub(crate) token: String,
@@ -32,13 +32,13 @@ impl Door {
         Self::to(Server::start_with(&["--rate-limit", "off"]))
     }
 
-    /// A running server that uses its private authority.
+    /// Uses a running server whose certificate is from its private authority.
     pub(crate) fn to(server: Server) -> Self {
         let authority = std::fs::read(server.data_dir().join("tls/ca.pem")).expect("the CA");
         Self::with(server, authority)
     }
 
-    /// [`Self::to`] for a server with a certificate of this authority, given as PEM.
+    /// [`Self::to`] for a server whose certificate is from this authority, given as PEM.
     pub(crate) fn with(server: Server, authority: Vec<u8>) -> Self {
         let token = server.token("okta").reveal().to_owned();
         Self {
@@ -48,7 +48,7 @@ impl Door {
         }
     }
 
-    /// What a client must trust, as PEM.
+    /// The authority that a client must trust, as PEM.
     pub(crate) fn authority(&self) -> &[u8] {
         &self.authority
     }
@@ -98,12 +98,12 @@ impl Door {
         while connection.is_handshaking() {
             connection.complete_io(&mut socket)?;
         }
-        // In TLS 1.3 the server may still refuse after the client considers the handshake done.
+        // In TLS 1.3 the server may still refuse after the client has completed the handshake.
         Ok(StreamOwned::new(connection, socket))
     }
 
-    /// A request with `HOST` and `TOKEN` replaced by a host and a good token. Characters up to
-    /// U+00FF stand for the bytes of these numbers.
+    /// A request in which `HOST` is replaced by the `Host` and `Authorization` headers, and `TOKEN`
+    /// by a valid token. A character up to U+00FF stands for the byte of that number.
     pub(crate) fn with_token(&self, request: &str) -> Vec<u8> {
         let request = request
             .replace("HOST", "Host: localhost\r\nAuthorization: Bearer TOKEN")
@@ -113,7 +113,7 @@ impl Door {
 }
 
 pub(crate) fn read(tls: &mut Tls, is_head: bool) -> Response {
-    // One byte at a time, so that a second answer behind the first stays unread.
+    // Reads one byte at a time, so that a second answer after the first stays unread.
     let mut reader = OneByte(tls);
     read_response(&mut reader, is_head, 1 << 20).expect("an answer")
 }
@@ -127,10 +127,10 @@ impl Read for OneByte<'_> {
     }
 }
 
-/// Asserts that the server ended the connection and sent nothing more.
+/// Asserts that the server sends nothing more and ends the connection.
 pub(crate) fn assert_closed(tls: &mut Tls, what: &str) {
     let mut rest = Vec::new();
-    // A reset after the answer was read counts as an end too.
+    // A reset after the answer also counts as an end.
     let _ = tls.read_to_end(&mut rest);
     assert_eq!(
         String::from_utf8_lossy(&rest),
@@ -139,7 +139,7 @@ pub(crate) fn assert_closed(tls: &mut Tls, what: &str) {
     );
 }
 
-/// The characters of a text as bytes, one for each.
+/// The characters of a text as bytes, one byte per character.
 pub(crate) fn bytes(text: &str) -> Vec<u8> {
     text.chars()
         .map(|c| u8::try_from(u32::from(c)).expect("a byte"))

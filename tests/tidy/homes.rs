@@ -1,5 +1,5 @@
-//! What has its home in one module, so that it is named nowhere else: foreign crates, clocks, files,
-//! randomness; and modules that turn values into values.
+//! Things that only one module may name: foreign crates, clocks, files, randomness; and the modules
+//! that only turn values into values.
 
 use super::{complain, sources};
 
@@ -24,10 +24,10 @@ const HOMES: &[(&str, &[&str])] = &[
     ("roaring", &["store", "directory", "cli"]),
 ];
 
-/// What may be named only in its one home, a module or a file, as (text, homes, what to do
-/// instead). Tests inside of `src` may name it too.
+/// Texts that only their home, a module or a file, may contain: (text, homes, what to do instead).
+/// Tests inside of `src` may contain them too.
 const ONE_HOME: &[(&str, &[&str], &str)] = &[
-    // A test chooses the time of whatever is given a clock or an instant.
+    // Code that is given a clock or an instant can be tested at any time.
     (
         "SystemTime::now",
         &["clock"],
@@ -39,7 +39,7 @@ const ONE_HOME: &[(&str, &[&str], &str)] = &[
     ("rand::", &["secret"], "use `secret::random`"),
     // `config show` tells where each setting comes from. The log asks only what it writes to.
     ("env::var", &["cli", "logging"], "take it from `Sources`"),
-    // A file that is made otherwise may be readable by others, or belong to root.
+    // A file that is created in another way may be readable by others, or belong to root.
     (
         "OpenOptions::new",
         &["files", "src/store/file.rs"],
@@ -52,7 +52,8 @@ const ONE_HOME: &[(&str, &[&str], &str)] = &[
         &["src/cli/generated.rs"],
         "use `files::create`",
     ),
-    // Whoever trusts any certificate must send nothing: `check` looks at what a peer presents.
+    // Code that trusts any certificate must send nothing: `check` only looks at what a peer
+    // presents.
     (".dangerous()", &["src/idp/client.rs"], "trust roots"),
     // A server starts no other program; `check` asks the system whether it keeps the clock.
     (
@@ -60,11 +61,11 @@ const ONE_HOME: &[(&str, &[&str], &str)] = &[
         &["src/cli/check/machine.rs"],
         "use a library",
     ),
-    // A method is named for what it gives.
+    // A method is named for what it returns.
     ("fn get_", &[], "leave `get_` out"),
 ];
 
-/// The modules that turn values into values, so that whatever they do can be tested by a table.
+/// The modules that only turn values into values, so that tables can test everything they do.
 const PURE: &[&str] = &["columns", "http1", "scim"];
 
 /// What those modules must not name: files, sockets, threads, clocks, the environment and the log.

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::ENTERPRISE;
 use crate::support::CORE;
 
-/// One thing that is forgiven: a request, most of them about a user with two emails and a manager,
-/// and what the answer must hold at `pointer`.
+/// One tolerated request, in most cases about a user with two emails and a manager, and the value
+/// that the answer must have at `pointer`.
 pub(super) struct Forgiven {
     pub(super) tolerance: Tolerance,
     /// Who sends it, and where that is documented.

@@ -1,4 +1,4 @@
-//! What the requests of the catalogue do not show: what the log and `check` say about a tolerance,
+//! What the requests of the catalogue do not cover: what the log and `check` say about a tolerance,
 //! and projections, PUT and bulk requests that need one.
 
 use golinks_scim::scim::Tolerance;
@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::{ENTERPRISE, PATCH_OP, at_the_root, count, token, user};
 use crate::support::{CORE, Talk};
 
-/// Whoever misses a value looks for the name of its attribute; the value itself is never shown.
+/// An administrator who misses a value looks for the name of its attribute; the value itself is
+/// never shown.
 #[test]
 fn what_is_ignored_is_named_without_its_value() {
     let mut talk = Talk::start(&["-v"]);
@@ -57,7 +58,7 @@ fn what_is_ignored_is_named_without_its_value() {
     }
 }
 
-/// In strict mode such a name is no error, but selects nothing, since no schema has it.
+/// In strict mode such a name is not an error, but selects nothing, since no schema has it.
 #[test]
 fn an_extensions_attribute_is_shown_without_its_urn() {
     let mut talk = Talk::start(&["--rate-limit", "off"]);

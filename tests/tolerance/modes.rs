@@ -62,7 +62,7 @@ fn dropped(talk: &mut Talk, metrics: &mut Client, [compatible, strict, reader]: 
     let target = format!("/Users/{}", kept["id"].as_str().expect("an id"));
     let clear =
         |path: &str| json!({"schemas": [PATCH_OP], "Operations": [{"op": "remove", "path": path}]});
-    // A patch of something else leaves it alone.
+    // A patch of another attribute leaves the hollow value alone.
     let same = talk.json("PATCH", &target, Some(&clear("title")), 200);
     assert_eq!(same["emails"], sent["emails"]);
     sent["emails"] = json!([{"type": "work"}, {"value": "h@x"}]);
@@ -70,7 +70,7 @@ fn dropped(talk: &mut Talk, metrics: &mut Client, [compatible, strict, reader]: 
     assert_eq!(put["emails"], json!([{"value": "h@x"}]));
     let cleared = talk.json("PATCH", &target, Some(&clear("emails.value")), 200);
     assert!(cleared.get("emails").is_none(), "{cleared}");
-    // The last patch left no element that could be hollow: only the PUT counts.
+    // The last patch left no element that could be hollow, so only the PUT counts.
     let now = count(metrics, reader, Tolerance::HollowValue);
     assert_eq!(now, counted + 1, "the counter");
     talk.json("DELETE", &target, None, 204);

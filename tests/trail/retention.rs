@@ -1,5 +1,5 @@
-//! Rows that are removed by age and by size, by a clock that is right or wrong, and the trail that
-//! is left.
+//! Removal of rows by age and by size, with a clock that is right or wrong, and the remaining
+//! trail.
 
 use std::fs;
 use std::sync::Mutex;
@@ -14,7 +14,9 @@ use golinks_scim::store::Change;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-use super::{DAY_MS, by_a_clock, caller, create, empty, of_hundred_days, store_file, verified};
+use super::{
+    DAY_MS, by_a_clock, caller, create, empty, extent, of_hundred_days, store_file, verified,
+};
 use crate::audit::{listed, of_kind};
 use crate::crash::{images_of_opening, open_image};
 use crate::support::{Server, Talk, body, cli_in, wait_until};
@@ -27,13 +29,7 @@ fn retention_by_age_takes_what_is_old_and_a_clock_that_jumps_takes_little() {
         days: Some(95),
         bytes: None,
     };
-    let extent = || {
-        store
-            .snapshot()
-            .expect("open")
-            .audit_extent()
-            .expect("read")
-    };
+    let extent = || extent(&store);
     let start = Monotonic::now();
     let hours = |hours: u64| start + Duration::from_secs(hours * 3600);
     assert_eq!(
@@ -102,16 +98,10 @@ fn the_last_few_rows_are_not_kept_for_ever() {
         directory.trim(keep, start).expect("done");
         directory.trim(keep, at).expect("done");
     }
-    let first = store
-        .snapshot()
-        .expect("open")
-        .audit_extent()
-        .expect("read")
-        .first;
-    assert_eq!(first, 4, "the rows of the removals are new");
+    assert_eq!(extent(&store).first, 4, "the rows of the removals are new");
 }
 
-/// Otherwise they, and all rows behind them, would be kept until that time has come.
+/// If they waited for their own time, they and all rows after them would be kept until then.
 #[test]
 fn rows_of_a_clock_that_was_ahead_go_with_those_around_them() {
     let folder = TempDir::new().expect("a folder");
@@ -133,7 +123,7 @@ fn rows_of_a_clock_that_was_ahead_go_with_those_around_them() {
     assert_eq!(directory.trim(keep, later).expect("done"), 5);
     assert_eq!(verified(&directory), Vec::<Value>::new());
 
-    // A clock that is behind now removes an eighth as well, since the last rows are older still.
+    // A clock that is behind now also removes an eighth, since the last rows are even older.
     let folder = TempDir::new().expect("a folder");
     let (_store, directory, clock) = by_a_clock(&folder, |day| if day < 90 { 0 } else { -9000 });
     clock.0.store(-5000 * DAY_MS, Ordering::SeqCst);
@@ -141,7 +131,7 @@ fn rows_of_a_clock_that_was_ahead_go_with_those_around_them() {
     assert_eq!(directory.trim(keep, later).expect("done"), 100 / 8);
 }
 
-/// However many of them there are.
+/// This holds however many of them there are.
 #[test]
 fn very_many_rows_of_a_clock_that_was_ahead_go_too() {
     let folder = TempDir::new().expect("a folder");
@@ -166,13 +156,7 @@ fn very_many_rows_of_a_clock_that_was_ahead_go_too() {
 fn retention_by_size_leaves_a_trail_that_is_verified_backed_up_and_restored() {
     let folder = TempDir::new().expect("a folder");
     let (store, directory, _) = of_hundred_days(&folder);
-    let extent = || {
-        store
-            .snapshot()
-            .expect("open")
-            .audit_extent()
-            .expect("read")
-    };
+    let extent = || extent(&store);
     let most = extent().bytes / 2;
     let keep = Keep {
         days: None,
@@ -210,15 +194,12 @@ fn retention_by_size_leaves_a_trail_that_is_verified_backed_up_and_restored() {
     assert_eq!(output.status, Some(0), "{output:?}");
 }
 
-/// An answer from the rows that are left would be wrong.
+/// An answer from the remaining rows would be wrong.
 #[test]
 fn whoever_asks_for_more_than_is_kept_is_told_where_the_trail_begins() {
     let folder = TempDir::new().expect("a folder");
     let (store, directory, _) = of_hundred_days(&folder);
-    let extent = || {
-        let snapshot = store.snapshot().expect("open");
-        snapshot.audit_extent().expect("read")
-    };
+    let extent = || extent(&store);
     let keep = Keep {
         days: None,
         bytes: Some(extent().bytes / 2),
@@ -235,7 +216,7 @@ fn whoever_asks_for_more_than_is_kept_is_told_where_the_trail_begins() {
     let early = SystemClock.now().plus_seconds(-80 * 24 * 3600).to_string();
     let show = ["user", "show", "nobody", "--at", &early];
     let undo = ["user", "undo", "--dry-run", "--since", &early];
-    // One of the rows tells of the removal.
+    // One of the rows reports the removal.
     let those_left = format!("{} users would be changed back", kept - 1);
     for (asked, words) in [
         (&show[..], "were removed: older backups have"),
@@ -256,7 +237,7 @@ fn whoever_asks_for_more_than_is_kept_is_told_where_the_trail_begins() {
     assert_eq!(told.status, Some(1), "{told:?}");
     let words = format!("rows before {oldest} were removed: older backups have them");
     assert!(told.stderr.contains(&words), "{told:?}");
-    // Its deletion is left, and tells what it was.
+    // The row of its deletion remains, and tells its last state.
     let before = deletion.to_string();
     let show = ["user", "show", &first, "--before", &before, "-o", "jsonl"];
     let was: Value = serde_json::from_str(&cli_in(&folder, &show).stdout).expect("a user");
@@ -264,7 +245,7 @@ fn whoever_asks_for_more_than_is_kept_is_told_where_the_trail_begins() {
     assert_eq!(was["meta"]["version"], "W/\"1\"", "{was}");
 }
 
-/// A removal has one row in the trail, however many commits it takes.
+/// A removal leaves one row in the trail, however many commits it takes.
 #[test]
 fn a_removal_is_told_of_once() {
     let folder = TempDir::new().expect("a folder");
@@ -348,7 +329,7 @@ fn a_power_cut_while_rows_are_removed_leaves_a_chain_that_holds() {
             .check_audits(0, u64::MAX, |_, _| rows += 1)
             .expect("read")
             .expect("the chain holds");
-        let extent = snapshot.audit_extent().expect("read");
+        let extent = extent(&store);
         assert_eq!(extent.rows, rows);
         assert_eq!(extent.first % 10, 1, "{extent:?}");
         firsts.lock().expect("whole").push(extent.first);

@@ -14,7 +14,7 @@ use redb::{Database, ReadableTable as _, TableDefinition};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{caller, create, empty, of_hundred_days, store_file, verified};
+use super::{caller, create, empty, extent, of_hundred_days, store_file, verified};
 use crate::audit::left_behind;
 use crate::support::{Talk, body, cli_in, number};
 
@@ -178,7 +178,7 @@ fn a_user_changed_behind_the_trails_back_is_named() {
         let report: Value = serde_json::from_str(&json.stdout).expect("JSON");
         assert_eq!(report[0]["findings"][0]["user"], id.as_str(), "{report}");
     }
-    // Where very much is wrong, not all of it is listed.
+    // If very much is wrong, not all of it is listed.
     fs::write(store_file(&directory), &good).expect("written");
     for sequence in 9..=30 {
         edit_user(&directory, sequence, edits[3].2);
@@ -200,15 +200,7 @@ fn a_trimmed_trail_still_names_what_is_wrong() {
     let (store, directory, _) = of_hundred_days(&folder);
     let keep = Keep {
         days: None,
-        bytes: Some(
-            store
-                .snapshot()
-                .expect("open")
-                .audit_extent()
-                .expect("read")
-                .bytes
-                / 2,
-        ),
+        bytes: Some(extent(&store).bytes / 2),
     };
     directory.trim(keep, Monotonic::now()).expect("done");
     store.close();
@@ -268,7 +260,7 @@ fn a_row_of_a_change_that_was_none_is_named() {
     }
 }
 
-/// Somebody with a tool has removed, exchanged or made a user, keys and checksums included.
+/// Somebody with a tool has removed, exchanged or added a user, with correct keys and checksums.
 #[test]
 fn a_user_of_whom_the_trail_does_not_know_is_named() {
     let folders: [TempDir; 4] = std::array::from_fn(|_| TempDir::new().expect("a folder"));
@@ -312,7 +304,7 @@ fn a_user_of_whom_the_trail_does_not_know_is_named() {
     named(&made.0, Change::none(), &made.1, what);
 }
 
-/// How long a verification takes, and each step of it, for which a client waits; then how long it
+/// How long a verification takes, and each of its steps, for which a client waits; then how long it
 /// takes to remove most of the rows.
 #[test]
 #[ignore = "the long form: AUDIT_ROWS rows, 1,000,000 if it is not set"]

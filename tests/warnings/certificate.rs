@@ -1,5 +1,5 @@
 //! Warnings about what clients need to reach the server: certificates and a private CA that end,
-//! and a base URL that differs from the previous one.
+//! and a changed base URL.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -37,7 +37,7 @@ fn a_certificate_that_is_not_ours_is_warned_of_before_its_end() {
     }
     .start_again();
     let to_end = ends.millis() - here.clock.start.millis();
-    // A certificate of ninety days is usually renewed when thirty are left.
+    // A certificate valid for ninety days is usually renewed when thirty are left.
     for (left, is_warned, told) in [
         (30, false, ""),
         (15, false, ""),
@@ -63,7 +63,7 @@ fn a_certificate_that_is_not_ours_is_warned_of_before_its_end() {
         let (status, told) = here.ask("GET", "/readyz", &Value::Null);
         assert_eq!(status, 503);
         assert!(told.contains("the certificate is valid from"), "{told}");
-        // The warning about its end is over, and what is wrong now is logged once.
+        // The warning about its end is over, and the present fault is logged once.
         assert_eq!(here.warned("certificate"), [""; 0]);
         let logged = here.logs();
         assert_eq!(logged.len(), usize::from(wrong == to_end), "{logged:?}");
@@ -132,7 +132,7 @@ fn an_authority_that_ends_before_the_leaf_is_warned_of_as_well() {
         ..here
     }
     .start_again();
-    // The leaf's own end is warned of, too.
+    // The leaf's own end also causes a warning.
     here.move_to(13 * DAY - 2000);
     let warned = here.warned("certificate");
     let words = [
@@ -182,7 +182,7 @@ fn with_our_own() -> Here {
     Here { cell, ..here }.start_again()
 }
 
-/// All who trust it must be given the next one, which takes longer than a command.
+/// Everybody who trusts the CA must be given the next one, which takes longer than a command.
 #[test]
 fn the_end_of_our_own_authority_is_warned_of_from_a_year_before_it() {
     let here = with_our_own();
@@ -235,7 +235,7 @@ fn for_a_clock_that_is_wrong_no_certificate_is_to_be_bought() {
     );
 }
 
-/// Such as the certificates that an ACME client renews when a third of their life is left.
+/// An ACME client, for instance, renews such certificates when a third of their life is left.
 #[test]
 fn the_life_of_a_short_certificate_is_not_a_warning_while_it_is_renewed_in_time() {
     for (life, first) in [(100, 30), (90, 14), (45, 14), (20, 1), (6, 1)] {
@@ -259,7 +259,7 @@ fn the_life_of_a_short_certificate_is_not_a_warning_while_it_is_renewed_in_time(
     }
 }
 
-/// A certificate that is not made by the server, valid for so many days from now on.
+/// A certificate that the server has not issued, valid for this many days from now on.
 fn cell_for(here: &Here, days: i64) -> Arc<Cell> {
     let (chain, key) = (
         here.folder.path().join("chain.pem"),
@@ -287,7 +287,7 @@ fn cell_for(here: &Here, days: i64) -> Arc<Cell> {
 fn another_base_url_than_before_is_told_of_until_the_next_start() {
     let here = Here::open();
     let token = here.json("POST", "/admin/tokens", &json!({"name": "okta"}));
-    // As long as no token was used, nobody has been given the base URL.
+    // As long as no token was used, no client has the base URL.
     let here = here.start_again_at("https://first.example/scim/v2");
     assert_eq!(here.warned("base URL"), [""; 0]);
     let here = here.start_again();
@@ -301,7 +301,7 @@ fn another_base_url_than_before_is_told_of_until_the_next_start() {
                 it) and restart the server";
     assert_eq!(here.logs(), [format!("{what}; fix: {fix}")]);
     assert_eq!(here.warned("base URL"), [format!("{what}; {fix}")]);
-    // A client that calls may still have the old one.
+    // A client that sends requests may still have the old base URL.
     here.move_to(2000);
     assert_eq!(here.ask_with(text(&token["token"]), "/scim/v2/Users"), 200);
     assert_eq!(here.warned("base URL"), [format!("{what}; {fix}")]);

@@ -20,7 +20,7 @@ fn a_restart_does_not_hide_the_last_hour() {
     const MINUTE: i64 = 60 * 1000;
     let here = Here::open();
     let ids = users(&here, 60);
-    // Fifty are not more than the threshold of fifty.
+    // Fifty deactivations do not exceed the threshold of fifty.
     for (number, id) in ids[..50].iter().enumerate() {
         here.move_to(if number < 10 { 0 } else { 30 * MINUTE });
         deactivate(&here, id);
@@ -31,7 +31,7 @@ fn a_restart_does_not_hide_the_last_hour() {
         "deactivationsLastHour": 50, "threshold": 50, "isRaised": false, "since": null,
     });
     assert_eq!(alarm, wanted);
-    // The deletion of an inactive user does not count, that of an active one does.
+    // The deletion of an inactive user does not count, but the deletion of an active one does.
     for id in [&ids[0], &ids[50]] {
         let target = format!("/scim/v2/Users/{id}");
         assert_eq!(here.ask("DELETE", &target, &Value::Null).0, 204);
@@ -46,18 +46,19 @@ fn a_restart_does_not_hide_the_last_hour() {
     assert!(warned[0].starts_with(words), "{warned:?}");
     assert!(warned[0].contains("golinks-scim user list --inactive"));
 
-    // What is older than an hour does not count any more, not even for a new process.
+    // Deactivations older than an hour no longer count, not even for a new process.
     here.move_to(65 * MINUTE);
     let here = here.start_again();
     assert_eq!(here.status()["alarm"]["deactivationsLastHour"], 41);
     assert_eq!(here.status()["alarm"]["isRaised"], false);
-    // For a clock that was set back, all of it is in the future, and nobody knows when it was.
+    // For a clock that was set back, they are all in the future, and nobody knows when they
+    // happened.
     here.move_to(-400 * DAY);
     let here = here.start_again();
     assert_eq!(here.status()["alarm"]["deactivationsLastHour"], 0);
 }
 
-/// A file may deactivate as many as an identity provider.
+/// An import may deactivate as many users as an identity provider.
 #[test]
 fn who_is_deactivated_by_an_import_is_counted() {
     let here = Here::open();
@@ -114,8 +115,8 @@ fn deactivations_before_very_many_other_rows_are_counted_behind_the_start() {
     assert!(warned[0].contains(&since), "{warned:?}");
 }
 
-/// By a time, it would take everybody for created since then whose row is from a clock ahead, and
-/// miss what was done while the clock was behind.
+/// Given a time instead, it would include creations with rows from a clock that was ahead, and miss
+/// changes made while the clock was behind.
 #[test]
 fn its_undo_begins_with_the_first_of_them_whatever_the_clock_said() {
     let here = Here::open();
@@ -143,7 +144,8 @@ fn its_undo_begins_with_the_first_of_them_whatever_the_clock_said() {
     let changed: Vec<_> = users.iter().map(|user| text(&user["user"])).collect();
     assert_eq!(changed, ids[..55], "{undone}");
 
-    // A time selects what has a later one, but not what was made before with one yet to come.
+    // A time selects rows with a later time, but not rows that were written before with a future
+    // time.
     let since = here.clock.start.plus_seconds(90 * 60).to_string();
     let undo = json!({"since": since, "dryRun": true});
     let undone = here.json("POST", "/admin/undo", &undo);

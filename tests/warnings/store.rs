@@ -1,4 +1,4 @@
-//! What is said of a store that is damaged or cannot be read, and of a bug.
+//! Reports of a damaged or unreadable store, and of a bug.
 
 use std::fs;
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use serde_json::{Value, json};
 use super::{BROKEN, Here, logged_by, text, users};
 use crate::support::{body, send};
 
-/// The sequence of the user whose row is not a row.
+/// The sequence number of the user whose row is damaged.
 const DAMAGED: u32 = 1000;
 
-/// A router on a store in which the row of one user is not a row. A start would find that, so it is
-/// written after the store was opened. The users before it are so large that a page with all of
+/// A router on a store in which the row of one user is damaged. A start would find that, so the row
+/// is written after the store was opened. The users before it are so large that a page with all of
 /// them is streamed.
 fn with_a_damaged_row() -> Here {
     let here = Here::open();
@@ -59,7 +59,7 @@ fn a_row_that_is_damaged_while_it_is_served_is_told_until_it_is_fixed() {
         let here = with_a_damaged_row();
         assert_eq!(here.ask("GET", "/readyz", &Value::Null).0, 200);
         let logged = logged_by(|| here.ask_to_the_end(method, target, body));
-        // Before it stands the request's id, 16 characters long.
+        // The request's id, 16 characters long, stands before it.
         let told = logged
             .iter()
             .filter(|line| line.find(" the store is damaged: ") == Some(16));
@@ -128,13 +128,13 @@ fn it_is_told_that_the_store_cannot_be_read() {
     let probe = here.json("POST", "/admin/tokens", &probe);
 
     here.api.close();
-    // Probes do not wait for a store that cannot be read. If they did, they would wait each time; a
-    // busy machine delays only some of them.
+    // Probes do not wait for an unreadable store. If they did, each would wait; a busy machine
+    // delays only some of them.
     let told = (0..3).map(|_| told_of_a_closed_store(&here)).min();
     let wait = limits::READ_PAUSE * limits::READ_PAUSES_MAX;
     assert!(told < Some(wait), "{told:?}");
-    // The answer to a probe does not count as a refusal, nor as an error of the server; that to a
-    // request does, even to the first.
+    // The answer to a probe counts neither as a refusal nor as a server error; the answer to a
+    // request does, even to the first one.
     assert_eq!(here.ask_with(text(&probe["token"]), "/readyz"), 503);
     let refused = here.metric("audited_refusals_total{kept=\"row\"}");
     assert_eq!(refused.as_deref(), Some("0"));
@@ -148,7 +148,7 @@ fn it_is_told_that_the_store_cannot_be_read() {
     );
 }
 
-/// Returns how long the answers took.
+/// Asserts the answers on a closed store, and returns how long they took.
 fn told_of_a_closed_store(here: &Here) -> Duration {
     let began = std::time::Instant::now();
     let (status, told) = here.ask("GET", "/readyz", &Value::Null);

@@ -1,4 +1,4 @@
-//! Warnings about tokens: those that end or have ended, and successors that nobody uses; also under
+//! Warnings about tokens that end or have ended, and about successors that nobody uses; also under
 //! a clock that was set back.
 
 use golinks_scim::clock::{Clock, Instant};
@@ -30,26 +30,26 @@ fn tokens_are_warned_of_from_sixty_days_on() {
         };
         assert_eq!(here.warned("tokens"), wanted, "{left}");
     }
-    // The old token, which was rotated, is not warned of, and the new one has a hundred days of its
-    // own.
+    // There is no warning about the old token, which was rotated, and the new one is valid for
+    // another hundred days.
     here.move_to(95 * DAY);
     let overlap = json!({"overlapSeconds": 4 * DAY / 1000});
     here.json("POST", "/admin/tokens/okta/rotate", &overlap);
     assert_eq!(here.warned("tokens"), [""; 0]);
     here.move_to((95 + 40) * DAY);
     assert_eq!(here.warned("tokens").len(), 1);
-    // A token with a short life is not warned of from its beginning.
+    // A token with a short life does not cause a warning from its beginning.
     let week = here.clock.start.plus_days(95 + 40 + 7);
     let short = json!({"name": "short", "expires": week.to_string()});
     here.json("POST", "/admin/tokens", &short);
     assert_eq!(here.warned("tokens").len(), 1);
-    // A revoked token is not warned of.
+    // There is no warning about a revoked token.
     here.json("DELETE", "/admin/tokens/okta", &Value::Null);
     assert_eq!(here.warned("tokens"), [""; 0]);
 }
 
-/// Otherwise a mistake in a script would issue a token that lives for ever, or that may do more
-/// than was meant.
+/// If the server guessed, a mistake in a script would issue a token that never expires, or that has
+/// more rights than intended.
 #[test]
 fn what_a_token_may_is_not_guessed() {
     let here = Here::open();
@@ -95,7 +95,7 @@ fn a_new_token_that_was_never_typed_in_is_warned_of() {
         });
         assert_eq!(here.warned("tokens"), wanted.as_slice(), "{days}");
     }
-    // After its end nobody else would say why the identity provider is refused.
+    // After its end, nothing else would say why the identity provider is refused.
     here.move_to(8 * DAY);
     assert_eq!(here.ask_with(old, "/scim/v2/Users"), 401);
     let warned = here.warned("tokens");
@@ -114,8 +114,7 @@ fn a_new_token_that_was_never_typed_in_is_warned_of() {
     assert_eq!(here.warned("tokens"), [""; 0]);
 }
 
-/// An alert does not end, nor does `check` fall silent, because the token that they warned of has
-/// ended.
+/// Neither an alert nor the finding of `check` ends because the token in question has ended.
 #[test]
 fn a_token_that_has_ended_is_told_of_until_there_is_another() {
     let here = Here::open();
@@ -153,7 +152,7 @@ fn a_token_that_has_ended_is_told_of_until_there_is_another() {
     let idle = (12 * DAY / 1000).to_string();
     assert_eq!(series(&old, "token_idle_seconds"), Some(idle));
 
-    // Another token of the name takes its place, even if that one is revoked.
+    // Another token of the same name replaces it, even if that one is revoked.
     let new = issue("okta", &json!({"expires": ends.plus_days(9).to_string()}));
     assert_eq!(here.warned("tokens"), [""; 0]);
     assert_eq!(series(&old, "token_idle_seconds"), None);
@@ -178,7 +177,7 @@ fn a_token_that_has_ended_is_told_of_until_there_is_another() {
     assert_eq!(series(&third, "token_days_left"), None);
 }
 
-/// Each new token has the life of the first, not what a rotation has left of it.
+/// Each new token has the whole life of the first, not what a rotation has left of it.
 #[test]
 fn after_a_clock_was_set_right_a_rotation_makes_no_token_of_hours() {
     let here = Here::open();
@@ -202,9 +201,9 @@ fn after_a_clock_was_set_right_a_rotation_makes_no_token_of_hours() {
     }
 }
 
-/// A token that its rotation has cut short is missed if its successor was revoked: before its end,
-/// the next rotation can still replace it; afterwards the printed command issues one with the whole
-/// life of the first.
+/// There is a warning about a token that was cut short by its rotation if its successor was
+/// revoked: before its end, the next rotation can still replace it; afterwards, the printed command
+/// issues a token with the whole life of the first.
 #[test]
 fn a_token_whose_successor_was_taken_back_is_told_of_with_its_whole_life() {
     for (life, wanted) in [
@@ -238,7 +237,7 @@ fn a_token_whose_successor_was_taken_back_is_told_of_with_its_whole_life() {
     }
 }
 
-/// Such as a token for one run of a job, where the next run has a token with another name.
+/// An example is a token for one run of a job, where the next run has a token with another name.
 #[test]
 fn a_token_that_was_meant_to_end_is_not_told_of_nor_one_for_ever() {
     let here = Here::open();
@@ -285,8 +284,8 @@ fn a_token_for_a_single_run_is_no_model_for_the_next_lasting_one() {
     assert!(told.len() == 1 && told[0].contains(words), "{told:?}");
 }
 
-/// It may have been issued by mistake, or with too many rights. Only a clock that was ahead makes it
-/// the newest.
+/// The revoked token may have been issued by mistake, or with too many rights. It is the newest
+/// only because of a clock that was ahead.
 #[test]
 fn a_token_that_was_taken_back_is_no_model_for_the_next() {
     let here = Here::open();

@@ -1,4 +1,4 @@
-//! Readiness, and the alarm over very many deactivations.
+//! Readiness, and the alarm about very many deactivations.
 
 use std::io::{Read as _, Write as _};
 
@@ -9,7 +9,7 @@ use super::{Scrape, read};
 use crate::support::wire::{self, Door};
 use crate::support::{Server, Talk, body};
 
-/// Creates so many active users, a hundred in each request, and returns their ids.
+/// Creates `count` active users, a hundred in each request, and returns their ids.
 fn populate(talk: &mut Talk, count: usize) -> Vec<String> {
     let mut ids = Vec::new();
     for first in (0..count).step_by(100) {
@@ -78,10 +78,10 @@ fn very_many_deactivations_are_done_and_told_of() {
     for words in ["; the alarm threshold is 60", &see] {
         assert!(log.contains(words), "{log}");
     }
-    // One token did most of it: what others did within the hour is not to be undone.
+    // One token made most of the changes: changes by others within the hour must not be undone.
     let by = log.split("60 by token:").nth(1).expect("the alarm");
     let id = by.split(':').next().expect("an id");
-    // A change instead of `1h`, since the line may be read the next morning.
+    // The command names a change instead of `1h`, since the line may be read the next morning.
     let since = log.split(&format!("{program} user undo --from ")).nth(1);
     let (since, rest) = since.and_then(|it| it.split_once(' ')).expect("a command");
     assert!(since.parse::<u64>().is_ok(), "{since}");
@@ -91,7 +91,7 @@ fn very_many_deactivations_are_done_and_told_of() {
     );
     let undo = ["user", "undo", "--from", since, "--token", id, "--dry-run"];
     let told = talk.server.cli(&undo);
-    // Two of them are deletions, which are done again in another way.
+    // Two of them are deletions, which are undone in another way.
     assert_eq!(told.status, Some(1), "{told:?}");
     let counts = "58 users would be changed back, 0 needed no change, 2 refused";
     assert!(told.stderr.contains(counts), "{told:?}");
@@ -106,7 +106,7 @@ fn very_many_deactivations_are_done_and_told_of() {
         line.contains("60 by token:") && line.contains("the alarm threshold is 60"),
         "{line}"
     );
-    // Who is inactive already does not count again, nor does a reactivation.
+    // A user who is already inactive does not count again, nor does a reactivation.
     bulk(&mut talk, &first);
     talk.server.cli(&["user", "reactivate", &ids[0]]);
     assert!((Scrape::of(&talk).get("deactivations_last_hour") - 61.0).abs() < 0.1);
@@ -129,7 +129,7 @@ fn the_alarm_can_be_set_while_serving() {
     std::fs::write(&path, "alarm_deactivations = 2\n").expect("written");
     kill_process(talk.server.pid(), Signal::HUP).expect("it runs");
     talk.server.log_with("3 deactivations within an hour");
-    // As many as the threshold do not raise the alarm.
+    // A number equal to the threshold does not raise the alarm.
     std::fs::write(&path, "alarm_deactivations = 3\n").expect("written");
     kill_process(talk.server.pid(), Signal::HUP).expect("it runs");
     let log = talk
@@ -142,7 +142,7 @@ fn the_alarm_can_be_set_while_serving() {
     assert!(Scrape::of(&talk).get("mass_deactivation_alarm") < 0.5);
 }
 
-/// What the server says to a client that waits to be asked for its body.
+/// The server's interim answer to a client that waits before it sends its body.
 const GO_ON: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 #[test]
@@ -155,7 +155,7 @@ fn a_server_that_stops_is_not_ready() {
         (ready.status, text.as_str()),
         (200, "{\"status\":\"ready\"}")
     );
-    // While a request is being read, the server does not end, so that it can answer.
+    // The server does not end while it reads a request, so that it can answer.
     let door = Door::to(server);
     let mut tls = door.connect();
     let head = "POST /scim/v2/Users HTTP/1.1\r\nHOST\r\nContent-Length: 2\r\n\

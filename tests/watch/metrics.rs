@@ -82,7 +82,7 @@ fn requests_commits_and_users_are_counted() {
         "build_info{{version=\"{}\"}}",
         env!("CARGO_PKG_VERSION")
     ));
-    // No label has anything that a client has sent.
+    // No label contains anything that a client has sent.
     let token = talk.authorization.trim_start_matches("Bearer ");
     for series in after.values.keys() {
         for sent in ["jane", "john", &id, "Nothing", "nobody", token] {
@@ -192,10 +192,10 @@ fn tokens_tell_when_they_end_and_when_they_last_spoke() {
         check.contains("warn     tokens          the token short expires at"),
         "{check}"
     );
-    // The old token of a rotation is not warned of.
+    // There is no warning about the old token of a rotation.
     talk.server
         .cli(&["token", "rotate", "short", "--overlap", "1d"]);
-    // Each token has its own series: an alert takes the best one of a name.
+    // Each token has its own series; an alert takes the best series of a name.
     let scrape = Scrape::of(&talk);
     let series = |metric: &str| {
         let begins = format!("{metric}{{");
@@ -230,7 +230,7 @@ fn the_manual_names_every_metric_and_no_other() {
     let mut pages = golinks_scim::manual::PAGES.iter();
     let page = pages.find(|page| page.name == "metrics");
     let page = page.expect("a page").text;
-    // Two tables: the product's own metrics, and the usual ones of a process.
+    // The page has two tables: the program's own metrics, and the standard ones of a process.
     let tables = page.split("| type |").skip(1);
     let tables = tables.map(|table| table.split_once("\n\n").expect("its end").0);
     let named: BTreeMap<String, String> = tables
@@ -255,8 +255,8 @@ fn the_process_is_told_of_as_by_any_program() {
     let files = limits.find_map(|line| line.strip_prefix("Max open files"));
     let files = files.and_then(|values| values.split_whitespace().next());
     let files: f64 = files.expect("a limit").parse().expect("a number");
-    // The memory may change between the two readings, but not so much that KiB or pages would pass
-    // for bytes.
+    // The memory may change between the two readings, but not so much that a value in KiB or pages
+    // would pass for one in bytes.
     let resident = scrape.get("process_resident_memory_bytes");
     let ratio = resident / f64::from(u32::try_from(resident_kib).expect("small")) / 1024.0;
     assert!((0.5..2.0).contains(&ratio), "{resident} {resident_kib}");
@@ -275,10 +275,10 @@ fn the_process_is_told_of_as_by_any_program() {
 fn who_does_not_know_openmetrics_reads_the_same_in_the_older_format() {
     let mut talk = Talk::start(&[]);
     talk.create("jane@example.com");
-    // What Telegraf's `inputs.prometheus` has sent for long; below, what curl sends.
+    // This is the header of Telegraf's `inputs.prometheus`; below is that of curl.
     let telegraf = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;\
         encoding=delimited;q=0.7,text/plain;version=0.0.4;q=0.3";
-    // Each scrape is counted as a request: the second has the series of the first.
+    // Each scrape counts as a request, so the second one shows the series of the first.
     Scrape::of(&talk);
     let open = Scrape::of(&talk);
     for accept in [telegraf, "*/*"] {

@@ -1,4 +1,4 @@
-//! Cursors: only what was sealed can be opened, and no content makes its reader panic.
+//! Cursors: only a sealed cursor can be opened, and no content makes the reader panic.
 
 #![no_main]
 

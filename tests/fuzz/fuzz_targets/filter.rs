@@ -1,5 +1,5 @@
-//! Filters: whatever is read is printed as something that is read as the same filter, and no filter
-//! panics on a user.
+//! Filters: a parsed filter is printed as text that parses to the same filter, and matching it
+//! against a user never panics.
 
 #![no_main]
 
@@ -12,7 +12,7 @@ fuzz_target!(|text: &str| {
         return;
     };
     let printed = filter.to_string();
-    // A short spelling may be printed as one that is longer than a filter may be.
+    // A short spelling may be printed as a text that exceeds the length limit of filters.
     if let Ok(again) = Filter::parse(&printed, &mut Leniency::strict()) {
         assert_eq!(again, filter, "{printed}");
     } else {

@@ -1,5 +1,5 @@
-//! Requests as bytes: what arrives in pieces is read like what arrives at once, and no more is read
-//! than has arrived.
+//! Requests as bytes: a request in pieces is parsed like the same request at once, and the parser
+//! never consumes more than has arrived.
 
 #![no_main]
 

@@ -1,4 +1,5 @@
-//! Messages: bulk requests and posted queries. The order of a bulk request has each operation once.
+//! Messages: bulk requests and POSTed queries. The execution order of a bulk request contains each
+//! operation once.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Patches: what one makes of a user is a user, who is read back the same.
+//! Patches: a patched user is a valid user, who is read back unchanged.
 
 #![no_main]
 
@@ -10,7 +10,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(body) = serde_json::from_slice::<Value>(bytes) else {
         return;
     };
-    // An array stands for the operations alone, since what is around them is always the same.
+    // An array stands for the operations alone, since the message around them is always the same.
     let body = if body.is_array() {
         json!({
             "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": body

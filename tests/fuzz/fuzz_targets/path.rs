@@ -1,4 +1,4 @@
-//! Paths: of attributes, of patch operations, for sorting and in projections.
+//! Paths: of attributes, in patch operations, for sorting and in projections.
 
 #![no_main]
 
@@ -11,7 +11,7 @@ fuzz_target!(|text: &str| {
         assert_eq!(AttributePath::parse(&path.to_string()), Some(path));
     }
     let lenient = Target::parse(text, &mut Leniency::compatible());
-    // Compatible mode understands whatever strict mode understands.
+    // Compatible mode accepts every path that strict mode accepts.
     if Target::parse(text, &mut Leniency::strict()).is_ok() {
         assert!(lenient.is_ok(), "{text}");
     }

@@ -1,5 +1,5 @@
-//! Resources: what is kept of a body is kept unchanged when it is read again, and then nothing
-//! needs to be forgiven.
+//! Resources: a user that was parsed from a body is read back unchanged, and then needs no
+//! tolerance.
 
 #![no_main]
 

@@ -1,6 +1,6 @@
-//! Servers in a data directory of another user, as volumes of Kubernetes are. What `serve` and
-//! `check` advise about its rights is typed, and the server is started again: it must not be locked
-//! out. Needs root.
+//! Servers on a data directory that belongs to another user, as Kubernetes volumes do. The tests
+//! type what `serve` and `check` advise about its rights, and start the server again: it must not
+//! be locked out. Needs root.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -15,21 +15,22 @@ use crate::support::{Output, Server, cli_on, command_on, run_to_its_end, without
 
 const GROUP: u32 = 65_533;
 
-/// A directory in which the server can work, and what is advised about it. `DIR` is its path.
+/// A directory that the server can use, and the advice about it, in which `DIR` stands for its
+/// path.
 struct Shared {
     owner: (u32, u32),
     mode: u32,
-    /// The server's groups besides its own.
+    /// The server's supplementary groups.
     groups: &'static [u32],
-    /// What is advised by those who know the server's groups: the server itself, and `check` of its
-    /// user or beside it.
+    /// The advice of those who know the server's groups: the server itself, and `check` when its
+    /// user runs it or while it runs.
     known: Option<&'static str>,
-    /// What `check` advises root while no server runs.
+    /// The advice of `check` to root while no server runs.
     unknown: Option<&'static str>,
 }
 
 const GIVE: Option<&str> = Some("chown 65532:65532 DIR && chmod 700 DIR");
-/// Where files get the directory's group, root takes that for the server's.
+/// If new files get the directory's group, root's `check` assumes that it is the server's group.
 const GIVE_WITH_GROUP: Option<&str> = Some("chown 65532:65533 DIR && chmod 700 DIR");
 const CLOSE_TO_OTHERS: Option<&str> = Some("chmod o-rwx DIR");
 const CLOSE: Option<&str> = Some("chmod 700 DIR");
@@ -51,7 +52,7 @@ const fn shared(
 }
 
 const SHARED: [Shared; 11] = [
-    // What k3s makes of a local path.
+    // As k3s creates a local path.
     shared((0, 0), 0o777, &[], GIVE, GIVE),
     // An emptyDir with an `fsGroup`.
     shared(
@@ -79,7 +80,7 @@ const SHARED: [Shared; 11] = [
     shared((USER, GROUP), 0o755, &[], CLOSE, CLOSE),
 ];
 
-/// `command`, by the server's user in these groups besides its own.
+/// `command`, run by the server's user with these supplementary groups.
 fn in_groups(command: &Command, folder: &Path, groups: &[u32]) -> Command {
     let ours = as_user(command, folder);
     let groups = match groups {
@@ -134,8 +135,8 @@ fn typed_by_root(command: &str) {
     assert!(status.expect("sh runs").success(), "{command}");
 }
 
-/// Starts a server there, compares what everybody advises, types what it or root was advised, and
-/// starts it again.
+/// Starts a server there, compares all advice, types the advice of the server or the advice to
+/// root, and starts the server again.
 fn check(shared: &Shared, types_known: bool) {
     let (folder, data) = made(shared.owner, shared.mode);
     let scene = format!("{:?} {:o} {:?}", shared.owner, shared.mode, shared.groups);
@@ -185,7 +186,7 @@ fn what_is_advised_about_anothers_directory_locks_no_server_out() {
     }
 }
 
-/// Its keys may be elsewhere, as in a volume of Kubernetes.
+/// The server's keys may be elsewhere, as in a Kubernetes volume.
 #[test]
 fn a_server_without_keys_of_its_own_is_not_locked_out_either() {
     if !is_root() {
@@ -199,7 +200,7 @@ fn a_server_without_keys_of_its_own_is_not_locked_out_either() {
     assert!(fix.starts_with("chown 65532:65532 "), "{fix}");
 }
 
-/// Whoever types what a start advises must not take the directory away from its server.
+/// Following the advice of a start must not take the directory away from its server.
 #[test]
 fn another_users_server_keeps_its_directory() {
     if !is_root() {
@@ -217,7 +218,7 @@ fn another_users_server_keeps_its_directory() {
     let told = run_to_its_end(&mut command);
     let words = "if it is that user's server, run this as root; otherwise name another";
     assert!(told.stderr.contains(words), "{told:?}");
-    // Nor is a directory that all users share for one of them.
+    // A directory that all users share is not given to one of them, either.
     let (folder, data) = made((0, 0), 0o1777);
     let server = start(folder, &[]);
     assert!(server.log().contains("is a directory that all users share"));
@@ -228,7 +229,7 @@ fn another_users_server_keeps_its_directory() {
     assert!(!told.stdout.contains("chmod 700"), "{told:?}");
 }
 
-/// As `/var/lib` does, if the end of a path was forgotten.
+/// `/var/lib` is such a directory, used if somebody forgets the end of a path.
 #[test]
 fn a_directory_that_holds_others_is_neither_closed_nor_given_away() {
     if !is_root() {
@@ -241,7 +242,7 @@ fn a_directory_that_holds_others_is_neither_closed_nor_given_away() {
         assert!(told.contains(&format!(": {fix}\n")), "{told}");
     };
     let shown = data.display();
-    // Each ext4 volume has the first.
+    // Every ext4 volume has a `lost+found`.
     fs::create_dir(data.join("lost+found")).expect("made");
     fs::create_dir(data.join("tls")).expect("made");
     advises(&format!(
@@ -255,7 +256,8 @@ fn a_directory_that_holds_others_is_neither_closed_nor_given_away() {
     assert_eq!(fix_in(&cli_on(&data, &["check"])), Some(another.to_owned()));
 }
 
-/// Whoever types how to start a server that a group lets in must not start it without that group.
+/// Where a server has access through a group, the advice on how to start it must not start it
+/// without that group.
 #[test]
 fn a_server_is_started_by_hand_in_the_group_that_lets_it_in() {
     if !is_root() {
@@ -291,7 +293,7 @@ fn a_server_that_is_locked_out_is_let_in_by_what_it_advises() {
         ((STRANGER, 0), 0o755),
     ] {
         let (folder, data) = made(owner, mode);
-        // Which user a first server will have, root cannot know.
+        // Root cannot know as which user a first server will run.
         assert_eq!(fix_in(&cli_on(&data, &["check"])), None);
         let mut command = in_groups(command_on(&data).args(SERVE), folder.path(), &[]);
         let told = run_to_its_end(&mut command);
@@ -306,7 +308,7 @@ fn a_server_that_is_locked_out_is_let_in_by_what_it_advises() {
     }
 }
 
-/// Whoever named a directory of other programs by mistake is not told to close it to them.
+/// If somebody names a directory of other programs by mistake, nothing advises closing it to them.
 #[test]
 fn a_directory_that_holds_more_than_a_servers_files_stays_as_it_is() {
     if !is_root() {
@@ -315,7 +317,7 @@ fn a_directory_that_holds_more_than_a_servers_files_stays_as_it_is() {
     for owner in [(0, 0), (USER, USER)] {
         let (folder, data) = made(owner, 0o755);
         fs::write(data.join("hosts"), "").expect("written");
-        // A start by root, in root's directory, and in that of the server's user.
+        // Starts by root, in root's directory and in the directory of the server's user.
         let server =
             Server::start_on_by(folder, &["--base-url", "https://localhost:1"], |it, _| it);
         let words = format!("{} in it is not the server's", data.join("hosts").display());
