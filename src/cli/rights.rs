@@ -152,24 +152,23 @@ impl User {
     }
 
     /// What is wrong with the directory's permissions for a server that runs as this user.
-    pub(super) fn fault(&self, config: &config::Serve, directory: &Metadata) -> Option<Fault> {
-        let data_dir = config.data_dir.as_path();
+    pub(super) fn fault(&self, data_dir: &Path, directory: &Metadata) -> Option<Fault> {
         let owner = directory.uid();
         if let Some(fault) = self.wrong_directory(data_dir, directory) {
             return Some(fault);
         }
-        let (what, command) = self.wrong_rights(&quoted(data_dir), directory)?;
-        if let Some(other) = of_others(config) {
-            let what = format!("{what}, and {} in it is not the server's", quoted(&other));
-            let fix = format!("{NAME_ANOTHER}, or move away what is not its");
-            return Some(Fault { what, fix });
-        }
+        let (mut what, command) = self.wrong_rights(&quoted(data_dir), directory)?;
         let this = geteuid().as_raw();
-        let fix = if this == 0 || this == owner {
+        let mut fix = if this == 0 || this == owner {
             command
         } else {
             format!("as root: {command}")
         };
+        if let Some(other) = of_others(data_dir) {
+            what = format!("{what}, and {} may be another program's", quoted(&other));
+            fix =
+                format!("if only this server uses the directory, {fix}; otherwise {NAME_ANOTHER}");
+        }
         Some(Fault { what, fix })
     }
 
@@ -244,24 +243,17 @@ fn store_of_maker(data_dir: &Path) -> Option<Metadata> {
     (store.uid() != 0 && is_one).then_some(store)
 }
 
-/// The first entry of the data directory that is not the server's. Others may need such a directory
-/// as it is; perhaps it was named by mistake.
-fn of_others(config: &config::Serve) -> Option<PathBuf> {
+/// The first entry of the data directory that no server creates. If it is another program's, the
+/// directory was named by mistake, and that program needs it as it is.
+fn of_others(data_dir: &Path) -> Option<PathBuf> {
     // The store and everything that is created next to it, the keys, the socket, the directory
-    // that each file system has at its top, and backups.
+    // that an ext file system has at its top, and backups.
     const OURS: [&str; 6] = ["users", "tls", "admin", "lost+found", "backup", "backups"];
-    // If these were moved away, no server would start.
-    let named: Vec<&PathBuf> = config.tls_files.iter().flat_map(|(c, k)| [c, k]).collect();
     let is_ours = |path: &Path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.split('.').next().is_some_and(|it| OURS.contains(&it))
-            // A volume of a network file system has such entries.
-            || name.starts_with('.')
-            || name.ends_with(".redb")
-            || name.ends_with(".toml")
-            || named.iter().any(|named| named.starts_with(path))
+        name.split('.').next().is_some_and(|it| OURS.contains(&it)) || name.ends_with(".redb")
     };
-    let entries = fs::read_dir(&config.data_dir).into_iter().flatten();
+    let entries = fs::read_dir(data_dir).into_iter().flatten();
     let others = entries.flatten().map(|entry| entry.path());
     others.filter(|path| !is_ours(path)).min()
 }

@@ -80,7 +80,7 @@ impl Target {
         match self {
             Self::Element(it) if it.attribute == "emails" && it.part == "value" => {
                 let email = cell.trim();
-                let is_quoted = email.starts_with('"') && email.ends_with('"');
+                let is_quoted = email.starts_with('"') || email.ends_with('"');
                 if is_quoted { cell } else { email }
             }
             _ => cell,

@@ -191,7 +191,7 @@ pub(super) fn edit(
     decide(before, edit, leniency, budget, context)?.put(view)
 }
 
-/// Like [`edit`], for a user that was already read, and with a budget passed in by the caller.
+/// Like [`edit`], for a user that was already read, and with a budget of its own.
 pub(super) fn edit_record(
     view: &View<'_>,
     before: Record,

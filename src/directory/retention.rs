@@ -31,11 +31,13 @@ pub struct Keep {
     pub bytes: Option<u64>,
 }
 
-/// The removal under way, and the time of the last removal by age.
+/// The removal under way, and when rows were last examined by age.
 #[derive(Debug, Default)]
 pub(super) struct Retention {
     first_look: Option<Monotonic>,
     by_age: Option<Monotonic>,
+    /// When to try again after a failure.
+    not_before: Option<Monotonic>,
     run: Option<Run>,
 }
 
@@ -52,11 +54,8 @@ impl Directory {
     /// intervals; `at` is the monotonic time, which spaces removals by age.
     pub fn tend_trail(&self, keep: Keep, at: Monotonic) {
         match self.trim(keep, at) {
-            Ok(_)
-            | Err(
-                Error::Unavailable
-                | Error::Write(WriteError::Busy | WriteError::Full | WriteError::Lost),
-            ) => {}
+            Ok(_) | Err(Error::Unavailable) => {}
+            Err(error) if is_temporary(&error) => {}
             Err(error) => log::warn!("old rows of the audit trail cannot be removed: {error:?}"),
         }
     }
@@ -64,9 +63,28 @@ impl Directory {
     /// Removes rows in one step, and returns how many numbers they covered.
     pub fn trim(&self, keep: Keep, at: Monotonic) -> Result<u64, Error> {
         let mut retention = ignore_poison(self.retention.lock());
+        if retention.not_before.is_some_and(|it| at < it) {
+            return Ok(0);
+        }
         let snapshot = self.store.snapshot()?;
+        let trimmed = self.trim_step(&mut retention, &snapshot, keep, at);
+        // Trying again at every tick would report damaged rows each time. A sector that cannot be
+        // read or written would fail again, and each time the store must be reopened.
+        if trimmed.as_ref().is_err_and(|error| !is_temporary(error)) {
+            retention.not_before = Some(at + limits::AUDIT_TRIM_FIRST_PAUSE);
+        }
+        trimmed
+    }
+
+    fn trim_step(
+        &self,
+        retention: &mut Retention,
+        snapshot: &Snapshot,
+        keep: Keep,
+        at: Monotonic,
+    ) -> Result<u64, Error> {
         if retention.run.is_none() {
-            retention.run = retention.plan(&snapshot, keep, self.clock.now(), at)?;
+            retention.run = retention.plan(snapshot, keep, self.clock.now(), at)?;
         }
         let Some(run) = &mut retention.run else {
             return Ok(0);
@@ -104,6 +122,12 @@ impl Directory {
     }
 }
 
+/// Whether the store refused the removal for now, without a failure of its own.
+fn is_temporary(error: &Error) -> bool {
+    use WriteError::{Busy, Full, Lost};
+    matches!(error, Error::Write(Busy | Full | Lost))
+}
+
 impl Retention {
     fn plan(
         &mut self,
@@ -131,16 +155,9 @@ impl Retention {
         let Some(days) = keep.days.filter(|_| is_due) else {
             return Ok(None);
         };
-        let through = beyond_age(snapshot, now, days);
-        // Trying again at every tick would report damaged rows each time. A sector that cannot be
-        // read would fail again, and each time redb refuses everything until the store is reopened.
-        if matches!(through, Err(Error::Unavailable)) {
-            // As after a start.
-            (self.first_look, self.by_age) = (Some(at), None);
-        } else {
-            self.by_age = Some(at);
-        }
-        Ok(through?.map(|through| run(through, AGE)))
+        let through = beyond_age(snapshot, now, days)?;
+        self.by_age = Some(at);
+        Ok(through.map(|through| run(through, AGE)))
     }
 }
 

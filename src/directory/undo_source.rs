@@ -116,8 +116,8 @@ pub(super) fn gather(
 struct Times {
     since: String,
     now: String,
-    /// The last row about a user whose time is before the moment. A row before it with a time in
-    /// the future was also written before the moment, when the clock was ahead.
+    /// The last row about any user that has a time before the moment. An earlier row with a time
+    /// in the future was also written before the moment, while the clock was ahead.
     last_before: u64,
 }
 

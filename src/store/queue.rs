@@ -35,7 +35,7 @@ pub(super) enum Outcome {
     /// No part of the batch was written, since the file is no longer where it was opened.
     Lost,
     /// The disk failed during the write. Either it could not be read back to see what it kept, or
-    /// it kept the batch but cannot be relied on.
+    /// it kept the batch but cannot be relied on. Or the file was lost during the commit.
     Unknown,
     /// A bug: no part of the batch is on disk.
     Panicked,

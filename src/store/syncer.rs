@@ -7,8 +7,8 @@
 //! syncer:                                └─▶ sync ─▶ publish ─────────────────┘             └─▶ sync …
 //! ```
 //!
-//! A commit that is not synced yet is neither answered nor read. If the writer has nothing to do
-//! but wait for the sync, it writes the next commit before it answers the last one. Answered
+//! A commit that is not synced yet is neither answered nor visible to readers; only the writer's
+//! next plans see it. If the writer has nothing to do but wait for the sync, it writes the next commit before it answers the last one. Answered
 //! callers all want the processors at once, and this way they get them while the disk is busy
 //! anyway (15 % more changes a second from 64 clients). If writing takes long, or the writer is
 //! busy otherwise, the syncer answers.
@@ -39,7 +39,7 @@ pub(super) struct UnsyncedCommit {
     pub(super) began: Monotonic,
 }
 
-/// What depends on a commit. If the commit failed, it is not known yet how much of it is on disk.
+/// What depends on a commit. If the commit failed, it is not known yet whether it is on disk.
 pub(super) struct Unanswered {
     pub(super) callers: Vec<Callers>,
     /// Audit rows that are committed with it.

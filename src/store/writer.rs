@@ -353,7 +353,7 @@ impl Writer {
 
     /// Runs the plans in one transaction and commits it, unless none of them wrote anything. Plans
     /// that arrive until the previous commit is synced join the transaction, as do queued audit
-    /// rows. Both are added to `batch`, with the resulting head of the chain.
+    /// rows. Their callers and these rows are added to `batch`, with the resulting head of the chain.
     fn commit(
         &self,
         open: &mut Open,

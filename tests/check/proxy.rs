@@ -20,7 +20,7 @@ fn a_proxy_with_a_certificate_of_a_company() {
     let front = Front::proxy(&pair, &place.data_dir(), &url);
     place.set("GOLINKS_SCIM_BASE_URL", front.url());
     place.serve();
-    let fix = place.fails("certificate", "no client accepts");
+    let fix = place.fails("certificate", "that clients refuse");
     let (_, line) = fix
         .split_once(" certificate of your own CA: golinks-scim ")
         .expect("a line");

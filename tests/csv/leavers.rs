@@ -25,7 +25,7 @@ fn users_with_another_name_than_their_email_are_no_leavers() {
         "5 differences",
         "2 users with an email that the file gives to another userName",
         "let a column userName or id have what they have here",
-        "to apply the rest:",
+        "to apply the changes of status only:",
     ];
     check(&told, 1, &words);
     assert!(!told.stderr.contains("user import"), "{told:?}");

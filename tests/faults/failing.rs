@@ -123,26 +123,29 @@ fn read_all(directory: &Directory, ids: &[String]) {
 
 #[test]
 fn old_rows_that_could_not_be_read_just_now_do_not_wait_for_the_next_day() {
-    let disk = Disk::default();
-    let directory = directory(&disk.open());
-    let ids = more_than_is_cached(&directory);
-    let keep = Keep {
-        days: Some(0),
-        bytes: None,
-    };
-    let start = Instant::now();
-    assert_eq!(directory.trim(keep, start).expect("not due"), 0);
-    let due = start + limits::AUDIT_TRIM_FIRST_PAUSE;
-    disk.is_unreadable.store(true, Ordering::SeqCst);
-    let failed = directory.trim(keep, due);
-    assert!(matches!(failed, Err(Error::Unavailable)), "{failed:?}");
-    read_all(&directory, &ids);
-    // Nor are they read at each tick: if the disk has lost them for good, each attempt takes the
-    // store from everybody until it is reopened.
-    let tick = due + Duration::from_secs(limits::CERTIFICATE_LOOK_SECONDS);
-    assert_eq!(directory.trim(keep, tick).expect("not due"), 0);
-    let later = due + limits::AUDIT_TRIM_FIRST_PAUSE;
-    assert!(directory.trim(keep, later).expect("read") > 0);
+    let by_age = (Some(0), None, limits::AUDIT_TRIM_FIRST_PAUSE);
+    let by_size = (None, Some(1), Duration::ZERO);
+    for (days, bytes, first_pause) in [by_age, by_size] {
+        let disk = Disk::default();
+        let directory = directory(&disk.open());
+        let ids = more_than_is_cached(&directory);
+        let keep = Keep { days, bytes };
+        let start = Instant::now();
+        if days.is_some() {
+            assert_eq!(directory.trim(keep, start).expect("not due"), 0);
+        }
+        let due = start + first_pause;
+        disk.is_unreadable.store(true, Ordering::SeqCst);
+        let failed = directory.trim(keep, due);
+        assert!(matches!(failed, Err(Error::Unavailable)), "{failed:?}");
+        read_all(&directory, &ids);
+        // They are not read at each tick either: if the disk has lost them for good, each attempt
+        // takes the store from everybody until it is reopened.
+        let tick = due + Duration::from_secs(limits::CERTIFICATE_LOOK_SECONDS);
+        assert_eq!(directory.trim(keep, tick).expect("not due"), 0);
+        let later = due + limits::AUDIT_TRIM_FIRST_PAUSE;
+        assert!(directory.trim(keep, later).expect("read") > 0);
+    }
 }
 
 /// Everything that a failed sync should have written to the disk is written again while reads go

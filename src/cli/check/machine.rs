@@ -109,7 +109,7 @@ pub(super) fn data_directory(
     let is_empty = config::store_path(data_dir)
         .try_exists()
         .is_ok_and(|it| !it);
-    let fault = server.fault(config, &metadata).filter(|_| !is_empty);
+    let fault = server.fault(data_dir, &metadata).filter(|_| !is_empty);
     if let Some(Fault { what, fix }) = fault {
         findings.fail(DATA_DIRECTORY, &what, &fix)?;
     }

@@ -1,5 +1,5 @@
 //! `check`: finds out whether and why the identity provider cannot reach the server. Each problem
-//! is reported with the command that fixes it. The checks follow a request on its way:
+//! is reported with what to do about it. The checks follow a request on its way:
 //! configuration, machine, server and tokens, name, port, certificate, and then the requests
 //! themselves, through the HTTPS server.
 

@@ -55,7 +55,7 @@ pub(super) fn certificate(
             Ok(None)
         }
         Err(error) => {
-            let mut why = format!("that no client accepts: {error}");
+            let mut why = format!("that clients refuse: {error}");
             let mut fix = lead(url, &listens);
             if error.is_of_unknown_authority() {
                 let expected = if let Some(extra) = extra {

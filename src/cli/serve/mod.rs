@@ -194,7 +194,7 @@ fn make_data_dir(config: &config::Serve) -> Result<(), Failure> {
         return Ok(());
     };
     let server = User::at_start(data_dir, &metadata);
-    if let Some(Fault { what, fix }) = server.fault(config, &metadata) {
+    if let Some(Fault { what, fix }) = server.fault(data_dir, &metadata) {
         log::warn!("{what}: {fix}");
     }
     Ok(())

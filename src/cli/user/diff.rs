@@ -40,6 +40,7 @@ pub(super) fn run(
         others: Others::default(),
         count: 0,
         needs_import: false,
+        withholds_import: false,
         refused: 0,
         statuses: Statuses::new(typed.statuses.as_deref())?,
     };
@@ -87,6 +88,8 @@ struct Diff {
     others: Others,
     count: u64,
     needs_import: bool,
+    /// Whether an import is needed, but would do harm.
+    withholds_import: bool,
     /// The number of rows that could not be read or applied.
     refused: u64,
     statuses: Statuses,
@@ -133,7 +136,8 @@ impl Others {
             self.inactive,
             "inactive, but their email is also an active user's: reactivate them yourself if the \
              file means the inactive account, else let a column userName or id name the active \
-             one, in every line, then compare again",
+             one, in every line, then compare again (importing the file as it is would reactivate \
+             the inactive account if there is a column for the status)",
         );
         tell(
             self.meanwhile,
@@ -161,7 +165,9 @@ impl Diff {
         }
         // An import would create users a second time, or reactivate those who are to stay inactive.
         let would_reactivate = self.others.inactive > 0 && user_file.has_status_column();
-        self.needs_import &= self.others.named_otherwise == 0 && !would_reactivate;
+        self.withholds_import =
+            self.needs_import && (self.others.named_otherwise > 0 || would_reactivate);
+        self.needs_import &= !self.withholds_import;
         Ok(())
     }
 
@@ -326,6 +332,8 @@ impl Diff {
         if self.needs_import || !self.statuses.is_empty() {
             output::say(if self.refused > 0 {
                 "to apply the rows that were not refused:"
+            } else if self.withholds_import {
+                "to apply the changes of status only:"
             } else if self.others.any() {
                 "to apply the rest:"
             } else {

@@ -10,7 +10,6 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 use super::{SERVE, STRANGER, USER, as_user, is_root, open_to_all};
-use crate::support::place::chain_for;
 use crate::support::{Output, Server, cli_on, command_on, run_to_its_end, without_settings};
 
 const GROUP: u32 = 65_533;
@@ -231,7 +230,7 @@ fn another_users_server_keeps_its_directory() {
 
 /// `/var/lib` is such a directory, used if somebody forgets the end of a path.
 #[test]
-fn a_directory_that_holds_others_is_neither_closed_nor_given_away() {
+fn a_directory_that_holds_others_is_closed_or_given_away_only_if_nobody_needs_it() {
     if !is_root() {
         return;
     }
@@ -245,15 +244,21 @@ fn a_directory_that_holds_others_is_neither_closed_nor_given_away() {
     // Every ext4 volume has a `lost+found`.
     fs::create_dir(data.join("lost+found")).expect("made");
     fs::create_dir(data.join("tls")).expect("made");
-    advises(&format!(
-        "as root: chown 65532:65532 {shown} && chmod 700 {shown}"
-    ));
+    let give = format!("as root: chown 65532:65532 {shown} && chmod 700 {shown}");
+    advises(&give);
     fs::create_dir(data.join("postgresql")).expect("made");
-    let another =
-        "name a directory of the server's own with --data-dir, or move away what is not its";
-    advises(another);
+    advises(&only_alone(&give));
     fs::write(data.join("users.redb"), "").expect("written");
-    assert_eq!(fix_in(&cli_on(&data, &["check"])), Some(another.to_owned()));
+    let close = format!("chmod 700 {shown}");
+    assert_eq!(fix_in(&cli_on(&data, &["check"])), Some(only_alone(&close)));
+}
+
+/// How a command is advised for a directory that another program may need.
+fn only_alone(command: &str) -> String {
+    format!(
+        "if only this server uses the directory, {command}; otherwise name a directory of the \
+         server's own with --data-dir"
+    )
 }
 
 /// Where a server has access through a group, the advice on how to start it must not start it
@@ -320,50 +325,17 @@ fn a_directory_that_holds_more_than_a_servers_files_stays_as_it_is() {
         // Starts by root, in root's directory and in the directory of the server's user.
         let server =
             Server::start_on_by(folder, &["--base-url", "https://localhost:1"], |it, _| it);
-        let words = format!("{} in it is not the server's", data.join("hosts").display());
-        assert!(server.log().contains(&words), "{}", server.log());
-        assert!(!server.log().contains("chmod"), "{}", server.log());
-        let fix = fix_in(&cli_on(&data, &["check"])).expect("others can read it");
-        assert!(
-            fix.starts_with("name a directory of the server's own"),
-            "{fix}"
+        let close = format!("chmod 700 {}", data.display());
+        let condition = only_alone(&close);
+        let words = format!(
+            "{} may be another program's: {condition}",
+            data.join("hosts").display()
         );
+        assert!(server.log().contains(&words), "{}", server.log());
+        assert_eq!(fix_in(&cli_on(&data, &["check"])), Some(condition));
         fs::remove_file(data.join("hosts")).expect("there");
         let fix = fix_in(&cli_on(&data, &["check"])).expect("others can read it");
-        assert_eq!(fix, format!("chmod 700 {}", data.display()));
+        assert_eq!(fix, close);
         server.stop();
     }
-}
-
-/// Whoever keeps the chain in the data directory is not told to move it away: the next start would
-/// fail.
-#[test]
-fn what_the_configuration_names_is_the_servers() {
-    if !is_root() {
-        return;
-    }
-    let (folder, data) = made((USER, USER), 0o755);
-    let [chain, key, file] = ["chain.crt", "keys/key", "golinks-scim.toml"].map(|it| data.join(it));
-    let (chain_text, key_text) = chain_for("localhost", None);
-    fs::create_dir(data.join("keys")).expect("made");
-    fs::write(&chain, chain_text).expect("written");
-    fs::write(&key, key_text).expect("written");
-    chown(&key, Some(USER), Some(USER)).expect("root may do that");
-    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("set");
-    let settings = format!("tls_cert = {chain:?}\ntls_key = {key:?}\n");
-    fs::write(&file, settings).expect("written");
-    let server = Server::start_on_by(
-        folder,
-        &["--base-url", "https://localhost:1"],
-        |mut it, _| {
-            it.env("GOLINKS_SCIM_CONFIG", &file);
-            it
-        },
-    );
-    let close = format!("chmod 700 {}", data.display());
-    assert_eq!(fix_in_log(&server.log(), &data), Some(close.clone()));
-    let mut check = command_on(&data);
-    check.env("GOLINKS_SCIM_CONFIG", &file).arg("check");
-    assert_eq!(fix_in(&run_to_its_end(&mut check)), Some(close));
-    server.stop();
 }
