@@ -55,7 +55,7 @@ pub(super) fn run(
     let socket = config::socket_path(&config.data_dir).map_err(|what| {
         Failure::new(status::CONFIGURATION, what).hint("choose a shorter --data-dir")
     })?;
-    make_data_dir(config)?;
+    make_data_dir(&config.data_dir)?;
     let ending = signals.handle();
     let (store, listener) = open(config, &is_opening, move || ending.close())?;
     let created = store.was_created();
@@ -169,8 +169,7 @@ fn no_signals(error: &io::Error) -> Failure {
     Failure::new(status::IO, format!("signals cannot be waited for: {error}"))
 }
 
-fn make_data_dir(config: &config::Serve) -> Result<(), Failure> {
-    let data_dir = config.data_dir.as_path();
+fn make_data_dir(data_dir: &Path) -> Result<(), Failure> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
