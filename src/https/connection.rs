@@ -1,7 +1,7 @@
 //! One connection, from handshake to close. Every request from the network goes through this file,
 //! from top to bottom.
 
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, BufRead, IoSlice, Write};
 use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Instant as Monotonic;
@@ -19,7 +19,6 @@ use crate::http1::framing::Framing;
 use crate::http1::{Answer, BODY_TOO_LARGE, Body, Fault, Head, Method, Version};
 use crate::limits;
 
-pub(super) const READ_BYTES: usize = 16 * 1024;
 const LOOK_AGAIN_BYTES: usize = 1024;
 const TIMED_OUT: Fault = Fault::new(408, "the request did not arrive in time");
 
@@ -431,9 +430,11 @@ impl<'a> Connection<'a> {
     /// Receives what has arrived. At the end of the connection this returns 0 or an error other
     /// than a timeout: many clients end without a `close_notify`.
     fn receive(&mut self) -> io::Result<usize> {
-        let mut scratch = [0; READ_BYTES];
-        let count = Stream::new(&mut self.tls, &mut self.socket).read(&mut scratch)?;
-        self.received.extend_from_slice(&scratch[..count]);
+        let mut stream = Stream::new(&mut self.tls, &mut self.socket);
+        let bytes = stream.fill_buf()?;
+        let count = bytes.len();
+        self.received.extend_from_slice(bytes);
+        stream.consume(count);
         Ok(count)
     }
 

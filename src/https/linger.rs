@@ -7,9 +7,10 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant as Monotonic};
 
-use super::connection::READ_BYTES;
 use super::deadline::Deadline;
 use crate::limits;
+
+const DROP_BYTES: usize = 16 * 1024;
 
 /// Closes our sending side and drops what arrives until the peer closes its own or is silent, up to
 /// a bound. `closing` holds the time at which the server began to close: from then on, this takes
@@ -43,7 +44,7 @@ fn drop_all(
     goes_on: impl Fn() -> bool,
 ) {
     let begun = Monotonic::now();
-    let mut scratch = [0; READ_BYTES];
+    let mut scratch = [0; DROP_BYTES];
     let mut dropped = 0;
     while dropped < limits::LINGER_BYTES_MAX {
         let until = match closing.get() {
