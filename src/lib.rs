@@ -19,7 +19,7 @@
 //! main ─▶ cli ─▶ https ┐          access                    http1
 //!           ├──▶ local ┴▶ api ─▶  certificate ─▶ columns ─▶ scim  ─▶ limits clock secret turns
 //!           │                     directory                 store    config logging metrics files
-//!           │                     manual page                        fix test_user locks
+//!           │                     manual page                        fix test_user locks network
 //!           └──▶ idp ─▶ certificate http1 config limits test_user secret
 //! ```
 //!
@@ -51,7 +51,8 @@
 //! - [`config`]: the administrator's settings. [`logging`]: lines to standard error. [`metrics`]:
 //!   the counters. [`files`]: safe creation of files.
 //! - [`fix`]: advice on how to fix a problem, which may contain commands. [`test_user`]: test users,
-//!   recognized by their userName. [`locks`]: locks after a panic.
+//!   recognized by their userName. [`locks`]: locks after a panic. [`network`]: networks as they
+//!   are typed.
 //!
 //! There are many files, most of them small: each holds one thing that can be read, tested and
 //! named by itself, and each rule that must hold everywhere has one file in which to look for it.
@@ -89,6 +90,7 @@ pub mod locks;
 pub mod logging;
 pub mod manual;
 pub mod metrics;
+pub mod network;
 pub mod page;
 pub mod scim;
 pub mod secret;

@@ -5,11 +5,13 @@
 //! - `tokens`: the forms in which a token may be sent, forms that are refused, networks that a
 //!   token is bound to, and the record of its last use.
 //! - `rotation`: rotating, revoking and changing tokens.
+//! - `proxies`: whose address counts behind reverse proxies, trusted and not.
 //! - `limits`: the rates of tokens and of failures, and the number of tokens.
 //! - `log`: what the log contains, and the secrets that neither the log nor anything else shows.
 
 mod limits;
 mod log;
+mod proxies;
 mod rotation;
 mod routes;
 mod tokens;

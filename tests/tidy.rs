@@ -29,6 +29,7 @@ const LAYERS: &[&[&str]] = &[
         "turns",
         "test_user",
         "locks",
+        "network",
     ],
 ];
 
@@ -42,6 +43,8 @@ const SIBLINGS: &[(&str, &str)] = &[
     ("config", "secret"),
     // `files` knows whether an unreadable file may be readable later.
     ("config", "files"),
+    // A list of networks is checked as soon as it is read.
+    ("config", "network"),
     // The names of drafts are random.
     ("files", "secret"),
     // A turn is a lock with a queue.

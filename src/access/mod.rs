@@ -1,13 +1,13 @@
-//! Who is admitted, with which rights, and how often: tokens, scopes, principals, rate limits. This
-//! module knows neither SCIM nor sockets.
+//! Who is admitted, with which rights, from which address, and how often: tokens, scopes,
+//! principals, trusted proxies, rate limits. This module knows neither SCIM nor sockets.
 
 mod credentials;
 mod error;
 mod expired_tokens;
 mod failures;
 mod last_use;
-mod network;
 mod principal;
+mod proxies;
 mod rate;
 mod restore_diff;
 mod scope;
@@ -21,8 +21,8 @@ pub use credentials::from_authorization;
 pub use error::{IssueError, LoadError, Rejection};
 pub use failures::{Failure, Failures, network_of};
 pub use last_use::LastUse;
-pub use network::network;
 pub use principal::{Administrator, Principal};
+pub use proxies::TrustedProxies;
 pub use rate::Limiter;
 pub use restore_diff::{RestoreDiff, live_in};
 pub use scope::{Mode, Scope};

@@ -19,7 +19,8 @@ use crate::http1::{Head, Method};
 use crate::metrics::Rate;
 
 impl Api {
-    /// Admits or refuses a request from the network.
+    /// Admits or refuses a request from the network. Its address, `peer`, is what
+    /// [`Self::client_of`] returns.
     pub fn admit(&self, head: &Head, peer: IpAddr) -> Result<Admission, Refusal> {
         let request = request::NewRequest::new(Some(peer));
         let admitted = guarded(&request, || self.admit_from_network(head, peer, &request));

@@ -198,7 +198,8 @@ fn of_token(cause: Option<Cause>) -> &'static str {
         }
         Some(Cause::Credentials(Some(Rejection::Address))) => {
             "`golinks-scim token show NAME` lists the addresses that it may be used from; if the \
-             provider's have changed: `golinks-scim token change NAME --allow-from`"
+             provider's have changed: `golinks-scim token change NAME --allow-from`; if it came from \
+             your proxy's: list that in `trusted_proxies`"
         }
         _ => {
             "type the whole token into the provider again, without a space or the word Bearer \
@@ -262,7 +263,8 @@ fn of_later(status: u64, cause: Option<Cause>) -> &'static str {
              comes back by itself"
         }
         (429, Some(Cause::Failures)) => {
-            "stop the failing client at that address; requests with a valid token are still accepted"
+            "stop the failing client at that address; if it is your proxy's: list it in \
+             `trusted_proxies`; requests with a valid token are still accepted"
         }
         (429, Some(Cause::Rate)) => {
             "nothing: the provider retries by itself and no user is lost; to allow more at once: \
@@ -333,6 +335,7 @@ mod tests {
             (rejected(Rejection::Revoked), "token issue NAME"),
             (rejected(Rejection::Revoked), "who revoked"),
             (rejected(Rejection::Address), "--allow-from"),
+            (rejected(Rejection::Address), "trusted_proxies"),
             (
                 row(Problem::insufficient_scope(Scope::Read, Scope::Full)),
                 "provision",

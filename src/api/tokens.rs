@@ -16,10 +16,11 @@ use super::Api;
 use super::problem::Problem;
 use super::reply::{self, Outcome};
 use super::request::Admission;
-use crate::access::{self, Administrator, Issue, Mode, Scope, Terms, Token, TokenId, TokenText};
+use crate::access::{Administrator, Issue, Mode, Scope, Terms, Token, TokenId, TokenText};
 use crate::clock::Instant;
 use crate::directory;
 use crate::limits;
+use crate::network;
 use crate::scim::json;
 use crate::test_user;
 
@@ -219,7 +220,7 @@ fn allow_from(wanted: &Value) -> Result<Vec<IpNet>, Problem> {
         .iter()
         .map(|text| {
             let typed = text.as_str().unwrap_or_default();
-            access::network(typed).map_err(|why| Problem::new(400, format!("{text} {why}")))
+            network::parse(typed).map_err(|why| Problem::new(400, format!("{text} {why}")))
         })
         .collect()
 }

@@ -1,15 +1,21 @@
 //! The settings that can be changed while serving.
 
+use std::net::IpAddr;
 use std::sync::RwLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Api;
+use crate::access::TrustedProxies;
 use crate::directory::{Keep, Thresholds};
+use crate::http1::Head;
 use crate::limits;
 use crate::locks::ignore_poison;
 
 /// Settings of a running router.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tuning {
+    /// The reverse proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: TrustedProxies,
     /// Requests per second per token; `None` is unlimited.
     pub rate_per_second: Option<u32>,
     /// How many deactivations raise the alarm.
@@ -27,6 +33,7 @@ pub struct Tuning {
 impl Default for Tuning {
     fn default() -> Self {
         Self {
+            trusted_proxies: TrustedProxies::default(),
             rate_per_second: Some(limits::RATE_PER_SECOND_DEFAULT),
             alarm: Thresholds {
                 deactivations: limits::ALARM_DEACTIVATIONS_DEFAULT,
@@ -39,24 +46,48 @@ impl Default for Tuning {
     }
 }
 
-pub(super) struct Tuned(RwLock<Tuning>);
+pub(super) struct Tuned {
+    tuning: RwLock<Tuning>,
+    /// Whether there are trusted proxies. Most servers have none, and need no lock to know it.
+    has_proxies: AtomicBool,
+}
 
 impl Tuned {
     pub(super) fn new(tuning: Tuning) -> Self {
-        Self(RwLock::new(tuning))
+        Self {
+            has_proxies: AtomicBool::new(tuning.trusted_proxies.is_any()),
+            tuning: RwLock::new(tuning),
+        }
     }
 
     pub(super) fn get(&self) -> Tuning {
-        *ignore_poison(self.0.read())
+        ignore_poison(self.tuning.read()).clone()
+    }
+
+    fn set(&self, tuning: Tuning) {
+        let has_proxies = tuning.trusted_proxies.is_any();
+        *ignore_poison(self.tuning.write()) = tuning;
+        self.has_proxies.store(has_proxies, Ordering::Relaxed);
     }
 }
 
 impl Api {
     /// Changes the settings, from the next request on.
     pub fn tune(&self, tuning: Tuning) {
-        *ignore_poison(self.tuned.0.write()) = tuning;
-        if !tuning.is_explained {
+        let is_explained = tuning.is_explained;
+        self.tuned.set(tuning);
+        if !is_explained {
             self.refusals.forget();
         }
+    }
+
+    /// The address that a request from the network counts as: the peer's, or behind trusted
+    /// proxies, that of their client.
+    pub fn client_of(&self, head: &Head, peer: IpAddr) -> IpAddr {
+        if !self.tuned.has_proxies.load(Ordering::Relaxed) {
+            return peer;
+        }
+        let proxies = self.tuned.get().trusted_proxies;
+        proxies.client_of(peer, head.headers("x-forwarded-for"))
     }
 }

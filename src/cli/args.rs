@@ -10,7 +10,6 @@ use serde_json::Value;
 
 use super::output::Format;
 use super::user::User;
-use crate::access;
 use crate::config::BaseUrl;
 use crate::idp::Provider;
 use crate::limits;
@@ -382,7 +381,7 @@ pub(super) fn given(text: &str) -> Result<String, String> {
 
 fn network(text: &str) -> Result<String, String> {
     let text = text.trim();
-    access::network(text).map_err(|why| format!("it {why}"))?;
+    crate::network::parse(text).map_err(|why| format!("it {why}"))?;
     Ok(text.to_owned())
 }
 

@@ -7,10 +7,10 @@ use std::ops::Range;
 use std::path::Path;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeArray, DeTable, DeValue};
 
 use super::origin::{Blame, Error, Given, Origin, masked};
-use super::settings::{Key, SETTINGS};
+use super::settings::{Key, NONE, SETTINGS};
 use crate::{files, limits};
 
 const NAME_ANOTHER: &str = "name another file with --config, or make this one readable";
@@ -70,12 +70,13 @@ fn parse(path: &Path, text: &str) -> Result<Vec<(Key, Given)>, Error> {
         let Some(key) = Key::named(name.get_ref()) else {
             return Err(unknown(&origin, name.get_ref(), value));
         };
-        let text = plain(value).ok_or_else(|| {
+        let (text, kind) = match value.get_ref() {
+            DeValue::Array(list) if key.is_list() => (listed(list), "a list of texts"),
+            _ => (plain(value), "a text or a whole number"),
+        };
+        let text = text.ok_or_else(|| {
             Error::new(
-                format!(
-                    "{origin}: {} must be a text or a whole number",
-                    name.get_ref()
-                ),
+                format!("{origin}: {} must be {kind}", name.get_ref()),
                 "golinks-scim config default shows how",
             )
         })?;
@@ -102,6 +103,15 @@ pub(super) fn plain(value: &Spanned<DeValue<'_>>) -> Option<String> {
         DeValue::Boolean(true) => Some("on".to_owned()),
         _ => None,
     }
+}
+
+/// The values of a list as one text, as an environment variable has them.
+fn listed(list: &DeArray<'_>) -> Option<String> {
+    if list.is_empty() {
+        return Some(NONE.to_owned());
+    }
+    let texts: Option<Vec<String>> = list.iter().map(plain).collect();
+    Some(texts?.join(", "))
 }
 
 /// The error for an unknown key, with the key that may have been meant.
@@ -185,6 +195,10 @@ mod tests {
             (
                 "listen = [1]",
                 "/c.toml:1: listen must be a text or a whole number (golinks-scim config default shows how)",
+            ),
+            (
+                "trusted_proxies = [\"::1\", []]",
+                "/c.toml:1: trusted_proxies must be a list of texts (golinks-scim config default shows how)",
             ),
             (
                 "tls_cert = \"chain.pem\"",

@@ -263,6 +263,8 @@ fn understood(given: &BTreeMap<Key, Given>) -> Result<Serve, Error> {
         listen: optional(given, Key::Listen, settings::address)?,
         base_url: optional(given, Key::BaseUrl, settings::base_url)?,
         tls_files,
+        trusted_proxies: optional(given, Key::TrustedProxies, settings::networks)?
+            .unwrap_or_default(),
         rate_per_second: with_default(given, Key::RateLimit, settings::rate)?,
         log_level: with_default(given, Key::LogLevel, settings::level)?,
         is_log_json: with_default(given, Key::LogFormat, settings::is_json)?,

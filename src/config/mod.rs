@@ -16,6 +16,7 @@ mod settings;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
 use log::LevelFilter;
 
 pub use base_url::{BaseUrl, Parts, is_public};
@@ -37,6 +38,8 @@ pub struct Serve {
     pub base_url: Option<BaseUrl>,
     /// The files with the customer's chain and key.
     pub tls_files: Option<(PathBuf, PathBuf)>,
+    /// The reverse proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
     /// Requests per second per token; `None` means unlimited.
     pub rate_per_second: Option<u32>,
     /// The least severe level that is logged.

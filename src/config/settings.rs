@@ -8,10 +8,15 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
+use ipnet::IpNet;
 use log::LevelFilter;
 
 use super::BaseUrl;
-use crate::limits;
+use super::origin::masked;
+use crate::{limits, network};
+
+/// How an empty list is written as a text.
+pub(super) const NONE: &str = "none";
 
 /// A row of [`SETTINGS`].
 #[derive(Debug)]
@@ -69,6 +74,8 @@ pub enum Key {
     TlsCert,
     /// `tls_key`
     TlsKey,
+    /// `trusted_proxies`
+    TrustedProxies,
     /// `rate_limit`
     RateLimit,
     /// `log_level`
@@ -90,7 +97,7 @@ pub enum Key {
 }
 
 /// All settings.
-pub static SETTINGS: [Setting; 14] = [
+pub static SETTINGS: [Setting; 15] = [
     Setting {
         key: Key::DataDir,
         name: "data_dir",
@@ -142,6 +149,17 @@ pub static SETTINGS: [Setting; 14] = [
         },
         about: "The key of that certificate, as PEM. Only the server's user may read it.",
         is_reloaded: false,
+    },
+    Setting {
+        key: Key::TrustedProxies,
+        name: "trusted_proxies",
+        default: Fallback::Words {
+            words: NONE,
+            example: "[\"192.0.2.10\", \"2001:db8:5::/64\"]",
+        },
+        about: "The reverse proxies, as addresses or networks, whose X-Forwarded-For says where a request\n\
+                comes from. List only proxies that you run, and that replace this header or append to it.",
+        is_reloaded: true,
     },
     Setting {
         key: Key::RateLimit,
@@ -241,6 +259,11 @@ impl Key {
     pub(super) fn is_path(self) -> bool {
         matches!(self, Self::DataDir | Self::TlsCert | Self::TlsKey)
     }
+
+    /// Whether the value may be a list in the file. Elsewhere, commas separate its elements.
+    pub(super) fn is_list(self) -> bool {
+        matches!(self, Self::TrustedProxies)
+    }
 }
 
 /// A configuration file that sets nothing and explains every setting.
@@ -297,6 +320,25 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
 
 pub(super) fn base_url(text: &str) -> Result<BaseUrl, String> {
     BaseUrl::parse(text).map_err(|what| format!("{what}; for example https://scim.example.com"))
+}
+
+/// Parses networks or addresses with commas between them, or `none`. Refuses a network of all
+/// addresses: everyone could then pretend to be anywhere.
+pub(super) fn networks(text: &str) -> Result<Vec<IpNet>, String> {
+    if text == NONE {
+        return Ok(Vec::new());
+    }
+    let read = |typed: &str| {
+        let typed = typed.trim();
+        match network::parse(typed) {
+            Ok(network) if network.prefix_len() == 0 => Err(format!(
+                "everyone is in {network}: list only your own proxies"
+            )),
+            Ok(network) => Ok(network),
+            Err(why) => Err(format!("\"{}\" {why}", masked(typed))),
+        }
+    };
+    text.split(',').map(read).collect()
 }
 
 /// Parses a rate; `None` means unlimited.
@@ -415,6 +457,20 @@ mod tests {
             assert!(keep_bytes(bad).is_err(), "{bad}");
         }
         assert!(switch("maybe").is_err() && switch("on") == Ok(true));
+        let listed = networks("::ffff:192.0.2.1, 10.0.0.0/8").expect("a list");
+        let listed: Vec<String> = listed.iter().map(ToString::to_string).collect();
+        assert_eq!(listed, ["192.0.2.1/32", "10.0.0.0/8"]);
+        assert_eq!(networks(NONE), Ok(Vec::new()));
+        for (bad, wanted) in [
+            ("10.0.0.0/8,", "\"\" is not a network: write a network"),
+            ("::1, 10.0.0.0/33", "\"10.0.0.0/33\" is not a network"),
+            ("::ffff:10.0.0.0/8", "such as 10.0.0.0/8"),
+            ("0.0.0.0/0", "everyone is in 0.0.0.0/0"),
+            ("::/0", "everyone is in ::/0"),
+        ] {
+            let told = networks(bad).expect_err(bad);
+            assert!(told.contains(wanted), "{bad}: {told}");
+        }
         assert!(address("8443").is_err() && address("[::]:8443").is_ok());
     }
 }

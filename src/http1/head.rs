@@ -135,7 +135,7 @@ impl Head {
     }
 
     /// All fields with this name, in any case.
-    pub fn headers<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+    pub fn headers<'a>(&'a self, name: &str) -> impl DoubleEndedIterator<Item = &'a [u8]> {
         self.headers
             .iter()
             .filter(move |(field, _)| {

@@ -166,15 +166,16 @@ impl<'a> Connection<'a> {
     /// Answers a request: determines its framing, admits it, reads its body and has the API handle
     /// it.
     fn answer(&mut self, head: &Head, deadline: Monotonic) -> Then {
+        let client = self.shared.api.client_of(head, self.peer);
         let framed = Framing::of(head).and_then(|framing| Ok((framing, head.expects_continue()?)));
         let (framing, expects) = match framed {
             Ok(framed) => framed,
             Err(fault) => {
-                let answer = self.shared.api.refuse(&fault, Some(self.peer));
+                let answer = self.shared.api.refuse(&fault, Some(client));
                 return self.write(answer, head, Then::End, deadline);
             }
         };
-        let admission = match self.shared.api.admit(head, self.peer) {
+        let admission = match self.shared.api.admit(head, client) {
             Ok(admission) => admission,
             Err(refusal) => {
                 let mut then = Then::End;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant as Monotonic};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::access::TrustedProxies;
 use crate::api::{Api, Tuning};
 use crate::certificate::{self, Cell};
 use crate::cli::{Failure, service, status};
@@ -149,6 +150,7 @@ fn log_reload(reloaded: Result<certificate::Summary, certificate::Error>) {
 /// The settings of a configuration that can be changed in a running server.
 pub(super) fn tuning(config: &config::Serve) -> Tuning {
     Tuning {
+        trusted_proxies: TrustedProxies::new(&config.trusted_proxies),
         rate_per_second: config.rate_per_second,
         alarm: Thresholds {
             deactivations: config.alarm_deactivations,
@@ -374,7 +376,7 @@ mod tests {
         let before = holds("HOME", "/").expect("the defaults can be used");
         for setting in SETTINGS.iter().filter(|it| it.is_reloaded) {
             let variable = setting.key.variable();
-            let values = ["7", "off", "debug", "30d", "1MiB"];
+            let values = ["7", "off", "debug", "30d", "1MiB", "::1"];
             let mut after = values.iter().filter_map(|value| holds(&variable, value));
             assert!(after.any(|after| after != before), "{}", setting.name);
         }

@@ -1,4 +1,5 @@
-//! Parses the networks from which a token may be used.
+//! Parses a network as an administrator types it: one from which a token may be used, or one of
+//! trusted proxies.
 
 use std::net::IpAddr;
 
@@ -13,7 +14,7 @@ const NO_NETWORK: &str = "is not a network: write a network or an address, such 
 /// Parses a network in CIDR notation or a single address. Fails, with the reason, if the text is not
 /// a network or no client can be in it. An IPv4-mapped IPv6 network (`::ffff:203.0.113.0/120`, RFC
 /// 4291 section 2.5.5.2) becomes the IPv4 network, since peers are compared as IPv4.
-pub fn network(text: &str) -> Result<IpNet, String> {
+pub fn parse(text: &str) -> Result<IpNet, String> {
     let address = || text.parse::<IpAddr>().map(IpNet::from);
     match text.parse().or_else(|_| address()) {
         Ok(IpNet::V6(six)) => of_six(six),
@@ -65,7 +66,7 @@ mod tests {
             ),
             ("", Err("is not a network")),
         ] {
-            match (network(text), wanted) {
+            match (parse(text), wanted) {
                 (Ok(found), Ok(wanted)) => assert_eq!(found.to_string(), wanted, "{text}"),
                 (Err(why), Err(wanted)) => assert!(why.contains(wanted), "{text}: {why}"),
                 (found, _) => panic!("{text}: {found:?}"),
