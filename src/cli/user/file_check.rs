@@ -37,71 +37,118 @@ const CLOSE_QUOTES: &str = "is a closing quote missing? in a quoted cell, write 
 
 impl FileCheck {
     pub(super) fn of(path: &Path, file: &mut File, is_json: bool) -> Result<Self, Failure> {
-        let bound = limits::IMPORT_ROW_BYTES_MAX;
         let mut reader = BufReader::with_capacity(1 << 16, file);
-        let mut check = Self {
-            rows: 0,
-            delimiter: b',',
-            has_bom: false,
-        };
-        let (mut at, mut line, mut begun, mut bytes) = (At::Start, 0_u64, 1, 0);
-        let (mut text, mut is_first, mut is_blank) = (Vec::new(), true, true);
-        let mut header = Delimiters::default();
+        let mut pass = Pass::new(path, is_json);
+        let mut text = Vec::new();
         loop {
             text.clear();
-            read_line(&mut reader, is_json, bound, &mut text)
+            let most = limits::IMPORT_ROW_BYTES_MAX;
+            read_line(&mut reader, is_json, most, &mut text)
                 .map_err(|error| unusable(path, &error))?;
             if text.is_empty() {
-                break;
+                return pass.end();
             }
-            line += 1;
-            if line == 1 {
-                check.has_bom = text.starts_with(BOM);
-                check_first(path, &text, is_json)?;
-                if check.has_bom {
-                    text.drain(..BOM.len());
-                }
-            }
-            if is_first && bytes == 0 && !text.trim_ascii().is_empty() {
-                check_format(path, line, &text, is_json)?;
-            }
-            if std::str::from_utf8(&text).is_err() && text.len() <= bound {
-                return Err(not_utf8(path, line, is_json));
-            }
-            bytes += text.len();
-            if bytes > bound {
-                return Err(too_long(path, begun, is_json));
-            }
-            at = if is_json {
-                At::Start
-            } else if is_first {
-                walk(at, &text, |byte| header.count(byte))
-            } else {
-                walk(at, &text, |byte| byte == check.delimiter)
-            };
-            is_blank &= if is_json {
-                text.trim_ascii().is_empty()
-            } else {
-                is_filler(&text)
-            };
-            if at == At::Quoted {
-                continue;
-            }
-            if is_first && is_blank {
-                header = Delimiters::default();
-            } else if is_first {
-                check.delimiter = header.most();
-            }
-            if !is_blank {
-                check.rows += u64::from(!is_first || is_json);
-                is_first = false;
-            }
-            (at, begun, bytes, is_blank) = (At::Start, line + 1, 0, true);
+            pass.line(&text)?;
         }
-        if at == At::Quoted {
-            return Err(not_closed(path, begun));
+    }
+}
+
+/// The first pass over a file, of which it sees each line.
+struct Pass<'a> {
+    path: &'a Path,
+    is_json: bool,
+    check: FileCheck,
+    /// The number of lines so far.
+    lines: u64,
+    /// The line on which the current row begins.
+    begun: u64,
+    /// The length of the current row so far.
+    bytes: usize,
+    /// Whether the current row is blank so far.
+    is_blank: bool,
+    at: At,
+    /// Whether no row has come yet, so that this is the header of a CSV file.
+    is_first: bool,
+    delimiters: Delimiters,
+}
+
+impl<'a> Pass<'a> {
+    fn new(path: &'a Path, is_json: bool) -> Self {
+        Self {
+            path,
+            is_json,
+            check: FileCheck {
+                rows: 0,
+                delimiter: b',',
+                has_bom: false,
+            },
+            lines: 0,
+            begun: 1,
+            bytes: 0,
+            is_blank: true,
+            at: At::Start,
+            is_first: true,
+            delimiters: Delimiters::default(),
         }
-        Ok(check)
+    }
+
+    fn line(&mut self, mut text: &[u8]) -> Result<(), Failure> {
+        let (path, is_json, most) = (self.path, self.is_json, limits::IMPORT_ROW_BYTES_MAX);
+        self.lines += 1;
+        if self.lines == 1 {
+            check_first(path, text, is_json)?;
+            if let Some(rest) = text.strip_prefix(BOM) {
+                self.check.has_bom = true;
+                text = rest;
+            }
+        }
+        if self.is_first && self.bytes == 0 && !text.trim_ascii().is_empty() {
+            check_format(path, self.lines, text, is_json)?;
+        }
+        if std::str::from_utf8(text).is_err() && text.len() <= most {
+            return Err(not_utf8(path, self.lines, is_json));
+        }
+        self.bytes += text.len();
+        if self.bytes > most {
+            return Err(too_long(path, self.begun, is_json));
+        }
+        if is_json {
+            self.is_blank = text.trim_ascii().is_empty();
+        } else {
+            self.is_blank &= is_filler(text);
+            self.at = if self.is_first {
+                walk(self.at, text, |byte| self.delimiters.count(byte))
+            } else {
+                walk(self.at, text, |byte| byte == self.check.delimiter)
+            };
+        }
+        if self.at != At::Quoted {
+            self.end_row();
+        }
+        Ok(())
+    }
+
+    fn end_row(&mut self) {
+        if self.is_blank {
+            self.delimiters = Delimiters::default();
+        } else {
+            if self.is_first {
+                self.check.delimiter = self.delimiters.most();
+            }
+            self.check.rows += u64::from(!self.is_first || self.is_json);
+            self.is_first = false;
+        }
+        self.begun = self.lines + 1;
+        self.bytes = 0;
+        self.is_blank = true;
+        self.at = At::Start;
+    }
+
+    fn end(self) -> Result<FileCheck, Failure> {
+        if self.at == At::Quoted {
+            return Err(not_closed(self.path, self.begun));
+        }
+        Ok(self.check)
     }
 }
 
