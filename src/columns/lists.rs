@@ -36,6 +36,12 @@ impl ListCells<'_> {
             (None, _) => Vec::new(),
         };
         for (element, cell) in &self.elements {
+            if element.is_email() && cell.trim() != *cell {
+                return Err(wrong(
+                    "remove the white space around the quotes of an email: it makes them part of it"
+                        .to_owned(),
+                ));
+            }
             if !cell.is_empty() {
                 set(&mut list, element, cell, self.value_of(&element.kind));
             } else if whole.is_none() && empty == Empty::Clear {

@@ -72,13 +72,19 @@ impl PartialEq for Element {
     }
 }
 
+impl Element {
+    fn is_email(&self) -> bool {
+        self.attribute == "emails" && self.part == "value"
+    }
+}
+
 impl Target {
     /// The text of a cell that counts. White space around an email does not, since hardly anybody
-    /// sees it. It stays around quotes, which CSV then did not take for its own: a userName like
-    /// that is refused.
+    /// sees it. It stays around quotes, which CSV then did not take for its own: an email like that
+    /// is refused.
     fn text_in<'a>(&self, cell: &'a str) -> &'a str {
         match self {
-            Self::Element(it) if it.attribute == "emails" && it.part == "value" => {
+            Self::Element(it) if it.is_email() => {
                 let email = cell.trim();
                 let is_quoted = email.starts_with('"') || email.ends_with('"');
                 if is_quoted { cell } else { email }
