@@ -30,7 +30,7 @@ pub(super) fn import(api: &Api, admission: &Admission, _: &Administrator, body: 
         Imported::Created(record) => put_user(row, RowOutcome::Created, &record),
         Imported::Unchanged(record) => put_user(row, RowOutcome::Unchanged, &record),
         Imported::Twice(name) => put_refusal(row, &same_user(&name)),
-        Imported::Refused(both) => put_refused_user(row, &both.0, &reason(both.1)),
+        Imported::Refused(both) => put_refused_user(row, *both, reason),
         Imported::Changed(both) => {
             let (before, after) = *both;
             let names: Vec<Value> = differences(before.user(), after.user())
@@ -85,9 +85,7 @@ pub(super) fn compare(api: &Api, admission: &Admission, _: &Administrator, body:
                     (both.0, found)
                 }
                 Imported::Twice(name) => return put_refusal(row, &same_user(&name)),
-                Imported::Refused(both) => {
-                    return put_refused_user(row, &both.0, &reason(both.1));
-                }
+                Imported::Refused(both) => return put_refused_user(row, *both, reason),
             };
             let here = record.user().active();
             if counts_as_active && here != Some(true) {
@@ -126,10 +124,18 @@ fn known_as(user: &User) -> impl Iterator<Item = String> {
 }
 
 /// Puts the refusal, and also names the user, so that a later row about the same user is
-/// recognized.
-fn put_refused_user(row: &mut Map<String, Value>, record: &Record, why: &str) {
-    put_refusal(row, why);
-    put_name(row, record);
+/// recognized. If somebody else has the userName, the answer says so, since several such rows may
+/// wait for each other.
+fn put_refused_user(
+    row: &mut Map<String, Value>,
+    (record, error): (Record, Error),
+    reason: impl Fn(Error) -> String,
+) {
+    if matches!(error, Error::Uniqueness) {
+        row.insert("isNameTaken".to_owned(), json!(true));
+    }
+    put_refusal(row, &reason(error));
+    put_name(row, &record);
 }
 
 /// A parsed request: the rows that can be read, and why the others cannot.

@@ -8,7 +8,6 @@ use super::refusal_cause::Cause;
 use super::reply;
 use super::request_id::RequestId;
 use crate::access::{IssueError, Rejection, Scope};
-use crate::columns::NAME_TAKEN;
 use crate::directory;
 use crate::http1::{Answer, Fault, Method};
 use crate::limits;
@@ -317,7 +316,10 @@ impl From<directory::Error> for Problem {
         match error {
             directory::Error::NotFound => Self::no_such_user(),
             directory::Error::Uniqueness => {
-                let mut problem = Self::new(409, NAME_TAKEN);
+                let mut problem = Self::new(
+                    409,
+                    "another user has this userName (upper and lower case count as the same)",
+                );
                 problem.scim_type = Some("uniqueness");
                 problem
             }

@@ -26,7 +26,7 @@ use std::sync::Arc;
 pub use cells::exported;
 pub use names::REASON;
 pub use outcome::{RowOutcome, put_refusal};
-pub use refusal::{NAME_TAKEN, is_same_user, is_wrong_count, same_user};
+pub use refusal::{is_same_user, is_wrong_count, same_user};
 pub use row::{Empty, Row};
 
 use crate::scim::error::{Error, ErrorType, quoted};

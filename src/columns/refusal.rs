@@ -1,9 +1,5 @@
 //! The reasons to refuse a row that an import recognizes.
 
-/// The reason to refuse a userName that another user has.
-pub const NAME_TAKEN: &str =
-    "another user has this userName (upper and lower case count as the same)";
-
 /// The reason to refuse a row about the same user as another one: otherwise, which of them took
 /// effect would depend on how often the file is imported.
 pub fn same_user(who: &str) -> String {

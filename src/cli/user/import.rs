@@ -92,7 +92,7 @@ struct Exchange {
 impl Exchange {
     fn note(&mut self, line: &Line, outcome: &Value) {
         let hash = |name: &str| self.hasher.hash_one(fold(name));
-        if outcome["reason"] == columns::NAME_TAKEN && outcome["id"].is_string() {
+        if outcome["isNameTaken"] == true {
             let (name, wanted) = (hash(&text_of(outcome, "userName")), hash(&line.who));
             self.wanted.insert(name, wanted);
         }
