@@ -241,7 +241,7 @@ fn verify(client: &mut Client, format: Format) -> Result<(), Failure> {
             // These members serve only to divide the work into requests.
             told.retain(|name, _| !matches!(name.as_str(), "run" | "isDone" | "stage" | "kept"));
         }
-        output::document(format, told)?;
+        output::document(format, &told)?;
     }
     if found == 0 {
         return Ok(());
@@ -283,11 +283,8 @@ fn tell(report: &Value, rows: u64, found: u64) -> Result<(), Failure> {
 /// The user or token that a row is about.
 fn who(row: &Value) -> String {
     let names = ["userName", "name", "user", "parameter"];
-    let texts = names.iter().map(|name| text_of(row, name));
-    texts
-        .into_iter()
-        .find(|text| !text.is_empty())
-        .unwrap_or_default()
+    let mut texts = names.iter().map(|name| text_of(row, name));
+    texts.find(|text| !text.is_empty()).unwrap_or_default()
 }
 
 /// The changed attributes or, if there are none, whatever else the row says.

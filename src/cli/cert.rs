@@ -32,7 +32,7 @@ pub(super) fn run(configuration: &Configuration, command: Cert) -> Result<(), Fa
                 installation["authority"] = Value::Null;
             }
             if format != Format::Table {
-                return output::document(format, document(&installation));
+                return output::document(format, &document(&installation));
             }
             if installation["certificate"].is_null()
                 && !is_from_files

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::args::Config;
-use super::output::{self, Column, Listing, column, text_of};
+use super::output::{self, Column, column, text_of};
 use super::{Failure, program, tls};
 use crate::config::{Configuration, Fallback, Origin, SETTINGS, default_file, default_text};
 use crate::files;
@@ -30,9 +30,7 @@ pub(super) fn run(configuration: &Configuration, command: &Config) -> Result<(),
                 .iter()
                 .map(|it| row(configuration, it.key))
                 .collect();
-            let mut listing = Listing::new(output.output, COLUMNS);
-            listing.page(&rows)?;
-            listing.end()
+            output::rows(output.output, COLUMNS, &rows)
         }
         Config::Check => check(configuration),
         Config::Default => print_default(),

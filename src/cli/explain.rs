@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::audit::COLUMNS;
-use super::output::{self, Format, Listing, elements, text_of};
+use super::output::{self, Format, elements, text_of};
 use super::{Failure, ask, program, status};
 use crate::local::Client;
 
@@ -24,9 +24,7 @@ pub(super) fn run(client: &mut Client, requests: &[String], format: Format) -> R
             tell_explanation(found)?;
         }
     } else {
-        let mut listing = Listing::new(format, &[]);
-        listing.page(&known)?;
-        listing.end()?;
+        output::rows(format, &[], &known)?;
     }
     if unknown.is_empty() {
         return Ok(());
@@ -82,9 +80,7 @@ fn tell_explanation(found: &Value) -> Result<(), Failure> {
             "changed"
         };
         output::line(&format!("request {request} {outcome}:"))?;
-        let mut listing = Listing::new(Format::Table, COLUMNS);
-        listing.page(changes)?;
-        listing.end()?;
+        output::rows(Format::Table, COLUMNS, changes)?;
     }
     let are_more = [
         (refusal.get("operation").is_some(), "earlier refusals"),

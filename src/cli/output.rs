@@ -7,7 +7,6 @@ use std::os::unix::fs::MetadataExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::ValueEnum;
-use clap::builder::PossibleValue;
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
 
@@ -31,10 +30,11 @@ pub(super) fn line(text: &str) -> Result<(), Failure> {
 }
 
 /// Prints names, each with its description.
-pub(super) fn list(names: &[(&str, &str)]) -> Result<(), Failure> {
-    let width = names.iter().map(|(name, _)| name.width()).max();
-    let width = width.unwrap_or_default();
+pub(super) fn list(names: &[(impl AsRef<str>, impl AsRef<str>)]) -> Result<(), Failure> {
+    let widths = names.iter().map(|(name, _)| name.as_ref().width());
+    let width = widths.max().unwrap_or_default();
     for (name, about) in names {
+        let (name, about) = (name.as_ref(), about.as_ref());
         line(format!("{name:width$}  {about}").trim_end())?;
     }
     Ok(())
@@ -43,18 +43,13 @@ pub(super) fn list(names: &[(&str, &str)]) -> Result<(), Failure> {
 /// Prints the possible values of an argument, each with its help.
 pub(super) fn choices<V: ValueEnum>() -> Result<(), Failure> {
     let values = V::value_variants().iter();
-    let values: Vec<_> = values.filter_map(ValueEnum::to_possible_value).collect();
-    let about = |value: &PossibleValue| value.get_help().map(ToString::to_string);
-    let abouts: Vec<String> = values
-        .iter()
-        .map(|value| about(value).unwrap_or_default())
-        .collect();
-    let names = values.iter().map(PossibleValue::get_name);
-    list(
-        &names
-            .zip(abouts.iter().map(String::as_str))
-            .collect::<Vec<_>>(),
-    )
+    let names = values
+        .filter_map(ValueEnum::to_possible_value)
+        .map(|value| {
+            let about = value.get_help().map(ToString::to_string);
+            (value.get_name().to_owned(), about.unwrap_or_default())
+        });
+    list(&names.collect::<Vec<_>>())
 }
 
 /// Whether only errors are printed to standard error.
@@ -161,9 +156,18 @@ pub(super) fn refuse_dev_null(what: &str, where_to: &str) -> Result<(), Failure>
 }
 
 /// Prints one document in a format for programs: as an array with one element, or as a line.
-pub(super) fn document(format: Format, document: Value) -> Result<(), Failure> {
-    let mut listing = Listing::new(format, &[]);
-    listing.page(&[document])?;
+pub(super) fn document(format: Format, document: &Value) -> Result<(), Failure> {
+    rows(format, &[], std::slice::from_ref(document))
+}
+
+/// Prints a whole list at once.
+pub(super) fn rows(
+    format: Format,
+    columns: &'static [Column],
+    rows: &[Value],
+) -> Result<(), Failure> {
+    let mut listing = Listing::new(format, columns);
+    listing.page(rows)?;
     listing.end()
 }
 

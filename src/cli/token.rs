@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::args::{EVERYWHERE, Token, TokenChange, TokenIssue};
-use super::output::{self, Column, Listing, Report, column, elements, minute, text_of};
+use super::output::{self, Column, Report, column, elements, minute, text_of};
 use super::time_argument::{end, seconds};
 use super::{
     Failure, ask, ask_or_hint, each_despite_the_disk, named, other_data_dir, quoted, status,
@@ -200,13 +200,10 @@ fn revoke(
         what: format!("{whose}{}", failure.what),
         ..failure
     })?;
-    let count = revoked["revoked"].as_array().map_or(0, Vec::len);
-    let count = u64::try_from(count).unwrap_or(u64::MAX);
-    let words = format!("{whose}revoked {}", output::counted(count, "token"));
-    report.print(
-        &words,
-        &json!({"name": name, "revoked": revoked["revoked"]}),
-    );
+    let revoked = &revoked["revoked"];
+    let count = output::counted(elements(revoked).len() as u64, "token");
+    let words = format!("{whose}revoked {count}");
+    report.print(&words, &json!({"name": name, "revoked": revoked}));
     Ok(())
 }
 
@@ -216,9 +213,7 @@ fn show_once(issued: &Value, format: output::Format) -> Result<(), Failure> {
     let shown = if format == output::Format::Table {
         output::line(&text_of(issued, "token"))
     } else {
-        let mut listing = Listing::new(format, &[]);
-        let shown = listing.page(std::slice::from_ref(issued));
-        shown.and_then(|()| listing.end())
+        output::document(format, issued)
     };
     shown.map_err(|failure| {
         let why = output::why_untold(&failure);
@@ -287,9 +282,7 @@ pub(super) fn issue_first(client: &mut Client) -> Result<String, Failure> {
 }
 
 fn show(found: &Value, format: output::Format, columns: &'static [Column]) -> Result<(), Failure> {
-    let mut listing = Listing::new(format, columns);
-    listing.page(elements(&found["tokens"]))?;
-    listing.end()
+    output::rows(format, columns, elements(&found["tokens"]))
 }
 
 /// Shows all details of the tokens found. In the format for people this takes two tables.

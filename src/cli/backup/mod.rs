@@ -39,7 +39,7 @@ pub(super) fn run(config: &config::Serve, command: Backup) -> Result<(), Failure
             if format == output::Format::Table {
                 return tell(&described);
             }
-            output::document(format, described)
+            output::document(format, &described)
         }
         Backup::Restore { file } => {
             refuse_dash(&file)?;

@@ -238,8 +238,7 @@ impl Diff {
                 found.push(difference(&row["line"], name, "not here"));
             }
             RowOutcome::Differs => {
-                let differences = row["differences"].as_array();
-                for one in differences.map_or(&[][..], Vec::as_slice) {
+                for one in elements(&row["differences"]) {
                     let mut told = difference(&row["line"], name, &text_of(one, "attribute"));
                     told["here"] = one["here"].clone();
                     told["there"] = one["there"].clone();

@@ -419,19 +419,16 @@ fn about_header(header: &[Option<&str>], detail: String) -> (String, String) {
 fn ignoring(names: &[&str]) -> String {
     let mut typed: Vec<String> = Vec::new();
     for (at, name) in names.iter().enumerate() {
-        // A name with control characters cannot be typed.
-        if name.contains(char::is_control) {
-            return "--ignore COLUMN leaves a column out".to_owned();
-        }
-        let before = &names[..at];
-        if !before.iter().any(|one| is_same(one, name)) {
+        if !names[..at].iter().any(|one| is_same(one, name)) {
             typed.push(format!("--ignore={}", quoted(Path::new(name))));
         }
     }
+    // A name with control characters cannot be typed.
+    let can_be_typed = !names.iter().any(|name| name.contains(char::is_control));
     match typed.as_slice() {
-        [] => "--ignore COLUMN leaves a column out".to_owned(),
-        [one] => format!("{one} leaves this one out"),
-        all => format!("to ignore all unknown columns: {}", all.join(" ")),
+        [one] if can_be_typed => format!("{one} leaves this one out"),
+        [_, ..] if can_be_typed => format!("to ignore all unknown columns: {}", typed.join(" ")),
+        _ => "--ignore COLUMN leaves a column out".to_owned(),
     }
 }
 

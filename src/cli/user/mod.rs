@@ -31,6 +31,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::http1::target::encode;
 use crate::limits;
 use crate::local::Client;
+use crate::scim::fold::fold;
 use crate::scim::message::PATCH_URN;
 use crate::scim::schema::{self, USER_URN};
 use crate::scim::{Filter, Leniency};
@@ -219,9 +220,7 @@ fn show(client: &mut Client, typed: &Show) -> Result<(), Failure> {
     if typed.output.output == Format::Table {
         return print_attributes(&user);
     }
-    let mut listing = Listing::new(typed.output.output, COLUMNS);
-    listing.page(&[user])?;
-    listing.end()
+    output::document(typed.output.output, &user)
 }
 
 /// The user with this id or userName.
@@ -253,12 +252,11 @@ fn past(client: &mut Client, who: &str, point: &str, value: &str) -> Result<Valu
 fn add(client: &mut Client, typed: Add) -> Result<(), Failure> {
     let format = typed.output.output;
     let user = create(client, typed)?;
-    if format == Format::Table {
-        return output::done(output::line(&text_of(&user, "id")));
-    }
-    let mut report = Report::new(format);
-    report.print("", &user);
-    report.end(Ok(()))
+    output::done(if format == Format::Table {
+        output::line(&text_of(&user, "id"))
+    } else {
+        output::document(format, &user)
+    })
 }
 
 fn create(client: &mut Client, wanted: Add) -> Result<Value, Failure> {
@@ -335,10 +333,7 @@ fn print_attributes(user: &Value) -> Result<(), Failure> {
     flatten("", user, &mut lines);
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     for (name, value) in lines {
-        output::line(&format!(
-            "{name:width$}  {}",
-            crate::logging::escape(&value)
-        ))?;
+        output::line(&format!("{name:width$}  {}", output::printable(&value)))?;
     }
     Ok(())
 }
@@ -387,10 +382,7 @@ fn is_named_by_email(user: &Value) -> bool {
         .iter()
         .find(|email| email["primary"] == true)
         .or(emails.first());
-    primary.is_some_and(|email| {
-        crate::scim::fold::fold(&text_of(email, "value"))
-            == crate::scim::fold::fold(&text_of(user, "userName"))
-    })
+    primary.is_some_and(|email| fold(&text_of(email, "value")) == fold(&text_of(user, "userName")))
 }
 
 fn full_name(user: &Value) -> String {

@@ -57,10 +57,8 @@ pub(super) fn run(client: &mut Client, typed: &Undo) -> Result<(), Failure> {
                 return Err(to_go_on(failure, &body, typed.dry_run));
             }
         };
-        let mut users = match page["users"].take() {
-            Value::Array(users) => users,
-            _ => Vec::new(),
-        };
+        let users = page["users"].as_array_mut().map(std::mem::take);
+        let mut users = users.unwrap_or_default();
         let before = counts.done();
         for user in &users {
             counts.add(user);
