@@ -83,7 +83,30 @@ pub(super) fn run(data_dir: &Path, command: Audit) -> Result<(), Failure> {
     }
 }
 
-/// Lists rows page by page, oldest first, beginning with the row `first`.
+/// Passes up to `limit` rows of the trail to `visit`, page by page, oldest first, beginning with the
+/// row `first`. `parameters` narrow the query, each preceded by an ampersand.
+pub(super) fn each_page(
+    client: &mut Client,
+    parameters: &str,
+    first: u64,
+    limit: usize,
+    mut visit: impl FnMut(&mut Value) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let (mut first, mut left) = (Some(first), limit);
+    while let Some(from) = first
+        && left > 0
+    {
+        let count = limits::ADMINISTRATOR_COUNT_MAX.min(left);
+        let target = format!("/admin/audit?first={from}&count={count}{parameters}");
+        let mut page = ask_or_hint(client, "GET", &target, None, 404, SEARCH)?;
+        left -= elements(&page["rows"]).len().min(left);
+        first = page["next"].as_u64();
+        visit(&mut page)?;
+    }
+    Ok(())
+}
+
+/// Lists rows, oldest first, beginning with the row `first`.
 fn list(
     client: &mut Client,
     query: &[(&str, Option<String>)],
@@ -91,29 +114,22 @@ fn list(
     limit: usize,
     format: Format,
 ) -> Result<(), Failure> {
-    let parameters = parameters(query)?;
     let mut listing = Listing::new(format, COLUMNS);
-    let (mut first, mut shown) = (Some(first), 0);
-    let mut previous_holders = PreviousHolders::default();
-    while let Some(from) = first
-        && shown < limit
-    {
-        let count = limits::ADMINISTRATOR_COUNT_MAX.min(limit - shown);
-        let target = format!("/admin/audit?first={from}&count={count}{parameters}");
-        let page = ask_or_hint(client, "GET", &target, None, 404, SEARCH)?;
+    let (mut is_empty, mut previous_holders) = (true, PreviousHolders::default());
+    let listed = each_page(client, &parameters(query)?, first, limit, |page| {
+        previous_holders.note(page);
         let rows = elements(&page["rows"]);
         // Skip an empty first page, which would fix the table's widths before there are rows.
-        if !rows.is_empty() {
-            listing.page(rows)?;
+        if rows.is_empty() {
+            return Ok(());
         }
-        shown += rows.len();
-        previous_holders.note(&page);
-        first = page["next"].as_u64();
-    }
-    if shown == 0 && limit > 0 {
+        is_empty = false;
+        listing.page(rows)
+    });
+    if listed.is_ok() && is_empty && limit > 0 {
         require_token_of(client, query)?;
     }
-    listing.end()?;
+    listing.end_after(listed)?;
     previous_holders.tell();
     Ok(())
 }
@@ -206,7 +222,9 @@ fn follow(data_dir: &Path, format: Format) -> Result<(), Failure> {
                 match connect() {
                     Ok(Some(again)) => client = again,
                     // Waiting would not help, and the message above did not give this reason.
-                    Err(failure) if failure.status == status::PERMISSION => return Err(failure),
+                    Err(failure) if failure.status == status::PERMISSION => {
+                        return listing.end_after(Err(failure));
+                    }
                     Ok(None) | Err(_) => {}
                 }
             }

@@ -191,6 +191,7 @@ pub(super) struct Listing {
     format: Format,
     columns: &'static [Column],
     widths: Vec<usize>,
+    /// The number of rows in an array so far.
     rows: usize,
 }
 
@@ -301,6 +302,19 @@ impl Listing {
             (Format::Json, _) => write("\n]\n"),
             _ => Ok(()),
         }
+    }
+
+    /// Prints what follows the last page, or what closes an array that `outcome` has cut short, so
+    /// that programs can read it. If nothing was printed before the failure, nothing is.
+    pub(super) fn end_after(self, outcome: Result<(), Failure>) -> Result<(), Failure> {
+        if outcome.is_ok() {
+            return self.end();
+        }
+        if self.rows > 0 {
+            // Ignore the result: the first failure is the one to report.
+            let _ = self.end();
+        }
+        outcome
     }
 
     fn table(&mut self, rows: &[Value], text: &mut String) {

@@ -2,32 +2,23 @@
 
 use serde_json::Value;
 
-use super::super::output::{self, Column, Format, Listing, elements, second, text_of};
+use super::super::audit::each_page;
+use super::super::output::{self, Format, Listing, elements, second, text_of};
 use super::super::previous_holders::PreviousHolders;
-use super::super::{Failure, SEARCH, ask_or_hint, named, status};
+use super::super::{Failure, SEARCH, named, status};
 use crate::local::Client;
 use crate::scim::differences;
 
-/// Empty, since this module prints its own table and JSON has no columns.
-const COLUMNS: &[Column] = &[];
-/// How many rows one request asks for.
-const ROWS: usize = 1000;
-
 pub(super) fn run(client: &mut Client, who: &str, format: Format) -> Result<(), Failure> {
-    let mut listing = (format != Format::Table).then(|| Listing::new(format, COLUMNS));
-    let (mut is_told, mut previous_holders) = (false, PreviousHolders::default());
-    let (mut first, mut oldest) = (Some(1), 1);
-    while let Some(from) = first {
-        let user = named(who)?;
-        let target = format!("/admin/audit?user={user}&first={from}&count={ROWS}");
-        let mut page = ask_or_hint(client, "GET", &target, None, 404, SEARCH)?;
-        first = page["next"].as_u64();
+    let mut listing = (format != Format::Table).then(|| Listing::new(format, &[]));
+    let (mut is_told, mut oldest) = (false, 1);
+    let mut previous_holders = PreviousHolders::default();
+    let user = format!("&user={}", named(who)?);
+    let listed = each_page(client, &user, 1, usize::MAX, |page| {
         oldest = page["first"].as_u64().unwrap_or(oldest);
-        previous_holders.note(&page);
-        let mut rows = match page["rows"].take() {
-            Value::Array(rows) => rows,
-            _ => Vec::new(),
-        };
+        previous_holders.note(page);
+        let rows = page["rows"].as_array_mut().map(std::mem::take);
+        let mut rows = rows.unwrap_or_default();
         // A row without `changes` is a refused request, which changed nothing.
         rows.retain(|row| row["changes"].is_array());
         // Nothing can come before a user's creation.
@@ -37,12 +28,13 @@ pub(super) fn run(client: &mut Client, who: &str, format: Format) -> Result<(), 
         }
         is_told |= !rows.is_empty();
         match &mut listing {
-            Some(listing) => listing.page(&rows)?,
-            None => rows.iter().try_for_each(|row| print(row, who))?,
+            Some(listing) => listing.page(&rows),
+            None => rows.iter().try_for_each(|row| print(row, who)),
         }
-    }
-    if let Some(listing) = listing {
-        listing.end()?;
+    });
+    match listing {
+        Some(listing) => listing.end_after(listed)?,
+        None => listed?,
     }
     previous_holders.tell();
     if is_told {
