@@ -59,10 +59,14 @@ pub(super) fn be_quiet() {
     IS_QUIET.store(true, Ordering::Relaxed);
 }
 
+pub(super) fn is_quiet() -> bool {
+    IS_QUIET.load(Ordering::Relaxed)
+}
+
 /// Prints a message for the user, unless only errors are wanted. Failing to print it is ignored,
 /// since perhaps nobody reads it.
 pub(super) fn say(text: &str) {
-    if !IS_QUIET.load(Ordering::Relaxed) {
+    if !is_quiet() {
         complain(text);
     }
 }

@@ -1,9 +1,12 @@
 //! The commands about users, with a server running and without one.
 
+use std::fmt::Write as _;
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{check, serve, shown_on_a_terminal, stop};
@@ -124,7 +127,7 @@ fn users_are_found_and_changed_with_and_without_a_server() {
         "there is no user",
     );
     let all = cli(&["user", "list", "-o", "json"]).stdout;
-    let all: serde_json::Value = serde_json::from_str(&all).expect("one JSON array");
+    let all: Value = serde_json::from_str(&all).expect("one JSON array");
     assert_eq!(all[0]["active"], true, "{all}");
 }
 
@@ -180,4 +183,77 @@ fn a_name_with_a_part_of_the_next_line_is_told_as_such() {
         assert!(told.contains(words), "{filter}: {told}");
     }
     server.stop();
+}
+
+/// Programs can read what was printed before the server went away, and the exit status tells.
+#[test]
+fn an_array_that_breaks_off_is_closed() {
+    const USERS: usize = 2500;
+    let folder = TempDir::new().expect("a folder");
+    let [many, one] = ["many.csv", "one.csv"].map(|name| folder.path().join(name));
+    let [many, one] = [&many, &one].map(|path| path.to_str().expect("text"));
+    let company = "a-company-with-a-name-that-helps-to-fill-a-pipe.example";
+    let mut rows = "userName\n".to_owned();
+    fs::write(one, format!("{rows}u1@{company}\n")).expect("written");
+    for number in 0..USERS {
+        let _ = writeln!(rows, "u{number}@{company}");
+    }
+    fs::write(many, rows).expect("written");
+    let server = Server::start();
+    check(&server.cli(&["user", "import", many]), 0, "2500 created");
+    let mut directory = server.stop_and_keep();
+    for command in [
+        &["user", "list"][..],
+        &["audit", "list"],
+        &["user", "diff", one],
+    ] {
+        let server = Server::start_on(directory);
+        let mut listing = command_on(&server.data_dir())
+            .args(command)
+            .args(["-o", "json"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let mut reader = BufReader::new(listing.stdout.take().expect("piped"));
+        let mut printed = String::new();
+        // The first page does not fit into the pipe, so the command now waits for its reader.
+        reader.read_line(&mut printed).expect("text");
+        directory = server.stop_and_keep();
+        reader.read_to_string(&mut printed).expect("text");
+        let ended = listing.wait_with_output().expect("ours");
+        assert_eq!(ended.status.code(), Some(74), "{command:?}: {ended:?}");
+        let told = String::from_utf8_lossy(&ended.stderr);
+        assert!(told.contains("the server did not answer"), "{told}");
+        let rows: Vec<Value> = serde_json::from_str(&printed).expect("an array");
+        assert!(
+            (1..USERS).contains(&rows.len()),
+            "{command:?}: {}",
+            rows.len()
+        );
+    }
+}
+
+/// A comparison may take a minute. What is not a terminal gets its messages only.
+#[test]
+fn whoever_waits_at_a_terminal_sees_how_far_a_comparison_is() {
+    let server = Server::start();
+    check(&server.cli(&["user", "add", "a@x", "--given", "A"]), 0, "");
+    let file = server.data_dir().with_file_name("a.csv");
+    fs::write(&file, "userName\na@x\n").expect("written");
+    let diff = |options: &[&str]| {
+        let mut command = command_on(&server.data_dir());
+        command.args(options).args(["user", "diff"]).arg(&file);
+        command.env("TERM", "xterm");
+        command
+    };
+    let bar = " of 2 rows and users, ";
+    let shown = shown_on_a_terminal(80, &mut diff(&[]));
+    assert!(shown.contains(bar), "{shown}");
+    for told in [
+        shown_on_a_terminal(80, &mut diff(&["-q"])),
+        String::from_utf8(diff(&[]).output().expect("it runs").stderr).expect("text"),
+    ] {
+        assert!(!told.contains(bar), "{told}");
+    }
 }

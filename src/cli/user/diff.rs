@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use indicatif::ProgressBar;
 use roaring::RoaringBitmap;
 use serde_json::{Value, json};
 
@@ -12,6 +13,7 @@ use super::super::{Failure, ask, program, quoted, status};
 use super::args;
 use super::claims::{Claims, Standing};
 use super::file::UserFile;
+use super::progress;
 use super::statuses::{Statuses, quoted_file};
 use super::{USERS, each_page, is_active};
 use crate::columns::RowOutcome;
@@ -31,9 +33,11 @@ pub(super) fn run(
     typed: &args::Diff,
     user_file: UserFile,
 ) -> Result<(), Failure> {
+    let (users, newest) = count_and_newest(client)?;
     let mut diff = Diff {
         listing: Listing::new(typed.output.output, COLUMNS),
-        newest: None,
+        bar: progress::bar(user_file.rows + users, "rows and users"),
+        newest,
         seen: RoaringBitmap::new(),
         claims: Claims::default(),
         is_part: false,
@@ -45,8 +49,7 @@ pub(super) fn run(
         statuses: Statuses::new(typed.statuses.as_deref())?,
     };
     let compared = diff.compare_all(client, typed, user_file);
-    compared
-        .and_then(|()| diff.end(typed))
+    diff.end(compared, typed)
         .map_err(|failure| match &typed.statuses {
             Some(file) if failure.is_reader_gone() => {
                 let what = format!(
@@ -59,13 +62,14 @@ pub(super) fn run(
         })
 }
 
-/// The sequence number of the newest user, if there are any users.
-fn newest(client: &mut Client) -> Result<Option<u32>, Failure> {
+/// The number of users, and the sequence number of the newest one, if there is one.
+fn count_and_newest(client: &mut Client) -> Result<(u64, Option<u32>), Failure> {
     let count = ask(client, "GET", &format!("{USERS}?count=0"), None)?;
-    let last = count["totalResults"].as_u64().unwrap_or_default();
-    let target = format!("{USERS}?startIndex={last}&count=1&attributes=userName");
+    let count = count["totalResults"].as_u64().unwrap_or_default();
+    let target = format!("{USERS}?startIndex={count}&count=1&attributes=userName");
     let page = ask(client, "GET", &target, None)?;
-    Ok(elements(&page["Resources"]).last().and_then(sequence_of))
+    let newest = elements(&page["Resources"]).last().and_then(sequence_of);
+    Ok((count, newest))
 }
 
 fn sequence_of(user: &Value) -> Option<u32> {
@@ -78,6 +82,7 @@ fn difference(line: &Value, who: &str, what: &str) -> Value {
 
 struct Diff {
     listing: Listing,
+    bar: ProgressBar,
     /// The sequence number of the newest user at the start of the comparison.
     newest: Option<u32>,
     /// The sequence numbers of the users that rows are about.
@@ -153,11 +158,11 @@ impl Diff {
         typed: &args::Diff,
         mut user_file: UserFile,
     ) -> Result<(), Failure> {
-        self.newest = newest(client)?;
         self.rows(client, typed, &mut user_file)?;
         let query = "&attributes=userName,active,emails";
         each_page(client, query, usize::MAX, |users| {
             let found = self.only_here(users)?;
+            self.bar.inc(users.len() as u64);
             self.show(&found)
         })?;
         for id in self.claims.returning() {
@@ -195,6 +200,7 @@ impl Diff {
                 self.claim(row, email);
                 self.compare(row, email, &mut found)?;
             }
+            self.bar.inc(lines.len() as u64);
             self.show(&found)?;
         }
         if has_rows {
@@ -311,11 +317,13 @@ impl Diff {
         if found.is_empty() {
             return Ok(());
         }
-        self.listing.page(found)
+        let listing = &mut self.listing;
+        self.bar.suspend(|| listing.page(found))
     }
 
-    fn end(self, typed: &args::Diff) -> Result<(), Failure> {
-        self.listing.end()?;
+    fn end(self, compared: Result<(), Failure>, typed: &args::Diff) -> Result<(), Failure> {
+        self.bar.finish_and_clear();
+        self.listing.end_after(compared)?;
         let words = import_words(typed);
         if self.is_part {
             output::say(

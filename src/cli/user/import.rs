@@ -3,11 +3,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
-use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use signal_hook::consts::SIGINT;
 use signal_hook::flag;
@@ -16,13 +15,12 @@ use super::super::output::{self, Column, Format, Listing, column, text_of};
 use super::super::{Failure, ask, program, status};
 use super::args;
 use super::file::{Line, UserFile};
+use super::progress::{self, PROGRESS_EVERY};
 use super::rejects::Rejects;
 use crate::columns::{self, RowOutcome};
 use crate::local::Client;
 use crate::scim::fold::fold;
 
-/// Rows or users between two progress lines when stderr is not a terminal.
-pub(super) const PROGRESS_EVERY: u64 = 10_000;
 /// How many rejected rows are shown; all of them are in their file.
 const SHOWN_MAX: u64 = 20;
 
@@ -138,13 +136,6 @@ struct Import<'a> {
 
 impl<'a> Import<'a> {
     fn new(typed: &'a args::Import, user_file: &UserFile) -> Result<Self, Failure> {
-        let bar = if std::io::stderr().is_terminal() {
-            ProgressBar::new(user_file.rows)
-        } else {
-            ProgressBar::hidden()
-        };
-        let form = "{bar:30} {human_pos} of {human_len} rows, {per_sec}, {eta} left";
-        bar.set_style(ProgressStyle::with_template(form).expect("it names only what there is"));
         // In the table of a real import, only the refusals are of interest.
         let lists = typed.dry_run || typed.output.output != Format::Table;
         Ok(Self {
@@ -152,7 +143,7 @@ impl<'a> Import<'a> {
             rejects: Rejects::new(typed, user_file)?,
             typed,
             first_change: None,
-            bar,
+            bar: progress::bar(user_file.rows, "rows"),
             total: user_file.rows,
             created: 0,
             updated: 0,

@@ -12,6 +12,7 @@ mod history;
 mod import;
 mod input;
 mod line_numbers;
+mod progress;
 mod rejects;
 mod statuses;
 mod undo;

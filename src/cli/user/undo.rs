@@ -9,7 +9,7 @@ use super::super::time_argument::moment;
 use super::super::{Failure, ask, program, require_token, status};
 use super::args::Undo;
 use super::history::shown;
-use super::import::PROGRESS_EVERY;
+use super::progress::PROGRESS_EVERY;
 use crate::clock::{Clock, SystemClock};
 use crate::local::Client;
 
