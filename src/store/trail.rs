@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 
-use redb::{ReadableTable, ReadableTableMetadata};
+use redb::{AccessGuard, ReadableTable, ReadableTableMetadata, StorageError};
 
 use super::audit::{ChainBroken, Walk, text_of};
 use super::tables::{self, AUDIT, CHAIN};
@@ -42,34 +42,18 @@ impl Snapshot {
     pub fn audits_from(
         &self,
         first: u64,
-        mut visit: impl FnMut(u64, &str) -> ControlFlow<()>,
+        visit: impl FnMut(u64, &str) -> ControlFlow<()>,
     ) -> Result<(), ReadError> {
-        for entry in self.txn.open_table(AUDIT)?.range(first..)? {
-            let (sequence, row) = entry?;
-            if let Some(text) = text_of(row.value())
-                && visit(sequence.value(), text).is_break()
-            {
-                break;
-            }
-        }
-        Ok(())
+        each_text(self.txn.open_table(AUDIT)?.range(first..)?, visit)
     }
 
     /// Like [`Self::audits_from`], but newest first, beginning with the row before `end`.
     pub fn audits_before(
         &self,
         end: u64,
-        mut visit: impl FnMut(u64, &str) -> ControlFlow<()>,
+        visit: impl FnMut(u64, &str) -> ControlFlow<()>,
     ) -> Result<(), ReadError> {
-        for entry in self.txn.open_table(AUDIT)?.range(..end)?.rev() {
-            let (sequence, row) = entry?;
-            if let Some(text) = text_of(row.value())
-                && visit(sequence.value(), text).is_break()
-            {
-                break;
-            }
-        }
-        Ok(())
+        each_text(self.txn.open_table(AUDIT)?.range(..end)?.rev(), visit)
     }
 
     /// The text of one row.
@@ -121,4 +105,22 @@ impl Snapshot {
         }
         Ok(walk.end(&head).map(|()| None))
     }
+}
+
+/// Passes rows to `visit` until it breaks off. A row that is not text is skipped.
+fn each_text<'a>(
+    rows: impl Iterator<
+        Item = Result<(AccessGuard<'a, u64>, AccessGuard<'a, &'static [u8]>), StorageError>,
+    >,
+    mut visit: impl FnMut(u64, &str) -> ControlFlow<()>,
+) -> Result<(), ReadError> {
+    for entry in rows {
+        let (sequence, row) = entry?;
+        if let Some(text) = text_of(row.value())
+            && visit(sequence.value(), text).is_break()
+        {
+            break;
+        }
+    }
+    Ok(())
 }
