@@ -51,9 +51,10 @@ struct Run {
 
 impl Directory {
     /// Removes some of the rows that need not be kept any more, if there are any. Called at
-    /// intervals; `at` is the monotonic time, which spaces removals by age.
-    pub fn tend_trail(&self, keep: Keep, at: Monotonic) {
-        match self.trim(keep, at) {
+    /// intervals; `at` is the monotonic time, which spaces removals by age. Once `may_go_on`
+    /// returns false, no more rows are read by age.
+    pub fn tend_trail(&self, keep: Keep, at: Monotonic, may_go_on: &dyn Fn() -> bool) {
+        match self.trim_while(keep, at, may_go_on) {
             Ok(_) | Err(Error::Unavailable) => {}
             Err(error) if is_temporary(&error) => {}
             Err(error) => log::warn!("old rows of the audit trail cannot be removed: {error:?}"),
@@ -62,12 +63,21 @@ impl Directory {
 
     /// Removes rows in one step, and returns how many numbers they covered.
     pub fn trim(&self, keep: Keep, at: Monotonic) -> Result<u64, Error> {
+        self.trim_while(keep, at, &|| true)
+    }
+
+    fn trim_while(
+        &self,
+        keep: Keep,
+        at: Monotonic,
+        may_go_on: &dyn Fn() -> bool,
+    ) -> Result<u64, Error> {
         let mut retention = ignore_poison(self.retention.lock());
         if retention.not_before.is_some_and(|it| at < it) {
             return Ok(0);
         }
         let snapshot = self.store.snapshot()?;
-        let trimmed = self.trim_step(&mut retention, &snapshot, keep, at);
+        let trimmed = self.trim_step(&mut retention, &snapshot, keep, at, may_go_on);
         // Trying again at every tick would report damaged rows each time. A sector that cannot be
         // read or written would fail again, and each time the store must be reopened.
         if trimmed.as_ref().is_err_and(|error| !is_temporary(error)) {
@@ -82,9 +92,10 @@ impl Directory {
         snapshot: &Snapshot,
         keep: Keep,
         at: Monotonic,
+        may_go_on: &dyn Fn() -> bool,
     ) -> Result<u64, Error> {
         if retention.run.is_none() {
-            retention.run = retention.plan(snapshot, keep, self.clock.now(), at)?;
+            retention.run = retention.plan(snapshot, keep, self.clock.now(), at, may_go_on)?;
         }
         let Some(run) = &mut retention.run else {
             return Ok(0);
@@ -135,6 +146,7 @@ impl Retention {
         keep: Keep,
         now: Instant,
         at: Monotonic,
+        may_go_on: &dyn Fn() -> bool,
     ) -> Result<Option<Run>, Error> {
         let run = |through: u64, why| Run {
             through,
@@ -155,7 +167,10 @@ impl Retention {
         let Some(days) = keep.days.filter(|_| is_due) else {
             return Ok(None);
         };
-        let through = beyond_age(snapshot, now, days)?;
+        let through = beyond_age(snapshot, now, days, may_go_on)?;
+        if !may_go_on() {
+            return Ok(None);
+        }
         self.by_age = Some(at);
         Ok(through.map(|through| run(through, AGE)))
     }
@@ -184,7 +199,12 @@ fn beyond_bytes(snapshot: &Snapshot, most: u64) -> Result<Option<u64>, Error> {
 /// The last row to remove: the oldest rows written more than `days` before `now`, at most an eighth
 /// of all. A row from the future was written while the clock was ahead, or the clock is behind now.
 /// It is removed along with the rows around it, which would otherwise be kept until its time.
-fn beyond_age(snapshot: &Snapshot, now: Instant, days: i64) -> Result<Option<u64>, Error> {
+fn beyond_age(
+    snapshot: &Snapshot,
+    now: Instant,
+    days: i64,
+    may_go_on: &dyn Fn() -> bool,
+) -> Result<Option<u64>, Error> {
     let horizon = now.plus_days(-days);
     let extent = snapshot.audit_extent()?;
     // At least one, so that no row is kept forever.
@@ -194,8 +214,9 @@ fn beyond_age(snapshot: &Snapshot, now: Instant, days: i64) -> Result<Option<u64
         let time = audit::time_of(text);
         let is_old = time.is_some_and(|time| time < horizon);
         let is_ahead = time.is_some_and(|time| time > now);
-        // There may be any number of rows from the future, but this runs only once a day.
-        if !(is_old || is_ahead) {
+        // There may be any number of rows from the future, but this runs only once a day, and a
+        // stop does not wait for it.
+        if !(is_old || is_ahead) || !may_go_on() {
             return ControlFlow::Break(());
         }
         looked_at += 1;
