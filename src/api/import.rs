@@ -1,6 +1,7 @@
 //! Imports users from the rows of a file, and compares such rows with the directory. The command
 //! line reads the file and its encoding.
 
+use std::mem::take;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -18,9 +19,9 @@ use crate::scim::{User, differences_of_members, json};
 
 /// `POST /admin/users/import`: the rows of one request go into one commit.
 pub(super) fn import(api: &Api, admission: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
-    let request = Request::read(body)?;
+    let mut request = Request::read(body)?;
     let done = api.directory.import(
-        &request.rows,
+        take(&mut request.rows),
         request.empty,
         request.is_dry_run,
         &admission.caller(),
@@ -52,8 +53,8 @@ pub(super) fn import(api: &Api, admission: &Admission, _: &Administrator, body: 
 /// status. If the status was left out of the request, no row claims anything about it. The answer
 /// shows the emails that a user would get, since somebody else here may have them.
 pub(super) fn compare(api: &Api, admission: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
-    let request = Request::read(body)?;
-    let rows = &request.rows;
+    let mut request = Request::read(body)?;
+    let rows = take(&mut request.rows);
     let active = rows
         .iter()
         .map(|row| !request.ignores_status && !row.tells_status() && !row.creates_unknown());
@@ -223,7 +224,7 @@ impl Request {
 
 fn read_row(columns: Option<&Arc<Columns>>, row: &mut Value) -> Result<Row, Problem> {
     if let Some(columns) = columns {
-        let cells = row["cells"].as_array_mut().map(std::mem::take);
+        let cells = row["cells"].as_array_mut().map(take);
         let text = |cell: Value| match cell {
             Value::String(text) => text,
             _ => String::new(),

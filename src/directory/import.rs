@@ -82,24 +82,25 @@ impl Directory {
     /// Imports the rows; with `is_dry_run`, only says what would be done.
     pub fn import(
         &self,
-        rows: &[Row],
+        rows: Vec<Row>,
         empty: Empty,
         is_dry_run: bool,
         caller: &Caller,
     ) -> Result<Vec<Result<Imported, Error>>, Error> {
         self.store.await_check()?;
         let context = &self.context(caller);
-        let plans = || {
+        let planner = || {
             let seen = Arc::new(Mutex::new(Seen::default()));
-            rows.iter().map(move |row| {
-                let (row, context, seen) = (row.clone(), context.clone(), Arc::clone(&seen));
+            move |row: Row| {
+                let (context, seen) = (context.clone(), Arc::clone(&seen));
                 move |view: &View<'_>| change::settled(plan(view, row, empty, &context, &seen))
-            })
+            }
         };
         let results = if is_dry_run {
-            self.suppose_all(plans)?
+            self.suppose_all(|| rows.iter().cloned().map(planner()))?
         } else {
-            self.write_all(plans().collect(), caller, |(_, lost_access)| *lost_access)?
+            let plans = rows.into_iter().map(planner()).collect();
+            self.write_all(plans, caller, |(_, lost_access)| *lost_access)?
         };
         let done = results.into_iter();
         Ok(done.map(|one| one.map(|(done, _)| done)).collect())
