@@ -6,11 +6,13 @@
 //! - `full`: a disk without space: the store, a server, and commands without a server.
 //! - `lost`: the store's file, or the data directory, is removed or replaced under a server.
 //! - `tokens`: changes of tokens on a disk that fails, hangs or is full.
+//! - `whole`: work that reads the whole store, on a disk that hangs or fails meanwhile.
 
 mod failing;
 mod full;
 mod lost;
 mod tokens;
+mod whole;
 
 use std::io;
 use std::sync::Arc;
@@ -49,6 +51,12 @@ struct Disk {
     is_full: Arc<AtomicBool>,
     /// Whether the next read fails.
     is_unreadable: Arc<AtomicBool>,
+    /// Whether every read waits until this is cleared, for a minute at most.
+    holds_reads: Arc<AtomicBool>,
+    /// Whether a read has waited for that.
+    has_held_a_read: Arc<AtomicBool>,
+    /// How often a store was opened on it, or opened again after a failure.
+    openings: Arc<AtomicUsize>,
     /// Whether every sync takes a while and fails.
     fails_slowly: Arc<AtomicBool>,
     /// Whether every call waits until this is cleared, for a minute at most.
@@ -65,10 +73,7 @@ impl Disk {
     /// The result of the next call, and whether the call takes effect.
     fn call(&self) -> (io::Result<()>, bool) {
         let number = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
-        let begun = Instant::now();
-        while self.hangs.load(Ordering::SeqCst) && begun.elapsed() < Duration::from_secs(60) {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        while_set(&self.hangs, || ());
         if self.is_full.load(Ordering::SeqCst) {
             return (Err(io::ErrorKind::StorageFull.into()), false);
         }
@@ -91,7 +96,10 @@ impl Disk {
 
     fn store(&self) -> Store {
         let disk = self.clone();
-        let opener: Opener = Box::new(move || Ok(Box::new(disk.clone())));
+        let opener: Opener = Box::new(move || {
+            disk.openings.fetch_add(1, Ordering::SeqCst);
+            Ok(Box::new(disk.clone()))
+        });
         Store::open_with(opener, describe).expect("a store in memory opens")
     }
 
@@ -100,6 +108,15 @@ impl Disk {
         let store = self.open();
         let tokens = Tokens::load(Arc::clone(&store)).expect("loaded");
         (store, tokens, Moment::from_millis(1_000_000))
+    }
+}
+
+/// Waits until a flag is cleared, for a minute at most, and runs `each` again and again meanwhile.
+fn while_set(flag: &AtomicBool, each: impl Fn()) {
+    let begun = Instant::now();
+    while flag.load(Ordering::SeqCst) && begun.elapsed() < Duration::from_secs(60) {
+        each();
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -112,6 +129,9 @@ impl StorageBackend for Disk {
         if self.is_unreadable.swap(false, Ordering::SeqCst) {
             return Err(io::Error::other("input/output error"));
         }
+        while_set(&self.holds_reads, || {
+            self.has_held_a_read.store(true, Ordering::SeqCst);
+        });
         self.platter.read(offset, out)
     }
 
