@@ -85,10 +85,12 @@ fn is_absence(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::ops::Bound;
+    use std::path::Path;
     use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
     use std::time::Duration;
+    use std::{fs, thread};
 
     use redb::{BackendError, StorageBackend};
 
@@ -98,12 +100,14 @@ mod tests {
     use super::super::{Change, Shared, Store, WriteError};
     use super::*;
 
-    /// A storage whose file is removed before the next sync.
+    /// A storage that counts its writes, and whose file is removed before the next sync, once that
+    /// is due.
     #[derive(Debug)]
     struct Removed {
         inner: Backend,
         path: PathBuf,
         is_due: Arc<AtomicBool>,
+        writes: Arc<AtomicUsize>,
     }
 
     impl StorageBackend for Removed {
@@ -127,6 +131,7 @@ mod tests {
         }
 
         fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            self.writes.fetch_add(1, Ordering::SeqCst);
             self.inner.write(offset, data)
         }
 
@@ -137,27 +142,60 @@ mod tests {
         delegate_locks!();
     }
 
+    /// The writer of a new store at `path`.
+    fn writer(path: &Path, is_due: &Arc<AtomicBool>, writes: &Arc<AtomicUsize>) -> Writer {
+        create_if_absent(path).expect("made");
+        let (open, of) = (opener(path), path.to_owned());
+        let (is_due, writes) = (Arc::clone(is_due), Arc::clone(writes));
+        let site = Site {
+            opener: Box::new(move || {
+                Ok(Box::new(Removed {
+                    inner: open()?,
+                    path: of.clone(),
+                    is_due: Arc::clone(&is_due),
+                    writes: Arc::clone(&writes),
+                }))
+            }),
+            ..Site::file(path)
+        };
+        let describe = |_: &[u8]| Err("there is no user".to_owned());
+        Writer::new(site, describe, Shared::default(), true)
+    }
+
+    /// A checkpoint that fails would close the lost file, and everything in it would be gone.
+    #[test]
+    fn no_checkpoint_is_made_of_a_lost_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("users.redb");
+        let writes = Arc::default();
+        let writer = writer(&path, &Arc::default(), &writes);
+        let mut open = writer.open(Duration::ZERO).expect("it is there");
+        open.unchecked = true;
+        fs::remove_file(&path).expect("there");
+        let before = writes.load(Ordering::SeqCst);
+        let is_written = || writes.load(Ordering::SeqCst) > before;
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                // Either comes when the queue has been empty for a while.
+                while !is_written() && !writer.shared.presence.is_lost() {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                writer.queue.close();
+            });
+            let next = writer.next(&mut open);
+            assert!(matches!(next, Ok(None)));
+        });
+        assert!(!is_written());
+    }
+
     /// The file was there when the commit began, so it is unknown whether the change can be found
     /// in it.
     #[test]
     fn a_change_during_whose_commit_the_file_is_lost_is_not_confirmed() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("users.redb");
-        create_if_absent(&path).expect("made");
-        let is_due = Arc::<AtomicBool>::default();
-        let (open, of, due) = (opener(&path), path.clone(), Arc::clone(&is_due));
-        let site = Site {
-            opener: Box::new(move || {
-                Ok(Box::new(Removed {
-                    inner: open()?,
-                    path: of.clone(),
-                    is_due: Arc::clone(&due),
-                }))
-            }),
-            ..Site::file(&path)
-        };
-        let describe = |_: &[u8]| Err("there is no user".to_owned());
-        let writer = Writer::new(site, describe, Shared::default(), true);
+        let is_due = Arc::default();
+        let writer = writer(&path, &is_due, &Arc::default());
         let store = Store::start(writer, Duration::ZERO).expect("open");
         let change = || Change::none().setting("name", "value");
         assert_eq!(store.commit(change()), Ok(()));

@@ -238,7 +238,7 @@ impl Writer {
 
     /// The next batch, or `None` when nothing will be queued any more. Idle time is used for a
     /// checkpoint, after which the store reopens in milliseconds even after a crash.
-    fn next(&self, open: &mut Open) -> Result<Option<(Vec<Plan>, Callers)>, ReadError> {
+    pub(super) fn next(&self, open: &mut Open) -> Result<Option<(Vec<Plan>, Callers)>, ReadError> {
         loop {
             match self
                 .queue
