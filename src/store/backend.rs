@@ -7,8 +7,10 @@
 //! [`Overlay`], which keeps in memory what redb writes while it repairs the file.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::ops::Bound;
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
@@ -81,6 +83,37 @@ impl Health {
     }
 }
 
+/// The header of redb's file, which changes with every commit, as it was written last; `None` while
+/// it is unknown what the file holds.
+#[derive(Debug, Default)]
+pub(super) struct Header(Mutex<Option<[u8; HEADER_BYTES]>>);
+
+const HEADER_BYTES: usize = 320;
+
+impl Header {
+    /// Whether the file begins with something else, which somebody else has written.
+    pub(super) fn is_overwritten_in(&self, file: &File) -> bool {
+        // While it is being written, the file may hold the old or the new one.
+        let Ok(written) = self.0.try_lock() else {
+            return false;
+        };
+        let mut found = [0; HEADER_BYTES];
+        written.is_some_and(|written| match file.read_exact_at(&mut found, 0) {
+            Ok(()) => found != written,
+            Err(error) => error.kind() == io::ErrorKind::UnexpectedEof,
+        })
+    }
+
+    /// Notes what `write` writes.
+    fn during(&self, data: &[u8], write: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        let mut written = ignore_poison(self.0.lock());
+        *written = None;
+        write()?;
+        *written = data.first_chunk().copied();
+        Ok(())
+    }
+}
+
 /// A storage that waits for space, and remembers a failed sync. A sync is never retried, not even
 /// one that failed for lack of space: the second attempt would succeed whether or not the data has
 /// reached the disk.
@@ -90,6 +123,7 @@ pub(super) struct GuardedBackend {
     health: Arc<Health>,
     unsynced: Arc<UnsyncedData>,
     waits: Arc<AtomicBool>,
+    header: Arc<Header>,
 }
 
 impl GuardedBackend {
@@ -99,18 +133,21 @@ impl GuardedBackend {
         health: Arc<Health>,
         unsynced: Arc<UnsyncedData>,
         waits: Arc<AtomicBool>,
+        header: Arc<Header>,
     ) -> Self {
         Self {
             inner,
             health,
             unsynced,
             waits,
+            header,
         }
     }
 
     /// A storage that does not wait for space.
     pub(super) fn without_waiting(inner: Backend, unsynced: Arc<UnsyncedData>) -> Self {
-        Self::new(inner, Arc::default(), unsynced, Arc::default())
+        let (health, waits, header) = Default::default();
+        Self::new(inner, health, unsynced, waits, header)
     }
 
     /// Retries while the disk is full. Writing the same bytes to the same place twice does no harm.
@@ -193,12 +230,18 @@ impl StorageBackend for GuardedBackend {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.unsynced.sync(&*self.inner)
+        let synced = self.unsynced.sync(&*self.inner);
+        // After a failure, the system may show what the disk had before.
+        synced.inspect_err(|_| *ignore_poison(self.header.0.lock()) = None)
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.unsynced.add(offset, data.len());
-        self.wait_for_space(|| self.inner.write(offset, data))
+        let write = || self.wait_for_space(|| self.inner.write(offset, data));
+        if offset == 0 {
+            return self.header.during(data, write);
+        }
+        write()
     }
 
     /// Refuses the lock while a failed sync of another process is not repaired: the repair must

@@ -70,15 +70,21 @@ impl Writer {
         // Opening does not wait for space: a command would hang forever, and after a failure there
         // are readers, who must not wait together with the writer.
         let waits = Arc::new(AtomicBool::new(false));
-        let storage =
-            GuardedBackend::new((self.site.opener)()?, health, unsynced, Arc::clone(&waits));
+        let (inner, header) = ((self.site.opener)()?, Arc::default());
+        let storage = GuardedBackend::new(
+            inner,
+            health,
+            unsynced,
+            Arc::clone(&waits),
+            Arc::clone(&header),
+        );
         let open = self.open_database(storage, known, self.site.path.is_none())?;
         if self.site.identity()? != before {
             return Err(OpenError::Locked);
         }
-        self.shared
-            .presence
-            .note(self.site.path.clone().zip(before));
+        if let Some((path, identity)) = self.site.path.as_deref().zip(before) {
+            self.shared.presence.note(path, identity, header)?;
+        }
         waits.store(true, Ordering::SeqCst);
         Ok(open)
     }

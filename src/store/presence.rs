@@ -1,12 +1,15 @@
 //! Whether the store's file is still where it was opened. A file that was removed or replaced can
 //! be read and written as long as it is open, and disappears when the server ends: later writes to
-//! it would reach the disk, but nobody could ever find them.
+//! it would reach the disk, but nobody could ever find them. Nor could anybody in a file that was
+//! overwritten: it would be part of one store and part of another.
 
+use std::fs::File;
 use std::io;
-use std::path::PathBuf;
-use std::sync::Mutex;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
+use super::backend::Header;
 use super::error::OpenError;
 use super::file::{Identity, identity};
 use crate::fix::Fix;
@@ -19,21 +22,40 @@ pub const RESCUE: &str = "while the server runs it still has everything: {progra
 /// Where the open file was, and whether it is still there.
 #[derive(Default)]
 pub(super) struct Presence {
-    opened: Mutex<Option<(PathBuf, Identity)>>,
+    /// `None` for a storage that is not a file, and is never lost.
+    opened: Mutex<Option<Opened>>,
     is_lost: AtomicBool,
 }
 
+struct Opened {
+    path: PathBuf,
+    identity: Identity,
+    file: File,
+    header: Arc<Header>,
+}
+
 impl Presence {
-    /// Notes which file is open; `None` for a storage that is not a file, and is never lost.
-    pub(super) fn note(&self, opened: Option<(PathBuf, Identity)>) {
-        *ignore_poison(self.opened.lock()) = opened;
+    /// Notes which file is open, and where to find the header that was written to it last.
+    pub(super) fn note(
+        &self,
+        path: &Path,
+        identity: Identity,
+        header: Arc<Header>,
+    ) -> io::Result<()> {
+        *ignore_poison(self.opened.lock()) = Some(Opened {
+            path: path.to_owned(),
+            identity,
+            file: File::open(path)?,
+            header,
+        });
+        Ok(())
     }
 
     /// Fails if `found`, the file that is at the path now, is not the file that was open: it does
     /// not hold the users that this process serves.
     pub(super) fn require_same(&self, found: Option<&Identity>) -> Result<(), OpenError> {
         let opened = ignore_poison(self.opened.lock());
-        let is_same = opened.as_ref().is_none_or(|(_, it)| Some(it) == found);
+        let is_same = (opened.as_ref()).is_none_or(|it| Some(&it.identity) == found);
         if is_same {
             return Ok(());
         }
@@ -47,23 +69,26 @@ impl Presence {
         self.is_lost.load(Ordering::SeqCst)
     }
 
-    /// Looks whether the file is lost, and logs a change. A look is one `stat`, which takes a
-    /// microsecond.
+    /// Looks whether the file is lost, and logs a change. A look is one `stat` and one `pread`,
+    /// which take a microsecond.
     pub(super) fn look(&self) -> bool {
         let opened = ignore_poison(self.opened.lock());
-        let Some((path, opened)) = &*opened else {
+        let Some(opened) = &*opened else {
             return false;
         };
-        let loss = match identity(path) {
-            Ok(found) if found == *opened => None,
-            Ok(_) => Some("was replaced by another file"),
+        let loss = match identity(&opened.path) {
+            Ok(found) if found != opened.identity => Some("was replaced by another file"),
+            Ok(_) => {
+                let is_overwritten = opened.header.is_overwritten_in(&opened.file);
+                is_overwritten.then_some("was overwritten")
+            }
             Err(error) if is_absence(&error) => Some("is gone"),
             // Any other error, for example a directory that may not be searched, says nothing about
             // the file.
             Err(_) => return self.is_lost(),
         };
         let was_lost = self.is_lost.swap(loss.is_some(), Ordering::SeqCst);
-        let shown = path.display();
+        let shown = opened.path.display();
         match loss {
             Some(how) if !was_lost => log::error!(
                 "the store's file {shown} {how}: users can be read, not changed; {}",
@@ -186,6 +211,27 @@ mod tests {
             assert!(matches!(next, Ok(None)));
         });
         assert!(!is_written());
+    }
+
+    /// A copy over the file keeps its identity.
+    #[test]
+    fn a_file_that_was_overwritten_is_lost() {
+        let change = || Change::none().setting("name", "value");
+        for is_cut_off in [false, true] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("users.redb");
+            let writer = writer(&path, &Arc::default(), &Arc::default());
+            let other = fs::read(&path).expect("there");
+            let store = Store::start(writer, Duration::ZERO).expect("open");
+            assert_eq!(store.commit(change()), Ok(()));
+            let own = fs::read(&path).expect("there");
+            let content = if is_cut_off { &[] } else { &other[..] };
+            fs::write(&path, content).expect("overwritten");
+            assert_eq!(store.commit(change()), Err(WriteError::Lost));
+            assert_eq!(store.fault(), Some(StorageFault::Lost));
+            fs::write(&path, own).expect("put back");
+            assert_eq!(store.commit(change()), Ok(()));
+        }
     }
 
     /// The file was there when the commit began, so it is unknown whether the change can be found

@@ -122,6 +122,25 @@ fn a_file_that_comes_back_is_written_again() {
     assert_eq!(listed.stdout.lines().count(), 2, "{listed:?}");
 }
 
+/// A copy over the file leaves it where it is. The server still has a small store in memory.
+#[test]
+fn a_file_that_is_overwritten_is_not_written_to() {
+    let other = Server::start().stop_and_keep();
+    let mut talk = Talk::start(&[]);
+    talk.create("kept");
+    let other = other.path().join("data/users.redb");
+    fs::copy(other, store_of(&talk.server)).expect("copied");
+    talk.server.log_with("users.redb was overwritten");
+    is_refused(&mut talk, 1);
+    let rescue = talk.server.data_dir().with_file_name("rescue.redb");
+    let rescue = rescue.to_str().expect("text");
+    done(&talk.server.cli(&["backup", "create", rescue]));
+    let folder = talk.server.stop_and_keep();
+    done(&cli_in(&folder, &["backup", "restore", rescue]));
+    let listed = cli_in(&folder, &["user", "list", "-o", "jsonl"]);
+    assert_eq!(listed.stdout.lines().count(), 1, "{listed:?}");
+}
+
 /// `check` does not advise starting another server, and its advice saves everything from this one.
 #[test]
 fn the_directory_of_a_running_server_is_removed() {
