@@ -48,13 +48,9 @@ impl Index {
             let of_chunk = by_chunk.entry(sequence / CHUNK).or_default();
             of_chunk.push((slot, facts));
         }
-        let chunks = Arc::make_mut(&mut self.chunks);
-        for (chunk, changes) in by_chunk {
-            let chunk = place(chunk);
-            if chunks.len() <= chunk {
-                chunks.resize_with(chunk + 1, || Arc::new(Chunk::empty()));
-            }
-            chunks[chunk] = Arc::new(chunks[chunk].after(&changes));
+        for (number, changes) in by_chunk {
+            let chunk = self.chunk_mut(number);
+            *chunk = Arc::new(chunk.after(&changes));
         }
     }
 
@@ -77,11 +73,15 @@ impl Index {
             };
             live.insert(sequence);
         }
-        let chunks = Arc::make_mut(&mut self.chunks);
-        if chunks.len() <= place(number) {
-            chunks.resize_with(place(number) + 1, || Arc::new(Chunk::empty()));
+        *self.chunk_mut(number) = Arc::new(chunk);
+    }
+
+    fn chunk_mut(&mut self, number: u32) -> &mut Arc<Chunk> {
+        let (chunks, at) = (Arc::make_mut(&mut self.chunks), place(number));
+        if chunks.len() <= at {
+            chunks.resize_with(at + 1, || Arc::new(Chunk::empty()));
         }
-        chunks[place(number)] = Arc::new(chunk);
+        &mut chunks[at]
     }
 
     /// Whether a chunk has exactly these users and the same facts about them.
@@ -163,24 +163,19 @@ impl Index {
 
     /// The users that were last changed at `millis` (since the epoch) or later.
     pub(super) fn modified_since(&self, millis: i64) -> RoaringBitmap {
-        self.collect(|chunk, found| chunk.modified_since(millis, found))
+        let mut found = RoaringBitmap::new();
+        for (number, chunk) in (0..).zip(self.chunks.iter()) {
+            let slots = (0..).zip(&chunk.modified);
+            let later = slots.filter(|(_, at)| **at >= millis && **at != i64::MIN);
+            found.extend(later.map(|(slot, _)| number * CHUNK + slot));
+        }
+        found
     }
 
     /// When a user was last changed; `None` if the user does not exist.
     pub(super) fn modified(&self, sequence: u32) -> Option<i64> {
         let chunk = self.chunks.get(place(sequence / CHUNK))?;
         Some(chunk.modified[place(sequence % CHUNK)]).filter(|millis| *millis != i64::MIN)
-    }
-
-    fn collect(&self, look: impl Fn(&Chunk, &mut Vec<u32>)) -> RoaringBitmap {
-        let mut all = RoaringBitmap::new();
-        let mut found = Vec::new();
-        for (number, chunk) in (0..).zip(self.chunks.iter()) {
-            look(chunk, &mut found);
-            let first = number * CHUNK;
-            all.extend(found.drain(..).map(|slot| first + slot));
-        }
-        all
     }
 }
 
@@ -292,14 +287,6 @@ impl Chunk {
         self.texts
             .of(place(sequence % CHUNK))
             .trim_end_matches('\0')
-    }
-
-    fn modified_since(&self, millis: i64, found: &mut Vec<u32>) {
-        for (slot, modified) in (0..).zip(&self.modified) {
-            if *modified >= millis && *modified != i64::MIN {
-                found.push(slot);
-            }
-        }
     }
 }
 

@@ -8,10 +8,10 @@
 //! ```
 //!
 //! A commit that is not synced yet is neither answered nor visible to readers; only the writer's
-//! next plans see it. If the writer has nothing to do but wait for the sync, it writes the next commit before it answers the last one. Answered
-//! callers all want the processors at once, and this way they get them while the disk is busy
-//! anyway (15 % more changes a second from 64 clients). If writing takes long, or the writer is
-//! busy otherwise, the syncer answers.
+//! next plans see it. If the writer has nothing to do but wait for the sync, it writes the next
+//! commit before it answers the last one. Answered callers all want the processors at once, and
+//! this way they get them while the disk is busy anyway (15 % more changes a second from 64
+//! clients). If writing takes long, or the writer is busy otherwise, the syncer answers.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -108,7 +108,8 @@ impl Work {
 impl Syncer {
     /// Hands over a commit to finish. No other commit may be underway.
     pub(super) fn give(&self, commit: UnsyncedCommit) {
-        self.set(Work::Given(Box::new(commit)));
+        self.state().work = Work::Given(Box::new(commit));
+        self.changed.notify_all();
     }
 
     /// Whether a commit is not finished yet.
@@ -221,11 +222,6 @@ impl Syncer {
                 state = self.state();
             }
         }
-    }
-
-    fn set(&self, work: Work) {
-        self.state().work = work;
-        self.changed.notify_all();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
