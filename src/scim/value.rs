@@ -356,15 +356,6 @@ pub(super) fn is_only_use(parts: &Object) -> bool {
     parts.keys().all(|name| is_use(name))
 }
 
-/// Whether a new value, as sent, says only what an element is used for, and sets no other
-/// sub-attribute of `attribute`.
-pub(super) fn says_only_use(new: &Object, attribute: &Attribute) -> bool {
-    let mut known = new
-        .keys()
-        .filter(|name| attribute.sub_attribute(name).is_some());
-    known.next().is_some_and(|first| is_use(first)) && known.all(|name| is_use(name))
-}
-
 fn is_use(name: &str) -> bool {
     let mut uses = ["type", "primary"].iter();
     uses.any(|part| name.eq_ignore_ascii_case(part))

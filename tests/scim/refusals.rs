@@ -221,6 +221,26 @@ fn patches_that_ask_for_too_much_work() {
     }
 }
 
+/// A value is copied into each element that a filter selects, but not what is ignored of it.
+#[test]
+fn unknown_parts_of_a_value_are_not_copied() {
+    let before = user(&json!({"emails": [{"value": "a"}, {"value": "b"}]}));
+    let after = user(&json!({"emails": [{"value": "a", "type": "work"},
+        {"value": "b", "type": "work"}]}));
+    let long = "x".repeat(limits::USER_BYTES_MAX * 2 / 3);
+    for op in ["add", "replace"] {
+        for (part, wanted) in [
+            ("shoe", Ok(after.clone())),
+            ("display", Err(ErrorType::InvalidValue)),
+        ] {
+            let value = json!({"type": "work", part: long});
+            let operations = json!([{"op": op, "path": "emails[value pr]", "value": value}]);
+            let found = patched(&before, &operations, Leniency::compatible());
+            assert_eq!(found, wanted, "{op} {part}");
+        }
+    }
+}
+
 /// One patch can add any list that a user of the greatest size may have, in any script, even if its
 /// elements are there already.
 #[test]

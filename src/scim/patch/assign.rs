@@ -93,11 +93,7 @@ pub(super) fn assign_parts(
     for (name, part) in parts {
         match attribute.sub_attribute(name) {
             Some(sub) => assign(into, sub, part.clone(), op, work)?,
-            None => work.leniency.allow_ignoring(
-                Tolerance::UnknownAttribute,
-                &format!("{}.{name}", attribute.name),
-                &format!("{} has no part {}", attribute.name, quoted(name)),
-            )?,
+            None => ignore_part(attribute, name, work)?,
         }
     }
     match (member(parts, "$ref"), member(parts, "value")) {
@@ -106,6 +102,19 @@ pub(super) fn assign_parts(
         (Some(_), Some(_)) => {}
     }
     Ok(())
+}
+
+/// Ignores a part that `attribute` does not have, if that is tolerated.
+pub(super) fn ignore_part(
+    attribute: &Attribute,
+    name: &str,
+    work: &mut Work<'_>,
+) -> Result<(), Error> {
+    work.leniency.allow_ignoring(
+        Tolerance::UnknownAttribute,
+        &format!("{}.{name}", attribute.name),
+        &format!("{} has no part {}", attribute.name, quoted(name)),
+    )
 }
 
 /// Removes a `$ref` if the value that it belonged to has changed: it would point to somebody else.

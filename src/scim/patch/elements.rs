@@ -5,7 +5,8 @@
 use serde_json::Value;
 
 use super::assign::{
-    Work, assign, assign_parts, comparisons, is_exact, keep_one_primary, take_list, text_bytes,
+    Work, assign, assign_parts, comparisons, ignore_part, is_exact, keep_one_primary, take_list,
+    text_bytes,
 };
 use super::{Op, Operation, is_nothing};
 use crate::limits;
@@ -89,9 +90,10 @@ impl Operation {
         if self.op == Op::Remove {
             remove(path, &selected, &mut elements);
         } else if !selected.is_empty() {
-            self.check_copies(selected.len())?;
+            let new = self.new_value(path, work)?;
+            check_copies(new.as_ref(), selected.len())?;
             for index in &selected {
-                self.change_element(path, filter, &mut elements[*index], work)?;
+                self.change_element(path, filter, new.as_ref(), &mut elements[*index], work)?;
             }
             keep_one_primary(&mut elements, &selected);
         } else if !removes {
@@ -107,43 +109,28 @@ impl Operation {
         Ok(())
     }
 
-    /// Fails if the value, copied into each selected element, cannot fit into a user. The value is
-    /// measured as it was sent: each copy is read anew, along with the members that are not known.
-    fn check_copies(&self, copies: usize) -> Result<(), Error> {
-        let size = match &self.value {
-            Value::String(text) => text.len(),
-            Value::Object(_) | Value::Array(_) => self.value.to_string().len(),
-            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-        };
-        if size.saturating_mul(copies) > limits::USER_BYTES_MAX {
-            return Err(Error::of_user_size());
-        }
-        Ok(())
-    }
-
     /// Changes one element. If the path names a sub-attribute, only that part is set. Otherwise a
     /// replace replaces the element (RFC 7644 section 3.5.2.3), and an add extends it.
     fn change_element(
         &self,
         path: &AttributePath,
         filter: Option<&Filter>,
+        new: Option<&Value>,
         element: &mut Value,
         work: &mut Work<'_>,
     ) -> Result<(), Error> {
         let Some(parts) = element.as_object_mut() else {
             return Ok(());
         };
-        if let Some(sub) = path.sub_attribute {
-            return assign(parts, sub, self.value.clone(), self.op, work);
-        }
-        match (self.whole(path, work)?, self.op) {
-            (Some(Value::Object(said)), Op::Add) => {
-                assign_parts(parts, path.attribute, &said, self.op, work)
+        match (path.sub_attribute, new, self.op) {
+            (Some(sub), Some(new), op) => assign(parts, sub, new.clone(), op, work),
+            (None, Some(Value::Object(said)), Op::Add) => {
+                assign_parts(parts, path.attribute, said, self.op, work)
             }
             // Adding nothing changes nothing.
-            (_, Op::Add) => Ok(()),
-            (Some(Value::Object(said)), _) => self.exchange(path, filter, parts, &said, work),
-            (..) => {
+            (_, _, Op::Add) => Ok(()),
+            (None, Some(Value::Object(said)), _) => self.exchange(path, filter, parts, said, work),
+            _ => {
                 parts.clear();
                 Ok(())
             }
@@ -171,7 +158,7 @@ impl Operation {
         kept.retain(|name, _| member(said, name).is_none());
         let new = value::single(path.attribute, Value::Object(said.clone()), work.leniency)?;
         let mut new = into_parts(new);
-        let says_use = value::says_only_use(said, path.attribute);
+        let says_use = !said.is_empty() && value::is_only_use(said);
         new.extend(kept);
         if is_kept && (says_use || value::is_only_use(&new)) {
             return assign_parts(parts, path.attribute, said, self.op, work);
@@ -180,16 +167,28 @@ impl Operation {
         Ok(())
     }
 
-    /// The value as an object: a text stands for its `value`, and a list of one for its element.
-    fn whole(&self, path: &AttributePath, work: &mut Work<'_>) -> Result<Option<Value>, Error> {
-        match &self.value {
-            Value::Object(_) => Ok(Some(self.value.clone())),
-            Value::Array(list) if matches!(list.as_slice(), [Value::Object(_)]) => {
+    /// What to write into each element. For a part of elements it is the value as sent. For whole
+    /// elements it is an object without unknown parts: a text stands for its `value`, and a list of
+    /// one for its element.
+    fn new_value(&self, path: &AttributePath, work: &mut Work<'_>) -> Result<Option<Value>, Error> {
+        let said = match (&self.value, self.value.as_array().map(Vec::as_slice)) {
+            (value, _) if path.sub_attribute.is_some() => return Ok(Some(value.clone())),
+            (Value::Object(said), _) => said,
+            (_, Some([Value::Object(said)])) => {
                 value::allow_list_of_one(path.attribute, work.leniency)?;
-                Ok(list.first().cloned())
+                said
             }
-            other => value::single(path.attribute, other.clone(), work.leniency),
+            (other, _) => return value::single(path.attribute, other.clone(), work.leniency),
+        };
+        let mut known = Object::new();
+        for (name, part) in said {
+            if path.attribute.sub_attribute(name).is_some() {
+                known.insert(name.clone(), part.clone());
+            } else {
+                ignore_part(path.attribute, name, work)?;
+            }
         }
+        Ok(Some(Value::Object(known)))
     }
 
     /// The element that a value path describes when none matches: its `eq` conditions and the value
@@ -220,12 +219,13 @@ impl Operation {
         }
         let described = value::single(path.attribute, Value::Object(parts), work.leniency)?;
         let mut element = Value::Object(into_parts(described));
+        let new = self.new_value(path, work)?;
         if path.sub_attribute.is_some() {
-            self.change_element(path, filter, &mut element, work)?;
+            self.change_element(path, filter, new.as_ref(), &mut element, work)?;
             return Ok(element);
         }
         // The parts that the filter names stay, even if the value does not mention them.
-        match (self.whole(path, work)?, element.as_object_mut()) {
+        match (new, element.as_object_mut()) {
             (Some(Value::Object(new)), Some(parts)) if !clears_value(&new, path) => {
                 assign_parts(parts, path.attribute, &new, Op::Add, work)?;
                 // The same request sent again would not find this element and would create another.
@@ -238,6 +238,19 @@ impl Operation {
             _ => Ok(Value::Object(Object::new())),
         }
     }
+}
+
+/// Fails if a value, copied into so many elements, cannot fit into a user.
+fn check_copies(new: Option<&Value>, copies: usize) -> Result<(), Error> {
+    let size = match new {
+        Some(Value::String(text)) => text.len(),
+        Some(new @ (Value::Object(_) | Value::Array(_))) => new.to_string().len(),
+        _ => 0,
+    };
+    if size.saturating_mul(copies) > limits::USER_BYTES_MAX {
+        return Err(Error::of_user_size());
+    }
+    Ok(())
 }
 
 fn no_match(path: &AttributePath) -> String {
