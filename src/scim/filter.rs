@@ -258,7 +258,7 @@ fn ordered(op: CompareOp, order: Ordering) -> bool {
 }
 
 impl CompareOp {
-    pub(super) const ALL: [(&'static str, Self); 9] = [
+    const ALL: [(&'static str, Self); 9] = [
         ("eq", Self::Eq),
         ("ne", Self::Ne),
         ("co", Self::Co),
@@ -269,6 +269,13 @@ impl CompareOp {
         ("lt", Self::Lt),
         ("le", Self::Le),
     ];
+
+    /// The operator with this name, in any case.
+    pub(super) fn of(word: &str) -> Option<Self> {
+        let mut all = Self::ALL.into_iter();
+        let found = all.find(|(name, _)| name.eq_ignore_ascii_case(word));
+        found.map(|(_, op)| op)
+    }
 
     fn word(self) -> &'static str {
         Self::ALL

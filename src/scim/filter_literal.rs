@@ -24,9 +24,9 @@ impl Literal {
     /// Reads a JSON string, number, boolean or null, or a bare word, which counts as a text. Unless
     /// `allows_boolean`, `true` and `false` are bare words as well. An error says what is wrong.
     pub(super) fn read(text: &str, allows_boolean: bool) -> Result<Self, &'static str> {
-        if text.starts_with('"') {
-            let length =
-                quoted_length(text).ok_or("the straight quote that closes the text is missing")?;
+        if let Some(rest) = text.strip_prefix('"') {
+            let end = closing_quote(rest);
+            let length = end.ok_or("the straight quote that closes the text is missing")? + 2;
             let told: String = serde_json::from_str(&text[..length])
                 .map_err(|_| "the text in quotes is not a JSON string")?;
             return Ok(Self {
@@ -64,16 +64,12 @@ impl Literal {
     }
 }
 
-/// The length in bytes, quotes included, of the JSON string at the start of `text`.
-fn quoted_length(text: &str) -> Option<usize> {
-    let mut escaped = false;
-    for (at, byte) in text.bytes().enumerate().skip(1) {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return Some(at + 1),
-            _ => {}
-        }
-    }
-    None
+/// The place of the quote that closes a JSON string, in the text after its opening quote.
+pub(super) fn closing_quote(text: &str) -> Option<usize> {
+    let mut is_escaped = false;
+    text.bytes().position(|byte| {
+        let closes = byte == b'"' && !is_escaped;
+        is_escaped = byte == b'\\' && !is_escaped;
+        closes
+    })
 }

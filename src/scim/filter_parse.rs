@@ -5,7 +5,7 @@
 use super::error::{Error, ErrorType, quoted};
 use super::filter::{CompValue, CompareOp, Filter};
 use super::filter_literal::Literal;
-use super::path::{AttributePath, tolerated};
+use super::path::{self, AttributePath};
 use super::schema::{Attribute, Kind, Returned};
 use super::tolerance::{Leniency, Tolerance};
 use crate::limits;
@@ -170,15 +170,12 @@ impl<'a> Parser<'a> {
         }
         let start = self.at;
         let word = self.word();
-        let Some((_, op)) = CompareOp::ALL
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(word))
-        else {
+        let Some(op) = CompareOp::of(word) else {
             self.at = start;
             return Err(self.error("an operator was expected: eq ne co sw ew gt ge lt le pr"));
         };
-        let value = self.value(&path, *op)?;
-        Ok(Filter::Compare(path, *op, value))
+        let value = self.value(&path, op)?;
+        Ok(Filter::Compare(path, op, value))
     }
 
     fn check_types(
@@ -217,11 +214,8 @@ impl<'a> Parser<'a> {
         let name = self.take_while(|c| c.is_ascii_alphanumeric() || "-_.:$".contains(c));
         let path = match self.parent {
             Some(parent) => parent.sub_attribute(name).map(AttributePath::whole),
-            None => match AttributePath::parse(name) {
-                Some(path) => Some(path),
-                None => tolerated(name, self.leniency)
-                    .map_err(|error| error.of_kind(ErrorType::InvalidFilter))?,
-            },
+            None => path::read(name, self.leniency)
+                .map_err(|error| error.of_kind(ErrorType::InvalidFilter))?,
         };
         match path {
             // An attribute that is never returned must not be found by its value either, and a

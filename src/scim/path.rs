@@ -140,12 +140,12 @@ impl PartialEq for AttributePath {
     }
 }
 
-/// Reads a path with [`AttributePath::parse_tolerantly`]. Fails if the path needs a tolerance that
-/// is not allowed.
-pub(super) fn tolerated(
-    text: &str,
-    leniency: &mut Leniency,
-) -> Result<Option<AttributePath>, Error> {
+/// Reads a path as well as [`AttributePath::parse`] and [`AttributePath::parse_tolerantly`] can.
+/// Fails if the path needs a tolerance that is not allowed.
+pub(super) fn read(text: &str, leniency: &mut Leniency) -> Result<Option<AttributePath>, Error> {
+    if let Some(path) = AttributePath::parse(text) {
+        return Ok(Some(path));
+    }
     let Some((path, tolerance)) = AttributePath::parse_tolerantly(text) else {
         return Ok(None);
     };
@@ -224,10 +224,7 @@ impl Target {
             return Ok(Some(Self::Extension));
         }
         let Some((before, rest)) = text.split_once('[') else {
-            let path = match AttributePath::parse(text) {
-                Some(path) => Some(path),
-                None => tolerated(text, leniency)?,
-            };
+            let path = read(text, leniency)?;
             return Ok(path.map(|path| Self::Attribute { path, filter: None }));
         };
         let malformed = || {
@@ -236,11 +233,11 @@ impl Target {
                 format!("the path {} cannot be read", quoted(text)),
             )
         };
-        let path = match AttributePath::parse(before) {
-            Some(path) => Some(path),
-            None if before.contains(':') => tolerated(before, leniency)?,
+        let path = if before.contains(':') {
+            read(before, leniency)?
+        } else {
             // No extension has a list.
-            None => None,
+            AttributePath::parse(before)
         };
         let Some(mut path) = path else {
             return Ok(None);

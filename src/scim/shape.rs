@@ -5,13 +5,14 @@
 
 use serde_json::{Map, Value, json};
 
+use super::filter::CompareOp;
+use super::filter_literal::closing_quote;
 use super::schema::{self, COMMON, SCHEMAS};
 use super::{Object, json};
 use crate::{limits, secret};
 
 /// Values of `type`, which distinguish a person's addresses.
 const KINDS: [&str; 6] = ["work", "home", "other", "mobile", "fax", "pager"];
-const COMPARISONS: [&str; 9] = ["eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le"];
 const LOGICAL_WORDS: [&str; 4] = ["and", "or", "not", "pr"];
 
 /// The shape of a query and a body, as a JSON object; empty if there is neither.
@@ -35,7 +36,7 @@ pub fn without_values(detail: &str, is_of_filter: bool) -> String {
     let mut rest = detail;
     while let Some((before, quoted)) = rest.split_once('"') {
         out.push_str(before);
-        let end = end_of_text(quoted);
+        let end = closing_quote(quoted).unwrap_or(quoted.len());
         out.push('"');
         out.push_str(&shown(&quoted[..end]));
         out.push('"');
@@ -186,9 +187,9 @@ fn redacted(text: &str, is_kept: fn(&str) -> bool) -> String {
             continue;
         }
         let (word, shown, after) = if first == '"' {
-            let end = end_of_text(&rest[1..]);
-            let inner = &rest[1..][..end];
-            let after = rest.get(end + 2..).unwrap_or_default();
+            let text = &rest[1..];
+            let inner = &text[..closing_quote(text).unwrap_or(text.len())];
+            let after = text.get(inner.len() + 1..).unwrap_or_default();
             let shown = if KINDS.contains(&inner) {
                 format!("\"{inner}\"")
             } else {
@@ -200,7 +201,7 @@ fn redacted(text: &str, is_kept: fn(&str) -> bool) -> String {
             let end = rest.find(is_end).unwrap_or(rest.len());
             let word = &rest[..end];
             let folded = word.to_ascii_lowercase();
-            let is_operator = COMPARISONS.contains(&&*folded) || LOGICAL_WORDS.contains(&&*folded);
+            let is_operator = CompareOp::of(word).is_some() || LOGICAL_WORDS.contains(&&*folded);
             let is_shown = if is_value {
                 ["true", "false", "null"].contains(&&*folded)
             } else {
@@ -217,7 +218,7 @@ fn redacted(text: &str, is_kept: fn(&str) -> bool) -> String {
             (word, shown, &rest[end..])
         };
         may_begin = ["and", "or", "not"].contains(&&*word.to_ascii_lowercase());
-        is_value = !is_value && COMPARISONS.contains(&&*word.to_ascii_lowercase());
+        is_value = !is_value && CompareOp::of(word).is_some();
         out.push_str(&shown);
         rest = after;
     }
@@ -229,7 +230,7 @@ fn redacted(text: &str, is_kept: fn(&str) -> bool) -> String {
 /// words may be somebody's name, the second of which may be `Le`.
 fn is_unknown_attribute(word: &str, rest: &str) -> bool {
     let mut next = rest.split_ascii_whitespace();
-    let compare_op = next.next().unwrap_or_default().to_ascii_lowercase();
+    let compare_op = next.next().unwrap_or_default();
     let value = next.next().unwrap_or_default();
     let value = value.split([')', ']']).next().unwrap_or_default();
     let is_json = value.starts_with('"')
@@ -240,23 +241,12 @@ fn is_unknown_attribute(word: &str, rest: &str) -> bool {
     is_path(word)
         && (is_urn || !word.contains('.'))
         && rest.starts_with(char::is_whitespace)
-        && COMPARISONS.contains(&&*compare_op)
+        && CompareOp::of(compare_op).is_some()
         && is_json
 }
 
 fn length_of(text: &str) -> String {
     format!("«{}»", text.chars().count())
-}
-
-/// The end of a quoted text whose opening quote was removed.
-fn end_of_text(text: &str) -> usize {
-    let mut is_escaped = false;
-    let is_end = |c: char| {
-        let ends = c == '"' && !is_escaped;
-        is_escaped = c == '\\' && !is_escaped;
-        ends
-    };
-    text.find(is_end).unwrap_or(text.len())
 }
 
 /// Whether a word has the form of an attribute's name, alone or after a URN and with dots. A word

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::Object;
 use super::error::{Error, ErrorType, quoted};
 use super::fold::{fold, plain};
-use super::path::{AttributePath, tolerated};
+use super::path::{self, AttributePath};
 use super::schema::{Kind, Returned};
 use super::search::beginning;
 use super::tolerance::Leniency;
@@ -37,11 +37,8 @@ impl Sort {
     /// Reads the two parameters, with names and words in any case.
     pub fn parse(by: &str, order: Option<&str>, leniency: &mut Leniency) -> Result<Self, Error> {
         let invalid = |detail: String| Error::new(ErrorType::InvalidValue, detail);
-        let path = match AttributePath::parse(by.trim()) {
-            Some(path) => Some(path),
-            None => tolerated(by.trim(), leniency)
-                .map_err(|error| error.of_kind(ErrorType::InvalidValue))?,
-        };
+        let path = path::read(by.trim(), leniency)
+            .map_err(|error| error.of_kind(ErrorType::InvalidValue))?;
         let path = path.ok_or_else(|| {
             invalid(format!(
                 "sortBy {} is not an attribute of a User",
