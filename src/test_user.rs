@@ -5,8 +5,9 @@
 /// domain that nobody can have (RFC 2606 section 2).
 pub const SUFFIX: &str = ".golinks-scim-check@invalid";
 
-/// The name of the tokens with which `check` makes them.
-pub const TOKEN: &str = "check";
+/// The name of the tokens with which `check` makes them. No other token can have it, because no
+/// `@` is allowed in the names that administrators give.
+pub const TOKEN: &str = "@check";
 
 /// Whether this is the userName of a test user. Any user can be given such a name:
 /// before acting on a user because of it, check how the user was created.

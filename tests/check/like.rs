@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use golinks_scim::http1::client::Request;
 use golinks_scim::idp::client::Client;
+use golinks_scim::local;
 use serde_json::{Value, json};
 
 use crate::support::front::{Front, counted};
@@ -30,14 +31,13 @@ fn everybody(place: &Place) -> String {
     place.run("golinks-scim user list -o jsonl")
 }
 
-/// Sends requests, given as method, target and body, with a token of this name and scope. Returns
-/// the bodies of the answers.
+/// Sends requests, given as method, target and body, with a token. Returns the bodies of the
+/// answers.
 fn asked_with<'a>(
     place: &Place,
-    (name, scope): (&str, &str),
+    token: &str,
     requests: impl IntoIterator<Item = (&'a str, &'a str, Option<String>)>,
 ) -> Vec<String> {
-    let token = place.run(&format!("golinks-scim token issue {name} --scope {scope}"));
     let authority = fs::read(place.data_dir().join("tls/ca.pem")).expect("the CA");
     let base = format!("https://localhost:{}", place.port());
     let mut client = Client::new(&base, &authority).expect("a client");
@@ -46,7 +46,7 @@ fn asked_with<'a>(
             method,
             target,
             headers: &[
-                ("Authorization", &format!("Bearer {}", token.trim())),
+                ("Authorization", &format!("Bearer {token}")),
                 ("Content-Type", "application/scim+json"),
             ],
             body: body.as_ref().map(String::as_bytes),
@@ -54,19 +54,20 @@ fn asked_with<'a>(
         let (answer, _) = client.send(&request).expect("an answer");
         String::from_utf8(answer.body).expect("text")
     });
-    let answers = answers.collect();
-    place.run(&format!("golinks-scim token revoke {name}"));
-    answers
+    answers.collect()
 }
 
 /// Sends one request with a token of this scope, and returns the body of the answer.
 fn asked(place: &Place, scope: &str, what: (&str, &str), body: Option<&str>) -> String {
+    let token = place.run(&format!("golinks-scim token issue asking --scope {scope}"));
     let request = (what.0, what.1, body.map(str::to_owned));
-    asked_with(place, ("asking", scope), [request]).remove(0)
+    let answer = asked_with(place, token.trim(), [request]).remove(0);
+    place.run("golinks-scim token revoke asking");
+    answer
 }
 
-/// Creates users with these names, like those that an interrupted run leaves behind.
-pub(super) fn leave<'a>(place: &Place, names: impl IntoIterator<Item = &'a str>) {
+/// Creates users with these names and this token.
+fn create<'a>(place: &Place, token: &str, names: impl IntoIterator<Item = &'a str>) {
     let made = names.into_iter().map(|name| {
         let user = json!({
             "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": name,
@@ -74,9 +75,18 @@ pub(super) fn leave<'a>(place: &Place, names: impl IntoIterator<Item = &'a str>)
         });
         ("POST", "/scim/v2/Users", Some(user.to_string()))
     });
-    for answer in asked_with(place, ("check", "provision"), made) {
+    for answer in asked_with(place, token, made) {
         assert!(answer.contains("\"id\":"), "{answer}");
     }
+}
+
+/// Creates users with these names as a run does that is then interrupted.
+pub(super) fn leave<'a>(place: &Place, names: impl IntoIterator<Item = &'a str>) {
+    let mut server = local::Client::connect(&place.data_dir(), "test").expect("it runs");
+    let scope = br#"{"scope": "provision"}"#;
+    let issued = server.request("POST", "/admin/passing-tokens", Some(scope));
+    let issued: Value = serde_json::from_slice(&issued.expect("issued").body).expect("JSON");
+    create(place, issued["token"].as_str().expect("text"), names);
 }
 
 /// The name of a user whom an interrupted run has left behind.
@@ -259,16 +269,20 @@ fn whoever_was_only_named_so_stays() {
     let (_, history) = fix.split_once(": ").expect("a command");
     let told = place.run(history);
     assert!(told.contains("jane@example.com"), "{told}");
-    // A user who was created again under such a name is not deleted, either.
-    let again = format!("again.{NAMED_SO}");
+    // Users who were created under such a name are not deleted, either, whatever the token's name.
+    let [again, other] = ["again", "other"].map(|it| format!("{it}.{NAMED_SO}"));
     place.run(&format!(
         "golinks-scim user add {again} --given A --family B"
     ));
-    let words = format!("{words}, {again}");
+    let token = place.run("golinks-scim token issue check");
+    create(&place, token.trim(), [other.as_str()]);
+    let taken = place.shell("golinks-scim token issue @check").output();
+    assert_eq!(taken.expect("bash").status.code(), Some(1));
+    let words = format!("{words}, {again}, {other}");
     let told = place.run("golinks-scim check --write");
     let gone = "left.golinks-scim-check@invalid of an earlier run is deleted";
     assert!(told.contains(gone) && told.contains(&words), "{told}");
-    assert_eq!(everybody(&place).lines().count(), 2);
+    assert_eq!(everybody(&place).lines().count(), 3);
 }
 
 /// The server closes the connections of a forgotten token, so a request that the next suite sends
