@@ -107,6 +107,8 @@ fn reasons(api: &Api) -> Vec<Reason> {
         let fix = Fix::new(fix);
         reasons.push(Reason { what, fix });
     };
+    // Whoever asks must not hear what was true at the last tick of maintenance.
+    api.store.look();
     match api.store.fault() {
         None if api.store.snapshot().is_ok() => {}
         None => add(

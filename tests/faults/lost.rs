@@ -90,6 +90,26 @@ fn what_is_acknowledged_is_in_a_file_that_can_be_found() {
     assert_eq!(listed.stdout.lines().count(), 2, "{listed:?}");
 }
 
+/// Whoever asks for the state while the file is away hears of it, however short that is.
+#[test]
+fn nobody_is_told_that_a_server_without_its_file_is_ready() {
+    let talk = Talk::start(&[]);
+    let metrics = talk.server.token_with("metrics", &["--scope", "metrics"]);
+    let monitoring = format!("Bearer {}", metrics.reveal());
+    let store = store_of(&talk.server);
+    let away = store.with_file_name("away.redb");
+    for _ in 0..10 {
+        for (from, to, status) in [(&store, &away, 503), (&away, &store, 200)] {
+            fs::rename(from, to).expect("moved");
+            let ready = asked(&talk.server, &monitoring, "/readyz");
+            assert_eq!(ready.status, status, "{ready:?}");
+        }
+    }
+    fs::rename(&store, &away).expect("moved");
+    let check = talk.server.cli(&["check"]);
+    assert!(check.stdout.contains("not run  store "), "{check:?}");
+}
+
 /// The server notices the loss without any write, and recovers without help when the same file
 /// comes back. Links to the data directory and to the store are followed.
 #[test]
