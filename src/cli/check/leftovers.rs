@@ -143,11 +143,12 @@ fn is_created_so(client: &mut Client, id: &str) -> Result<bool, Halt> {
 }
 
 /// A page of users with such names, as pairs of id and name in order of creation, beginning at
-/// position `first`. Empty only if there are none.
+/// position `first`. Empty only if there are none. The search spares the filter all other users.
 fn page(client: &mut Client, first: usize) -> Result<Vec<(String, String)>, Halt> {
     let filter = format!("userName ew \"{SUFFIX}\"");
     let target = format!(
-        "/scim/v2/Users?filter={}&attributes=userName&startIndex={first}",
+        "/scim/v2/Users?search={}&filter={}&attributes=userName&startIndex={first}",
+        encode(SUFFIX),
         encode(&filter)
     );
     let found = ask(client, "GET", &target, None)?;
