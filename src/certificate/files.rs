@@ -1,11 +1,10 @@
 //! Certificate and key files: written completely or not at all, and keys readable only for the
 //! owner.
 
-use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use memchr::memmem;
 use rustix::process::{getegid, geteuid, getgroups};
@@ -147,7 +146,10 @@ fn exposed_by(path: &Path, key: &Metadata, may_share: bool, (user, group): (u32,
         give(path, user, group)
     } else {
         // The file stays with its owner, who needs it.
-        format!("chmod o-rwx {shown} && {}", copy_for(path, user, group))
+        format!(
+            "close it to others, and name a copy that belongs to user {user} and has mode 600: \
+             golinks-scim manual certificates"
+        )
     };
     Error::Exposed {
         path: path.to_owned(),
@@ -158,48 +160,28 @@ fn exposed_by(path: &Path, key: &Metadata, may_share: bool, (user, group): (u32,
 /// Where the files of a service belong.
 const PLACE: &str = "/etc/golinks-scim";
 
-/// Whether the file itself is in [`PLACE`], rather than a link to a file that others may need.
+/// Whether it is a file in [`PLACE`], rather than a link to one that others may need.
 fn is_in_place(path: &Path) -> bool {
     let place = fs::canonicalize(PLACE).ok();
-    fs::canonicalize(path).is_ok_and(|real| real.parent() == place.as_deref())
+    let real = fs::canonicalize(path);
+    real.is_ok_and(|real| real.is_file() && real.parent() == place.as_deref())
 }
 
-/// The command, with an introduction, that lets a server with this user and group read a file that
-/// is closed to it.
-pub fn let_read(path: &Path, user: u32, group: u32) -> String {
-    if is_in_place(path) {
-        format!("give it to that user: {}", give(path, user, group))
-    } else {
-        let copy = copy_for(path, user, group);
-        format!("copy it to where that user can read it: {copy}")
+/// How to let a server with this user and group read a file if `closed`, which is the file itself
+/// or a directory above it, is closed to that user.
+pub fn let_read(closed: &Path, user: u32, group: u32) -> String {
+    if is_in_place(closed) {
+        return give(closed, user, group);
     }
+    format!(
+        "let user {user} read the file and enter each directory above it, or name a copy for which \
+         this holds: golinks-scim manual certificates"
+    )
 }
 
 fn give(path: &Path, user: u32, group: u32) -> String {
     let shown = quoted(path);
     format!("chown {user}:{group} {shown} && chmod 600 {shown}")
-}
-
-/// The command that copies a file to where a server with this user and group can read it, and the
-/// instruction for what to do next.
-fn copy_for(path: &Path, user: u32, group: u32) -> String {
-    let copy = quoted(&free_name(Path::new(PLACE), path));
-    let path = quoted(path);
-    format!("install -D -o {user} -g {group} -m 600 {path} {copy}, and name the copy")
-}
-
-/// A path in `place` for a copy of the file, under a name that no other file has.
-fn free_name(place: &Path, file: &Path) -> PathBuf {
-    let name = file.file_name().unwrap_or_default();
-    let mut path = place.join(name);
-    let mut number = 2;
-    while fs::symlink_metadata(&path).is_ok() {
-        let mut numbered = OsString::from(format!("{number}-"));
-        numbered.push(name);
-        path = place.join(numbered);
-        number += 1;
-    }
-    path
 }
 
 fn holds_key(text: &[u8]) -> bool {
@@ -209,32 +191,4 @@ fn holds_key(text: &[u8]) -> bool {
 /// Reads a certificate file.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     fs::read(path).map_err(|error| Error::Io(path.to_owned(), error))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_copy_takes_no_other_files_name() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let copy = |file: &str| {
-            let path = free_name(folder.path(), Path::new(file));
-            fs::write(&path, "").expect("written");
-            path.file_name()
-                .and_then(|name| name.to_str())
-                .map(str::to_owned)
-        };
-        for (file, wanted) in [
-            ("/a/key.pem", "key.pem"),
-            ("/b/key.pem", "2-key.pem"),
-            ("/c/key.pem", "3-key.pem"),
-            ("/a/chain.pem", "chain.pem"),
-        ] {
-            assert_eq!(copy(file).as_deref(), Some(wanted), "{file}");
-        }
-        // Writing to a dangling link would write to the link's target.
-        std::os::unix::fs::symlink("/nowhere", folder.path().join("linked.pem")).expect("linked");
-        assert_eq!(copy("linked.pem").as_deref(), Some("2-linked.pem"));
-    }
 }

@@ -76,11 +76,11 @@ pub enum Error {
     #[error("{0}: {1}")]
     Io(PathBuf, io::Error),
     /// A key file can be read by others.
-    #[error("{path} can be read by others; run: {fix}")]
+    #[error("{path} can be read by others: {fix}")]
     Exposed {
         /// The file.
         path: PathBuf,
-        /// The command that closes the file to others but not to the server.
+        /// How to close it to others but not to the server.
         fix: String,
     },
     /// A file does not contain what it should; the text says why.

@@ -4,10 +4,10 @@
 //! or because nothing in it leads to an authority that they trust: a starting server serves it, but
 //! the other commands refuse it, and so does a running server that serves a better one.
 
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::rights::User;
 use super::{Failure, quoted, status};
@@ -57,40 +57,47 @@ pub(super) fn examine(config: &config::Serve) -> Result<Vec<String>, Failure> {
         error => failure(&error, false),
     })?;
     for path in [chain, key] {
-        if !may_read(path, server.id, server.group) {
-            let what = format!(
-                "{}: the user that runs the server ({}) may not read it",
-                path.display(),
-                server.id
-            );
-            let fix = certificate::let_read(path, server.id, server.group);
-            return Err(Failure::new(status::CONFIGURATION, what).hint(fix));
-        }
+        let Some((closed, found)) = closed_to(server.id, server.group, path) else {
+            continue;
+        };
+        let what = format!(
+            "{}: the user that runs the server ({}) may not read it: {} belongs to {}:{} and has \
+             mode {:o}",
+            path.display(),
+            server.id,
+            closed.display(),
+            found.uid(),
+            found.gid(),
+            found.mode() & 0o7777
+        );
+        let fix = certificate::let_read(&closed, server.id, server.group);
+        return Err(Failure::new(status::CONFIGURATION, what).hint(fix));
     }
     Ok(warnings)
 }
 
-/// Whether a user may read a file, as far as owners and modes show. The user's other groups are
-/// unknown, so a file counts as readable if any group except root's may read it, or if it has an
-/// access control list (`setfacl`), which may name that user.
-fn may_read(path: &Path, user: u32, group: u32) -> bool {
-    let may = |path: &Path, bit: u32| {
-        let Ok(metadata) = fs::metadata(path) else {
-            return true;
-        };
+/// What keeps a user from reading a file, as far as owners and modes show: a directory above it or
+/// the file itself. The user's other groups are unknown, so a path counts as open if any group
+/// except root's may use it, or if it has an access control list (`setfacl`), which may name that
+/// user.
+fn closed_to(user: u32, group: u32, file: &Path) -> Option<(PathBuf, Metadata)> {
+    let closed = |path: &Path, bit: u32| {
+        let metadata = fs::metadata(path).ok()?;
         let is_allowed = |shift: u32| (metadata.mode() >> shift) & bit != 0;
-        if metadata.uid() == user {
-            return is_allowed(6);
-        }
         let is_of_other_group = metadata.gid() != group && metadata.gid() == 0;
         let has_list = || rustix::fs::getxattr(path, ACCESS_LIST, &mut [0_u8; 0]).is_ok();
-        user == 0 || is_allowed(0) || !is_of_other_group && is_allowed(3) || has_list()
+        let is_open = if metadata.uid() == user {
+            is_allowed(6)
+        } else {
+            user == 0 || is_allowed(0) || !is_of_other_group && is_allowed(3) || has_list()
+        };
+        (!is_open).then(|| (path.to_owned(), metadata))
     };
     // Reading follows links, so the directories above both the link and its target count.
-    let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    may(&real, 4)
-        && path.ancestors().skip(1).all(|above| may(above, 1))
-        && real.ancestors().skip(1).all(|above| may(above, 1))
+    let real = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    let mut above = file.ancestors().skip(1).chain(real.ancestors().skip(1));
+    let directory = above.find_map(|it| closed(it, 1));
+    directory.or_else(|| closed(&real, 4))
 }
 
 /// The failure for an error, with its exit status and what to do. `are_ours` says that the files
@@ -232,7 +239,8 @@ mod tests {
         for (opened, bit) in [(&path, 4), (&inner, 1)] {
             private(&inner, 0o700 | if *opened == path { 0o011 } else { 0 });
             private(&path, if *opened == path { 0o600 } else { 0o604 });
-            assert!(!may_read(&path, 12_345, 12_345), "{}", opened.display());
+            let closed = closed_to(12_345, 12_345, &path).expect("closed");
+            assert_eq!(closed.0, *opened);
             // Version 2, followed by tag, permissions and id of each entry: the owner, the user,
             // the group, the mask, others.
             let mut acl = 2_u32.to_le_bytes().to_vec();
@@ -252,7 +260,8 @@ mod tests {
                 Err(Errno::NOTSUP) => return,
                 set => set.expect("an ACL"),
             }
-            assert!(may_read(&path, 12_345, 12_345), "{}", opened.display());
+            let closed = closed_to(12_345, 12_345, &path);
+            assert!(closed.is_none(), "{closed:?}");
             fs::remove_file(&path).expect("removed");
             fs::write(&path, "").expect("written");
         }
@@ -278,9 +287,9 @@ mod tests {
         ] {
             set(&path, file);
             set(&inner, directory);
-            let is_read = may_read(&path, owner.uid(), owner.gid());
+            let is_read = closed_to(owner.uid(), owner.gid(), &path).is_none();
             assert_eq!(is_read, ours, "{directory:o} {file:o}");
-            let is_read = may_read(&path, 12_345, 12_345);
+            let is_read = closed_to(12_345, 12_345, &path).is_none();
             assert_eq!(is_read, theirs, "{directory:o} {file:o}");
         }
     }

@@ -155,13 +155,24 @@ fn a_data_directory_with_a_long_name() {
     assert_eq!(fix, "choose a shorter --data-dir");
 }
 
+/// The command in advice on a directory that only the server uses.
+fn if_alone(fix: &str) -> &str {
+    let fix = fix.strip_prefix("if only this server uses the directory, ");
+    let fix = fix.and_then(|fix| fix.split_once("; otherwise "));
+    fix.expect("a condition").0
+}
+
 #[test]
 fn files_that_others_can_read_or_that_are_anothers() {
     let mut place = Place::sound();
-    let key = place.data_dir().join("tls/ca.key");
-    for path in [place.data_dir(), place.data_dir().join("users.redb"), key] {
-        let open = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(&path, open).expect("ours");
+    let open = || fs::Permissions::from_mode(0o755);
+    fs::set_permissions(place.data_dir(), open()).expect("ours");
+    let fix = place.fails("data directory", "users other than its owner");
+    place.run(if_alone(&fix));
+    place.is_well();
+    for path in ["users.redb", "tls/ca.key"] {
+        let path = place.data_dir().join(path);
+        fs::set_permissions(&path, open()).expect("ours");
         let fix = place.fails("data directory", path.to_str().expect("text"));
         place.run(&fix);
         place.is_well();
@@ -219,9 +230,9 @@ fn files_that_others_can_read_or_that_are_anothers() {
         }
         let fix = place.fails(
             "data directory",
-            "belongs to user 0 and is closed to the server's user, 12345",
+            "belongs to user 0 (mode 700) and is closed to the server's user, 12345",
         );
-        place.run(&fix);
+        place.run(if_alone(&fix));
         place.serve();
         place.is_well();
         place.stop();
@@ -315,12 +326,13 @@ fn a_certificate_with_which_no_server_starts() {
     if is_root() {
         // Root may read the key, but the user that owns the data directory may not.
         chown(place.data_dir(), Some(12345), None).expect("root may");
-        let fix = place.fails("certificate", "may not read it");
-        let to = " /etc/golinks-scim/key.pem, and name the copy";
-        assert!(
-            fix.contains("install -D -o 12345 ") && fix.ends_with(to),
-            "{fix}"
+        let words = format!(
+            "the user that runs the server (12345) may not read it: {} belongs to 0:0 and has mode \
+             600",
+            key.display()
         );
+        let fix = place.fails("certificate", &words);
+        assert!(fix.starts_with("let user 12345 read the file"), "{fix}");
         chown(place.data_dir(), Some(0), None).expect("root may");
     }
     place.run("golinks-scim config check");

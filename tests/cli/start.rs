@@ -47,7 +47,8 @@ fn a_data_directory_that_is_open_to_others_is_warned_of() {
     let server = Server::start_on(directory);
     let log = server.log_with("users other than its owner can access");
     assert!(
-        log.contains("WARN") && log.contains(": chmod 700 "),
+        log.contains("WARN")
+            && log.contains(": if only this server uses the directory, chmod 700 "),
         "{log}"
     );
     assert!(!Server::start().log().contains("users other than its owner"));

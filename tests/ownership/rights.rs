@@ -113,8 +113,8 @@ fn a_key_of_roots_that_everybody_may_read_is_given_to_the_server() {
     assert!(!no_key.stderr.contains("chmod"), "{no_key:?}");
 }
 
-/// A file cannot be copied onto itself, and a link there may lead to a key that another service
-/// needs.
+/// A link there may lead to a key that another service needs, and a key in a closed directory is
+/// not readable for whomever it is given to.
 #[test]
 fn a_key_among_the_services_own_files_is_given_to_it_but_no_key_of_anothers() {
     if !is_root() {
@@ -128,33 +128,43 @@ fn a_key_among_the_services_own_files_is_given_to_it_but_no_key_of_anothers() {
     fs::create_dir(&data).expect("made");
     chown(&data, Some(USER), Some(USER)).expect("root may do that");
     let ours = as_user(&Command::new("golinks-scim"), folder.path());
-    for (made, file, owner) in [
-        ("chmod 600 key.pem", "key.pem", USER),
-        (
-            "mkdir ../other && mv key.pem ../other && ln -s ../other/key.pem && \
-             chown 65531:65531 key.pem && chmod 644 key.pem",
-            "../other/key.pem",
-            STRANGER,
-        ),
-    ] {
+    let checked = |made: &str, then: &str| {
         let script = format!(
             "mount -t tmpfs tmpfs /etc && mkdir /etc/golinks-scim && cd /etc/golinks-scim && \
-             cp {home}/*.pem . && {made} || exit 99; \
+             cp {home}/*.pem . && chmod 600 key.pem && {made} || exit 99; \
              export GOLINKS_SCIM_TLS_CERT=$PWD/chain.pem GOLINKS_SCIM_TLS_KEY=$PWD/key.pem; \
-             check() {{ {program} --data-dir {home}/data config check; }}; \
-             advice=$(check 2>&1 | sed -n 's/^hint: //p'); advice=${{advice%, and name the copy}}; \
-             sh -ec \"${{advice##*: }}\"; \
-             if [ -e 2-key.pem ]; then export GOLINKS_SCIM_TLS_KEY=$PWD/2-key.pem; fi; \
-             check && stat -c %u {file}",
+             check() {{ {program} --data-dir {home}/data config check; }}; {then}",
             home = text(folder.path()),
             program = text(Path::new(ours.get_program())),
         );
-        let Some(output) = with_own_mounts(&script) else {
-            return;
-        };
-        check(&output, 0, &[]);
-        let is_left = output.stdout.ends_with(&format!("{owner}\n"));
-        assert!(is_left, "{made}: {output:?}");
+        with_own_mounts(&script)
+    };
+    let typed = "sh -ec \"$(check 2>&1 | sed -n 's/^hint: //p')\"; check && stat -c %u key.pem";
+    let Some(given) = checked("true", typed) else {
+        return;
+    };
+    check(&given, 0, &[]);
+    assert!(given.stdout.ends_with(&format!("{USER}\n")), "{given:?}");
+    for (made, what, hint) in [
+        (
+            "mkdir ../other && mv key.pem ../other && ln -s ../other/key.pem && \
+             chown 65531:65531 key.pem",
+            "/etc/other/key.pem belongs to 65531:65531 and has mode 600",
+            "let user 65532 read the file and enter each directory above it, or name a copy",
+        ),
+        (
+            "chown 65531:65531 key.pem && chmod 644 key.pem && mv key.pem .. && ln -s ../key.pem",
+            "key.pem can be read by others",
+            "close it to others, and name a copy that belongs to user 65532 and has mode 600",
+        ),
+        (
+            "chown 65532 key.pem && chmod 700 .",
+            "/etc/golinks-scim belongs to 0:0 and has mode 700",
+            "let user 65532 read the file and enter each directory above it, or name a copy",
+        ),
+    ] {
+        let refused = checked(made, "check").expect("it could be mounted before");
+        check(&refused, 78, &[what, &format!("hint: {hint}")]);
     }
 }
 

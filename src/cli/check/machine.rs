@@ -135,15 +135,15 @@ fn kept_files(data_dir: &Path, server: &User, findings: &mut Findings) -> Result
         let is_public = path.ends_with("ca.pem");
         let needed = needed_mode(data_dir, &path, &inner);
         let path = crate::cli::quoted(&path);
+        let mode = if inner.is_dir() { "700" } else { "600" };
+        let close = format!("chmod {mode} {path}");
         if inner.mode() & needed != needed {
-            let mode = if inner.is_dir() { "700" } else { "600" };
             let what = format!("{path} cannot be used by its owner");
-            findings.fail(DATA_DIRECTORY, &what, &format!("chmod {mode} {path}"))?;
+            findings.fail(DATA_DIRECTORY, &what, &close)?;
         }
         if inner.mode() & 0o077 != 0 && !is_public {
-            let mode = if inner.is_dir() { "700" } else { "600" };
             let what = format!("{path} can be read by other users of the machine");
-            findings.fail(DATA_DIRECTORY, &what, &format!("chmod {mode} {path}"))?;
+            findings.fail(DATA_DIRECTORY, &what, &close)?;
         }
         if inner.uid() != server.id {
             findings.fail(

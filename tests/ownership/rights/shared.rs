@@ -14,17 +14,17 @@ use crate::support::{Output, Server, cli_on, command_on, run_to_its_end, without
 
 const GROUP: u32 = 65_533;
 
-/// A directory that the server can use, and the advice about it, in which `DIR` stands for its
-/// path.
+/// A directory that the server can use, and the command that is advised for it if only this server
+/// uses it, in which `DIR` stands for its path.
 struct Shared {
     owner: (u32, u32),
     mode: u32,
     /// The server's supplementary groups.
     groups: &'static [u32],
-    /// The advice of those who know the server's groups: the server itself, and `check` when its
-    /// user runs it or while it runs.
+    /// The command of those who know the server's groups: the server itself, and `check` when its
+    /// user runs it.
     known: Option<&'static str>,
-    /// The advice of `check` to root while no server runs.
+    /// The command of `check` to root.
     unknown: Option<&'static str>,
 }
 
@@ -125,13 +125,23 @@ fn fix_in(output: &Output) -> Option<String> {
 /// What a server advises at its start about the directory.
 fn fix_in_log(log: &str, data: &Path) -> Option<String> {
     let mut warnings = log.lines().filter(|line| line.contains("WARN"));
-    let (_, fix) = warnings.find_map(|line| line.split_once(&format!("{}: ", data.display())))?;
+    let words = format!("{} (mode ", data.display());
+    let warning = warnings.find(|line| line.contains(&words))?;
+    let (_, fix) = warning.split_once("): ").expect("each warning has advice");
     Some(fix.to_owned())
 }
 
 fn typed_by_root(command: &str) {
     let status = Command::new("sh").args(["-c", command]).status();
     assert!(status.expect("sh runs").success(), "{command}");
+}
+
+/// The whole advice with this command.
+fn if_alone(command: &str) -> String {
+    format!(
+        "if only this server uses the directory, {command}; otherwise name a directory of the \
+         server's own with --data-dir"
+    )
 }
 
 /// Starts a server there, compares all advice, types the advice of the server or the advice to
@@ -141,10 +151,13 @@ fn check(shared: &Shared, types_known: bool) {
     let scene = format!("{:?} {:o} {:?}", shared.owner, shared.mode, shared.groups);
     let filled = |fix: Option<&str>| fix.map(|fix| fix.replace("DIR", &data.display().to_string()));
     let (known, unknown) = (filled(shared.known), filled(shared.unknown));
-    let is_owner = shared.owner.0 == USER;
-    let to_user = known
-        .as_ref()
-        .map(|fix| format!("{}{fix}", if is_owner { "" } else { "as root: " }));
+    let as_root = if shared.owner.0 == USER {
+        ""
+    } else {
+        "as root: "
+    };
+    let to_user = known.as_ref().map(|it| if_alone(&format!("{as_root}{it}")));
+    let to_root = unknown.as_deref().map(if_alone);
     let checked_by_user = |data: &Path| {
         let folder = data.parent().expect("of the test");
         let mut command = in_groups(command_on(data).arg("check"), folder, shared.groups);
@@ -155,10 +168,10 @@ fn check(shared: &Shared, types_known: bool) {
     let server = start(folder, shared.groups);
     assert_eq!(fix_in_log(&server.log(), &data), to_user, "{scene}");
     assert_eq!(checked_by_user(&data), to_user, "{scene}");
-    assert_eq!(checked_by_root(&data), known, "{scene}");
+    assert_eq!(checked_by_root(&data), to_root, "{scene}");
     let folder = server.stop_and_keep();
     assert_eq!(checked_by_user(&data), to_user, "{scene}");
-    assert_eq!(checked_by_root(&data), unknown, "{scene}");
+    assert_eq!(checked_by_root(&data), to_root, "{scene}");
 
     if let Some(command) = if types_known { known } else { unknown } {
         typed_by_root(&command);
@@ -196,7 +209,7 @@ fn a_server_without_keys_of_its_own_is_not_locked_out_either() {
     let _folder = server.stop_and_keep();
     fs::remove_dir_all(data.join("tls")).expect("removed");
     let fix = fix_in(&cli_on(&data, &["check"])).expect("everybody may write there");
-    assert!(fix.starts_with("chown 65532:65532 "), "{fix}");
+    assert!(fix.contains(", chown 65532:65532 "), "{fix}");
 }
 
 /// Following the advice of a start must not take the directory away from its server.
@@ -205,18 +218,21 @@ fn another_users_server_keeps_its_directory() {
     if !is_root() {
         return;
     }
-    let (folder, data) = made((STRANGER, STRANGER), 0o700);
-    let mut command = in_groups(command_on(&data).args(SERVE), folder.path(), &[]);
-    let told = run_to_its_end(&mut command);
-    assert_eq!(told.status, Some(77), "{told:?}");
-    let words = format!("run this as root or as user {STRANGER}; otherwise name another");
-    assert!(told.stderr.contains(&words), "{told:?}");
-    assert!(!told.stderr.contains("chown"), "{told:?}");
+    const RUN: &str = "if another user's server uses it, run this as root or as that user; ";
+    for (owner, mode) in [((STRANGER, STRANGER), 0o700), ((STRANGER, 0), 0o755)] {
+        let (folder, data) = made(owner, mode);
+        let mut command = in_groups(command_on(&data).args(SERVE), folder.path(), &[]);
+        let told = run_to_its_end(&mut command);
+        assert_eq!(told.status, Some(77), "{told:?}");
+        let words =
+            format!("{RUN}otherwise name a directory of the server's own with --data-dir\n");
+        assert!(told.stderr.contains(&words), "{told:?}");
+    }
     let (folder, data) = made((0, GROUP), 0o770);
     let mut command = in_groups(command_on(&data).args(SERVE), folder.path(), &[]);
     let told = run_to_its_end(&mut command);
-    let words = "if it is that user's server, run this as root; otherwise name another";
-    assert!(told.stderr.contains(words), "{told:?}");
+    let words = format!("{RUN}if only this server uses the directory, as root: chown 65532:65532 ");
+    assert!(told.stderr.contains(&words), "{told:?}");
     // A directory that all users share is not given to one of them, either.
     let (folder, data) = made((0, 0), 0o1777);
     let server = start(folder, &[]);
@@ -226,39 +242,6 @@ fn another_users_server_keeps_its_directory() {
     let told = cli_on(&data, &["check"]);
     assert!(told.stdout.contains("that all users share"), "{told:?}");
     assert!(!told.stdout.contains("chmod 700"), "{told:?}");
-}
-
-/// `/var/lib` is such a directory, used if somebody forgets the end of a path.
-#[test]
-fn a_directory_that_holds_others_is_closed_or_given_away_only_if_nobody_needs_it() {
-    if !is_root() {
-        return;
-    }
-    let (folder, data) = made((0, 0), 0o755);
-    let advises = |fix: &str| {
-        let mut command = in_groups(command_on(&data).args(SERVE), folder.path(), &[]);
-        let told = run_to_its_end(&mut command).stderr;
-        assert!(told.contains(&format!(": {fix}\n")), "{told}");
-    };
-    let shown = data.display();
-    // Every ext4 volume has a `lost+found`.
-    fs::create_dir(data.join("lost+found")).expect("made");
-    fs::create_dir(data.join("tls")).expect("made");
-    let give = format!("as root: chown 65532:65532 {shown} && chmod 700 {shown}");
-    advises(&give);
-    fs::create_dir(data.join("postgresql")).expect("made");
-    advises(&only_alone(&give));
-    fs::write(data.join("users.redb"), "").expect("written");
-    let close = format!("chmod 700 {shown}");
-    assert_eq!(fix_in(&cli_on(&data, &["check"])), Some(only_alone(&close)));
-}
-
-/// How a command is advised for a directory that another program may need.
-fn only_alone(command: &str) -> String {
-    format!(
-        "if only this server uses the directory, {command}; otherwise name a directory of the \
-         server's own with --data-dir"
-    )
 }
 
 /// Where a server has access through a group, the advice on how to start it must not start it
@@ -292,20 +275,16 @@ fn a_server_that_is_locked_out_is_let_in_by_what_it_advises() {
     if !is_root() {
         return;
     }
-    for (owner, mode) in [
-        ((0, 0), 0o700),
-        ((0, GROUP), 0o2775),
-        ((STRANGER, 0), 0o755),
-    ] {
+    for (owner, mode) in [((0, 0), 0o700), ((0, GROUP), 0o2775)] {
         let (folder, data) = made(owner, mode);
         // Root cannot know as which user a first server will run.
         assert_eq!(fix_in(&cli_on(&data, &["check"])), None);
         let mut command = in_groups(command_on(&data).args(SERVE), folder.path(), &[]);
         let told = run_to_its_end(&mut command);
         assert_eq!(told.status, Some(77), "{told:?}");
-        let words = "is closed to the server's user, 65532: as root: ";
+        let words = "if only this server uses the directory, as root: ";
         let (_, rest) = told.stderr.split_once(words).expect("the command");
-        typed_by_root(rest.lines().next().expect("a line"));
+        typed_by_root(rest.split("; ").next().expect("the command"));
         let server = start(folder, &[]);
         assert_eq!(fix_in_log(&server.log(), &data), None);
         assert_eq!(fix_in(&cli_on(&data, &["check"])), None);
@@ -313,29 +292,21 @@ fn a_server_that_is_locked_out_is_let_in_by_what_it_advises() {
     }
 }
 
-/// If somebody names a directory of other programs by mistake, nothing advises closing it to them.
+/// `/srv` is such a directory, used if somebody forgets the end of a path: what is in it does not
+/// show whether others need it.
 #[test]
-fn a_directory_that_holds_more_than_a_servers_files_stays_as_it_is() {
+fn a_directory_that_others_may_need_is_closed_only_on_a_condition() {
     if !is_root() {
         return;
     }
     for owner in [(0, 0), (USER, USER)] {
         let (folder, data) = made(owner, 0o755);
-        fs::write(data.join("hosts"), "").expect("written");
         // Starts by root, in root's directory and in the directory of the server's user.
         let server =
             Server::start_on_by(folder, &["--base-url", "https://localhost:1"], |it, _| it);
-        let close = format!("chmod 700 {}", data.display());
-        let condition = only_alone(&close);
-        let words = format!(
-            "{} may be another program's: {condition}",
-            data.join("hosts").display()
-        );
-        assert!(server.log().contains(&words), "{}", server.log());
-        assert_eq!(fix_in(&cli_on(&data, &["check"])), Some(condition));
-        fs::remove_file(data.join("hosts")).expect("there");
-        let fix = fix_in(&cli_on(&data, &["check"])).expect("others can read it");
-        assert_eq!(fix, close);
+        let fix = if_alone(&format!("chmod 700 {}", data.display()));
+        assert!(server.log().contains(&fix), "{}", server.log());
+        assert_eq!(fix_in(&cli_on(&data, &["check"])), Some(fix));
         server.stop();
     }
 }
