@@ -276,8 +276,8 @@ fn whoever_was_only_named_so_stays() {
     ));
     let token = place.run("golinks-scim token issue check");
     create(&place, token.trim(), [other.as_str()]);
-    let taken = place.shell("golinks-scim token issue @check").output();
-    assert_eq!(taken.expect("bash").status.code(), Some(1));
+    let refused = place.shell("golinks-scim token issue @check").output();
+    assert_eq!(refused.expect("bash").status.code(), Some(1));
     let words = format!("{words}, {again}, {other}");
     let told = place.run("golinks-scim check --write");
     let gone = "left.golinks-scim-check@invalid of an earlier run is deleted";

@@ -215,10 +215,10 @@ fn a_server_without_keys_of_its_own_is_not_locked_out_either() {
 /// Following the advice of a start must not take the directory away from its server.
 #[test]
 fn another_users_server_keeps_its_directory() {
+    const RUN: &str = "if another user's server uses it, run this as root or as that user; ";
     if !is_root() {
         return;
     }
-    const RUN: &str = "if another user's server uses it, run this as root or as that user; ";
     for (owner, mode) in [((STRANGER, STRANGER), 0o700), ((STRANGER, 0), 0o755)] {
         let (folder, data) = made(owner, mode);
         let mut command = in_groups(command_on(&data).args(SERVE), folder.path(), &[]);
