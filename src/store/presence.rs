@@ -192,13 +192,13 @@ mod tests {
     fn no_checkpoint_is_made_of_a_lost_file() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("users.redb");
-        let writes = Arc::default();
-        let writer = writer(&path, &Arc::default(), &writes);
+        let count = Arc::default();
+        let writer = writer(&path, &Arc::default(), &count);
         let mut open = writer.open(Duration::ZERO).expect("it is there");
         open.unchecked = true;
         fs::remove_file(&path).expect("there");
-        let before = writes.load(Ordering::SeqCst);
-        let is_written = || writes.load(Ordering::SeqCst) > before;
+        let before = count.load(Ordering::SeqCst);
+        let is_written = || count.load(Ordering::SeqCst) > before;
         thread::scope(|scope| {
             scope.spawn(|| {
                 // Either comes when the queue has been empty for a while.
