@@ -145,10 +145,14 @@ fn exposed_by(path: &Path, key: &Metadata, may_share: bool, (user, group): (u32,
     } else if (key.uid(), key.gid()) == (0, 0) || is_in_place(path) {
         give(path, user, group)
     } else {
-        // The file stays with its owner, who needs it.
+        // The file stays with its owner, who needs it, and with its group.
+        let close = match key.mode() & EVERYBODY {
+            0 => "",
+            _ => "close it to others, and ",
+        };
         format!(
-            "close it to others, and name a copy that belongs to user {user} and has mode 600: \
-             golinks-scim manual certificates"
+            "{close}name a copy that belongs to user {user} and has mode 600: golinks-scim manual \
+             certificates"
         )
     };
     Error::Exposed {
@@ -175,7 +179,7 @@ pub fn let_read(closed: &Path, user: u32, group: u32) -> String {
     }
     format!(
         "let user {user} read the file and enter each directory above it, or name a copy for which \
-         this holds: golinks-scim manual certificates"
+         this holds; nobody else may read a key: golinks-scim manual certificates"
     )
 }
 

@@ -158,6 +158,11 @@ fn a_key_among_the_services_own_files_is_given_to_it_but_no_key_of_anothers() {
             "close it to others, and name a copy that belongs to user 65532 and has mode 600",
         ),
         (
+            "chown 65531:65531 key.pem && chmod 640 key.pem && mv key.pem .. && ln -s ../key.pem",
+            "key.pem can be read by others",
+            "name a copy that belongs to user 65532 and has mode 600",
+        ),
+        (
             "chown 65532 key.pem && chmod 700 .",
             "/etc/golinks-scim belongs to 0:0 and has mode 700",
             "let user 65532 read the file and enter each directory above it, or name a copy",
