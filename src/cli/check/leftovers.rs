@@ -63,7 +63,8 @@ pub(super) fn warn(client: &mut Client, findings: &mut Findings) -> Result<(), H
     findings.warn("users made", &what, &fix)
 }
 
-/// Reports users who got such a name only later, or whose creation is no longer in the trail.
+/// Reports users who got such a name only later or from something else, or whose creation is no
+/// longer in the trail.
 fn tell_of_others(names: &[String], findings: &mut Findings) -> Result<(), Halt> {
     const NAMES_MAX: usize = 10;
     let Some(first) = names.first() else {
@@ -77,7 +78,10 @@ fn tell_of_others(names: &[String], findings: &mut Findings) -> Result<(), Halt>
     let what =
         format!("named like users made by a check, but not made by one, so not deleted: {told}");
     let fix = command(&format!("user history {}", operand(first)));
-    let fix = format!("find out who this was and restore the old userName: {fix}");
+    let fix = format!(
+        "find out who this was, and restore the old userName, or deactivate whoever never had \
+         another: {fix}"
+    );
     findings.warn("users made", &what, &fix)
 }
 
