@@ -116,7 +116,7 @@ fn list(
 ) -> Result<(), Failure> {
     let mut listing = Listing::new(format, COLUMNS);
     let (mut is_empty, mut previous_holders) = (true, PreviousHolders::default());
-    let listed = each_page(client, &parameters(query)?, first, limit, |page| {
+    each_page(client, &parameters(query)?, first, limit, |page| {
         previous_holders.note(page);
         let rows = elements(&page["rows"]);
         // Skip an empty first page, which would fix the table's widths before there are rows.
@@ -125,11 +125,11 @@ fn list(
         }
         is_empty = false;
         listing.page(rows)
-    });
-    if listed.is_ok() && is_empty && limit > 0 {
+    })?;
+    if is_empty && limit > 0 {
         require_token_of(client, query)?;
     }
-    listing.end_after(listed)?;
+    listing.end()?;
     previous_holders.tell();
     Ok(())
 }
@@ -222,9 +222,7 @@ fn follow(data_dir: &Path, format: Format) -> Result<(), Failure> {
                 match connect() {
                     Ok(Some(again)) => client = again,
                     // Waiting would not help, and the message above did not give this reason.
-                    Err(failure) if failure.status == status::PERMISSION => {
-                        return listing.end_after(Err(failure));
-                    }
+                    Err(failure) if failure.status == status::PERMISSION => return Err(failure),
                     Ok(None) | Err(_) => {}
                 }
             }

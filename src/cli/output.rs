@@ -298,7 +298,8 @@ impl Listing {
         write(&text)
     }
 
-    /// Prints what follows the last page.
+    /// Prints what follows the last page. After a failure, an array is left open, so that no program
+    /// takes a part of it for the whole.
     pub(super) fn end(mut self) -> Result<(), Failure> {
         match (self.format, self.rows) {
             (Format::Table, _) if self.widths.is_empty() => self.page(&[]),
@@ -306,19 +307,6 @@ impl Listing {
             (Format::Json, _) => write("\n]\n"),
             _ => Ok(()),
         }
-    }
-
-    /// Prints what follows the last page, or what closes an array that `outcome` has cut short, so
-    /// that programs can read it. If nothing was printed before the failure, nothing is.
-    pub(super) fn end_after(self, outcome: Result<(), Failure>) -> Result<(), Failure> {
-        if outcome.is_ok() {
-            return self.end();
-        }
-        if self.rows > 0 {
-            // Ignore the result: the first failure is the one to report.
-            let _ = self.end();
-        }
-        outcome
     }
 
     fn table(&mut self, rows: &[Value], text: &mut String) {

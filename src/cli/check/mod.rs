@@ -197,17 +197,16 @@ pub(super) fn run(
     };
     let mut findings = Findings::new(listing);
     findings.is_elsewhere = service::is_elsewhere(sources);
-    let outcome = everything(configuration, sources, &wanted, &mut findings);
-    let outcome = outcome.map_err(|halt| match halt {
-        Halt::Output(failure) => failure,
+    match everything(configuration, sources, &wanted, &mut findings) {
+        Ok(()) => {}
+        Err(Halt::Output(failure)) => return Err(failure),
         // `beyond_configuration` has already reported these as findings.
-        Halt::Timeout(what) | Halt::UnexpectedAnswer(what) => {
-            Failure::new(status::UNAVAILABLE, what)
+        Err(Halt::Timeout(what) | Halt::UnexpectedAnswer(what)) => {
+            return Err(Failure::new(status::UNAVAILABLE, what));
         }
-    });
-    match findings.listing.take() {
-        Some(listing) => listing.end_after(outcome)?,
-        None => outcome?,
+    }
+    if let Some(listing) = findings.listing.take() {
+        listing.end()?;
     }
     conclude(&findings)
 }

@@ -323,7 +323,8 @@ impl Diff {
 
     fn end(self, compared: Result<(), Failure>, typed: &args::Diff) -> Result<(), Failure> {
         self.bar.finish_and_clear();
-        self.listing.end_after(compared)?;
+        compared?;
+        self.listing.end()?;
         let words = import_words(typed);
         if self.is_part {
             output::say(

@@ -122,11 +122,11 @@ pub(super) fn run(
 fn list(client: &mut Client, query: &str, limit: usize, format: Format) -> Result<(), Failure> {
     let mut listing = Listing::new(format, COLUMNS);
     let mut marked = false;
-    let listed = each_page(client, query, limit, |users| {
+    each_page(client, query, limit, |users| {
         marked |= users.iter().any(|user| !is_named_by_email(user));
         listing.page(users)
-    });
-    listing.end_after(listed)?;
+    })?;
+    listing.end()?;
     if marked && format == Format::Table {
         output::say("* the userName is not the primary email");
     }
