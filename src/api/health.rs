@@ -1,5 +1,5 @@
-//! The state of the server, for `/readyz`, the log and `check`. Nothing here may fail or
-//! wait: it is needed most when something else does.
+//! The state of the server, for `/readyz`, the log and `check`. Nothing here may fail, and only what
+//! is for `check` may wait for the disk: the rest is needed most when something else does.
 
 #![allow(
     clippy::unnecessary_wraps,
@@ -36,6 +36,8 @@ pub(super) fn readyz(api: &Api, _: &Admission, _: &Principal, _: &[u8]) -> Outco
 /// `GET /admin/status`: everything that `check` must know about a running server.
 pub(super) fn status(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
     let now = api.clock.now();
+    // `check` must not hear what was true at the last tick of maintenance.
+    api.store.look();
     let reasons = reasons(api);
     let alarm = api.directory.alarm(api.tuned.get().alarm);
     let disk = Disk::of(&api.data_dir);
@@ -107,8 +109,6 @@ fn reasons(api: &Api) -> Vec<Reason> {
         let fix = Fix::new(fix);
         reasons.push(Reason { what, fix });
     };
-    // Whoever asks must not hear what was true at the last tick of maintenance.
-    api.store.look();
     match api.store.fault() {
         None if api.store.snapshot().is_ok() => {}
         None => add(
