@@ -60,7 +60,7 @@ impl Site {
 }
 
 /// Identifies a file independently of its path.
-#[derive(PartialEq)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Identity {
     device: u64,
     inode: u64,

@@ -1,6 +1,7 @@
 //! Opens the database and makes its index, at the start and again after each failure, and closes
 //! it.
 
+use std::mem;
 use std::ops::{Bound, ControlFlow};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -255,6 +256,11 @@ pub(super) fn close(open: Open) -> Result<(), String> {
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("it ended by a panic".to_owned()),
     }
+}
+
+/// Leaves the file as it is: closing it would write to it. It stays locked until this process ends.
+pub(super) fn abandon(open: Open) {
+    mem::forget(open.database);
 }
 
 #[cfg(test)]

@@ -16,22 +16,29 @@ use crate::fix::Fix;
 use crate::locks::ignore_poison;
 
 /// How to rescue the content of a store whose file is lost.
-pub const RESCUE: &str = "while the server runs it still has everything: {program} backup create \
-                          FILE, then stop it, and {program} backup restore FILE";
+pub const RESCUE: &str = "until the server stops, it can save what it still has: {program} backup \
+                          create FILE, then stop it, and {program} backup restore FILE";
 
 /// Where the open file was, and whether it is still there.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Presence {
     /// `None` for a storage that is not a file, and is never lost.
     opened: Mutex<Option<Opened>>,
     is_lost: AtomicBool,
 }
 
+#[derive(Debug)]
 struct Opened {
     path: PathBuf,
     identity: Identity,
     file: File,
     header: Arc<Header>,
+}
+
+impl Opened {
+    fn is_overwritten(&self) -> bool {
+        self.header.is_overwritten_in(&self.file)
+    }
 }
 
 impl Presence {
@@ -49,6 +56,20 @@ impl Presence {
             header,
         });
         Ok(())
+    }
+
+    /// Whether the open file, wherever it is, was overwritten.
+    pub(super) fn is_overwritten(&self) -> bool {
+        let opened = ignore_poison(self.opened.lock());
+        opened.as_ref().is_some_and(Opened::is_overwritten)
+    }
+
+    /// Forgets the header: the file is being closed, and until it is noted again, it may be written
+    /// by the attempts to reopen it or by another process.
+    pub(super) fn forget_header(&self) {
+        if let Some(opened) = &mut *ignore_poison(self.opened.lock()) {
+            opened.header = Arc::default();
+        }
     }
 
     /// Fails if `found`, the file that is at the path now, is not the file that was open: it does
@@ -78,10 +99,7 @@ impl Presence {
         };
         let loss = match identity(&opened.path) {
             Ok(found) if found != opened.identity => Some("was replaced by another file"),
-            Ok(_) => {
-                let is_overwritten = opened.header.is_overwritten_in(&opened.file);
-                is_overwritten.then_some("was overwritten")
-            }
+            Ok(_) => opened.is_overwritten().then_some("was overwritten"),
             Err(error) if is_absence(&error) => Some("is gone"),
             // Any other error, for example a directory that may not be searched, says nothing about
             // the file.
@@ -232,6 +250,102 @@ mod tests {
             fs::write(&path, own).expect("put back");
             assert_eq!(store.commit(change()), Ok(()));
         }
+    }
+
+    /// The administrator may have copied the right store over it, which the next start opens.
+    #[test]
+    fn a_file_that_was_overwritten_is_left_as_it_is() {
+        for breaks in [false, true] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("users.redb");
+            let writer = writer(&path, &Arc::default(), &Arc::default());
+            let store = Store::start(writer, Duration::ZERO).expect("open");
+            assert_eq!(
+                store.commit(Change::none().setting("name", "value")),
+                Ok(())
+            );
+            let other = folder.path().join("other.redb");
+            create_if_absent(&other).expect("made");
+            fs::copy(&other, &path).expect("overwritten");
+            if breaks {
+                let failed = store.write_anyway(|_| panic!("a bug"));
+                assert_eq!(failed, Err(WriteError::Panicked));
+            }
+            store.close();
+            let left = fs::read(&path).expect("there") == fs::read(&other).expect("there");
+            assert!(left, "it was written to (breaks: {breaks})");
+        }
+    }
+
+    /// A storage that looks for the file before each sync.
+    #[derive(Debug)]
+    struct Looking {
+        inner: Backend,
+        presence: Arc<Presence>,
+        has_missed_it: Arc<AtomicBool>,
+    }
+
+    impl StorageBackend for Looking {
+        fn len(&self) -> io::Result<u64> {
+            self.inner.len()
+        }
+
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            self.inner.read(offset, out)
+        }
+
+        fn set_len(&self, length: u64) -> io::Result<()> {
+            self.inner.set_len(length)
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            if self.presence.look() {
+                self.has_missed_it.store(true, Ordering::SeqCst);
+            }
+            self.inner.sync_data()
+        }
+
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            self.inner.write(offset, data)
+        }
+
+        fn try_lock_range(&self, from: Bound<u64>, to: Bound<u64>) -> Result<bool, BackendError> {
+            self.inner.try_lock_range(from, to)
+        }
+
+        delegate_locks!();
+    }
+
+    /// Opening it again writes a new header, and may then take as long as reading all users does.
+    #[test]
+    fn a_file_that_is_opened_again_is_not_taken_for_overwritten() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("users.redb");
+        create_if_absent(&path).expect("made");
+        let (shared, has_missed_it) = (Shared::default(), Arc::<AtomicBool>::default());
+        let (open, missed) = (opener(&path), Arc::clone(&has_missed_it));
+        let presence = Arc::clone(&shared.presence);
+        let site = Site {
+            opener: Box::new(move || {
+                Ok(Box::new(Looking {
+                    inner: open()?,
+                    presence: Arc::clone(&presence),
+                    has_missed_it: Arc::clone(&missed),
+                }))
+            }),
+            ..Site::file(&path)
+        };
+        let describe = |_: &[u8]| Err("there is no user".to_owned());
+        let writer = Writer::new(site, describe, shared, true);
+        let store = Store::start(writer, Duration::ZERO).expect("open");
+        for value in ["before", "after"] {
+            let change = Change::none().setting("name", value);
+            assert_eq!(store.commit(change), Ok(()));
+            let failed = store.write_anyway(|_| panic!("a bug"));
+            assert!(failed.is_err());
+        }
+        store.close();
+        assert!(!has_missed_it.load(Ordering::SeqCst));
     }
 
     /// The file was there when the commit began, so it is unknown whether the change can be found

@@ -26,7 +26,7 @@ use super::change::{Change, RowReader};
 use super::error::guarded;
 use super::file::Site;
 use super::index::Changes;
-use super::opening::{Known, Open, close};
+use super::opening::{Known, Open, abandon, close};
 use super::queue::{Callers, Next, Outcome, Plan, Queue, answer};
 use super::snapshot::Snapshot;
 use super::syncer::{Syncer, Unanswered, UnsyncedCommit};
@@ -101,7 +101,13 @@ impl Writer {
             let _ = self.syncer.wait_idle();
             self.shared.publish(None);
             let known = open.known();
-            let closed = close(open);
+            let closed = if self.shared.presence.is_overwritten() {
+                abandon(open);
+                Ok(())
+            } else {
+                self.shared.presence.forget_header();
+                close(open)
+            };
             let late = self.syncer.take_failed();
             let unanswered = match stop {
                 Ok(Stop::Closed) => {
@@ -217,7 +223,9 @@ impl Writer {
                     if !self.syncer.wait_idle() {
                         return Stop::Broken(None);
                     }
-                    if let Err(error) = open.save_all() {
+                    if !self.shared.presence.look()
+                        && let Err(error) = open.save_all()
+                    {
                         log::warn!("the next start will take longer: {error}");
                     }
                     return Stop::Closed;

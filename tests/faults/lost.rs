@@ -146,13 +146,16 @@ fn a_file_that_is_overwritten_is_not_written_to() {
     let mut talk = Talk::start(&[]);
     talk.create("kept");
     let other = other.path().join("data/users.redb");
-    fs::copy(other, store_of(&talk.server)).expect("copied");
+    fs::copy(&other, store_of(&talk.server)).expect("copied");
     talk.server.log_with("users.redb was overwritten");
     is_refused(&mut talk, 1);
     let rescue = talk.server.data_dir().with_file_name("rescue.redb");
     let rescue = rescue.to_str().expect("text");
     done(&talk.server.cli(&["backup", "create", rescue]));
+    let store = store_of(&talk.server);
     let folder = talk.server.stop_and_keep();
+    let is_left = fs::read(store).expect("there") == fs::read(other).expect("there");
+    assert!(is_left, "it was written to");
     done(&cli_in(&folder, &["backup", "restore", rescue]));
     let listed = cli_in(&folder, &["user", "list", "-o", "jsonl"]);
     assert_eq!(listed.stdout.lines().count(), 1, "{listed:?}");
