@@ -143,17 +143,25 @@ mod tests {
     use super::super::{Change, Shared, Store, WriteError};
     use super::*;
 
-    /// A storage that counts its writes, and whose file is removed before the next sync, once that
-    /// is due.
-    #[derive(Debug)]
-    struct Removed {
-        inner: Backend,
-        path: PathBuf,
-        is_due: Arc<AtomicBool>,
-        writes: Arc<AtomicUsize>,
+    /// What a storage is to do, and what it has seen.
+    #[derive(Debug, Default)]
+    struct Watch {
+        /// Whether the file is to be removed before the next sync.
+        is_due: AtomicBool,
+        writes: AtomicUsize,
+        /// Whether the file counted as lost before a sync.
+        has_missed_it: AtomicBool,
     }
 
-    impl StorageBackend for Removed {
+    #[derive(Debug)]
+    struct Watched {
+        inner: Backend,
+        path: PathBuf,
+        presence: Arc<Presence>,
+        watch: Arc<Watch>,
+    }
+
+    impl StorageBackend for Watched {
         fn len(&self) -> io::Result<u64> {
             self.inner.len()
         }
@@ -167,14 +175,17 @@ mod tests {
         }
 
         fn sync_data(&self) -> io::Result<()> {
-            if self.is_due.swap(false, Ordering::SeqCst) {
+            if self.presence.look() {
+                self.watch.has_missed_it.store(true, Ordering::SeqCst);
+            }
+            if self.watch.is_due.swap(false, Ordering::SeqCst) {
                 fs::remove_file(&self.path)?;
             }
             self.inner.sync_data()
         }
 
         fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-            self.writes.fetch_add(1, Ordering::SeqCst);
+            self.watch.writes.fetch_add(1, Ordering::SeqCst);
             self.inner.write(offset, data)
         }
 
@@ -186,23 +197,24 @@ mod tests {
     }
 
     /// The writer of a new store at `path`.
-    fn writer(path: &Path, is_due: &Arc<AtomicBool>, writes: &Arc<AtomicUsize>) -> Writer {
+    fn writer(path: &Path, watch: &Arc<Watch>) -> Writer {
         create_if_absent(path).expect("made");
-        let (open, of) = (opener(path), path.to_owned());
-        let (is_due, writes) = (Arc::clone(is_due), Arc::clone(writes));
+        let (open, of, watch) = (opener(path), path.to_owned(), Arc::clone(watch));
+        let shared = Shared::default();
+        let presence = Arc::clone(&shared.presence);
         let site = Site {
             opener: Box::new(move || {
-                Ok(Box::new(Removed {
+                Ok(Box::new(Watched {
                     inner: open()?,
                     path: of.clone(),
-                    is_due: Arc::clone(&is_due),
-                    writes: Arc::clone(&writes),
+                    presence: Arc::clone(&presence),
+                    watch: Arc::clone(&watch),
                 }))
             }),
             ..Site::file(path)
         };
         let describe = |_: &[u8]| Err("there is no user".to_owned());
-        Writer::new(site, describe, Shared::default(), true)
+        Writer::new(site, describe, shared, true)
     }
 
     /// A checkpoint that fails would close the lost file, and everything in it would be gone.
@@ -210,13 +222,13 @@ mod tests {
     fn no_checkpoint_is_made_of_a_lost_file() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("users.redb");
-        let count = Arc::default();
-        let writer = writer(&path, &Arc::default(), &count);
+        let watch = Arc::<Watch>::default();
+        let writer = writer(&path, &watch);
         let mut open = writer.open(Duration::ZERO).expect("it is there");
         open.unchecked = true;
         fs::remove_file(&path).expect("there");
-        let before = count.load(Ordering::SeqCst);
-        let is_written = || count.load(Ordering::SeqCst) > before;
+        let before = watch.writes.load(Ordering::SeqCst);
+        let is_written = || watch.writes.load(Ordering::SeqCst) > before;
         thread::scope(|scope| {
             scope.spawn(|| {
                 // Either comes when the queue has been empty for a while.
@@ -238,7 +250,7 @@ mod tests {
         for is_cut_off in [false, true] {
             let folder = tempfile::tempdir().expect("a folder");
             let path = folder.path().join("users.redb");
-            let writer = writer(&path, &Arc::default(), &Arc::default());
+            let writer = writer(&path, &Arc::default());
             let other = fs::read(&path).expect("there");
             let store = Store::start(writer, Duration::ZERO).expect("open");
             assert_eq!(store.commit(change()), Ok(()));
@@ -258,7 +270,7 @@ mod tests {
         for breaks in [false, true] {
             let folder = tempfile::tempdir().expect("a folder");
             let path = folder.path().join("users.redb");
-            let writer = writer(&path, &Arc::default(), &Arc::default());
+            let writer = writer(&path, &Arc::default());
             let store = Store::start(writer, Duration::ZERO).expect("open");
             assert_eq!(
                 store.commit(Change::none().setting("name", "value")),
@@ -277,67 +289,13 @@ mod tests {
         }
     }
 
-    /// A storage that looks for the file before each sync.
-    #[derive(Debug)]
-    struct Looking {
-        inner: Backend,
-        presence: Arc<Presence>,
-        has_missed_it: Arc<AtomicBool>,
-    }
-
-    impl StorageBackend for Looking {
-        fn len(&self) -> io::Result<u64> {
-            self.inner.len()
-        }
-
-        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-            self.inner.read(offset, out)
-        }
-
-        fn set_len(&self, length: u64) -> io::Result<()> {
-            self.inner.set_len(length)
-        }
-
-        fn sync_data(&self) -> io::Result<()> {
-            if self.presence.look() {
-                self.has_missed_it.store(true, Ordering::SeqCst);
-            }
-            self.inner.sync_data()
-        }
-
-        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-            self.inner.write(offset, data)
-        }
-
-        fn try_lock_range(&self, from: Bound<u64>, to: Bound<u64>) -> Result<bool, BackendError> {
-            self.inner.try_lock_range(from, to)
-        }
-
-        delegate_locks!();
-    }
-
     /// Opening it again writes a new header, and may then take as long as reading all users does.
     #[test]
     fn a_file_that_is_opened_again_is_not_taken_for_overwritten() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("users.redb");
-        create_if_absent(&path).expect("made");
-        let (shared, has_missed_it) = (Shared::default(), Arc::<AtomicBool>::default());
-        let (open, missed) = (opener(&path), Arc::clone(&has_missed_it));
-        let presence = Arc::clone(&shared.presence);
-        let site = Site {
-            opener: Box::new(move || {
-                Ok(Box::new(Looking {
-                    inner: open()?,
-                    presence: Arc::clone(&presence),
-                    has_missed_it: Arc::clone(&missed),
-                }))
-            }),
-            ..Site::file(&path)
-        };
-        let describe = |_: &[u8]| Err("there is no user".to_owned());
-        let writer = Writer::new(site, describe, shared, true);
-        let store = Store::start(writer, Duration::ZERO).expect("open");
+        let watch = Arc::<Watch>::default();
+        let store = Store::start(writer(&path, &watch), Duration::ZERO).expect("open");
         for value in ["before", "after"] {
             let change = Change::none().setting("name", value);
             assert_eq!(store.commit(change), Ok(()));
@@ -345,7 +303,7 @@ mod tests {
             assert!(failed.is_err());
         }
         store.close();
-        assert!(!has_missed_it.load(Ordering::SeqCst));
+        assert!(!watch.has_missed_it.load(Ordering::SeqCst));
     }
 
     /// The file was there when the commit began, so it is unknown whether the change can be found
@@ -354,12 +312,12 @@ mod tests {
     fn a_change_during_whose_commit_the_file_is_lost_is_not_confirmed() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("users.redb");
-        let is_due = Arc::default();
-        let writer = writer(&path, &is_due, &Arc::default());
+        let watch = Arc::<Watch>::default();
+        let writer = writer(&path, &watch);
         let store = Store::start(writer, Duration::ZERO).expect("open");
         let change = || Change::none().setting("name", "value");
         assert_eq!(store.commit(change()), Ok(()));
-        is_due.store(true, Ordering::SeqCst);
+        watch.is_due.store(true, Ordering::SeqCst);
         assert_eq!(store.commit(change()), Err(WriteError::Unknown));
         assert_eq!(store.fault(), Some(StorageFault::Lost));
         assert_eq!(store.commit(change()), Err(WriteError::Lost));
