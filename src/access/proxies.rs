@@ -22,11 +22,6 @@ impl TrustedProxies {
         Self((!networks.is_empty()).then(|| networks.into()))
     }
 
-    /// Whether any proxy is trusted.
-    pub fn is_any(&self) -> bool {
-        self.0.is_some()
-    }
-
     /// The address from which a request comes, given the peer of its connection and the values of
     /// all its `X-Forwarded-For` lines in their order: the last address that is not a trusted
     /// proxy's. If all are, it is the first one. An element that is not an address ends the search,

@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::sync::RwLock;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Api;
 use crate::access::TrustedProxies;
@@ -46,28 +45,15 @@ impl Default for Tuning {
     }
 }
 
-pub(super) struct Tuned {
-    tuning: RwLock<Tuning>,
-    /// Whether there are trusted proxies. Most servers have none, and need no lock to know it.
-    has_proxies: AtomicBool,
-}
+pub(super) struct Tuned(RwLock<Tuning>);
 
 impl Tuned {
     pub(super) fn new(tuning: Tuning) -> Self {
-        Self {
-            has_proxies: AtomicBool::new(tuning.trusted_proxies.is_any()),
-            tuning: RwLock::new(tuning),
-        }
+        Self(RwLock::new(tuning))
     }
 
     pub(super) fn get(&self) -> Tuning {
-        ignore_poison(self.tuning.read()).clone()
-    }
-
-    fn set(&self, tuning: Tuning) {
-        let has_proxies = tuning.trusted_proxies.is_any();
-        *ignore_poison(self.tuning.write()) = tuning;
-        self.has_proxies.store(has_proxies, Ordering::Relaxed);
+        ignore_poison(self.0.read()).clone()
     }
 }
 
@@ -75,7 +61,7 @@ impl Api {
     /// Changes the settings, from the next request on.
     pub fn tune(&self, tuning: Tuning) {
         let is_explained = tuning.is_explained;
-        self.tuned.set(tuning);
+        *ignore_poison(self.tuned.0.write()) = tuning;
         if !is_explained {
             self.refusals.forget();
         }
@@ -84,10 +70,8 @@ impl Api {
     /// The address that a request from the network counts as: the peer's, or behind trusted
     /// proxies, that of their client.
     pub fn client_of(&self, head: &Head, peer: IpAddr) -> IpAddr {
-        if !self.tuned.has_proxies.load(Ordering::Relaxed) {
-            return peer;
-        }
-        let proxies = self.tuned.get().trusted_proxies;
-        proxies.client_of(peer, head.headers("x-forwarded-for"))
+        let tuning = ignore_poison(self.tuned.0.read());
+        let forwarded = head.headers("x-forwarded-for");
+        tuning.trusted_proxies.client_of(peer, forwarded)
     }
 }
