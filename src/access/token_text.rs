@@ -28,7 +28,7 @@ impl TokenText {
     /// What the store keeps. It needs no salt and no slow hash, since nobody can search through 256
     /// random bits.
     pub(super) fn digest(&self) -> Digest {
-        secret::sha256(self.0.reveal().as_bytes())
+        digest_of(self.0.reveal())
     }
 
     /// The text, to be shown once to the caller who requested it.
@@ -37,14 +37,20 @@ impl TokenText {
     }
 }
 
-/// The digest of a well-formed token; `None` if `text` is not a complete token.
-pub(super) fn digest_of(text: &str) -> Option<Digest> {
+/// The digest under which the store keeps the token with this text.
+pub(super) fn digest_of(text: &str) -> Digest {
+    secret::sha256(text.as_bytes())
+}
+
+/// Whether `text` is a complete token, whether or not it was issued here.
+pub(super) fn is_well_formed(text: &str) -> bool {
     let length = TOKEN_PREFIX.len() + RANDOM_CHARS + CHECKSUM_CHARS;
-    if text.len() != length || !text.starts_with(TOKEN_PREFIX) {
-        return None;
-    }
-    let (body, sum) = text.split_at_checked(length - CHECKSUM_CHARS)?;
-    (checksum(body) == sum.as_bytes()).then(|| secret::sha256(text.as_bytes()))
+    let is_sound = |(body, sum): (&str, &str)| checksum(body) == sum.as_bytes();
+    text.len() == length
+        && text.starts_with(TOKEN_PREFIX)
+        && text
+            .split_at_checked(length - CHECKSUM_CHARS)
+            .is_some_and(is_sound)
 }
 
 fn checksum(text: &str) -> [u8; CHECKSUM_CHARS] {
@@ -74,18 +80,18 @@ mod tests {
         let token = TokenText::generate();
         let text = token.reveal();
         assert_eq!(text.len(), 62);
-        assert_eq!(digest_of(text), Some(token.digest()));
+        assert!(is_well_formed(text));
         for at in 0..text.len() {
             let mut bad = text.as_bytes().to_vec();
             bad[at] = if bad[at] == b'x' { b'y' } else { b'x' };
             let bad = String::from_utf8(bad).expect("ASCII");
-            assert_eq!(digest_of(&bad), None, "{at}");
+            assert!(!is_well_formed(&bad), "{at}");
         }
         for bad in ["", "golinks_scim_", &text[1..], &format!("{text}x")] {
-            assert_eq!(digest_of(bad), None);
+            assert!(!is_well_formed(bad));
         }
         let as_long = format!("golinks_scim_{}x", "é".repeat(24));
-        assert_eq!((as_long.len(), digest_of(&as_long)), (62, None));
+        assert_eq!((as_long.len(), is_well_formed(&as_long)), (62, false));
     }
 
     #[test]

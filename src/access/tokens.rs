@@ -73,9 +73,15 @@ impl Tokens {
         peer: IpAddr,
         now: Instant,
     ) -> Result<Arc<Token>, Rejection> {
-        let digest = token_text::digest_of(candidate).ok_or(Rejection::Malformed)?;
+        let digest = token_text::digest_of(candidate);
         let token = ignore_poison(self.by_digest.read()).get(&digest).cloned();
-        let token = token.ok_or(Rejection::Unknown)?;
+        let token = token.ok_or_else(|| {
+            if token_text::is_well_formed(candidate) {
+                Rejection::Unknown
+            } else {
+                Rejection::Malformed
+            }
+        })?;
         token.good(now)?;
         if token.is_allowed_from(peer) {
             Ok(token)

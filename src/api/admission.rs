@@ -21,18 +21,18 @@ use crate::metrics::Rate;
 impl Api {
     /// Admits or refuses a request from the network. Its address, `peer`, is what
     /// [`Self::client_of`] returns.
-    pub fn admit(&self, head: &Head, peer: IpAddr) -> Result<Admission, Refusal> {
+    pub fn admit<'h>(&self, head: &'h Head, peer: IpAddr) -> Result<Admission<'h>, Refusal> {
         let request = request::NewRequest::new(Some(peer));
         let admitted = guarded(&request, || self.admit_from_network(head, peer, &request));
         self.counted(head, admitted)
     }
 
     /// Like [`Self::admit`], but for the local socket, where every caller is the administrator.
-    pub fn admit_administrator(
+    pub fn admit_administrator<'h>(
         &self,
-        head: &Head,
+        head: &'h Head,
         who: &Administrator,
-    ) -> Result<Admission, Refusal> {
+    ) -> Result<Admission<'h>, Refusal> {
         let request = request::NewRequest::new(None);
         let principal = Principal::Administrator(who.clone());
         let admitted = guarded(&request, || {
@@ -47,11 +47,11 @@ impl Api {
     }
 
     /// Counts a refused request; an admitted one is counted with its answer.
-    fn counted(
+    fn counted<'h>(
         &self,
         head: &Head,
-        admitted: Result<Admission, Refusal>,
-    ) -> Result<Admission, Refusal> {
+        admitted: Result<Admission<'h>, Refusal>,
+    ) -> Result<Admission<'h>, Refusal> {
         if let Err(refusal) = &admitted {
             let (route, method) = (routes::pattern(head), head.method().as_str());
             self.metrics.answered(route, method, refusal.answer.status);
@@ -59,24 +59,24 @@ impl Api {
         admitted
     }
 
-    fn admit_from_network(
+    fn admit_from_network<'h>(
         &self,
-        head: &Head,
+        head: &'h Head,
         peer: IpAddr,
         request: &request::NewRequest,
-    ) -> Result<Admission, Refusal> {
+    ) -> Result<Admission<'h>, Refusal> {
         match self.authenticate(head, peer) {
             Ok(token) => self.admit_bearer(head, request, token),
             Err(why) => self.admit_stranger(head, peer, request, why),
         }
     }
 
-    fn admit_bearer(
+    fn admit_bearer<'h>(
         &self,
-        head: &Head,
+        head: &'h Head,
         request: &request::NewRequest,
         token: Arc<Token>,
-    ) -> Result<Admission, Refusal> {
+    ) -> Result<Admission<'h>, Refusal> {
         let found = token
             .admit(self.tuned.get().rate_per_second, Monotonic::now())
             .map_err(|seconds| self.throttled(seconds))
@@ -97,13 +97,13 @@ impl Api {
         }
     }
 
-    fn admit_stranger(
+    fn admit_stranger<'h>(
         &self,
-        head: &Head,
+        head: &'h Head,
         peer: IpAddr,
         request: &request::NewRequest,
         why: Option<Rejection>,
-    ) -> Result<Admission, Refusal> {
+    ) -> Result<Admission<'h>, Refusal> {
         let problem = match routes::find(head) {
             Ok(found) if matches!(found.route.access, Access::Open(_)) => {
                 return Ok(request.admitted(head, found, None));
@@ -157,16 +157,16 @@ impl Api {
 }
 
 /// Answers a panic while a head is checked like a panic in a handler.
-fn guarded(
+fn guarded<'h>(
     request: &request::NewRequest,
-    admit: impl FnOnce() -> Result<Admission, Refusal>,
-) -> Result<Admission, Refusal> {
+    admit: impl FnOnce() -> Result<Admission<'h>, Refusal>,
+) -> Result<Admission<'h>, Refusal> {
     catch_unwind(AssertUnwindSafe(admit)).unwrap_or_else(|_| Err(request.broken()))
 }
 
 /// Checks that the principal may use the route. For tokens, the administrator's routes do not
 /// exist.
-fn allow(found: RouteMatch, principal: &Principal) -> Result<RouteMatch, Problem> {
+fn allow<'h>(found: RouteMatch<'h>, principal: &Principal) -> Result<RouteMatch<'h>, Problem> {
     let needed = match found.route.access {
         Access::Open(_) => return Ok(found),
         Access::Administration(_) => return Err(Problem::not_found()),

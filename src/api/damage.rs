@@ -20,16 +20,15 @@ pub(super) struct Damages(Arc<OnceLock<String>>);
 
 impl Damages {
     /// Logs the damage that a problem reports, and keeps the first damage to the store.
-    pub(super) fn note(&self, request_id: &RequestId, problem: &Problem) {
-        let id = request_id.as_str();
+    pub(super) fn note(&self, id: RequestId, problem: &Problem) {
         match &problem.damage {
             Some(Damage::Store(how)) => {
-                log::error!(request = id; "{id} the store is damaged: {how}");
+                log::error!(request = id.to_string().as_str(); "{id} the store is damaged: {how}");
                 self.0.get_or_init(|| how.clone());
             }
             Some(Damage::Trail(place)) => {
                 log::error!(
-                    request = id;
+                    request = id.to_string().as_str();
                     "{id} the audit trail is damaged or was altered: {place}"
                 );
             }

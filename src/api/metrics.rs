@@ -25,7 +25,7 @@ pub(super) fn exposition(api: &Api, admission: &Admission, _: &Principal, _: &[u
     };
     let text = api.metrics.text(&state(api), format);
     let mut answer = reply::text(format.media_type(), text);
-    answer.headers.push(("Vary", "Accept".to_owned()));
+    answer.headers.push(("Vary", "Accept".into()));
     Ok(answer)
 }
 

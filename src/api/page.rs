@@ -5,7 +5,7 @@ use super::Api;
 use super::problem::Problem;
 use super::reply::{self, Outcome};
 use super::request::Admission;
-use crate::http1::{Answer, Body};
+use crate::http1::{Answer, Body, Field};
 use crate::page::{self, File};
 
 /// What the page may do: load its own files and call its own server, nothing else. Trusted Types
@@ -25,7 +25,7 @@ pub(super) fn to_directory(api: &Api, _: &Admission) -> Outcome {
     is_served(api)?;
     let mut answer = reply::no_content();
     answer.status = 302;
-    answer.headers.push(("Location", "/directory/".to_owned()));
+    answer.headers.push(("Location", "/directory/".into()));
     Ok(answer)
 }
 
@@ -50,30 +50,30 @@ fn is_served(api: &Api) -> Result<(), Problem> {
     }
 }
 
-fn answer(admission: &Admission, file: &'static File, kept: &str) -> Answer {
+fn answer(admission: &Admission, file: &'static File, kept: &'static str) -> Answer {
     let sent = file.representation(admission.accepts_gzip());
-    let mut headers: Vec<(&'static str, String)> = [
+    let is_not_modified = admission.preconditions().is_not_modified(&sent.tag);
+    let mut headers: Vec<Field> = vec![("ETag", sent.tag.into())];
+    let fixed = [
         ("Cache-Control", kept),
-        ("ETag", &sent.tag),
         ("Vary", "Accept-Encoding"),
         ("Content-Security-Policy", POLICY),
         ("X-Content-Type-Options", "nosniff"),
         ("Referrer-Policy", "no-referrer"),
         ("Cross-Origin-Opener-Policy", "same-origin"),
         ("Cross-Origin-Resource-Policy", "same-origin"),
-    ]
-    .map(|(name, value)| (name, value.to_owned()))
-    .into();
-    if admission.preconditions().is_not_modified(&sent.tag) {
+    ];
+    headers.extend(fixed.map(|(name, value)| (name, value.into())));
+    if is_not_modified {
         return Answer {
             status: 304,
             headers,
             body: Body::Empty,
         };
     }
-    headers.push(("Content-Type", file.media_type.to_owned()));
+    headers.push(("Content-Type", file.media_type.into()));
     if let Some(coding) = sent.coding {
-        headers.push(("Content-Encoding", coding.to_owned()));
+        headers.push(("Content-Encoding", coding.into()));
     }
     Answer {
         status: 200,

@@ -9,7 +9,7 @@ use super::reply;
 use super::request_id::RequestId;
 use crate::access::{IssueError, Rejection, Scope};
 use crate::directory;
-use crate::http1::{Answer, Fault, Method};
+use crate::http1::{Answer, Fault, Field, Method};
 use crate::limits;
 use crate::scim::bulk::Endpoint;
 use crate::scim::{self, ErrorType, message};
@@ -20,7 +20,7 @@ pub(super) struct Problem {
     pub(super) status: u16,
     pub(super) scim_type: Option<&'static str>,
     pub(super) detail: String,
-    headers: Vec<(&'static str, String)>,
+    headers: Vec<Field>,
     /// The true reason, for the log and the audit trail; the caller does not learn it.
     pub(super) reason: Option<&'static str>,
     pub(super) cause: Option<Cause>,
@@ -70,18 +70,18 @@ impl Problem {
 
     /// The SCIM Error document. Its detail ends with the request's id: the detail is all that the
     /// administrator of an identity provider sees.
-    pub(super) fn into_answer(self, request_id: &RequestId) -> Answer {
+    pub(super) fn into_answer(self, request_id: RequestId) -> Answer {
         let document = self.document(request_id);
         let mut answer = reply::scim(self.status, document.to_string());
         answer.headers.extend(self.headers);
         answer
             .headers
-            .push(("X-Request-Id", request_id.to_string()));
+            .push(("X-Request-Id", request_id.to_string().into()));
         answer
     }
 
     /// The SCIM Error document alone, for an operation of a bulk request.
-    pub(super) fn document(&self, request_id: &RequestId) -> Value {
+    pub(super) fn document(&self, request_id: RequestId) -> Value {
         let detail = format!("{} (request {request_id})", self.detail);
         message::error(self.status, self.scim_type, &detail)
     }
@@ -112,7 +112,7 @@ impl Problem {
         }
         let allow = words.join(", ");
         let mut problem = Self::new(405, format!("this path allows only {allow}"));
-        problem.headers.push(("Allow", allow));
+        problem.headers.push(("Allow", allow.into()));
         problem
     }
 
@@ -153,9 +153,7 @@ impl Problem {
             )
         };
         let mut problem = Self::new(401, detail).caused(Cause::Credentials(why));
-        problem
-            .headers
-            .push(("WWW-Authenticate", challenge.to_owned()));
+        problem.headers.push(("WWW-Authenticate", challenge.into()));
         problem.reason = Some(match why {
             None => "no token was sent",
             Some(Rejection::Malformed) => "what was sent is not a token, or only part of one",
@@ -198,7 +196,7 @@ impl Problem {
         let mut problem = Self::new(403, detail).caused(Cause::Scope);
         problem.headers.push((
             "WWW-Authenticate",
-            format!("Bearer realm=\"scim\", error=\"insufficient_scope\", scope=\"{word}\""),
+            format!("Bearer realm=\"scim\", error=\"insufficient_scope\", scope=\"{word}\"").into(),
         ));
         problem
     }
@@ -230,7 +228,9 @@ impl Problem {
 
     fn retry(status: u16, seconds: u32, detail: impl Into<String>) -> Self {
         let mut problem = Self::new(status, detail);
-        problem.headers.push(("Retry-After", seconds.to_string()));
+        problem
+            .headers
+            .push(("Retry-After", seconds.to_string().into()));
         problem.is_transient = true;
         problem
     }
@@ -246,9 +246,7 @@ impl Problem {
     pub(super) fn unsupported_content_coding() -> Self {
         let detail = "the body must not be compressed: send it without Content-Encoding";
         let mut problem = Self::new(415, detail);
-        problem
-            .headers
-            .push(("Accept-Encoding", "identity".to_owned()));
+        problem.headers.push(("Accept-Encoding", "identity".into()));
         problem
     }
 

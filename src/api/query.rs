@@ -54,7 +54,7 @@ pub(super) fn by_parameters(
         return Ok(reply::not_modified(newest));
     }
     let (mut answer, state) = walk.answer(start)?;
-    answer.headers.push(("ETag", version(state)));
+    answer.headers.push(("ETag", version(state).into()));
     Ok(answer)
 }
 
@@ -76,7 +76,7 @@ pub(super) fn by_message(
 struct Walk<'a> {
     request: SearchRequest,
     api: &'a Api,
-    admission: &'a Admission,
+    admission: &'a Admission<'a>,
     principal: &'a Principal,
     /// Computed when needed: most answers are the only page, and nothing is bound to them.
     binding: OnceCell<Digest>,
@@ -86,7 +86,7 @@ impl<'a> Walk<'a> {
     fn of(
         request: SearchRequest,
         api: &'a Api,
-        admission: &'a Admission,
+        admission: &'a Admission<'a>,
         principal: &'a Principal,
     ) -> Self {
         Self {
@@ -159,7 +159,7 @@ impl<'a> Walk<'a> {
             page,
             base_url: Arc::clone(&api.base_url),
             projection: request.projection.clone(),
-            request: self.admission.request_id().clone(),
+            request: self.admission.request_id(),
         }
         .answer(&place, total)?;
         Ok((answer, state))
@@ -289,9 +289,9 @@ impl Iterator for PageWriter {
         match self.fill(limits::ANSWER_PIECE_BYTES, &mut buffer) {
             Ok(()) => Some(Ok(buffer)),
             Err(problem) => {
-                self.damages.note(&self.request, &problem);
-                let id = self.request.as_str();
-                log::error!(request = id; "{id} the answer was cut: {}", problem.detail);
+                self.damages.note(self.request, &problem);
+                let id = self.request;
+                log::error!(request = id.to_string().as_str(); "{id} the answer was cut: {}", problem.detail);
                 self.is_done = true;
                 Some(Err(Broken))
             }

@@ -1,5 +1,6 @@
 //! What is kept of one refused request: only what explains the refusal, and nobody's values.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use serde_json::{Map, Value, json};
@@ -11,19 +12,19 @@ use super::routes;
 use crate::clock::Instant;
 use crate::directory::{self, Caller, UserId};
 use crate::http1::Head;
-use crate::http1::target::query_pairs;
+use crate::http1::target::{Pair, query_pairs};
 use crate::limits;
 use crate::scim::{ErrorType, shape};
 
 /// The parts of a refused request that may be kept.
 pub(super) struct Refused<'a> {
-    pub(super) request_id: &'a RequestId,
+    pub(super) request_id: RequestId,
     address: Option<IpAddr>,
     method: &'static str,
     route: &'static str,
-    parameter: Option<String>,
-    query: Vec<(String, String)>,
-    user_agent: Option<String>,
+    parameter: Option<Cow<'a, str>>,
+    query: Vec<Pair<'a>>,
+    user_agent: Option<Cow<'a, str>>,
     body: &'a [u8],
     /// The method of a bulk request's operation.
     operation: Option<&'a str>,
@@ -31,35 +32,34 @@ pub(super) struct Refused<'a> {
 
 impl<'a> Refused<'a> {
     /// A request that was refused because of its head.
-    pub(super) fn by_head(request: &'a NewRequest, head: &Head) -> Self {
+    pub(super) fn by_head(request: &'a NewRequest, head: &'a Head) -> Self {
         let (parameter, query) = if let Ok(found) = routes::find(head) {
             (found.parameter, found.query)
         } else {
             let query = query_pairs(head.query().unwrap_or_default());
             (None, query.unwrap_or_default())
         };
-        let agent = head.header("user-agent");
         Self {
-            request_id: &request.request_id,
+            request_id: request.request_id,
             address: request.peer,
             method: head.method().as_str(),
             route: routes::pattern(head),
             parameter,
             query,
-            user_agent: agent.map(|agent| String::from_utf8_lossy(agent).into_owned()),
+            user_agent: head.header("user-agent").map(String::from_utf8_lossy),
             body: &[],
             operation: None,
         }
     }
 
     /// A request that was admitted.
-    pub(super) fn admitted(admission: &'a Admission, body: &'a [u8]) -> Self {
+    pub(super) fn admitted(admission: &'a Admission<'_>, body: &'a [u8]) -> Self {
         Self {
             request_id: admission.request_id(),
             address: admission.address(),
             method: admission.method(),
             route: admission.route().path,
-            parameter: Some(admission.parameter().to_owned()),
+            parameter: Some(admission.parameter().into()),
             query: admission.parameters().to_vec(),
             user_agent: admission.user_agent(),
             body,
@@ -68,7 +68,7 @@ impl<'a> Refused<'a> {
     }
 
     /// An operation of a bulk request.
-    pub(super) fn operation(admission: &'a Admission, method: &'a str) -> Self {
+    pub(super) fn operation(admission: &'a Admission<'_>, method: &'a str) -> Self {
         Self {
             operation: Some(method),
             ..Self::admitted(admission, &[])
@@ -78,7 +78,7 @@ impl<'a> Refused<'a> {
     /// Bytes that cannot be read as a request.
     pub(super) fn unreadable(request: &'a NewRequest) -> Self {
         Self {
-            request_id: &request.request_id,
+            request_id: request.request_id,
             address: request.peer,
             method: "",
             route: "none",

@@ -42,7 +42,7 @@ pub(super) fn json(status: u16, value: &Value) -> Answer {
 pub(super) fn no_content() -> Answer {
     Answer {
         status: 204,
-        headers: vec![("Cache-Control", "no-store".to_owned())],
+        headers: vec![("Cache-Control", "no-store".into())],
         body: Body::Empty,
     }
 }
@@ -51,12 +51,12 @@ pub(super) fn no_content() -> Answer {
 pub(super) fn not_modified(version: String) -> Answer {
     let mut answer = no_content();
     answer.status = 304;
-    answer.headers.push(("ETag", version));
+    answer.headers.push(("ETag", version.into()));
     answer
 }
 
 /// Machine-readable text that is not JSON: metrics.
-pub(super) fn text(media_type: &str, text: String) -> Answer {
+pub(super) fn text(media_type: &'static str, text: String) -> Answer {
     with_type(200, media_type, Body::Bytes(text.into_bytes()))
 }
 
@@ -65,13 +65,14 @@ pub(super) fn scim_stream(body: Body) -> Answer {
     with_type(200, SCIM_JSON, body)
 }
 
-fn with_type(status: u16, media_type: &str, body: Body) -> Answer {
+fn with_type(status: u16, media_type: &'static str, body: Body) -> Answer {
+    // Room for an entity tag and the request's id as well.
+    let mut headers = Vec::with_capacity(4);
+    headers.push(("Content-Type", media_type.into()));
+    headers.push(("Cache-Control", "no-store".into()));
     Answer {
         status,
-        headers: vec![
-            ("Content-Type", media_type.to_owned()),
-            ("Cache-Control", "no-store".to_owned()),
-        ],
+        headers,
         body,
     }
 }

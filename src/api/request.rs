@@ -14,8 +14,8 @@ use super::request_id::RequestId;
 use super::routes::{Access, Route, RouteMatch};
 use crate::access::{Mode, Principal, Scope, Token};
 use crate::directory::Caller;
-use crate::http1::target::decode;
-use crate::http1::{Answer, Fault, Head};
+use crate::http1::target::{Pair, decode};
+use crate::http1::{Answer, Fault, Head, Method};
 use crate::limits;
 use crate::page;
 use crate::scim::{self, ErrorType, Leniency, Preconditions, Projection, Tolerated};
@@ -38,31 +38,18 @@ impl NewRequest {
         }
     }
 
-    pub(super) fn admitted(
+    pub(super) fn admitted<'h>(
         &self,
-        head: &Head,
-        found: RouteMatch,
+        head: &'h Head,
+        found: RouteMatch<'h>,
         principal: Option<Principal>,
-    ) -> Admission {
-        // Only the page's files are compressed, so the header is not read for other routes.
-        let accepts_gzip = matches!(found.route.access, Access::Open(_))
-            && page::accepts_gzip(joined(head, "accept-encoding").as_deref());
-        let accepts_openmetrics = matches!(found.route.access, Access::Scim(Scope::Metrics, _))
-            && metrics::accepts_openmetrics(joined(head, "accept").as_deref());
+    ) -> Admission<'h> {
         Admission {
-            request_id: self.request_id.clone(),
+            request_id: self.request_id,
             peer: self.peer,
-            method: head.method().as_str(),
-            path: head.path().to_owned(),
+            head,
             found,
             principal,
-            user_agent: head.header("user-agent").map(<[u8]>::to_vec),
-            preconditions: Preconditions::parse(
-                joined(head, "if-match").as_deref(),
-                joined(head, "if-none-match").as_deref(),
-            ),
-            accepts_gzip,
-            accepts_openmetrics,
         }
     }
 
@@ -73,9 +60,9 @@ impl NewRequest {
         };
         if let Some(principal) = told_as {
             let (method, path) = (head.method().as_str(), path_for_log(head.path()));
-            let (id, peer) = (self.request_id.as_str(), peer_text(self.peer));
+            let (id, peer) = (self.request_id.to_string(), peer_text(self.peer));
             log::info!(
-                request = id,
+                request = id.as_str(),
                 address = self.peer.map(|_| peer.as_str()),
                 principal = principal.trim_end(),
                 method,
@@ -87,7 +74,7 @@ impl NewRequest {
             );
         }
         Refusal {
-            answer: problem.into_answer(&self.request_id),
+            answer: problem.into_answer(self.request_id),
             token: match who {
                 Who::Known(principal) => principal.token().cloned(),
                 Who::Stranger { .. } => None,
@@ -97,9 +84,9 @@ impl NewRequest {
 
     pub(super) fn unreadable(&self, fault: &Fault, is_told: bool) -> Answer {
         if is_told {
-            let (id, peer) = (self.request_id.as_str(), peer_text(self.peer));
+            let (id, peer) = (self.request_id.to_string(), peer_text(self.peer));
             log::info!(
-                request = id,
+                request = id.as_str(),
                 address = self.peer.map(|_| peer.as_str()),
                 status = fault.status;
                 "{id} {peer} invalid request, {}: {}",
@@ -107,18 +94,18 @@ impl NewRequest {
                 fault.detail
             );
         }
-        Problem::from_fault(fault).into_answer(&self.request_id)
+        Problem::from_fault(fault).into_answer(self.request_id)
     }
 
     pub(super) fn broken(&self) -> Refusal {
-        let (id, peer) = (self.request_id.as_str(), peer_text(self.peer));
+        let (id, peer) = (self.request_id.to_string(), peer_text(self.peer));
         log::error!(
-            request = id,
+            request = id.as_str(),
             address = self.peer.map(|_| peer.as_str());
             "{id} {peer}: a bug while its head was looked at"
         );
         Refusal {
-            answer: Problem::bug().into_answer(&self.request_id),
+            answer: Problem::bug().into_answer(self.request_id),
             token: None,
         }
     }
@@ -132,20 +119,15 @@ pub(super) enum Who {
 }
 
 /// A request that was admitted: its body may be read.
-pub struct Admission {
+pub struct Admission<'h> {
     request_id: RequestId,
     peer: Option<IpAddr>,
-    method: &'static str,
-    path: String,
-    found: RouteMatch,
+    head: &'h Head,
+    found: RouteMatch<'h>,
     principal: Option<Principal>,
-    user_agent: Option<Vec<u8>>,
-    preconditions: Preconditions,
-    accepts_gzip: bool,
-    accepts_openmetrics: bool,
 }
 
-impl Admission {
+impl Admission<'_> {
     /// The caller's valid token, if it sent one.
     pub fn token(&self) -> Option<&Arc<Token>> {
         self.principal.as_ref().and_then(Principal::token)
@@ -160,7 +142,7 @@ impl Admission {
     }
 
     pub(super) fn method(&self) -> &'static str {
-        self.method
+        self.head.method().as_str()
     }
 
     /// The variable segment of the path: an id or a name.
@@ -202,25 +184,23 @@ impl Admission {
 
     /// All query parameters of this name, joined to one list.
     fn query_list(&self, name: &str) -> Option<Cow<'_, str>> {
-        let mut values = self.queries(name);
-        let first = Cow::Borrowed(values.next()?);
-        Some(values.fold(first, |list, value| Cow::Owned(format!("{list},{value}"))))
+        one_list(self.queries(name).map(Cow::Borrowed))
     }
 
     fn queries(&self, name: &str) -> impl Iterator<Item = &str> {
         let parameters = self.found.query.iter();
         parameters
             .filter(move |(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
+            .map(|(_, value)| value.as_ref())
     }
 
     /// All parameters of the query.
-    pub(super) fn parameters(&self) -> &[(String, String)] {
+    pub(super) fn parameters(&self) -> &[Pair<'_>] {
         &self.found.query
     }
 
-    pub(super) fn request_id(&self) -> &RequestId {
-        &self.request_id
+    pub(super) fn request_id(&self) -> RequestId {
+        self.request_id
     }
 
     /// The address from which the request comes; `None` at the local socket.
@@ -229,9 +209,8 @@ impl Admission {
     }
 
     /// How the client names itself.
-    pub(super) fn user_agent(&self) -> Option<String> {
-        let agent = self.user_agent.as_deref()?;
-        Some(String::from_utf8_lossy(agent).into_owned())
+    pub(super) fn user_agent(&self) -> Option<Cow<'_, str>> {
+        self.head.header("user-agent").map(String::from_utf8_lossy)
     }
 
     /// The caller as the audit trail names it.
@@ -255,24 +234,27 @@ impl Admission {
     }
 
     /// What the caller demands of the resource's version.
-    pub(super) fn preconditions(&self) -> &Preconditions {
-        &self.preconditions
+    pub(super) fn preconditions(&self) -> Preconditions {
+        Preconditions::parse(
+            joined(self.head, "if-match").as_deref(),
+            joined(self.head, "if-none-match").as_deref(),
+        )
     }
 
     /// Whether the answer may be compressed.
     pub(super) fn accepts_gzip(&self) -> bool {
-        self.accepts_gzip
+        page::accepts_gzip(joined(self.head, "accept-encoding").as_deref())
     }
 
     /// Whether metrics may be answered in the OpenMetrics format.
     pub(super) fn accepts_openmetrics(&self) -> bool {
-        self.accepts_openmetrics
+        metrics::accepts_openmetrics(joined(self.head, "accept").as_deref())
     }
 
     /// Logs what was tolerated.
     pub(super) fn note(&self, tolerated: &Tolerated) {
-        let id = self.request_id.as_str();
-        log::debug!(request = id; "{id} tolerated {tolerated}");
+        let id = self.request_id;
+        log::debug!(request = id.to_string().as_str(); "{id} tolerated {tolerated}");
     }
 
     /// The problem in the form that suits this caller.
@@ -285,7 +267,7 @@ impl Admission {
 
     /// Whether the request only reads, which a search by POST does as well.
     fn is_read(&self) -> bool {
-        matches!(self.method, "GET" | "HEAD")
+        matches!(self.head.method(), Method::Get | Method::Head)
             || matches!(self.found.route.access, Access::Scim(Scope::Read, _))
     }
 
@@ -306,7 +288,7 @@ impl Admission {
             None,
             &format!(": {}", problem.for_the_log()),
         );
-        problem.into_answer(&self.request_id)
+        problem.into_answer(self.request_id)
     }
 
     /// Completes the answer, and writes its log line: reads and open routes at debug, writes and
@@ -316,7 +298,7 @@ impl Admission {
             Ok(answer) => (answer, String::new()),
             Err(problem) => {
                 let why = format!(": {}", problem.for_the_log());
-                (problem.into_answer(&self.request_id), why)
+                (problem.into_answer(self.request_id), why)
             }
         };
         let is_open = self.principal.is_none() && answer.status < 500;
@@ -330,7 +312,7 @@ impl Admission {
         if answer.status < 400 {
             answer
                 .headers
-                .push(("X-Request-Id", self.request_id.to_string()));
+                .push(("X-Request-Id", self.request_id.to_string().into()));
         }
         answer
     }
@@ -341,18 +323,15 @@ impl Admission {
         if level > log::max_level() {
             return;
         }
-        let (id, peer) = (self.request_id.as_str(), peer_text(self.peer));
-        let (principal, method) = (
-            self.principal.as_ref().map(ToString::to_string),
-            self.method,
-        );
-        let path = path_for_log(&self.path);
+        let (id, peer) = (self.request_id.to_string(), peer_text(self.peer));
+        let principal = self.principal.as_ref().map(ToString::to_string);
+        let (method, path) = (self.method(), path_for_log(self.head.path()));
         let named = principal.as_deref().unwrap_or(NOBODY);
         let micros = took.map(|took| u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
         let time = micros.map_or_else(String::new, |micros| format!(" {micros} us"));
         log::log!(
             level,
-            request = id,
+            request = id.as_str(),
             address = self.peer.map(|_| peer.as_str()),
             principal = principal.as_deref(),
             method,
@@ -365,9 +344,13 @@ impl Admission {
 }
 
 /// All field lines with this name as one list (RFC 9110 section 5.3).
-fn joined(head: &Head, name: &str) -> Option<String> {
-    let lines: Vec<_> = head.headers(name).map(String::from_utf8_lossy).collect();
-    (!lines.is_empty()).then(|| lines.join(","))
+fn joined<'h>(head: &'h Head, name: &str) -> Option<Cow<'h, str>> {
+    one_list(head.headers(name).map(String::from_utf8_lossy))
+}
+
+fn one_list<'v>(mut values: impl Iterator<Item = Cow<'v, str>>) -> Option<Cow<'v, str>> {
+    let first = values.next()?;
+    Some(values.fold(first, |list, value| Cow::Owned(format!("{list},{value}"))))
 }
 
 /// The path as it is logged. Some people paste a token where an id or the base URL belongs, and a

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::secret;
 
 /// An id that no other request has, short enough to read out: sixteen hexadecimal digits.
-#[derive(Clone, Debug)]
-pub(super) struct RequestId(String);
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RequestId(u64);
 
 impl RequestId {
     /// The id of the next request. It is a count from a random start, mixed by the finisher of
@@ -22,17 +22,12 @@ impl RequestId {
         for (shift, factor) in [(30, 0xBF58_476D_1CE4_E5B9_u64), (27, 0x94D0_49BB_1331_11EB)] {
             id = (id ^ (id >> shift)).wrapping_mul(factor);
         }
-        Self(secret::hex(&(id ^ (id >> 31)).to_be_bytes()))
-    }
-
-    /// The digits.
-    pub(super) fn as_str(&self) -> &str {
-        &self.0
+        Self(id ^ (id >> 31))
     }
 }
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        write!(f, "{:016x}", self.0)
     }
 }

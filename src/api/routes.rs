@@ -12,7 +12,7 @@ use super::{
     metrics, page, query, tokens, users, verification,
 };
 use crate::access::{Administrator, Principal, Scope};
-use crate::http1::target::{path_segments, query_pairs};
+use crate::http1::target::{Pair, path_segments, query_pairs};
 use crate::http1::{Head, Method};
 
 /// Who may use a route, and its handler. The handler's type states the privilege.
@@ -49,6 +49,14 @@ macro_rules! routes {
 }
 
 static ROUTES: &[Route] = routes! {
+    // These come first, since nearly every request is for one of them.
+    Get    "/scim/v2/Users"                  Scim(Read, query::by_parameters);
+    Post   "/scim/v2/Users/.search"          Scim(Read, query::by_message);
+    Post   "/scim/v2/Users"                  Scim(Provision, users::create);
+    Get    "/scim/v2/Users/{}"               Scim(Read, users::retrieve);
+    Put    "/scim/v2/Users/{}"               Scim(Provision, users::replace);
+    Patch  "/scim/v2/Users/{}"               Scim(Provision, users::modify);
+    Delete "/scim/v2/Users/{}"               Scim(Full, users::delete);
     Get    "/healthz"                        Open(discovery::healthz);
     Get    "/"                               Open(page::to_directory);
     Get    "/directory"                      Open(page::index);
@@ -64,13 +72,6 @@ static ROUTES: &[Route] = routes! {
     Get    "/scim/v2"                        Scim(Read, query::by_parameters);
     Post   "/scim/v2/.search"                Scim(Read, query::by_message);
     Post   "/scim/v2/Bulk"                   Scim(Provision, bulk::bulk);
-    Get    "/scim/v2/Users"                  Scim(Read, query::by_parameters);
-    Post   "/scim/v2/Users/.search"          Scim(Read, query::by_message);
-    Post   "/scim/v2/Users"                  Scim(Provision, users::create);
-    Get    "/scim/v2/Users/{}"               Scim(Read, users::retrieve);
-    Put    "/scim/v2/Users/{}"               Scim(Provision, users::replace);
-    Patch  "/scim/v2/Users/{}"               Scim(Provision, users::modify);
-    Delete "/scim/v2/Users/{}"               Scim(Full, users::delete);
     Get    "/scim/v2/Groups"                 Scim(Read, discovery::no_groups);
     Post   "/scim/v2/Groups/.search"         Scim(Read, discovery::no_groups);
     Post   "/scim/v2/Groups"                 Scim(Read, discovery::groups_not_provisioned);
@@ -116,15 +117,15 @@ static PATTERNS: LazyLock<Vec<(Vec<&'static str>, &'static Route)>> = LazyLock::
 });
 
 /// A route, with the variable segment of the path and the query.
-pub(super) struct RouteMatch {
+pub(super) struct RouteMatch<'h> {
     pub(super) route: &'static Route,
-    pub(super) parameter: Option<String>,
-    pub(super) query: Vec<(String, String)>,
+    pub(super) parameter: Option<Cow<'h, str>>,
+    pub(super) query: Vec<Pair<'h>>,
 }
 
 /// Finds the route of a request: 404 if the path does not exist, 405 if it does not have the
 /// method. HEAD is GET without a body.
-pub(super) fn find(head: &Head) -> Result<RouteMatch, Problem> {
+pub(super) fn find(head: &Head) -> Result<RouteMatch<'_>, Problem> {
     let segments = path_segments(head.path()).map_err(|fault| Problem::from_fault(&fault))?;
     let method = match head.method() {
         Method::Head => Get,
@@ -148,7 +149,7 @@ pub(super) fn find(head: &Head) -> Result<RouteMatch, Problem> {
                 .map_err(|fault| Problem::from_fault(&fault))?;
             return Ok(RouteMatch {
                 route,
-                parameter: parameter.map(str::to_owned),
+                parameter: parameter.cloned(),
                 query,
             });
         }
@@ -197,12 +198,12 @@ pub(super) fn is_protected(head: &Head) -> bool {
 }
 
 /// A path that matches a pattern.
-struct Match<'a> {
+struct Match<'a, 'h> {
     /// The variable segment, if there is one.
-    parameter: Option<&'a str>,
+    parameter: Option<&'a Cow<'h, str>>,
 }
 
-fn matches<'a>(pattern: &[&str], segments: &'a [Cow<'_, str>]) -> Option<Match<'a>> {
+fn matches<'a, 'h>(pattern: &[&str], segments: &'a [Cow<'h, str>]) -> Option<Match<'a, 'h>> {
     if pattern.len() != segments.len() {
         return None;
     }
@@ -210,7 +211,7 @@ fn matches<'a>(pattern: &[&str], segments: &'a [Cow<'_, str>]) -> Option<Match<'
     // Compares from the end, where paths differ: nearly all begin with `/scim/v2`.
     for (&wanted, segment) in pattern.iter().zip(segments).rev() {
         if wanted == "{}" {
-            parameter = Some(segment.as_ref());
+            parameter = Some(segment);
         } else if wanted != segment {
             return None;
         }

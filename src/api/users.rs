@@ -15,17 +15,17 @@ const BODY_BYTES: usize = 2048;
 /// `GET /Users/{id}` (RFC 7644 section 3.4.1).
 pub(super) fn retrieve(api: &Api, admission: &Admission, _: &Principal, _: &[u8]) -> Outcome {
     api.directory.retrieve(admission.parameter(), |user| {
-        let version = user.version();
-        if !admission.preconditions().allow_match(&version) {
+        let (version, preconditions) = (user.version(), admission.preconditions());
+        if !preconditions.allow_match(&version) {
             return Ok(Err(Problem::precondition_failed()));
         }
-        if admission.preconditions().is_not_modified(&version) {
+        if preconditions.is_not_modified(&version) {
             return Ok(Ok(reply::not_modified(version)));
         }
         let mut body = Vec::with_capacity(BODY_BYTES);
         user.render(&api.base_url, &projection(api, admission), &mut body)?;
         let mut answer = reply::scim(200, body);
-        answer.headers.push(("ETag", version));
+        answer.headers.push(("ETag", version.into()));
         Ok(Ok(answer))
     })?
 }
@@ -36,19 +36,18 @@ pub(super) fn create(api: &Api, admission: &Admission, _: &Principal, body: &[u8
     let written = api.directory.create(user, &admission.caller())?;
     let location = written.record.location(&api.base_url);
     let mut answer = shown(api, admission, 201, written)?;
-    answer.headers.push(("Location", location));
+    answer.headers.push(("Location", location.into()));
     Ok(answer)
 }
 
 /// `PUT /Users/{id}` (RFC 7644 section 3.5.1).
 pub(super) fn replace(api: &Api, admission: &Admission, _: &Principal, body: &[u8]) -> Outcome {
     let (user, echo) = user(api, admission, body)?;
-    let preconditions = admission.preconditions().clone();
     let written = api.directory.replace(
         admission.parameter(),
         user,
         echo,
-        preconditions,
+        admission.preconditions(),
         &admission.caller(),
     )?;
     shown(api, admission, 200, written)
@@ -59,11 +58,10 @@ pub(super) fn replace(api: &Api, admission: &Admission, _: &Principal, body: &[u
 pub(super) fn modify(api: &Api, admission: &Admission, _: &Principal, body: &[u8]) -> Outcome {
     let mut leniency = admission.leniency();
     let patch = Patch::parse(json::parse(body)?, &mut leniency)?;
-    let preconditions = admission.preconditions().clone();
     let written = api.directory.modify(
         admission.parameter(),
         patch,
-        preconditions,
+        admission.preconditions(),
         leniency,
         &admission.caller(),
     )?;
@@ -73,9 +71,11 @@ pub(super) fn modify(api: &Api, admission: &Admission, _: &Principal, body: &[u8
 
 /// `DELETE /Users/{id}` (RFC 7644 section 3.6).
 pub(super) fn delete(api: &Api, admission: &Admission, _: &Principal, _: &[u8]) -> Outcome {
-    let preconditions = admission.preconditions().clone();
-    api.directory
-        .delete(admission.parameter(), preconditions, &admission.caller())?;
+    api.directory.delete(
+        admission.parameter(),
+        admission.preconditions(),
+        &admission.caller(),
+    )?;
     Ok(reply::no_content())
 }
 
@@ -84,7 +84,7 @@ fn shown(api: &Api, admission: &Admission, status: u16, written: Written) -> Out
     let mut body = Vec::with_capacity(BODY_BYTES);
     user.render(&api.base_url, &projection(api, admission), &mut body)?;
     let mut answer = reply::scim(status, body);
-    answer.headers.push(("ETag", user.version()));
+    answer.headers.push(("ETag", user.version().into()));
     Ok(answer)
 }
 

@@ -26,24 +26,21 @@ impl<'a> Ending<'a> {
     /// The ending of resources below `base_url`.
     pub(super) fn new(base_url: &'a str) -> Self {
         let mut text = Vec::with_capacity(ENDING_BYTES + base_url.len());
-        let mut leave = |before: &[u8], length: usize| {
+        let leave = |text: &mut Vec<u8>, before: &[u8], length: usize| {
             text.extend_from_slice(before);
             let at = text.len();
             text.resize(at + length, b'0');
             at
         };
-        let created_at = leave(
-            b",\"meta\":{\"resourceType\":\"User\",\"created\":\"",
-            TEXT_BYTES,
-        );
-        let last_modified_at = leave(b"\",\"lastModified\":\"", TEXT_BYTES);
-        leave(b"\",\"location\":\"", 0);
-        // Escaped as in a JSON string, without the quotes.
-        let mut quoted = Vec::with_capacity(base_url.len() + 2);
-        json::append(base_url, &mut quoted);
-        leave(&quoted[1..quoted.len() - 1], 0);
-        let id_at = leave(b"/Users/", UserId::TEXT_BYTES);
-        leave(b"\",\"version\":\"W/\\\"", 0);
+        let before_created = b",\"meta\":{\"resourceType\":\"User\",\"created\":\"";
+        let created_at = leave(&mut text, before_created, TEXT_BYTES);
+        let last_modified_at = leave(&mut text, b"\",\"lastModified\":\"", TEXT_BYTES);
+        text.extend_from_slice(b"\",\"location\":");
+        json::append(base_url, &mut text);
+        // The URL goes on, so its closing quote is taken back.
+        text.pop();
+        let id_at = leave(&mut text, b"/Users/", UserId::TEXT_BYTES);
+        text.extend_from_slice(b"\",\"version\":\"W/\\\"");
         Self {
             base_url,
             text,

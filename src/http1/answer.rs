@@ -1,7 +1,9 @@
 //! An answer, and its head as bytes (RFC 9112 sections 4 and 5). No header value can start a second
 //! field or a second answer.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::io::Write;
 
 use super::Version;
 
@@ -11,10 +13,13 @@ pub struct Answer {
     pub status: u16,
     /// Header fields, except those for framing and connection, which are added when the answer is
     /// sent.
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<Field>,
     /// What follows the head.
     pub body: Body,
 }
+
+/// The name and the value of a header field.
+pub type Field = (&'static str, Cow<'static, str>);
 
 /// What follows the head.
 pub enum Body {
@@ -42,14 +47,13 @@ impl fmt::Debug for Answer {
     }
 }
 
+const GROWS: &str = "a Vec takes every write";
+
 /// Appends the status line and the header fields to `out`. `date` is an IMF-fixdate (RFC 9110
 /// section 5.6.7).
 pub fn write_head(answer: &Answer, version: Version, close: bool, date: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(answer.status.to_string().as_bytes());
-    out.push(b' ');
-    out.extend_from_slice(reason(answer.status).as_bytes());
-    out.extend_from_slice(b"\r\n");
+    let reason = reason(answer.status);
+    write!(out, "HTTP/1.1 {} {reason}\r\n", answer.status).expect(GROWS);
     write_field("Date", date, out);
     for (name, value) in &answer.headers {
         write_field(name, value, out);
@@ -58,7 +62,7 @@ pub fn write_head(answer: &Answer, version: Version, close: bool, date: &str, ou
     match &answer.body {
         _ if bodiless => {}
         Body::Empty => write_field("Content-Length", "0", out),
-        Body::Bytes(bytes) => write_field("Content-Length", &bytes.len().to_string(), out),
+        Body::Bytes(bytes) => write!(out, "Content-Length: {}\r\n", bytes.len()).expect(GROWS),
         Body::Stream(_) if version == Version::Http11 => {
             write_field("Transfer-Encoding", "chunked", out);
         }
@@ -136,7 +140,7 @@ mod tests {
     fn heads() {
         let mut answer = Answer {
             status: 200,
-            headers: vec![("Location", "a\r\nX: injected\0".to_owned())],
+            headers: vec![("Location", "a\r\nX: injected\0".into())],
             body: Body::Bytes(b"abc".to_vec()),
         };
         assert_eq!(

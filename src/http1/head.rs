@@ -58,12 +58,11 @@ pub enum Version {
 pub struct Head {
     method: Method,
     version: Version,
-    /// The request target, in origin form.
-    target: String,
-    /// The number of bytes in the target before `?`.
-    path_length: usize,
-    /// The bytes of the head; `headers` holds the ranges of each field's name and value in them.
+    /// The bytes of the head. The ranges below are within them.
     bytes: Box<[u8]>,
+    /// The request target, in origin form and ASCII.
+    target: Range<usize>,
+    /// The name and the value of each field.
     headers: Vec<(Range<usize>, Range<usize>)>,
 }
 
@@ -85,7 +84,7 @@ impl Head {
     /// Builds a head from its parts, for the local socket.
     pub fn new(method: &str, target: &str, headers: &[(String, String)]) -> Result<Self, Fault> {
         target::check(target.as_bytes())?;
-        let mut bytes = Vec::new();
+        let mut bytes = target.as_bytes().to_vec();
         let mut ranges = Vec::with_capacity(headers.len());
         for (name, value) in headers.iter().take(limits::HEADERS_COUNT_MAX) {
             let start = bytes.len();
@@ -97,10 +96,9 @@ impl Head {
         Ok(Self {
             method: method_of(method),
             version: Version::Http11,
-            target: target.to_owned(),
-            path_length: path_length(target),
-            headers: ranges,
             bytes: bytes.into(),
+            target: 0..target.len(),
+            headers: ranges,
         })
     }
 
@@ -116,17 +114,17 @@ impl Head {
 
     /// The request target in origin form.
     pub fn target(&self) -> &str {
-        &self.target
+        std::str::from_utf8(&self.bytes[self.target.clone()]).unwrap_or_default()
     }
 
     /// The path as sent, before `?`.
     pub fn path(&self) -> &str {
-        &self.target[..self.path_length]
+        self.target().split('?').next().unwrap_or_default()
     }
 
     /// The query as sent, after `?`.
     pub fn query(&self) -> Option<&str> {
-        self.target.get(self.path_length + 1..)
+        Some(self.target().split_once('?')?.1)
     }
 
     /// The first field with this name, in any case.
@@ -181,6 +179,8 @@ impl Head {
                 return Err(Fault::new(400, "the request head is not HTTP/1.1"));
             }
         }
+        let target = request.path.unwrap_or_default();
+        let target_at = offset(bytes, target.as_bytes());
         let mut head = Self {
             method: method_of(request.method.unwrap_or_default()),
             version: if request.version == Some(0) {
@@ -188,8 +188,7 @@ impl Head {
             } else {
                 Version::Http11
             },
-            target: request.path.unwrap_or_default().to_owned(),
-            path_length: 0,
+            target: target_at..target_at + target.len(),
             headers: request
                 .headers
                 .iter()
@@ -203,15 +202,12 @@ impl Head {
             bytes: bytes.into(),
         };
         head.check()?;
-        if let Some(origin_form) = head.origin_form()? {
-            head.target = origin_form;
-        }
-        head.path_length = path_length(&head.target);
+        head.take_origin_form()?;
         Ok(head)
     }
 
     fn check(&self) -> Result<(), Fault> {
-        target::check(self.target.as_bytes())?;
+        target::check(&self.bytes[self.target.clone()])?;
         for name in ["authorization", "content-type"] {
             if self.headers(name).nth(1).is_some() {
                 return Err(Fault::new(
@@ -223,24 +219,30 @@ impl Head {
         Ok(())
     }
 
-    /// The target without its scheme and authority. `None` if it has neither.
-    fn origin_form(&self) -> Result<Option<String>, Fault> {
+    /// Cuts scheme and authority off the target, if it has them.
+    fn take_origin_form(&mut self) -> Result<(), Fault> {
         let host = self.host()?;
-        if self.target.starts_with('/') {
-            return Ok(None);
+        if self.target().starts_with('/') {
+            return Ok(());
         }
         // RFC 9112 section 3.2.2 ignores Host if the target has an authority. This server instead
         // refuses a request in which the two hosts differ, since a proxy may have read it
         // differently.
-        let Some((authority, origin_form)) = absolute(&self.target) else {
+        let Some((authority, origin_form)) = absolute(self.target()) else {
             return Err(Fault::new(400, "the request target must begin with /"));
         };
         if !host.is_some_and(|host| host.eq_ignore_ascii_case(authority.as_bytes())) {
             return Err(Fault::new(400, "the request target and Host differ"));
         }
-        // An empty path means the root (RFC 9110 section 4.2.3).
-        let rest = origin_form.strip_prefix('/').unwrap_or(origin_form);
-        Ok(Some(format!("/{rest}")))
+        let is_without_path = !origin_form.starts_with('/');
+        self.target.start = self.target.end - origin_form.len();
+        if is_without_path {
+            // An empty path means the root (RFC 9110 section 4.2.3). The slash takes the place of
+            // the authority's last byte.
+            self.target.start -= 1;
+            self.bytes[self.target.start] = b'/';
+        }
+        Ok(())
     }
 
     /// The single Host field (RFC 9112 section 3.2). Only an HTTP/1.0 request may lack it.
@@ -262,12 +264,6 @@ impl Head {
         }
         Ok(Some(host))
     }
-}
-
-/// The length of the target's path, which ends before the query.
-fn path_length(target: &str) -> usize {
-    let query = target.bytes().position(|byte| byte == b'?');
-    query.unwrap_or(target.len())
 }
 
 /// Checks the version, since the parser reports all unknown versions as the same error.

@@ -17,7 +17,7 @@ pub mod head;
 mod lines;
 pub mod target;
 
-pub use answer::{Answer, Body};
+pub use answer::{Answer, Body, Field};
 pub use framing::BODY_TOO_LARGE;
 pub use head::{Head, Method, Version};
 

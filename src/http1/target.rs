@@ -51,17 +51,19 @@ pub fn path_segments(path: &str) -> Result<Vec<Cow<'_, str>>, Fault> {
 // A fault's text states this bound.
 const _: () = assert!(limits::QUERY_PARAMETERS_MAX == 64);
 
+/// A name and a value, decoded.
+pub type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
+
 /// The parameters of a query, decoded: `+` and `%20` are spaces, and a name without `=` has an
 /// empty value.
-pub fn query_pairs(query: &str) -> Result<Vec<(String, String)>, Fault> {
+pub fn query_pairs(query: &str) -> Result<Vec<Pair<'_>>, Fault> {
     let mut pairs = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         if pairs.len() == limits::QUERY_PARAMETERS_MAX {
             return Err(Fault::new(400, "the query has more than 64 parameters"));
         }
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let (name, value) = (decode(name, true)?, decode(value, true)?);
-        pairs.push((name.into_owned(), value.into_owned()));
+        pairs.push((decode(name, true)?, decode(value, true)?));
     }
     Ok(pairs)
 }
@@ -152,7 +154,7 @@ mod tests {
         let pairs = query_pairs("filter=userName+eq%20%22a%2Bb%22&cursor&x=1=2&&").expect("good");
         let pairs: Vec<_> = pairs
             .iter()
-            .map(|(a, b)| (a.as_str(), b.as_str()))
+            .map(|(a, b)| (a.as_ref(), b.as_ref()))
             .collect();
         assert_eq!(
             pairs,

@@ -222,7 +222,7 @@ impl<'a> Connection<'a> {
     /// make room in the meantime.
     fn work(
         &mut self,
-        admission: Admission,
+        admission: Admission<'_>,
         body: Option<Vec<u8>>,
         head: &Head,
         then: Then,

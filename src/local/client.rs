@@ -306,7 +306,7 @@ fn collect(answer: Answer) -> Result<Response, Error> {
         headers: answer
             .headers
             .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
+            .map(|(name, value)| (name.to_owned(), value.into_owned()))
             .collect(),
         body,
     })

@@ -3,6 +3,8 @@
 //! values: anything not known to be a name of the protocol is described only by its type and
 //! length.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 
 use super::filter::CompareOp;
@@ -16,7 +18,7 @@ const KINDS: [&str; 6] = ["work", "home", "other", "mobile", "fax", "pager"];
 const LOGICAL_WORDS: [&str; 4] = ["and", "or", "not", "pr"];
 
 /// The shape of a query and a body, as a JSON object; empty if there is neither.
-pub fn of(query: &[(String, String)], body: &[u8]) -> Value {
+pub fn of(query: &[(Cow<'_, str>, Cow<'_, str>)], body: &[u8]) -> Value {
     let mut shape = Map::new();
     if !query.is_empty() {
         shape.insert("query".to_owned(), Value::Object(of_query(query)));
@@ -64,8 +66,8 @@ pub fn path(text: &str) -> String {
     redacted(text, is_path)
 }
 
-fn of_query(query: &[(String, String)]) -> Object {
-    let one = |(name, value): &(String, String)| {
+fn of_query(query: &[(Cow<'_, str>, Cow<'_, str>)]) -> Object {
+    let one = |(name, value): &(Cow<'_, str>, Cow<'_, str>)| {
         let shown = match name.to_ascii_lowercase().as_str() {
             "filter" => json!(filter(value)),
             "attributes" | "excludedattributes" | "sortby" => json!(path(value)),
@@ -355,7 +357,7 @@ mod tests {
                     {"type": "work", "value": "jane@example.com"}], "n": 7, "jane@example.com": 1}},
             ],
         });
-        let query = [("filter".to_owned(), "userName eq \"jane\"".to_owned())];
+        let query = [("filter".into(), "userName eq \"jane\"".into())];
         assert_eq!(
             of(&query, body.to_string().as_bytes()),
             json!({
@@ -404,12 +406,12 @@ mod tests {
             }
             let query = [
                 (
-                    "filter".to_owned(),
-                    format!("{secret} eq {secret} and \"{secret}"),
+                    "filter".into(),
+                    format!("{secret} eq {secret} and \"{secret}").into(),
                 ),
-                ("attributes".to_owned(), secret.to_owned()),
-                (secret.to_owned(), secret.to_owned()),
-                ("count".to_owned(), secret.to_owned()),
+                ("attributes".into(), secret.into()),
+                (secret.into(), secret.into()),
+                ("count".into(), secret.into()),
             ];
             let shape = of(&query, value.to_string().as_bytes()).to_string();
             assert!(!shape.contains("Ab3dEf"), "{shape}");

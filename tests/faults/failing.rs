@@ -337,10 +337,8 @@ fn each_change_that_is_not_confirmed_has_its_row() {
     let mut told = 0;
     for number in 0.. {
         disk.is_broken.store(true, Ordering::SeqCst);
-        let admitted = api.admit(
-            &head("POST", "/scim/v2/Users", &fields),
-            [127, 0, 0, 1].into(),
-        );
+        let head = head("POST", "/scim/v2/Users", &fields);
+        let admitted = api.admit(&head, [127, 0, 0, 1].into());
         let answer = text(admitted, &body(&format!("u{number}")).to_string());
         told += usize::from(answer.contains("the change was not confirmed"));
         wait_until("it is known", || {
