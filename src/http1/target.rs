@@ -54,8 +54,8 @@ const _: () = assert!(limits::QUERY_PARAMETERS_MAX == 64);
 /// A name and a value, decoded.
 pub type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
 
-/// The parameters of a query, decoded: `+` and `%20` are spaces, and a name without `=` has an
-/// empty value.
+/// The parameters of a query, decoded. A name without `=` has an empty value. `%20` is a space, and
+/// so is `+`, except in a value whose first space is `%20`.
 pub fn query_pairs(query: &str) -> Result<Vec<Pair<'_>>, Fault> {
     let mut pairs = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -63,9 +63,18 @@ pub fn query_pairs(query: &str) -> Result<Vec<Pair<'_>>, Fault> {
             return Err(Fault::new(400, "the query has more than 64 parameters"));
         }
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        pairs.push((decode(name, true)?, decode(value, true)?));
+        pairs.push((decode(name, true)?, decode(value, is_form(value))?));
     }
     Ok(pairs)
+}
+
+/// Whether `+` in a value is a space, as in a form. A value whose first space is `%20` follows RFC
+/// 3986, where `+` is itself: many clients write `userName%20eq%20%22a+b@example.com%22`.
+fn is_form(value: &str) -> bool {
+    match (value.find('+'), value.find("%20")) {
+        (Some(plus), Some(space)) => plus < space,
+        _ => true,
+    }
 }
 
 /// Decodes percent-escapes. Most texts have none and are borrowed unchanged.
@@ -164,6 +173,14 @@ mod tests {
                 ("x", "1=2")
             ]
         );
+        for (value, wanted) in [
+            ("userName%20eq%20%22a+b%22", "userName eq \"a+b\""),
+            ("userName+eq+%22a+b%20c%22", "userName eq \"a b c\""),
+            ("a+b", "a b"),
+        ] {
+            let pairs = query_pairs(&format!("q={value}")).expect("good");
+            assert_eq!(pairs, [("q".into(), wanted.into())], "{value}");
+        }
         assert!(query_pairs("a=%").is_err());
         assert!(query_pairs(&"a&".repeat(limits::QUERY_PARAMETERS_MAX + 1)).is_err());
     }

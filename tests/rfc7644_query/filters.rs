@@ -176,6 +176,23 @@ fn section_3_4_2_2_filters_find_whom_they_describe() {
     }
 }
 
+/// Clients that encode by RFC 3986, or leave that to a URL library, send `+` as it is.
+#[test]
+fn section_3_4_2_2_a_plus_is_itself_beside_percent_encoded_spaces() {
+    let mut talk = Talk::start(&[]);
+    talk.create("jane+test@example.com");
+    for (filter, found) in [
+        ("userName%20eq%20%22jane+test@example.com%22", 1),
+        ("userName%20eq%20%22jane%2Btest@example.com%22", 1),
+        ("userName+eq+%22jane%2Btest%40example.com%22", 1),
+        ("userName+eq+%22jane+test%40example.com%22", 0),
+        ("meta.created%20gt%20%222011-05-13T04:42:34+02:00%22", 1),
+    ] {
+        let page = talk.json("GET", &format!("/Users?filter={filter}"), None, 200);
+        assert_eq!(page["totalResults"], found, "{filter}");
+    }
+}
+
 /// Stored moments are whole milliseconds; a filter may give finer ones.
 #[test]
 fn section_3_4_2_2_moments_are_compared_with_what_lies_between_them() {
