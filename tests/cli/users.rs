@@ -52,6 +52,42 @@ fn users_are_deleted_with_and_without_a_server() {
     }
 }
 
+/// A column with something else than emails creates users for whom no provider looks.
+#[test]
+fn a_user_name_that_is_no_email_is_told() {
+    let (data_dir, folder) = (
+        Server::start().stop_and_keep(),
+        TempDir::new().expect("a folder"),
+    );
+    let [file, good] = ["staff.csv", "good.csv"].map(|name| folder.path().join(name));
+    let rows = "Email\njane@example.com\nn/a\nJoe Roe <joe@example.com>\n";
+    fs::write(&file, rows).expect("written");
+    fs::write(&good, "Email\nann@example.com\n").expect("written");
+    let import = |file: &std::path::Path, more: &[&str]| {
+        let path = file.to_str().expect("UTF-8");
+        cli_in(&data_dir, &[&["user", "import", path][..], more].concat())
+    };
+    let advice = "hint: the userName is usually the primary email; new ones without @ or \
+                  with spaces: 2, the first n/a in line 3\n";
+    for more in [&["--dry-run"][..], &[], &["-o", "json"]] {
+        let told = import(&file, more);
+        assert_eq!(told.status, Some(0), "{told:?}");
+        // Only new ones count: at the third time, there are none.
+        assert_eq!(
+            told.stderr.contains(advice),
+            more != ["-o", "json"],
+            "{told:?}"
+        );
+        assert!(!import(&good, more).stderr.contains("hint: "));
+    }
+    for (name, is_told) in [("m.muster", true), ("max muster@x", true), ("m@x", false)] {
+        let added = cli_in(&data_dir, &["user", "add", name, "--given", "M"]);
+        let advice =
+            "hint: the userName is usually the primary email; this one has no @, or has spaces\n";
+        assert_eq!(added.stderr == advice, is_told, "{added:?}");
+    }
+}
+
 #[test]
 fn users_are_found_and_changed_with_and_without_a_server() {
     let folder = TempDir::new().expect("a folder");

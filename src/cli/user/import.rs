@@ -128,6 +128,9 @@ struct Import<'a> {
     updated: u64,
     unchanged: u64,
     refused: u64,
+    /// The number of new userNames that are hardly emails, and the line and the name of the first.
+    odd: u64,
+    first_odd: Option<(u64, String)>,
     /// Whether a row was refused because another row is about the same user.
     has_same_user: bool,
     exchange: Exchange,
@@ -149,6 +152,8 @@ impl<'a> Import<'a> {
             updated: 0,
             unchanged: 0,
             refused: 0,
+            odd: 0,
+            first_odd: None,
             has_same_user: false,
             exchange: Exchange::default(),
         })
@@ -197,7 +202,10 @@ impl<'a> Import<'a> {
         // Count all of them first: the server has applied them, even if something fails here.
         for (line, outcome) in lines.iter().zip(outcomes) {
             match RowOutcome::of(outcome) {
-                RowOutcome::Created => self.created += 1,
+                RowOutcome::Created => {
+                    self.created += 1;
+                    self.note_name(line.number, outcome);
+                }
                 RowOutcome::Updated => self.updated += 1,
                 RowOutcome::Unchanged => self.unchanged += 1,
                 _ => {
@@ -231,6 +239,14 @@ impl<'a> Import<'a> {
             output::say(&format!("{done} of {} rows", self.total));
         }
         kept
+    }
+
+    fn note_name(&mut self, number: u64, outcome: &Value) {
+        let name = text_of(outcome, "userName");
+        if !super::is_like_email(&name) {
+            self.odd += 1;
+            self.first_odd.get_or_insert((number, name));
+        }
     }
 
     fn end_listing(&mut self) -> Result<(), Failure> {
@@ -282,6 +298,14 @@ impl<'a> Import<'a> {
 
     fn end(self) -> Result<(), Failure> {
         self.sum_up();
+        if let Some((line, name)) = &self.first_odd {
+            output::hint(&format!(
+                "{}; new ones without @ or with spaces: {}, the first {} in line {line}",
+                super::USUAL_NAME,
+                self.odd,
+                output::printable(name)
+            ));
+        }
         let is_table = self.typed.output.output == Format::Table;
         if self.refused > SHOWN_MAX
             && is_table

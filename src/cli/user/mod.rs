@@ -287,10 +287,19 @@ fn create(client: &mut Client, wanted: Add) -> Result<Value, Failure> {
          lets them in again"
     );
     let user = ask_or_hint(client, "POST", USERS, Some(&body), 409, &hint)?;
-    if !email.contains('@') {
-        output::hint("the userName is usually the primary email; this one has no @");
+    if !is_like_email(email) {
+        let what = "this one has no @, or has spaces";
+        output::hint(&format!("{USUAL_NAME}; {what}"));
     }
     Ok(user)
+}
+
+/// Identity providers look users up by it.
+const USUAL_NAME: &str = "the userName is usually the primary email";
+
+/// Whether a userName may be an email.
+fn is_like_email(name: &str) -> bool {
+    name.contains('@') && !name.contains(char::is_whitespace)
 }
 
 /// Sets `active` of each user. Returns the number of users that this changed.
