@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, ArgGroup, Args as ClapArgs, Parser, Subcommand, ValueEnum};
@@ -258,13 +259,13 @@ pub(super) enum Audit {
         #[arg(long, value_name = "NAME", value_parser = given)]
         token: Option<String>,
         /// At most this many rows, the oldest
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = number::<usize>)]
         limit: Option<usize>,
         /// At most this many rows, the newest
-        #[arg(long, value_name = "N", conflicts_with = "limit")]
+        #[arg(long, value_name = "N", conflicts_with = "limit", value_parser = number::<usize>)]
         last: Option<usize>,
         /// Only rows from this sequence number on, such as the one after your collector's last row
-        #[arg(long, value_name = "SEQUENCE", conflicts_with = "last")]
+        #[arg(long, value_name = "SEQUENCE", conflicts_with = "last", value_parser = number::<u64>)]
         from: Option<u64>,
         #[command(flatten)]
         output: Output,
@@ -406,6 +407,11 @@ fn network_or_everywhere(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     network(text)
+}
+
+pub(super) fn number<N: FromStr>(text: &str) -> Result<N, String> {
+    let number = text.parse();
+    number.map_err(|_| "write a whole number, such as 10".to_owned())
 }
 
 pub(super) fn change(text: &str) -> Result<u64, String> {

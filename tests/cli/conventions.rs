@@ -78,6 +78,15 @@ fn exit_statuses_without_a_server() {
     ] {
         check(&cli_on(&data_dir, command), 64, "it must not be empty");
     }
+    for command in [
+        ["user", "list", "--limit", "ten"],
+        ["audit", "list", "--limit", "1k"],
+        ["audit", "list", "--last", "1.5"],
+        ["audit", "list", "--from", ""],
+    ] {
+        let told = ": write a whole number, such as 10\n";
+        check(&cli_on(&data_dir, &command), 64, told);
+    }
     check(&cli_on(&data_dir, &["--version"]), 0, "");
     check(&cli_on(&data_dir, &["user", "list", "--help"]), 0, "");
     check(

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 
-use super::super::args::{Output, change, given};
+use super::super::args::{Output, change, given, number};
 use super::super::output::Format;
 
 #[derive(Subcommand)]
@@ -14,7 +14,7 @@ pub(in crate::cli) enum User {
         #[command(flatten)]
         selected: Selected,
         /// At most this many users
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = number::<usize>)]
         limit: Option<usize>,
         /// The output format; csv has all columns, like an export
         #[arg(short, long, value_enum, default_value_t = ListFormat::Table)]
