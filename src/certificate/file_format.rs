@@ -13,6 +13,18 @@ const SIGNED_DATA: &[u8] = &[
 /// How the content of a PKCS #12 file begins: with its version (RFC 7292 section 4).
 const VERSION_3: &[u8] = &[0x02, 0x01, 0x03];
 
+/// How a line ends in PEM of other kinds, and what such a file is.
+const OTHER_KINDS: &[(&[u8], &str)] = &[
+    (
+        b" CERTIFICATE REQUEST-----",
+        "it is a request: install the chain that the authority returns for it",
+    ),
+    (
+        b" PRIVATE KEY-----",
+        "it holds a private key and no certificate",
+    ),
+];
+
 const PKCS_12: &str = "PKCS #12";
 /// The encoding that Windows tools write, such as PowerShell's `>`.
 const UTF_16: &str = "UTF-16";
@@ -20,6 +32,11 @@ const UTF_16: &str = "UTF-16";
 /// What a file without a readable certificate is, and how to convert it to PEM; `None` if its
 /// format is unknown.
 pub fn conversion_hint_for_certificates(path: &Path, bytes: &[u8]) -> Option<String> {
+    for (end, what) in OTHER_KINDS {
+        if (bytes.split(|byte| *byte == b'\n')).any(|line| line.trim_ascii().ends_with(end)) {
+            return Some((*what).to_owned());
+        }
+    }
     let (is, command) = if has_line(bytes, "-----BEGIN PKCS7-----") {
         ("PKCS #7", "pkcs7 -print_certs")
     } else if is_utf_16(bytes) {

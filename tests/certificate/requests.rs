@@ -353,6 +353,31 @@ fn a_pair_is_installed_without_a_server_and_only_if_it_can_be_served() {
 
 /// The base URL is taken from the configuration for the next start, or else from the last start.
 #[test]
+fn a_file_of_another_kind_is_named() {
+    let (server, customer) = (Server::start(), Customer::new());
+    let [chain, key] = [customer.chain(), customer.key()];
+    let request = customer.folder.path().join("request.pem");
+    let asked = server.cli(&["cert", "request", "--name", "scim.example.com"]);
+    put(&request, &asked.stdout);
+    for (file, words) in [
+        (
+            &key,
+            "key.pem: it holds a private key and no certificate (nothing",
+        ),
+        (
+            &request,
+            "request.pem: it is a request: install the chain that the authority returns for it",
+        ),
+    ] {
+        let [file, key] = [file, &chain].map(|path| path.to_str().expect("text"));
+        let refused = server.cli(&["cert", "install", file, "--key", key]);
+        assert_eq!(refused.status, Some(1), "{refused:?}");
+        assert!(refused.stderr.contains(words), "{words}: {refused:?}");
+    }
+    server.stop();
+}
+
+#[test]
 fn without_a_server_the_next_start_decides_which_names_are_good() {
     let customer = Customer::new();
     let kept = Server::start_with(&["--base-url", "https://scim.example.com"]).stop_and_keep();
