@@ -198,7 +198,7 @@ fn certificate_out_of_date(api: &Api) -> Option<Reason> {
     } else if !summary.is_interrupted(now) {
         return None;
     } else if let Some(ends) = summary.authority_ends().filter(|ends| *ends <= now) {
-        format!("an authority in the certificate's chain has ended at {ends}: clients refuse it")
+        format!("an authority in the certificate's chain ended at {ends}: clients refuse it")
     } else {
         "an authority in the certificate's chain is not valid yet: clients refuse it".to_owned()
     };

@@ -165,7 +165,7 @@ fn certificate_of(
 /// Checks that a certificate with these dates is valid at `now`.
 pub(super) fn check_dates(begins: Instant, ends: Instant, now: Instant) -> Result<(), String> {
     if ends <= now {
-        return Err(format!("the certificate has ended at {ends}"));
+        return Err(format!("the certificate ended at {ends}"));
     }
     if begins > now {
         return Err(format!(

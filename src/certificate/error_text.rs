@@ -18,7 +18,7 @@ pub fn words_of(error: &rustls::Error) -> String {
     };
     let words = match why {
         Why::ExpiredContext { not_after, .. } => {
-            return format!("a certificate has ended at {}", at(not_after.as_secs()));
+            return format!("a certificate ended at {}", at(not_after.as_secs()));
         }
         Why::NotValidYetContext { not_before, .. } => {
             let begins = at(not_before.as_secs());

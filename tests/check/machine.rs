@@ -298,7 +298,7 @@ fn a_certificate_with_which_no_server_starts() {
     good();
     fs::write(&chain, &ended.0).expect("written");
     fs::write(&key, &ended.1).expect("written");
-    refused_by(&place, &["config check"], "has ended");
+    refused_by(&place, &["config check"], "the certificate ended");
     // Before a server runs, both commands report what only some clients refuse.
     let elsewhere = chain_for("other.example", None);
     fs::write(&chain, &elsewhere.0).expect("written");

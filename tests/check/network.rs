@@ -108,7 +108,7 @@ fn a_certificate_that_no_client_accepts() {
             chain_for("localhost", Some(Duration::from_secs(2))),
             // A certificate is valid to the end of its last second.
             3,
-            "a certificate has ended at",
+            "a certificate ended at",
         ),
         (
             its_own_authority(),

@@ -164,7 +164,7 @@ fn an_authority_that_ends_before_the_leaf_is_warned_of_as_well() {
     here.move_to(20 * DAY);
     let (status, told) = here.ask("GET", "/readyz", &Value::Null);
     assert_eq!(status, 503);
-    let words = "an authority in the certificate's chain has ended at ";
+    let words = "an authority in the certificate's chain ended at ";
     assert!(told.contains(words), "{told}");
     let logged = here.logs();
     assert!(logged.iter().any(|it| it.starts_with(words)), "{logged:?}");

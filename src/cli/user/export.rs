@@ -91,7 +91,7 @@ pub(super) fn by_name(file: &Path) -> Result<ExportFormat, Failure> {
     }
     let what = format!("{}: users are not exported as .{ending}", file.display());
     Err(Failure::new(status::USAGE, what).hint(
-        "end its name with .csv, which spreadsheets open, or with .jsonl; or say the form with -o",
+        "end its name with .csv, which spreadsheets open, or with .jsonl; or set the format with -o",
     ))
 }
 
