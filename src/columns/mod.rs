@@ -323,6 +323,10 @@ mod tests {
             ),
             ("login,Status,Job-Title", "userName,active,title"),
             (
+                "Okta username,Okta user status,User fullname",
+                "userName,active,displayName",
+            ),
+            (
                 "userPrincipalName,accountEnabled,telephoneNumber",
                 "userName,active,phoneNumbers[type eq \"work\"].value",
             ),

@@ -11,6 +11,7 @@ pub const REASON: &str = "rejected because";
 /// colon follows [`ENTERPRISE_URN`].
 const ALIASES: &[(&str, &str)] = &[
     ("login", "userName"),
+    ("oktausername", "userName"),
     ("userprincipalname", "userName"),
     ("upn", "userName"),
     ("email", WORK_EMAIL),
@@ -34,9 +35,11 @@ const ALIASES: &[(&str, &str)] = &[
     ("honorificsuffix", "name.honorificSuffix"),
     ("name", "displayName"),
     ("fullname", "displayName"),
+    ("userfullname", "displayName"),
     ("jobtitle", "title"),
     ("status", "active"),
     ("accountstatus", "active"),
+    ("oktauserstatus", "active"),
     ("enabled", "active"),
     ("accountenabled", "active"),
     ("dept", ":department"),
