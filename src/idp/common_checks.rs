@@ -53,6 +53,16 @@ pub(super) fn user(more: impl IntoIterator<Item = Check>) -> Vec<Check> {
     known.into_iter().chain(complete()).chain(more).collect()
 }
 
+/// The known user, complete and in this state.
+pub(super) fn user_in_state(is_active: bool) -> Vec<Check> {
+    user([Check::equals("active", is_active)])
+}
+
+/// The known user and no other matches, and is in this state.
+pub(super) fn one_match_in_state(is_active: bool) -> Vec<Check> {
+    one_match([Check::equals("Resources[0].active", is_active)])
+}
+
 /// A complete user in a 201.
 pub(super) fn created(more: impl IntoIterator<Item = Check>) -> Vec<Check> {
     let status = [Check::Status(201)];
@@ -83,12 +93,12 @@ pub(super) fn unchanged() -> [Check; 2] {
 }
 
 /// A SCIM Error whose status is a text (RFC 7644 section 3.12).
-pub(super) fn error(status: u16, text: &'static str) -> Vec<Check> {
+pub(super) fn error(status: u16) -> Vec<Check> {
     vec![
         Check::Status(status),
         Check::MediaType("application/scim+json"),
         Check::Contains("schemas", ERROR_SCHEMA),
-        Check::equals("status", text),
+        Check::equals("status", status.to_string()),
         Check::NotEmpty("detail"),
     ]
 }
@@ -120,7 +130,7 @@ pub(super) fn deleted() -> [Check; 2] {
 
 /// The userName is taken (RFC 7644 section 3.3).
 pub(super) fn conflict() -> Vec<Check> {
-    let mut checks = error(409, "409");
+    let mut checks = error(409);
     checks.push(Check::equals("scimType", "uniqueness"));
     checks
 }

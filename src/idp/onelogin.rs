@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use super::check::{Check, USER_SCHEMA};
 use super::common_checks::{
-    conflict, created, deleted, error, no_match, one_match, patch, pathless, provider_config, user,
+    conflict, created, deleted, error, no_match, one_match, one_match_in_state, patch, pathless,
+    provider_config, user, user_in_state,
 };
 use super::person::Person;
 use super::step::{Body, Headers, Step, Suite, USER};
@@ -95,20 +96,19 @@ fn replace_and_modify_emails() -> [Step; 3] {
 
 /// The administrator's choice: deactivation, which can be undone, or deletion.
 fn deprovision() -> [Step; 6] {
-    let state = |is_active: bool| user([Check::equals("active", is_active)]);
     let operation = json!([{"op": "replace", "path": "active", "value": false}]);
     [
-        Step::patch("deactivate", "cheat-sheet", patch(&operation)).checks(state(false)),
+        Step::patch("deactivate", "cheat-sheet", patch(&operation)).checks(user_in_state(false)),
         Step::get("look for the inactive", "cheat-sheet", QUERY_BY_NAME)
-            .checks(one_match([Check::equals("Resources[0].active", false)])),
+            .checks(one_match_in_state(false)),
         Step::patch(
             "reactivate",
             "cheat-sheet",
             pathless(&json!({"active": true})),
         )
-        .checks(state(true)),
+        .checks(user_in_state(true)),
         Step::delete("delete", "cheat-sheet").checks(deleted()),
-        Step::delete("delete again", "RFC 7644 3.6").checks(error(404, "404")),
+        Step::delete("delete again", "RFC 7644 3.6").checks(error(404)),
         Step::get("look for the deleted", "RFC 7644 3.6", QUERY_BY_NAME).checks(no_match()),
     ]
 }

@@ -4,12 +4,12 @@
 use super::common_checks::no_match;
 use super::{Check, Person, Step, Suite, okta, sailpoint};
 
-/// The reading steps of a suite, and the remaining ones.
+/// The reading steps of a suite.
 pub struct Reading {
     /// The steps that can be played.
     pub suite: Suite,
-    /// The steps that cannot be played, because they write or need something that was written.
-    pub left_out: Vec<Step>,
+    /// How many steps cannot be played, because they write or need something that was written.
+    pub left_out: usize,
 }
 
 /// The requests that providers send before they change anything: tests of credentials, a search for
@@ -35,15 +35,17 @@ pub fn opening(person: &Person, has_users: bool) -> Vec<Reading> {
 /// well.
 fn reading(suite: Suite, has_users: bool) -> Reading {
     let mut has_written = false;
-    let (steps, left_out) = suite.steps.into_iter().partition(|step| {
+    let all = suite.steps.len();
+    let mut steps = suite.steps;
+    steps.retain(|step| {
         has_written |= step.method != "GET";
         let is_of_somebody = step.target.contains('{');
         let reads = step.method == "GET" && !(has_written && is_of_somebody);
         reads && (has_users || !needs_users(step))
     });
     Reading {
+        left_out: all - steps.len(),
         suite: Suite { steps, ..suite },
-        left_out,
     }
 }
 

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use super::check::{Check, ENTERPRISE_SCHEMA, USER_SCHEMA};
 use super::common_checks::{
-    DEPARTMENT, conflict, created, list, one_match, patch, provider_config, user,
+    DEPARTMENT, conflict, created, list, one_match_in_state, patch, provider_config, user,
+    user_in_state,
 };
 use super::person::Person;
 use super::step::{Headers, Step, Suite, USER};
@@ -154,7 +155,7 @@ fn aggregate() -> [Step; 3] {
             "SAILPOINT",
             "/Users?filter=userName%20eq%20%22{userName}%22&startIndex=1&count=100",
         )
-        .checks(one_match([Check::equals("Resources[0].active", true)])),
+        .checks(one_match_in_state(true)),
     ]
 }
 
@@ -162,8 +163,7 @@ fn aggregate() -> [Step; 3] {
 fn modify() -> [Step; 4] {
     let set = |name, is_active: bool| {
         let operation = json!([{"op": "replace", "path": "active", "value": is_active}]);
-        Step::patch(name, "SAILPOINT", patch(&operation))
-            .checks(user([Check::equals("active", is_active)]))
+        Step::patch(name, "SAILPOINT", patch(&operation)).checks(user_in_state(is_active))
     };
     let operations = json!([
         {"op": "replace", "path": "name.givenName", "value": "{newGivenName}"},

@@ -4,9 +4,12 @@
 
 use serde_json::{Value, json};
 
-use super::super::common_checks::{DEPARTMENT, MANAGER, no_match, one_match};
-use super::{Check, ENTERPRISE_SCHEMA, Person, Step, Suite, create, create_manager};
-use super::{delete, delete_manager, error, modify, new_user, read, suite, user};
+use super::super::common_checks::{
+    DEPARTMENT, MANAGER, no_match, one_match, one_match_in_state, user_in_state,
+};
+use super::{Check, ENTERPRISE_SCHEMA, Person, QUERY_BY_GUID, QUERY_BY_NAME, Step, Suite};
+use super::{USER, created, deleted, user};
+use super::{create, create_manager, delete, delete_manager, error, modify, new_user, read, suite};
 
 /// A whole life: test, create, match, modify, manager, soft delete, return, hard delete.
 pub fn entra_default(person: &Person) -> Suite {
@@ -30,12 +33,7 @@ pub fn entra_default(person: &Person) -> Suite {
 /// rather than a 404.
 fn test_connection() -> [Step; 3] {
     [
-        Step::get(
-            "test connection",
-            "ENTRA",
-            "/Users?filter=userName+eq+%22{guid}%22",
-        )
-        .checks(no_match()),
+        Step::get("test connection", "ENTRA", QUERY_BY_GUID).checks(no_match()),
         Step::get(
             "test connection by externalId",
             "ENTRA",
@@ -330,17 +328,12 @@ fn manager_ends() -> [Step; 4] {
 fn soft_delete() -> [Step; 6] {
     let set = |name, value: &str, is_active: bool| {
         let operation = json!([{"op": "Replace", "path": "active", "value": value}]);
-        modify(name, "ENTRAC", &operation).checks(user([Check::equals("active", is_active)]))
+        modify(name, "ENTRAC", &operation).checks(user_in_state(is_active))
     };
     [
         set("soft delete", "False", false),
         read("read the inactive", [Check::equals("active", false)]),
-        Step::get(
-            "match the inactive",
-            "ENTRA",
-            "/Users?filter=userName+eq+%22{userName}%22",
-        )
-        .checks(one_match([Check::equals("Resources[0].active", false)])),
+        Step::get("match the inactive", "ENTRA", QUERY_BY_NAME).checks(one_match_in_state(false)),
         set("restore", "True", true),
         read("read the restored", [Check::equals("active", true)]),
         set("soft delete again", "False", false),
@@ -349,20 +342,19 @@ fn soft_delete() -> [Step; 6] {
 
 /// The name is free after the hard deletion, but the id is not reused.
 fn create_once_more() -> [Step; 4] {
-    let by_name = "/Users?filter=userName+eq+%22{userName}%22";
     let again = Step::post("create with the same name", "ENTRA", "/Users", new_user());
     [
-        Step::get("match the deleted", "ENTRA", by_name).checks(no_match()),
+        Step::get("match the deleted", "ENTRA", QUERY_BY_NAME).checks(no_match()),
         again
-            .checks(super::created([
+            .checks(created([
                 Check::equals("userName", "{userName}"),
                 Check::equals("active", true),
             ]))
             .saves("newId", "id"),
-        Step::get("read the deleted id", "ENTRA", super::USER).checks(error(404, "404")),
+        Step::get("read the deleted id", "ENTRA", USER).checks(error(404)),
         Step::delete("delete the new one", "ENTRA")
             .target("/Users/{newId}")
-            .checks(super::deleted()),
+            .checks(deleted()),
     ]
 }
 

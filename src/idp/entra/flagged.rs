@@ -5,7 +5,8 @@
 use serde_json::json;
 
 use super::super::common_checks::{
-    DEPARTMENT, EMPLOYEE_NUMBER, MANAGER, no_match, one_match, pathless,
+    DEPARTMENT, EMPLOYEE_NUMBER, MANAGER, no_match, one_match, one_match_in_state, pathless,
+    user_in_state,
 };
 use super::{Check, ENTERPRISE_SCHEMA, Person, Step, Suite, create, create_manager};
 use super::{delete, delete_manager, modify, read, suite, user};
@@ -125,12 +126,11 @@ fn modify_with_paths() -> [Step; 3] {
 
 /// Booleans that are not texts, with a path and without.
 fn soft_delete() -> [Step; 5] {
-    let state = |is_active: bool| user([Check::equals("active", is_active)]);
     let set = |name, is_active: bool| {
         let operation = json!([{"op": "replace", "path": "active", "value": is_active}]);
         modify(name, "ENTRAC", &operation)
             .target(USER)
-            .checks(state(is_active))
+            .checks(user_in_state(is_active))
     };
     [
         set("soft delete", false),
@@ -140,7 +140,7 @@ fn soft_delete() -> [Step; 5] {
             "ENTRA",
             "/Users?aadOptscim062020&filter=userName+eq+%22{userName}%22",
         )
-        .checks(one_match([Check::equals("Resources[0].active", false)])),
+        .checks(one_match_in_state(false)),
         set("restore", true),
         Step::patch(
             "soft delete without a path",
@@ -148,7 +148,7 @@ fn soft_delete() -> [Step; 5] {
             pathless(&json!({"active": false})),
         )
         .target(USER)
-        .checks(state(false)),
+        .checks(user_in_state(false)),
     ]
 }
 

@@ -111,8 +111,7 @@ fn replace() -> [Step; 3] {
             Check::Absent("UserNaem"),
             Check::Absent("dislpayName"),
         ])),
-        Step::put("replace without a name", "MSREF", Body::Json(nameless))
-            .checks(error(400, "400")),
+        Step::put("replace without a name", "MSREF", Body::Json(nameless)).checks(error(400)),
         super::read("read", [Check::equals("title", "Engineer")]),
     ]
 }

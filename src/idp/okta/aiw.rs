@@ -6,9 +6,9 @@ use serde_json::json;
 
 use super::{
     Body, Check, Person, QUERY_BY_NAME, QUERY_BY_NAME_PLUS, Step, Suite, conflict, create, error,
-    query_nobody,
+    list, put_state, query_nobody, query_one, read, test_credentials, unchanged, user,
+    user_in_state, verify_created, verify_state, verify_update,
 };
-use super::{list, query_one, read, test_credentials, unchanged, user, verify, verify_created};
 
 /// A whole life: test, create, replace, deactivate, reactivate, unassign.
 pub fn aiw_walk(person: &Person) -> Suite {
@@ -29,9 +29,7 @@ pub fn deactivated_then_imported(person: &Person, id: &str) -> Suite {
         read("seen")
             .checks([Check::equals("active", false)])
             .saves_version(),
-        Step::put("unassign", "seen", Body::Echo(json!({"active": false})))
-            .checks(user([Check::equals("active", false)]))
-            .checks(unchanged()),
+        put_state("unassign", "seen", false).checks(unchanged()),
     ];
     steps.extend(reactivate());
     let mut suite = Suite::new("DEACTIVATED", person, steps);
@@ -51,7 +49,7 @@ fn assign() -> [Step; 7] {
         ]),
         create_again(),
         verify_created(),
-        Step::get("read an unknown id", "SPEC 4", "/Users/{nobody}").checks(error(404, "404")),
+        Step::get("read an unknown id", "SPEC 4", "/Users/{nobody}").checks(error(404)),
     ]
 }
 
@@ -91,45 +89,31 @@ fn replace_profile() -> [Step; 7] {
             .checks(replaced())
             .checks([Check::equals("meta.created", "{created}")])
             .saves_version(),
-        verify(
-            "verify the update",
-            "CRUD 8",
-            Check::equals("name.givenName", "{newGivenName}"),
-        ),
+        verify_update(),
         Step::put("send the same again", "seen", Body::Repeat)
             .checks(replaced())
             .checks(unchanged()),
         read("seen").checks(unchanged()),
-        Step::put(
-            "send without active",
-            "seen",
-            Body::Echo(json!({"active": null})),
-        )
-        .checks(replaced()),
-        verify("verify it is active", "seen", Check::equals("active", true)),
+        put_without_state().checks(replaced()),
+        verify_state("seen", true),
     ]
 }
 
 /// Deactivated: the user still exists, is found, and is not reactivated by a replace.
 fn deactivate() -> [Step; 6] {
-    let inactive = || user([Check::equals("active", false)]);
     [
         read("REF"),
-        Step::put("deactivate", "CRUD 9", Body::Echo(json!({"active": false}))).checks(inactive()),
-        verify(
-            "verify it is inactive",
-            "CRUD 11",
-            Check::equals("active", false),
-        ),
+        put_state("deactivate", "CRUD 9", false),
+        verify_state("CRUD 11", false),
         read("REF"),
-        Step::put(
-            "send without active",
-            "seen",
-            Body::Echo(json!({"active": null})),
-        )
-        .checks(inactive()),
+        put_without_state().checks(user_in_state(false)),
         query_one("find it inactive", "seen", false),
     ]
+}
+
+fn put_without_state() -> Step {
+    let changes = json!({"active": null});
+    Step::put("send without active", "seen", Body::Echo(changes))
 }
 
 /// Reactivated under the same id.
@@ -137,13 +121,8 @@ fn reactivate() -> [Step; 4] {
     [
         query_one("look for the name", "PLAN C9293", false),
         read("PLAN C9293"),
-        Step::put("reactivate", "CRUD 13", Body::Echo(json!({"active": true})))
-            .checks(user([Check::equals("active", true)])),
-        verify(
-            "verify it is active",
-            "CRUD 15",
-            Check::equals("active", true),
-        ),
+        put_state("reactivate", "CRUD 13", true),
+        verify_state("CRUD 15", true),
     ]
 }
 
@@ -151,13 +130,8 @@ fn reactivate() -> [Step; 4] {
 fn unassign() -> [Step; 4] {
     [
         read("REF"),
-        Step::put("unassign", "CRUD 17", Body::Echo(json!({"active": false})))
-            .checks(user([Check::equals("active", false)])),
-        verify(
-            "verify it is inactive",
-            "CRUD 19",
-            Check::equals("active", false),
-        ),
+        put_state("unassign", "CRUD 17", false),
+        verify_state("CRUD 19", false),
         Step::get(
             "list past the end",
             "seen",

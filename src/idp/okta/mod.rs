@@ -25,7 +25,9 @@ mod spec;
 use serde_json::{Value, json};
 
 use super::check::{Check, ERROR_SCHEMA, LIST_SCHEMA, USER_SCHEMA, is_empty, value_at};
-use super::common_checks::{conflict, created, error, list, no_match, pathless, unchanged, user};
+use super::common_checks::{
+    conflict, created, error, list, no_match, pathless, unchanged, user, user_in_state,
+};
 use super::person::Person;
 use super::step::{Body, Credential, Headers, Step, Suite, USER};
 
@@ -42,8 +44,7 @@ pub fn seed(person: &Person) -> Suite {
 
 /// Deactivates the user `id`, as Okta does at the end of a user's life: it never deletes.
 pub fn leave(id: &str) -> Suite {
-    let unassign = Step::put("unassign", "CRUD 17", Body::Echo(json!({"active": false})))
-        .checks(user([Check::equals("active", false)]));
+    let unassign = put_state("unassign", "CRUD 17", false);
     Suite::of_user("LEAVE", id, [read("CRUD 17"), unassign])
 }
 
@@ -81,30 +82,34 @@ fn read(source: &'static str) -> Step {
     Step::get("read", source, USER).checks(user([]))
 }
 
+/// A custom app's PUT that changes only `active`.
+fn put_state(name: &'static str, source: &'static str, is_active: bool) -> Step {
+    Step::put(name, source, Body::Echo(json!({"active": is_active})))
+        .checks(user_in_state(is_active))
+}
+
+/// A catalog app's PATCH of `active`.
+fn patch_state(name: &'static str, is_active: bool) -> Step {
+    Step::patch(name, "REF", pathless(&json!({"active": is_active})))
+        .checks(user_in_state(is_active))
+}
+
 /// *Test API Credentials*, the saving of the app's settings, and a wrong token.
 fn test_credentials() -> Vec<Step> {
     vec![
-        Step::get("test credentials", "seen", "/Users?startIndex=1&count=2").checks(list([])),
+        Step::get("test credentials", "seen", TEST).checks(list([])),
         Step::get(
             "test credentials with Import Groups",
             "OLD",
             "/Groups?startIndex=1&count=100",
         )
         .checks(list([Check::GroupsOrNone])),
-        Step::get(
-            "test a wrong token",
-            "PLAN C9340",
-            "/Users?startIndex=1&count=2",
-        )
-        .credential(Credential::Literal("Bearer non-token"))
-        .checks(error(401, "401")),
-        Step::get(
-            "test without a token",
-            "PLAN C9340",
-            "/Users?startIndex=1&count=2",
-        )
-        .credential(Credential::None)
-        .checks(error(401, "401")),
+        Step::get("test a wrong token", "PLAN C9340", TEST)
+            .credential(Credential::Literal("Bearer non-token"))
+            .checks(error(401)),
+        Step::get("test without a token", "PLAN C9340", TEST)
+            .credential(Credential::None)
+            .checks(error(401)),
     ]
 }
 
@@ -122,12 +127,30 @@ fn verify_created() -> Step {
         .saves("id", "Resources[0].id")
 }
 
-/// The read of CRUD 8, 11, 15 and 19.
+/// The read of CRUD 8, after the given name was changed.
+fn verify_update() -> Step {
+    let check = Check::equals("name.givenName", "{newGivenName}");
+    verify("verify the update", "CRUD 8", check)
+}
+
+/// The read of CRUD 11, 15 and 19, after `active` was changed.
+fn verify_state(source: &'static str, is_active: bool) -> Step {
+    let name = if is_active {
+        "verify it is active"
+    } else {
+        "verify it is inactive"
+    };
+    verify(name, source, Check::equals("active", is_active))
+}
+
 fn verify(name: &'static str, source: &'static str, check: Check) -> Step {
     Step::get(name, source, USER)
         .headers(Headers::Verification)
         .checks([Check::Status(200), check])
 }
+
+/// The request of *Test API Credentials*.
+const TEST: &str = "/Users?startIndex=1&count=2";
 
 /// The existence check in the spelling of Okta's reference.
 const QUERY_BY_NAME: &str = "/Users?filter=userName%20eq%20%22{userName}%22&startIndex=1&count=100";

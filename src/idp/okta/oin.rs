@@ -5,9 +5,10 @@
 use serde_json::json;
 
 use super::{
-    Check, Credential, Person, QUERY_BY_NAME, Step, Suite, create, query_nobody, query_one,
+    Check, Credential, Person, QUERY_BY_NAME, Step, Suite, TEST, create, list, patch_state,
+    pathless, query_nobody, query_one, read, test_credentials, unchanged, user, user_in_state,
+    verify_created, verify_state, verify_update,
 };
-use super::{list, pathless, read, test_credentials, unchanged, user, verify, verify_created};
 
 /// A whole life: test, create, modify, deactivate, reactivate, unassign.
 pub fn oin_walk(person: &Person) -> Suite {
@@ -21,13 +22,9 @@ pub fn oin_walk(person: &Person) -> Suite {
 }
 
 fn bare_token() -> Step {
-    Step::get(
-        "test header authentication",
-        "OIN wizard",
-        "/Users?startIndex=1&count=2",
-    )
-    .credential(Credential::Bare)
-    .checks(list([]))
+    Step::get("test header authentication", "OIN wizard", TEST)
+        .credential(Credential::Bare)
+        .checks(list([]))
 }
 
 fn assign() -> [Step; 4] {
@@ -55,57 +52,33 @@ fn modify_profile() -> [Step; 4] {
             Check::Absent("emails[1]"),
             Check::equals("active", true),
         ])),
-        verify(
-            "verify the update",
-            "CRUD 8",
-            Check::equals("name.givenName", "{newGivenName}"),
-        ),
+        verify_update(),
         Step::patch(
             "send a password",
             "REF",
             pathless(&json!({"password": "{password}"})),
         )
-        .checks(user([Check::equals("active", true)])),
+        .checks(user_in_state(true)),
     ]
 }
 
 /// Deactivates twice: the second time changes nothing.
 fn deactivate() -> [Step; 4] {
-    let inactive = || {
-        Step::patch("deactivate", "REF", pathless(&json!({"active": false})))
-            .checks(user([Check::equals("active", false)]))
-    };
     [
-        inactive().saves_version(),
-        inactive().checks(unchanged()),
-        verify(
-            "verify it is inactive",
-            "CRUD 11",
-            Check::equals("active", false),
-        ),
+        patch_state("deactivate", false).saves_version(),
+        patch_state("deactivate", false).checks(unchanged()),
+        verify_state("CRUD 11", false),
         query_one("find it inactive", "seen", false),
     ]
 }
 
 /// Reactivates the user under the same id, then unassigns it.
 fn reactivate_and_unassign() -> [Step; 5] {
-    let set = |name, active: bool| {
-        Step::patch(name, "REF", pathless(&json!({"active": active})))
-            .checks(user([Check::equals("active", active)]))
-    };
     [
         read("PLAN C9293").checks([Check::equals("active", false)]),
-        set("reactivate", true),
-        verify(
-            "verify it is active",
-            "CRUD 15",
-            Check::equals("active", true),
-        ),
-        set("unassign", false),
-        verify(
-            "verify it is inactive",
-            "CRUD 19",
-            Check::equals("active", false),
-        ),
+        patch_state("reactivate", true),
+        verify_state("CRUD 15", true),
+        patch_state("unassign", false),
+        verify_state("CRUD 19", false),
     ]
 }
