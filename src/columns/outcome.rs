@@ -1,12 +1,15 @@
 //! The outcome of a row: the word in the server's answer to an import or a comparison, which the
 //! command line counts.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::scim::Object;
 
-/// What an import does with a row, or how a comparison finds its user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What an import does with a row, or how a comparison finds its user. As a word, it is its name in
+/// lower case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum RowOutcome {
     /// Imported: the user is new.
     Created,
@@ -27,40 +30,15 @@ pub enum RowOutcome {
 const MEMBER: &str = "outcome";
 
 impl RowOutcome {
-    const ALL: [Self; 7] = [
-        Self::Created,
-        Self::Updated,
-        Self::Unchanged,
-        Self::Absent,
-        Self::Same,
-        Self::Differs,
-        Self::Refused,
-    ];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Updated => "updated",
-            Self::Unchanged => "unchanged",
-            Self::Absent => "absent",
-            Self::Same => "same",
-            Self::Differs => "differs",
-            Self::Refused => "refused",
-        }
-    }
-
     /// Puts the outcome into the answer about a row.
     pub fn put(self, answer: &mut Object) {
-        answer.insert(MEMBER.to_owned(), json!(self.as_str()));
+        answer.insert(MEMBER.to_owned(), json!(self));
     }
 
     /// The outcome in the answer about a row. A row without one, or with one that is not known here,
     /// counts as refused, so that its owner looks at it.
     pub fn of(answer: &Value) -> Self {
-        let word = answer[MEMBER].as_str();
-        let mut all = Self::ALL.into_iter();
-        let known = all.find(|one| Some(one.as_str()) == word);
-        known.unwrap_or(Self::Refused)
+        Self::deserialize(&answer[MEMBER]).unwrap_or(Self::Refused)
     }
 }
 
