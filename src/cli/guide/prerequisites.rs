@@ -124,60 +124,31 @@ mod tests {
 
     #[test]
     fn what_is_in_the_way_is_told_first() {
+        use Reach::{Cloud, OktaAgent, OktaCloud};
         let found = |url: &str, is_public: bool, reach| {
             told(
                 &place(&json!({
-                    "baseUrl": url, "listens": "[::]:8443",
+                    "baseUrl": format!("https://{url}"), "listens": "[::]:8443",
                     "certificate": {"isPublic": is_public, "warnings": []},
                 })),
                 reach,
             )
         };
-        let good = "https://scim.example.com/scim/v2";
+        let good = "a.example.com/scim/v2";
         for (url, is_public, reach, wanted) in [
-            (good, true, Reach::Cloud, ""),
-            (good, true, Reach::OktaCloud, ""),
-            (good, false, Reach::OktaAgent, ""),
-            (
-                good,
-                false,
-                Reach::Cloud,
-                "cert request --name scim.example.com",
-            ),
-            (good, false, Reach::OktaCloud, "guide agent"),
-            (
-                "https://scim/scim/v2",
-                true,
-                Reach::Cloud,
-                "No cloud can find scim,",
-            ),
-            ("https://scim/scim/v2", false, Reach::OktaAgent, ""),
-            (
-                "https://10.0.0.1:8443/scim/v2",
-                true,
-                Reach::OktaCloud,
-                "No cloud can find 10.0.0.1,",
-            ),
-            (
-                "https://a_b.example.com/scim/v2",
-                true,
-                Reach::OktaAgent,
-                "Okta refuses",
-            ),
-            (
-                "https://example.com/a_b/v2",
-                true,
-                Reach::OktaCloud,
-                "Okta refuses",
-            ),
-            ("https://example.com/a_b/v2", true, Reach::Cloud, ""),
-            (
-                "https://a_b.example.com/scim/v2",
-                true,
-                Reach::Cloud,
-                "no public authority",
-            ),
-            ("https://scim/scim", true, Reach::OktaAgent, "SCIM 1.1"),
+            (good, true, Cloud, ""),
+            (good, true, OktaCloud, ""),
+            (good, false, OktaAgent, ""),
+            (good, false, Cloud, "cert request --name a.example.com"),
+            (good, false, OktaCloud, "guide agent"),
+            ("scim/scim/v2", true, Cloud, "No cloud can find scim,"),
+            ("scim/scim/v2", false, OktaAgent, ""),
+            ("10.0.0.1", true, OktaCloud, "No cloud can find 10.0.0.1,"),
+            ("a_b.example.com/scim/v2", true, OktaAgent, "Okta refuses"),
+            ("example.com/a_b/v2", true, OktaCloud, "Okta refuses"),
+            ("example.com/a_b/v2", true, Cloud, ""),
+            ("a_b.example.com", true, Cloud, "no public authority"),
+            ("scim/scim", true, OktaAgent, "SCIM 1.1"),
         ] {
             let found = found(url, is_public, reach);
             assert_eq!(found.is_empty(), wanted.is_empty(), "{url}: {found}");
