@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
+use tempfile::TempDir;
 
 use super::*;
 
@@ -23,6 +24,22 @@ fn source(directory: &Path, host: Option<&str>) -> Source {
         directory: directory.join("tls"),
         names: Names::new("Machine", host),
         host: String::new(),
+    }
+}
+
+/// A folder whose private authority was made now, and the cell that serves its leaf.
+fn made(host: Option<&str>) -> (TempDir, Arc<Cell>) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cell = Cell::open(source(folder.path(), host), now()).expect("made");
+    (folder, cell)
+}
+
+/// The customer's files, with these names in a directory.
+fn given(directory: &Path, [chain, key]: [&str; 2], host: &str) -> Source {
+    Source::Files {
+        chain: directory.join(chain),
+        key: directory.join(key),
+        host: host.to_owned(),
     }
 }
 
@@ -81,8 +98,7 @@ fn handshakes_in(
 
 #[test]
 fn a_client_that_trusts_the_authority_trusts_the_leaf() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let cell = Cell::open(source(folder.path(), Some("scim.example.com")), now()).expect("made");
+    let (folder, cell) = made(Some("scim.example.com"));
     for name in [
         "machine",
         "localhost",
@@ -153,8 +169,7 @@ fn a_swapped_leaf_is_trusted_like_the_old_one() {
 
 #[test]
 fn a_clock_that_jumps_costs_no_leaf() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let cell = Cell::open(source(folder.path(), None), now()).expect("made");
+    let (folder, cell) = made(None);
     let leaf = cell.summary().fingerprint;
     for wrong in [now().plus_days(3660), Instant::from_millis(0)] {
         let outcome = cell.renew_if_due(wrong);
@@ -220,8 +235,7 @@ fn no_leaf_begins_before_its_authority() {
 
 #[test]
 fn other_names_make_another_leaf() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let first = Cell::open(source(folder.path(), None), now()).expect("made");
+    let (folder, first) = made(None);
     let second = Cell::open(source(folder.path(), Some("new.example.com")), now()).expect("made");
     assert_ne!(first.summary().fingerprint, second.summary().fingerprint);
     assert!(
@@ -237,8 +251,7 @@ fn other_names_make_another_leaf() {
 /// why.
 #[test]
 fn a_leaf_that_lacks_a_name_of_the_one_before_says_so() {
-    let folder = tempfile::tempdir().expect("a folder");
-    drop(Cell::open(source(folder.path(), Some("old.example.com")), now()).expect("made"));
+    let (folder, _) = made(Some("old.example.com"));
     let cell = Cell::open(source(folder.path(), None), now()).expect("opened");
     let is_named = |summary: &Summary| summary.names.contains(&"old.example.com".to_owned());
     assert!(is_named(&cell.summary()), "it is kept until it is renewed");
@@ -284,10 +297,7 @@ fn a_name_written_in_another_way_makes_no_other_leaf() {
 
 #[test]
 fn the_leaf_of_another_authority_is_replaced() {
-    let (folder, other) = (tempfile::tempdir(), tempfile::tempdir());
-    let (folder, other) = (folder.expect("a folder"), other.expect("a folder"));
-    drop(Cell::open(source(folder.path(), None), now()).expect("made"));
-    drop(Cell::open(source(other.path(), None), now()).expect("made"));
+    let ((folder, _), (other, _)) = (made(None), made(None));
     for name in ["leaf.pem", "leaf.key"] {
         let (from, to) = (other.path().join("tls"), folder.path().join("tls"));
         fs::copy(from.join(name), to.join(name)).expect("copied");
@@ -298,10 +308,7 @@ fn the_leaf_of_another_authority_is_replaced() {
 
 #[test]
 fn an_authority_that_cannot_sign_is_refused_and_its_leaf_kept() {
-    let (folder, other) = (tempfile::tempdir(), tempfile::tempdir());
-    let (folder, other) = (folder.expect("a folder"), other.expect("a folder"));
-    drop(Cell::open(source(folder.path(), None), now()).expect("made"));
-    drop(Cell::open(source(other.path(), None), now()).expect("made"));
+    let ((folder, _), (other, _)) = (made(None), made(None));
     let tls = folder.path().join("tls");
     let leaf = fs::read(tls.join("leaf.pem")).expect("there");
     let key = fs::read(tls.join("ca.key")).expect("there");
@@ -317,9 +324,8 @@ fn an_authority_that_cannot_sign_is_refused_and_its_leaf_kept() {
 
 #[test]
 fn a_first_start_that_was_cut_short_is_done_again() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let (folder, _) = made(None);
     let tls = folder.path().join("tls");
-    drop(Cell::open(source(folder.path(), None), now()).expect("made"));
     for name in ["ca.pem", "leaf.pem", "leaf.key"] {
         fs::remove_file(tls.join(name)).expect("removed");
     }
@@ -352,8 +358,7 @@ fn what_is_found_beforehand_is_what_a_start_finds() {
 
 #[test]
 fn files_that_cannot_be_trusted_are_refused_and_kept() {
-    let folder = tempfile::tempdir().expect("a folder");
-    drop(Cell::open(source(folder.path(), None), now()).expect("made"));
+    let (folder, _) = made(None);
     let tls = folder.path().join("tls");
     for key in ["ca.key", "leaf.key"] {
         let mode = fs::metadata(tls.join(key))

@@ -4,15 +4,12 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::super::*;
-use super::{handshakes, now, source};
+use super::{given, handshakes, made, now, source};
 
 /// The manual describes this way to prepare for the end of an authority.
 #[test]
 fn another_authority_in_the_place_of_the_old_one_needs_no_restart() {
-    let (folder, next) = (tempfile::tempdir(), tempfile::tempdir());
-    let (folder, next) = (folder.expect("a folder"), next.expect("a folder"));
-    let cell = Cell::open(source(folder.path(), None), now()).expect("made");
-    drop(Cell::open(source(next.path(), None), now()).expect("made"));
+    let ((folder, cell), (next, _)) = (made(None), made(None));
     for name in ["ca.pem", "ca.key"] {
         let (from, to) = (next.path().join("tls"), folder.path().join("tls"));
         fs::copy(from.join(name), to.join(name)).expect("copied");
@@ -25,14 +22,9 @@ fn another_authority_in_the_place_of_the_old_one_needs_no_restart() {
 /// changed.
 #[test]
 fn what_could_not_be_read_is_read_again_without_a_change() {
-    let folder = tempfile::tempdir().expect("a folder");
-    drop(Cell::open(source(folder.path(), None), now()).expect("made"));
+    let (folder, _) = made(None);
     let tls = folder.path().join("tls");
-    let given = Source::Files {
-        chain: tls.join("leaf.pem"),
-        key: tls.join("leaf.key"),
-        host: "localhost".to_owned(),
-    };
+    let given = given(&tls, ["leaf.pem", "leaf.key"], "localhost");
     let cell = Cell::open(given, now()).expect("good");
     let is_refused = || cell.reload_if_changed(now()).map(|it| it.is_err());
     assert_eq!(is_refused(), None);
@@ -54,9 +46,8 @@ fn what_could_not_be_read_is_read_again_without_a_change() {
 /// A disk that disappears takes the authority with it; a new authority would lock out every client.
 #[test]
 fn a_server_that_serves_makes_no_other_authority() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let (folder, cell) = made(None);
     let (tls, away) = (folder.path().join("tls"), folder.path().join("away"));
-    let cell = Cell::open(source(folder.path(), None), now()).expect("made");
     let leaf = cell.summary().fingerprint;
     fs::rename(&tls, &away).expect("moved");
     for outcome in [
@@ -80,8 +71,7 @@ fn a_server_that_serves_makes_no_other_authority() {
 
     // The same holds for an installed chain: the directory of an unmounted disk exists but is
     // empty.
-    let other = tempfile::tempdir().expect("a folder");
-    drop(Cell::open(source(other.path(), None), now()).expect("made"));
+    let (other, _) = made(None);
     let installed = folder.path().join("installed.pem");
     let [chain, key] = ["leaf.pem", "leaf.key"]
         .map(|name| fs::read(other.path().join("tls").join(name)).expect("there"));
@@ -121,14 +111,9 @@ fn a_server_that_serves_makes_no_other_authority() {
 
 #[test]
 fn the_customers_files_are_checked() {
-    let folder = tempfile::tempdir().expect("a folder");
-    drop(Cell::open(source(folder.path(), None), now()).expect("made"));
+    let (folder, _) = made(None);
     let tls = folder.path().join("tls");
-    let files = |chain: &str, key: &str, host: &str| Source::Files {
-        chain: tls.join(chain),
-        key: tls.join(key),
-        host: host.to_owned(),
-    };
+    let files = |chain, key, host| given(&tls, [chain, key], host);
     let good = Cell::open(files("leaf.pem", "leaf.key", "localhost"), now()).expect("good");
     assert!(good.summary().warnings.is_empty());
     assert!(

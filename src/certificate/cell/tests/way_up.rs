@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 use super::super::*;
-use super::now;
+use super::{given, now};
 
 type Made = CertifiedIssuer<'static, KeyPair>;
 
@@ -35,11 +35,7 @@ fn issued(days: u64) -> [Made; 3] {
 fn served(chain: &[&Made]) -> (tempfile::TempDir, Arc<Cell>) {
     let folder = tempfile::tempdir().expect("a folder");
     put(&folder, chain);
-    let given = Source::Files {
-        chain: folder.path().join("chain.pem"),
-        key: folder.path().join("key.pem"),
-        host: "localhost".to_owned(),
-    };
+    let given = given(folder.path(), ["chain.pem", "key.pem"], "localhost");
     let cell = Cell::open(given, now()).expect("served");
     (folder, cell)
 }
@@ -321,11 +317,7 @@ fn a_name_that_no_client_can_ask_for_spoils_no_other() {
     let leaf = CertifiedIssuer::signed_by(parameters, key, &between).expect("a leaf");
     let (folder, cell) = served(&[&leaf, &between, &root]);
     assert_eq!(cell.reload(now()).expect("good").warnings, [""; 0]);
-    let by_address = Source::Files {
-        chain: folder.path().join("chain.pem"),
-        key: folder.path().join("key.pem"),
-        host: "127.0.0.1".to_owned(),
-    };
+    let by_address = given(folder.path(), ["chain.pem", "key.pem"], "127.0.0.1");
     // An IP address does not match a DNS name.
     let cell = Cell::open(by_address, now()).expect("served");
     assert!(cell.summary().warnings[0].contains("not for 127.0.0.1"));
