@@ -79,9 +79,10 @@ pub struct AuthoritySummary {
 pub(super) struct Authority {
     own: PrivateFiles,
     pem: String,
-    certificate: CertificateDer<'static>,
+    pub(super) certificate: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
-    summary: AuthoritySummary,
+    /// The authority as people see it. When it ends, so does everything that it has issued.
+    pub(super) summary: AuthoritySummary,
 }
 
 impl Authority {
@@ -94,8 +95,9 @@ impl Authority {
             files::make_directory(directory)?;
             create(path, key_path, host_name, now)?;
         }
-        let pem = text(path, files::read(path)?)?;
         let bad = |path: &Path, what: &dyn ToString| Error::Bad(path.to_owned(), what.to_string());
+        let pem = files::read(path)?;
+        let pem = String::from_utf8(pem).map_err(|_| bad(path, &"it is not PEM"))?;
         let key = own_key(key_path)?;
         let certificate = chain::certificates(path, pem.as_bytes())?.swap_remove(0);
         let facts = Facts::of(&certificate).map_err(|what| bad(path, &what))?;
@@ -116,22 +118,12 @@ impl Authority {
         })
     }
 
-    pub(super) fn certificate(&self) -> &CertificateDer<'static> {
-        &self.certificate
-    }
-
-    /// The authority as people see it. When it ends, so does everything that it has issued.
-    pub(super) fn summary(&self) -> &AuthoritySummary {
-        &self.summary
-    }
-
     /// Creates a new leaf certificate and its key. The leaf's dates lie within the authority's,
     /// because clients refuse it at any other time and its dates should say so. If the authority is
     /// not valid now, neither is the leaf; it is created all the same, so that a start has
     /// something to serve.
     pub(super) fn issue_leaf(&self, names: &Names, now: Instant) -> Result<(), Error> {
-        let sign = |error: rcgen::Error| Error::Sign(error.to_string());
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(sign)?;
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let own = &self.summary;
         let (begins, ends) = life(now.max(own.not_before), limits::LEAF_DAYS);
         let clamped = |instant: Instant| instant.max(own.not_before).min(own.not_after);
@@ -145,7 +137,7 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
-        let leaf = params.signed_by(&key, &self.issuer).map_err(sign)?;
+        let leaf = params.signed_by(&key, &self.issuer)?;
         // Write the key first: if the new leaf is not written, the old one does not fit the key,
         // which the next load notices and mends.
         files::write(&self.own.leaf_key, &key.serialize_pem())?;
@@ -175,14 +167,13 @@ fn summary_of(path: &Path, certificate: &CertificateDer<'_>, facts: &Facts) -> A
 }
 
 fn create(certificate: &Path, key: &Path, host_name: &str, now: Instant) -> Result<(), Error> {
-    let sign = |error: rcgen::Error| Error::Sign(error.to_string());
-    let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(sign)?;
+    let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     let name = format!("GoLinks SCIM private CA ({host_name})");
     let (begins, ends) = life(now, limits::AUTHORITY_DAYS);
     let mut params = params(&name, begins, ends)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let made = params.self_signed(&pair).map_err(sign)?;
+    let made = params.self_signed(&pair)?;
     files::write(key, &pair.serialize_pem())?;
     files::write(certificate, &made.pem())
 }
@@ -232,8 +223,4 @@ pub(super) fn own_key(path: &Path) -> Result<KeyPair, Error> {
             let what = "there is no private key that can be used";
             Error::Bad(path.to_owned(), what.to_owned())
         })
-}
-
-fn text(path: &Path, bytes: Vec<u8>) -> Result<String, Error> {
-    String::from_utf8(bytes).map_err(|_| Error::Bad(path.to_owned(), "it is not PEM".to_owned()))
 }

@@ -395,12 +395,12 @@ fn is_due(not_after: Instant, authority_not_after: Instant, now: Instant) -> boo
 /// would not accept it: because of other names, another authority or a key that does not fit.
 fn private(directory: &Path, names: &Names, now: Instant) -> Result<Current, Error> {
     let authority = Authority::open(directory, names.first(), now)?;
-    let summary = authority.summary();
+    let summary = &authority.summary;
     let own = PrivateFiles::of(directory);
     let (is_usable, names_before) = match Chain::load(&own.leaf, &own.leaf_key) {
         Ok(leaf) => {
             let is_usable = !is_due(leaf.leaf.not_after, summary.not_after, now)
-                && leaf.is_good_for(names.as_slice(), authority.certificate(), now);
+                && leaf.is_good_for(names.as_slice(), &authority.certificate, now);
             (is_usable, leaf.leaf.names)
         }
         // An exposed key is not replaced silently: somebody may have read it.

@@ -53,9 +53,16 @@ impl Names {
         Self(names.iter().map(|name| canonical(name)).collect())
     }
 
-    /// Whether a certificate with these names is for this host.
+    /// Whether a certificate with these names is for this host, a DNS name or an IP address: one of
+    /// them is the host, or a wildcard for its parent domain.
     pub fn cover(&self, host: &str) -> bool {
-        covers(&self.0, host)
+        let host = canonical(host);
+        let parent = host.split_once('.').map(|(_, parent)| parent);
+        let is_for = |name: &String| match name.strip_prefix("*.") {
+            Some(domain) => Some(domain) == parent,
+            None => *name == host,
+        };
+        self.0.iter().any(is_for)
     }
 
     /// The first name: the machine's, if it is usable. Empty if there are no names.
@@ -92,6 +99,12 @@ pub enum Error {
     /// The private authority could not sign.
     #[error("the private authority cannot sign: {0}")]
     Sign(String),
+}
+
+impl From<rcgen::Error> for Error {
+    fn from(error: rcgen::Error) -> Self {
+        Self::Sign(error.to_string())
+    }
 }
 
 impl Error {
@@ -151,15 +164,4 @@ fn canonical(host: &str) -> String {
         Ok(address) => address.to_string(),
         Err(_) => host.to_ascii_lowercase(),
     }
-}
-
-/// Whether one of a certificate's names is this host (a DNS name or an IP address) or a wildcard
-/// for its parent domain.
-fn covers(names: &[String], host: &str) -> bool {
-    let host = canonical(host);
-    names.iter().any(|name| {
-        let name = name.to_ascii_lowercase();
-        let parent = host.split_once('.').map(|(_, parent)| parent);
-        name == host || (name.strip_prefix("*.").is_some() && name.strip_prefix("*.") == parent)
-    })
 }

@@ -43,11 +43,10 @@ fn pending_key(directory: &Path) -> PathBuf {
 /// which is kept until a chain for it is installed. So a second request does no harm, even at the
 /// same time.
 pub fn request(directory: &Path, names: &Names) -> Result<String, Error> {
-    let sign = |error: rcgen::Error| Error::Sign(error.to_string());
     files::make_directory(directory)?;
     let path = pending_key(directory);
     if !path.exists() {
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(sign)?;
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         files::write_once(&path, &key.serialize_pem())?;
     }
     let key = own_key(&path)?;
@@ -66,8 +65,7 @@ pub fn request(directory: &Path, names: &Names) -> Result<String, Error> {
         .iter()
         .filter_map(|name| san(name))
         .collect();
-    let request = params.serialize_request(&key).map_err(sign)?;
-    request.pem().map_err(sign)
+    Ok(params.serialize_request(&key)?.pem()?)
 }
 
 /// The chain that was installed.
