@@ -75,8 +75,8 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
     logging::flush();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) if failure.is_reader_gone() && is_verdict => ExitCode::from(status::IO),
-        Err(failure) if failure.is_reader_gone() => ExitCode::SUCCESS,
+        Err(failure) if failure.is_reader_gone && is_verdict => ExitCode::from(failure.status),
+        Err(failure) if failure.is_reader_gone => ExitCode::SUCCESS,
         Err(failure) => {
             failure.tell();
             logging::flush();
@@ -316,6 +316,8 @@ struct Failure {
     status: u8,
     what: String,
     hint: Option<String>,
+    /// Whether it is that standard output has no reader any more. The reader has seen enough, so
+    /// this is not reported, unless it was to learn what was changed.
     is_reader_gone: bool,
 }
 
@@ -327,19 +329,6 @@ impl Failure {
             hint: None,
             is_reader_gone: false,
         }
-    }
-
-    /// The failure for a missing reader of standard output. The reader has seen enough, so nothing
-    /// is reported.
-    fn reader_gone() -> Self {
-        Self {
-            is_reader_gone: true,
-            ..Self::new(0, "")
-        }
-    }
-
-    fn is_reader_gone(&self) -> bool {
-        self.is_reader_gone
     }
 
     /// Adds what to do; `{program}` stands for the start of a command, as in `fix`.

@@ -141,7 +141,10 @@ pub(super) fn data(bytes: &[u8]) -> Result<(), Failure> {
             status::IO,
             format!("standard output cannot be written: {error}"),
         )),
-        Err(_) => Err(Failure::reader_gone()),
+        Err(_) => Err(Failure {
+            is_reader_gone: true,
+            ..Failure::new(status::IO, "standard output was closed")
+        }),
         Ok(()) => Ok(()),
     }
 }
@@ -249,22 +252,10 @@ impl Report {
 
 /// The outcome of reporting something that was done.
 pub(super) fn done(told: Result<(), Failure>) -> Result<(), Failure> {
-    told.map_err(|failure| {
-        let why = why_untold(&failure);
-        Failure::new(
-            status::IO,
-            format!("it was done, but could not be reported: {why}"),
-        )
+    told.map_err(|Failure { what, .. }| {
+        let what = format!("it was done, but could not be reported: {what}");
+        Failure::new(status::IO, what)
     })
-}
-
-/// Why something could not be printed, even if the reason is that the reader has left.
-pub(super) fn why_untold(failure: &Failure) -> &str {
-    if failure.is_reader_gone() {
-        "standard output was closed"
-    } else {
-        &failure.what
-    }
 }
 
 impl Listing {

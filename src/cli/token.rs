@@ -215,9 +215,8 @@ fn show_once(issued: &Value, format: output::Format) -> Result<(), Failure> {
     } else {
         output::document(format, issued)
     };
-    shown.map_err(|failure| {
-        let why = output::why_untold(&failure);
-        let what = format!("the token was created, but could not be shown: {why}");
+    shown.map_err(|Failure { what, .. }| {
+        let what = format!("the token was created, but could not be shown: {what}");
         let id = text_of(issued, "id");
         Failure::new(status::IO, what).hint(format!("revoke it: {{program}} token revoke {id}"))
     })

@@ -103,7 +103,7 @@ fn stream(data_dir: &Path) -> Result<(), Failure> {
         fs::remove_file(&copy).map_err(|error| not_moved(&copy, &error))?;
         written_out(from).map_err(|failure| {
             // A reader that did not read all of it has no backup.
-            if failure.is_reader_gone() {
+            if failure.is_reader_gone {
                 let what = "the backup is incomplete: standard output was closed";
                 return Failure::new(status::IO, what);
             }

@@ -51,7 +51,7 @@ pub(super) fn run(
     let compared = diff.compare_all(client, typed, user_file);
     diff.end(compared, typed)
         .map_err(|failure| match &typed.statuses {
-            Some(file) if failure.is_reader_gone() => {
+            Some(file) if failure.is_reader_gone => {
                 let what = format!(
                     "standard output was closed: {} is not written",
                     file.display()

@@ -258,14 +258,16 @@ impl<'a> Import<'a> {
     fn broken_off(&mut self, failure: Failure) -> Failure {
         // Ignore the result: the first failure is the one to report.
         let _ = self.end_listing();
-        if failure.is_reader_gone() && self.typed.dry_run {
+        if failure.is_reader_gone && self.typed.dry_run {
             return failure;
         }
         self.sum_up();
         let done = output::counted(self.done(), "row");
-        let failure = super::of_a_change(failure);
-        let what = format!("after {done}: {}", failure.what);
-        let failure = Failure { what, ..failure };
+        let failure = Failure {
+            what: format!("after {done}: {}", failure.what),
+            is_reader_gone: false,
+            ..failure
+        };
         let another = self.rejects.advice();
         let kept = self.rejects.complete_path().map_or(String::new(), |path| {
             format!("; those rejected so far are in {}", path.display())

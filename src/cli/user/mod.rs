@@ -366,16 +366,6 @@ fn flatten(path: &str, value: &Value, lines: &mut Vec<(String, String)>) {
     }
 }
 
-/// The failure of a command that has changed something. If the reader is gone, it has not seen
-/// enough, so that is reported as well.
-fn of_a_change(failure: Failure) -> Failure {
-    if failure.is_reader_gone() {
-        Failure::new(status::IO, "standard output was closed")
-    } else {
-        failure
-    }
-}
-
 fn is_active(user: &Value) -> bool {
     user["active"].as_bool().unwrap_or(false)
 }

@@ -134,9 +134,11 @@ fn not_listed(failure: Failure, typed: &Undo, counts: &Counts, body: &Value) -> 
     }
     // What was undone stays undone, so report it nevertheless.
     counts.sum_up(typed);
-    let failure = super::of_a_change(failure);
-    let is_all = body["after"].is_null();
-    if is_all {
+    let failure = Failure {
+        is_reader_gone: false,
+        ..failure
+    };
+    if body["after"].is_null() {
         failure
     } else {
         to_go_on(failure, body, false)
