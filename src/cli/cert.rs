@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::args::{Cert, Output};
 use super::output::{self, Format, elements, text_of};
-use super::{Failure, as_root, ask, base_url, program, quoted, status, with_client};
+use super::{Failure, as_root, ask, base_url, io_status, program, quoted, status, with_client};
 use crate::certificate::{self, Names};
 use crate::clock::{Clock, Instant, SystemClock};
 use crate::config::{BaseUrl, Configuration};
@@ -278,10 +278,7 @@ fn warnings_of(certificate: &Value) -> impl Iterator<Item = &str> {
 
 fn failure(error: &certificate::Error, directory: &Path) -> Failure {
     let code = match error {
-        certificate::Error::Io(_, error) if error.kind() == ErrorKind::PermissionDenied => {
-            status::PERMISSION
-        }
-        certificate::Error::Io(..) => status::IO,
+        certificate::Error::Io(_, error) => io_status(error),
         _ => status::REFUSED,
     };
     let failure = match error {

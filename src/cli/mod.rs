@@ -406,12 +406,15 @@ fn store_status(error: &OpenError) -> u8 {
     match error {
         OpenError::Locked => status::UNAVAILABLE,
         OpenError::Newer(_) | OpenError::Older(_) | OpenError::Damaged(_) => status::DATA,
-        OpenError::Io(error) | OpenError::NotUpgraded { error, .. }
-            if error.kind() == io::ErrorKind::PermissionDenied =>
-        {
-            status::PERMISSION
-        }
-        OpenError::Io(_) | OpenError::NotUpgraded { .. } => status::IO,
+        OpenError::Io(error) | OpenError::NotUpgraded { error, .. } => io_status(error),
+    }
+}
+
+/// The exit status for an error of the system about a file or a socket.
+fn io_status(error: &io::Error) -> u8 {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => status::PERMISSION,
+        _ => status::IO,
     }
 }
 
@@ -469,9 +472,8 @@ fn store_hint(error: &OpenError) -> Option<&'static str> {
 /// The failure for a file that cannot be used, with the system's reason.
 fn unusable(path: &Path, error: &io::Error) -> Failure {
     let code = match error.kind() {
-        io::ErrorKind::PermissionDenied => status::PERMISSION,
         io::ErrorKind::AlreadyExists => status::REFUSED,
-        _ => status::IO,
+        _ => io_status(error),
     };
     Failure::new(code, format!("{}: {error}", path.display()))
 }

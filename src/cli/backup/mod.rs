@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use serde_json::{Value, json};
 
 use super::args::{Backup, Output};
-use super::{Failure, ask, output, status, store_status, with_client};
+use super::{Failure, ask, io_status, output, status, store_status, with_client};
 use crate::api::described_backup;
 use crate::clock::{Clock, SystemClock};
 use crate::config;
@@ -233,10 +233,7 @@ fn not_moved(file: &Path, error: &io::Error) -> Failure {
             status::REFUSED,
             format!("{shown}: the file exists already, and a backup overwrites nothing"),
         ),
-        io::ErrorKind::PermissionDenied => {
-            Failure::new(status::PERMISSION, format!("{shown}: {error}"))
-        }
-        _ => Failure::new(status::IO, format!("{shown}: {error}")),
+        _ => Failure::new(io_status(error), format!("{shown}: {error}")),
     }
 }
 

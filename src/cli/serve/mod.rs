@@ -21,8 +21,8 @@ use signal_hook::iterator::Signals;
 use self::maintenance::{Maintenance, Reload};
 use super::rights::{Fault, User};
 use super::{
-    Failure, MOUNT, from_local, output, program, service, status, store_hint, store_status, tls,
-    token, too_few_descriptors,
+    Failure, MOUNT, from_local, io_status, output, program, service, status, store_hint,
+    store_status, tls, token, too_few_descriptors,
 };
 use crate::api::{Api, Options, StartError};
 use crate::certificate::{self, Cell};
@@ -158,11 +158,13 @@ fn not_started(error: StartError) -> Failure {
 
 fn unopened(socket: &Path, error: &io::Error) -> Failure {
     let what = format!("{}: {error}", socket.display());
-    if error.kind() == io::ErrorKind::PermissionDenied {
-        let hint = "{program} check, run as root, says what prevents it";
-        return Failure::new(status::PERMISSION, what).hint(hint);
+    let failure = Failure::new(io_status(error), what);
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            failure.hint("{program} check, run as root, says what prevents it")
+        }
+        _ => failure,
     }
-    Failure::new(status::IO, what)
 }
 
 fn no_signals(error: &io::Error) -> Failure {
@@ -175,10 +177,6 @@ fn make_data_dir(data_dir: &Path) -> Result<(), Failure> {
         .mode(0o700)
         .create(data_dir)
         .map_err(|error| {
-            let code = match error.kind() {
-                io::ErrorKind::PermissionDenied => status::PERMISSION,
-                _ => status::IO,
-            };
             let hint = match error.kind() {
                 _ if files::is_away(data_dir) => MOUNT,
                 io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
@@ -187,7 +185,8 @@ fn make_data_dir(data_dir: &Path) -> Result<(), Failure> {
                 }
                 _ => "name another data directory with --data-dir",
             };
-            Failure::new(code, format!("{}: {error}", data_dir.display())).hint(hint)
+            let what = format!("{}: {error}", data_dir.display());
+            Failure::new(io_status(&error), what).hint(hint)
         })?;
     let Ok(metadata) = fs::metadata(data_dir) else {
         return Ok(());
@@ -265,11 +264,8 @@ pub(super) fn bind(address: Option<SocketAddr>) -> io::Result<TcpListener> {
 fn listen(address: Option<SocketAddr>) -> Result<TcpListener, Failure> {
     bind(address).map_err(|error| {
         let wanted = address.unwrap_or(EVERY_ADDRESS);
-        let code = match error.kind() {
-            io::ErrorKind::PermissionDenied => status::PERMISSION,
-            _ => status::IO,
-        };
-        let failure = Failure::new(code, format!("cannot listen at {wanted}: {error}"));
+        let what = format!("cannot listen at {wanted}: {error}");
+        let failure = Failure::new(io_status(&error), what);
         match error.kind() {
             io::ErrorKind::AddrInUse => failure.hint("choose another port with --listen"),
             io::ErrorKind::AddrNotAvailable => {
