@@ -83,24 +83,25 @@ pub(super) fn run(data_dir: &Path, command: Audit) -> Result<(), Failure> {
     }
 }
 
-/// Passes up to `limit` rows of the trail to `visit`, page by page, oldest first, beginning with the
-/// row `first`. `parameters` narrow the query, each preceded by an ampersand.
+/// Passes up to `limit` rows of the trail to `visit`, page by page: from `("first", ROW)` on, oldest
+/// first, or from `("before", ROW)` back, newest first. `parameters` narrow the query, each preceded
+/// by an ampersand.
 pub(super) fn each_page(
     client: &mut Client,
     parameters: &str,
-    first: u64,
+    (place, row): (&str, u64),
     limit: usize,
     mut visit: impl FnMut(&mut Value) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let (mut first, mut left) = (Some(first), limit);
-    while let Some(from) = first
+    let (mut next, mut left) = (Some(row), limit);
+    while let Some(row) = next
         && left > 0
     {
         let count = limits::ADMINISTRATOR_COUNT_MAX.min(left);
-        let target = format!("/admin/audit?first={from}&count={count}{parameters}");
+        let target = format!("/admin/audit?{place}={row}&count={count}{parameters}");
         let mut page = ask_or_hint(client, "GET", &target, None, 404, SEARCH)?;
         left -= elements(&page["rows"]).len().min(left);
-        first = page["next"].as_u64();
+        next = page["next"].as_u64();
         visit(&mut page)?;
     }
     Ok(())
@@ -116,7 +117,8 @@ fn list(
 ) -> Result<(), Failure> {
     let mut listing = Listing::new(format, COLUMNS);
     let (mut is_empty, mut previous_holders) = (true, PreviousHolders::default());
-    each_page(client, &parameters(query)?, first, limit, |page| {
+    let start = ("first", first);
+    each_page(client, &parameters(query)?, start, limit, |page| {
         previous_holders.note(page);
         let rows = elements(&page["rows"]);
         // Skip an empty first page, which would fix the table's widths before there are rows.
@@ -142,21 +144,13 @@ fn list_newest(
     most: usize,
     format: Format,
 ) -> Result<(), Failure> {
-    let parameters = parameters(query)?;
-    let (mut before, mut left) = (Some(u64::MAX), most);
-    let mut first = u64::MAX;
-    while let Some(end) = before
-        && left > 0
-    {
-        let count = limits::ADMINISTRATOR_COUNT_MAX.min(left);
-        let target = format!("/admin/audit?before={end}&count={count}{parameters}");
-        let page = ask_or_hint(client, "GET", &target, None, 404, SEARCH)?;
-        let rows = elements(&page["rows"]);
-        let oldest = rows.last().and_then(|row| row["sequence"].as_u64());
+    let (mut first, end) = (u64::MAX, ("before", u64::MAX));
+    each_page(client, &parameters(query)?, end, most, |page| {
+        let oldest = elements(&page["rows"]).last();
+        let oldest = oldest.and_then(|row| row["sequence"].as_u64());
         first = oldest.unwrap_or(first);
-        left -= rows.len().min(left);
-        before = page["next"].as_u64();
-    }
+        Ok(())
+    })?;
     list(client, query, first, most, format)
 }
 

@@ -14,7 +14,7 @@ pub(super) fn run(client: &mut Client, who: &str, format: Format) -> Result<(), 
     let (mut is_told, mut oldest) = (false, 1);
     let mut previous_holders = PreviousHolders::default();
     let user = format!("&user={}", named(who)?);
-    each_page(client, &user, 1, usize::MAX, |page| {
+    each_page(client, &user, ("first", 1), usize::MAX, |page| {
         oldest = page["first"].as_u64().unwrap_or(oldest);
         previous_holders.note(page);
         let rows = page["rows"].as_array_mut().map(std::mem::take);
