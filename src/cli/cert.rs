@@ -271,7 +271,8 @@ fn show_served(certificate: &Value) -> Result<(), Failure> {
     Ok(())
 }
 
-fn warnings_of(certificate: &Value) -> impl Iterator<Item = &str> {
+/// What clients might object to in the served certificate.
+pub(super) fn warnings_of(certificate: &Value) -> impl Iterator<Item = &str> {
     let warnings = elements(&certificate["warnings"]);
     warnings.iter().filter_map(Value::as_str)
 }

@@ -10,6 +10,7 @@ use clap::ValueEnum as _;
 use serde_json::Value;
 
 use super::args::Guide;
+use super::cert::warnings_of;
 use super::output::{self, text_of};
 use super::{Failure, ask, base_url, from_local, login_name, program, service, status, token};
 use crate::certificate;
@@ -38,7 +39,8 @@ struct Place {
     base_url: Option<BaseUrl>,
     /// `None` means no limit.
     rate_per_second: Option<u64>,
-    certificate: Certificate,
+    /// `None` if no server runs.
+    certificate: Option<Served>,
     authority: Option<Authority>,
     /// Whether the certificate comes from somewhere other than the private CA.
     is_of_other: bool,
@@ -48,15 +50,11 @@ struct Place {
 }
 
 /// The certificate that is being served.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Certificate {
-    /// No server runs.
-    Unknown,
-    /// Whether the certificate is from a public authority, and what clients might object to.
-    Served {
-        is_public: bool,
-        warnings: Vec<String>,
-    },
+struct Served {
+    /// Whether it is from a public authority.
+    is_public: bool,
+    /// What clients might object to.
+    warnings: Vec<String>,
 }
 
 /// The private CA.
@@ -129,19 +127,10 @@ impl Place {
             } else {
                 serve.rate_per_second.map(u64::from)
             },
-            certificate: if certificate.is_null() {
-                Certificate::Unknown
-            } else {
-                let warnings = certificate["warnings"].as_array();
-                let warnings = warnings.map_or(&[][..], Vec::as_slice).iter();
-                Certificate::Served {
-                    is_public: certificate["isPublic"] == true,
-                    warnings: warnings
-                        .filter_map(Value::as_str)
-                        .map(str::to_owned)
-                        .collect(),
-                }
-            },
+            certificate: (!certificate.is_null()).then(|| Served {
+                is_public: certificate["isPublic"] == true,
+                warnings: warnings_of(certificate).map(str::to_owned).collect(),
+            }),
             authority: (is_private && !authority.is_null()).then(|| Authority {
                 path: text_of(authority, "path"),
                 fingerprint: text_of(authority, "fingerprint"),
@@ -204,16 +193,11 @@ impl Place {
     fn certificate(&self) -> String {
         let program = program();
         match (&self.certificate, &self.authority) {
-            (Certificate::Unknown, _) => format!(
+            (None, _) => format!(
                 "No server is running, so it is not known who accepts its certificate: {program} \
                  cert show"
             ),
-            (
-                Certificate::Served {
-                    is_public: true, ..
-                },
-                _,
-            ) => {
+            (Some(served), _) if served.is_public => {
                 format!("The server's certificate is from a public authority: {program} cert show")
             }
             (_, Some(authority)) => format!(

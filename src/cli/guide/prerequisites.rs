@@ -1,7 +1,7 @@
 //! What must be changed before a provider can use this installation, each with the command that
 //! changes it.
 
-use super::{Certificate, Place, Reach, program};
+use super::{Place, Reach, program};
 use crate::config::{BaseUrl, is_public};
 
 /// The text before the first step; empty if nothing must be changed.
@@ -39,20 +39,16 @@ fn of_the_url(place: &Place, reach: Reach) -> Vec<String> {
 
 fn of_the_certificate(place: &Place, reach: Reach) -> Vec<String> {
     let program = program();
-    let Certificate::Served {
-        is_public,
-        warnings,
-    } = &place.certificate
-    else {
+    let Some(served) = &place.certificate else {
         return Vec::new();
     };
-    let warnings = warnings.iter();
+    let warnings = served.warnings.iter();
     let mut told: Vec<String> = warnings
         .map(|warning| {
             format!("  - About the certificate: {warning}.\n      {program} cert show\n")
         })
         .collect();
-    if !is_public && reach != Reach::OktaAgent {
+    if !served.is_public && reach != Reach::OktaAgent {
         told.push(format!(
             "  - The certificate is not from a public authority, and clouds accept no other. Unless a\n    \
              proxy answers with its own certificate ({program} check says so), let\n    \
