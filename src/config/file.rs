@@ -30,8 +30,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<(Key, Given)>, Error> {
             ),
             _ => (Blame::Setting, NAME_ANOTHER),
         };
-        let told = Error::new(format!("{}: {error}", path.display()), hint);
-        Error { blame, ..told }
+        Error::new(format!("{}: {error}", path.display()), hint).blaming(blame)
     })?;
     parse(path, &text)
 }

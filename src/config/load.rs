@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::origin::{Blame, Error, Given, Origin, masked};
@@ -29,6 +30,14 @@ pub struct Sources {
     pub flags: Vec<(Key, String)>,
     /// The environment.
     pub environment: BTreeMap<OsString, OsString>,
+}
+
+impl Sources {
+    /// The value of an environment variable, unless it is empty.
+    fn variable(&self, name: &str) -> Option<&OsStr> {
+        let value = self.environment.get(OsStr::new(name))?;
+        Some(value.as_os_str()).filter(|value| !value.is_empty())
+    }
 }
 
 /// All settings, parsed, each with its origin.
@@ -78,15 +87,14 @@ impl Configuration {
     /// meant a directory other than the one found.
     pub fn of_data_dir(sources: &Sources) -> Option<Self> {
         let file = file_of(sources);
-        let named = |name: String| sources.environment.get(&OsString::from(name));
-        let variable = named(Key::DataDir.variable()).filter(|value| !value.is_empty());
+        let name = Key::DataDir.variable();
         let flag = typed(sources).find(|(key, _)| *key == Key::DataDir);
         let data_dir = if let Some((_, given)) = flag {
             given
-        } else if let Some(value) = variable {
+        } else if let Some(value) = sources.variable(&name) {
             Given {
                 text: value.to_str()?.to_owned(),
-                origin: Origin::Variable(Key::DataDir.variable()),
+                origin: Origin::Variable(name),
             }
         } else {
             match file.as_deref().map_or(Salvaged::Absent, salvage::data_dir) {
@@ -96,7 +104,8 @@ impl Configuration {
             }
         };
         // A named file that cannot be opened is another kind of mistake and is not tolerated.
-        if is_named(sources) && !file.as_deref().is_none_or(is_readable) {
+        let named = file.as_deref().filter(|file| *file != default_file());
+        if named.is_some_and(|file| File::open(file).is_err()) {
             return None;
         }
         let given = BTreeMap::from([(Key::DataDir, data_dir)]);
@@ -120,13 +129,8 @@ impl Configuration {
 
 /// The error for an empty flag: `--data-dir "$UNSET"` does not mean the current directory.
 fn empty_flag(key: Key) -> Error {
-    Error {
-        blame: Blame::Flag,
-        ..Error::new(
-            format!("{} must not be empty", key.flag()),
-            "give it a value, or leave it out",
-        )
-    }
+    let what = format!("{} must not be empty", key.flag());
+    Error::new(what, "give it a value, or leave it out").blaming(Blame::Flag)
 }
 
 /// Overrides `given` with what the environment sets. Returns warnings about unknown variables.
@@ -144,7 +148,10 @@ fn of_the_environment(
             Some(_) if value.is_empty() => {}
             Some(setting) => {
                 let origin = Origin::Variable(name.to_owned());
-                let text = value.to_str().ok_or_else(|| not_text(&origin))?.to_owned();
+                let Some(text) = value.to_str().map(str::to_owned) else {
+                    let what = format!("{origin} is not UTF-8");
+                    return Err(Error::new(what, "write it in UTF-8"));
+                };
                 given.insert(setting.key, Given { text, origin });
             }
             None if name == FILE_VARIABLE || is_of_kubernetes(name, value) => {}
@@ -162,22 +169,10 @@ fn typed(sources: &Sources) -> impl Iterator<Item = (Key, Given)> {
     })
 }
 
-/// Whether a file other than the default one was named.
-fn is_named(sources: &Sources) -> bool {
-    file_of(sources).is_some_and(|file| file != default_file())
-}
-
-fn is_readable(file: &Path) -> bool {
-    std::fs::File::open(file).is_ok()
-}
-
 /// The file to read: the named one, which must exist, or else the default one if it exists.
 fn file_of(sources: &Sources) -> Option<PathBuf> {
-    let variable = sources.environment.get(&OsString::from(FILE_VARIABLE));
-    let named = sources
-        .file
-        .clone()
-        .or_else(|| variable.filter(|path| !path.is_empty()).map(PathBuf::from));
+    let variable = || sources.variable(FILE_VARIABLE).map(PathBuf::from);
+    let named = sources.file.clone().or_else(variable);
     // If it cannot be accessed, try to read it anyway, since the error then says why.
     let is_missing = || {
         let found = std::fs::symlink_metadata(default_file());
@@ -242,8 +237,7 @@ fn users_data_dir(sources: &Sources) -> Option<Given> {
 
 /// A path below the one in an environment variable, if the variable is set.
 fn below(sources: &Sources, name: &str, rest: &str) -> Option<Given> {
-    let value = sources.environment.get(&OsString::from(name))?;
-    let text = value.to_str().filter(|text| !text.is_empty())?;
+    let text = sources.variable(name)?.to_str()?;
     Some(Given {
         text: format!("{text}{rest}"),
         origin: Origin::Variable(name.to_owned()),
@@ -301,16 +295,11 @@ fn with_default<T>(
 
 fn unusable(key: Key, given: &Given, hint: String) -> Error {
     let (name, text) = (key.setting().name, masked(&given.text));
-    Error {
-        blame: blame_of(&given.origin),
-        ..Error::new(
-            match &given.origin {
-                Origin::Flag(flag) => format!("{flag} cannot be {text}"),
-                origin => format!("{origin}: {name} cannot be {text}"),
-            },
-            hint,
-        )
-    }
+    let what = match &given.origin {
+        Origin::Flag(flag) => format!("{flag} cannot be {text}"),
+        origin => format!("{origin}: {name} cannot be {text}"),
+    };
+    Error::new(what, hint).blaming(blame_of(&given.origin))
 }
 
 fn half(given: &BTreeMap<Key, Given>, set: Key, missing: Key) -> Error {
@@ -318,13 +307,8 @@ fn half(given: &BTreeMap<Key, Given>, set: Key, missing: Key) -> Error {
         .get(&set)
         .map_or(Origin::Default, |given| given.origin.clone());
     let (set, missing) = (set.setting().name, missing.setting().name);
-    Error {
-        blame: blame_of(&origin),
-        ..Error::new(
-            format!("{origin}: {set} is set, but {missing} is not"),
-            "set both, or neither",
-        )
-    }
+    let what = format!("{origin}: {set} is set, but {missing} is not");
+    Error::new(what, "set both, or neither").blaming(blame_of(&origin))
 }
 
 fn blame_of(origin: &Origin) -> Blame {
@@ -332,10 +316,6 @@ fn blame_of(origin: &Origin) -> Blame {
         Origin::Flag(_) => Blame::Flag,
         _ => Blame::Setting,
     }
-}
-
-fn not_text(origin: &Origin) -> Error {
-    Error::new(format!("{origin} is not UTF-8"), "write it in UTF-8")
 }
 
 /// Whether Kubernetes set the variable, as it does in every pod next to a Service named

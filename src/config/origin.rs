@@ -75,6 +75,10 @@ impl Error {
             blame: Blame::Setting,
         }
     }
+
+    pub(super) fn blaming(self, blame: Blame) -> Self {
+        Self { blame, ..self }
+    }
 }
 
 /// A value as it may be shown: a token in the wrong place is masked.
