@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::output::Format;
 use super::user::User;
 use crate::config::BaseUrl;
-use crate::idp::Provider;
+use crate::idp::{PROVIDERS, Provider};
 use crate::limits;
 
 /// What exit statuses mean.
@@ -365,8 +365,8 @@ pub(super) struct Output {
 
 /// The name of an identity provider.
 fn provider() -> impl TypedValueParser<Value = Provider> {
-    let about = |it: Provider| PossibleValue::new(it.name()).help(it.title());
-    PossibleValuesParser::new(Provider::ALL.map(about))
+    let about = |it: Provider| PossibleValue::new(it.name).help(it.title);
+    PossibleValuesParser::new(PROVIDERS.map(about))
         .map(|name| Provider::named(&name).expect("it is one of the possible values"))
 }
 

@@ -54,7 +54,7 @@ pub mod variables;
 pub use check::Check;
 pub use person::Person;
 pub use player::{Report, play};
-pub use provider::Provider;
+pub use provider::{PROVIDERS, Provider};
 pub use step::{Step, Suite};
 
 /// Carries a request to a service provider and returns the answer.

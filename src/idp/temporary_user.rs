@@ -36,7 +36,7 @@ pub fn end(id: &str) -> Suite {
 mod tests {
     use serde_json::Value;
 
-    use super::super::provider::Provider;
+    use super::super::provider::PROVIDERS;
     use super::super::step::Body;
     use super::*;
     use crate::test_user::is_test_user;
@@ -45,7 +45,7 @@ mod tests {
     #[test]
     fn whomever_a_suite_makes_is_known_by_the_name() {
         let person = person([27; Person::RANDOM_BYTES]);
-        let suites = Provider::ALL.into_iter().flat_map(Provider::suites);
+        let suites = PROVIDERS.iter().flat_map(|it| it.suites);
         let suites = suites.map(|suite| suite(&person));
         for suite in suites.chain([life(&person)]) {
             for step in &suite.steps {

@@ -145,7 +145,7 @@ pub(super) fn reading(
 ) -> Result<(), Halt> {
     let person = Person::from_random(secret::random());
     let is_played = |name: &str| {
-        let mut suites = like.map_or(&[][..], Provider::suites).iter();
+        let mut suites = like.map_or(&[][..], |it| it.suites).iter();
         suites.any(|suite| suite(&person).name == name)
     };
     with_token("read", client, https, |client, https, token| {

@@ -24,9 +24,9 @@ pub(super) fn playing(
 ) -> Result<(), Halt> {
     let (made, left) = leftovers::around(TOPIC, client, findings, |client, findings| {
         let mut made = 0;
-        for suite in provider.suites() {
+        for suite in provider.suites {
             let suite = shown.once(suite(&temporary_user::person(secret::random())));
-            made += with_token(provider.scope(), client, https, |client, https, token| {
+            made += with_token(provider.scope, client, https, |client, https, token| {
                 whole(&suite, token, client, https, findings)
             })?;
         }
@@ -93,14 +93,14 @@ fn summary(report: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::idp::Person;
+    use crate::idp::{PROVIDERS, Person};
     use crate::limits;
 
     /// Otherwise the last requests of a slow suite would fail because the token had expired.
     #[test]
     fn a_token_lives_as_long_as_any_suite_may_take() {
         let person = temporary_user::person([27; Person::RANDOM_BYTES]);
-        let suites = Provider::ALL.into_iter().flat_map(Provider::suites);
+        let suites = PROVIDERS.iter().flat_map(|it| it.suites);
         let suites = suites.map(|suite| suite(&person));
         for suite in suites.chain([temporary_user::life(&person)]) {
             let seconds = limits::CHECKED_SERVER_SILENCE_MAX.as_secs() * suite.steps.len() as u64;
