@@ -182,11 +182,11 @@ impl Cell {
     fn load_better(&self, now: Instant) -> Result<Current, Error> {
         let found = self.found_again()?;
         let loaded = load(&found, now)?;
-        let Some(path) = found.chain() else {
+        let SourceState::Customer { chain: path, .. } = found else {
             return Ok(loaded);
         };
         let (old, new) = (self.summary(), &loaded.summary);
-        let bad = |what: String| Error::Bad(path.to_owned(), what);
+        let bad = |what: String| Error::Bad(path.clone(), what);
         new.out_of_date(now).map_or(Ok(()), |why| Err(bad(why)))?;
         if !old.is_accepted(now) {
             return Ok(loaded);
@@ -233,8 +233,9 @@ impl Cell {
             Some(_) => PrivateFiles::of(directory).authority,
             None => request::installed(directory),
         };
-        let is_nothing = matches!(self.source.found(), SourceState::Nothing { .. });
-        (is_nothing && is_gone(&served)).then_some(served)
+        let would_be_new =
+            matches!(self.source.found(), SourceState::Private { is_new, .. } if is_new);
+        (would_be_new && is_gone(&served)).then_some(served)
     }
 
     fn serve(&self, loaded: Current) -> Summary {
@@ -344,11 +345,10 @@ impl fmt::Debug for Cell {
 
 fn load(found: &SourceState<'_>, now: Instant) -> Result<Current, Error> {
     match found {
-        SourceState::Given { chain, key, host } => from_files([chain, key], host, now),
-        SourceState::Installed { path, host } => from_files([path, path], host, now),
-        SourceState::Private { directory, names } | SourceState::Nothing { directory, names } => {
-            private(directory, names, now)
-        }
+        SourceState::Customer { chain, key, host } => from_files([chain, key], host, now),
+        SourceState::Private {
+            directory, names, ..
+        } => private(directory, names, now),
     }
 }
 
@@ -358,27 +358,29 @@ fn load(found: &SourceState<'_>, now: Instant) -> Result<Current, Error> {
 pub fn examine(source: &Source, now: Instant) -> Result<Vec<String>, Error> {
     let found = source.found();
     match &found {
-        SourceState::Nothing { directory, .. } => {
-            PrivateFiles::of(directory).require_room_for_leaf()?;
-            Ok(Vec::new())
-        }
-        SourceState::Private { directory, names } => {
-            // The authority exists, so this does not make one.
-            Authority::open(directory, names.first(), now)?;
+        SourceState::Private {
+            directory,
+            names,
+            is_new,
+        } => {
             let own = PrivateFiles::of(directory);
-            match Chain::load(&own.leaf, &own.leaf_key) {
-                Err(error @ Error::Exposed { .. }) => Err(error),
-                // A start replaces any other leaf.
-                _ => own.require_room_for_leaf().map(|()| Vec::new()),
+            if !is_new {
+                // The authority exists, so this does not make one.
+                Authority::open(directory, names.first(), now)?;
+                // A start replaces a leaf with any other fault.
+                let leaf = Chain::load(&own.leaf, &own.leaf_key);
+                if let Err(error @ Error::Exposed { .. }) = leaf {
+                    return Err(error);
+                }
             }
+            own.require_room_for_leaf().map(|()| Vec::new())
         }
-        SourceState::Given { .. } | SourceState::Installed { .. } => {
-            let path = found.chain().unwrap_or(Path::new(""));
+        SourceState::Customer { chain, .. } => {
             let summary = load(&found, now)?.summary;
             let refused = summary.objections.iter().find(|it| it.is_of_everybody());
             let why = summary.out_of_date(now);
             match why.or_else(|| refused.map(ToString::to_string)) {
-                Some(why) => Err(Error::Bad(path.to_owned(), why)),
+                Some(why) => Err(Error::Bad(chain.clone(), why)),
                 None => Ok(summary.warnings),
             }
         }

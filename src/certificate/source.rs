@@ -32,35 +32,19 @@ pub enum Source {
 
 /// What a source provides, considering the files that exist now.
 pub(super) enum SourceState<'a> {
-    /// The customer's files.
-    Given {
-        chain: &'a Path,
-        key: &'a Path,
+    /// The customer's chain and its key, in the customer's files or, as installed, in one file.
+    Customer {
+        chain: PathBuf,
+        key: PathBuf,
         host: &'a str,
     },
-    /// A chain installed in the data directory, in one file with its key.
-    Installed { path: PathBuf, host: &'a str },
     /// The private authority, which replaces its leaf if the leaf is not usable.
     Private {
         directory: &'a Path,
         names: &'a Names,
+        /// Whether there is nothing yet, so that a start makes the authority.
+        is_new: bool,
     },
-    /// Nothing yet: a start makes the authority and its leaf.
-    Nothing {
-        directory: &'a Path,
-        names: &'a Names,
-    },
-}
-
-impl SourceState<'_> {
-    /// The file of the customer's chain.
-    pub(super) fn chain(&self) -> Option<&Path> {
-        match self {
-            Self::Given { chain, .. } => Some(chain),
-            Self::Installed { path, .. } => Some(path),
-            Self::Private { .. } | Self::Nothing { .. } => None,
-        }
-    }
 }
 
 /// Shows whether a file has changed.
@@ -78,7 +62,11 @@ impl Source {
     /// so that neither accepts what the other refuses.
     pub(super) fn found(&self) -> SourceState<'_> {
         match self {
-            Self::Files { chain, key, host } => SourceState::Given { chain, key, host },
+            Self::Files { chain, key, host } => SourceState::Customer {
+                chain: chain.clone(),
+                key: key.clone(),
+                host,
+            },
             Self::DataDirectory {
                 directory,
                 names,
@@ -86,11 +74,16 @@ impl Source {
             } => {
                 if request::is_installed(directory) {
                     let path = request::installed(directory);
-                    SourceState::Installed { path, host }
-                } else if PrivateFiles::of(directory).are_there() {
-                    SourceState::Private { directory, names }
-                } else {
-                    SourceState::Nothing { directory, names }
+                    return SourceState::Customer {
+                        chain: path.clone(),
+                        key: path,
+                        host,
+                    };
+                }
+                SourceState::Private {
+                    directory,
+                    names,
+                    is_new: !PrivateFiles::of(directory).are_there(),
                 }
             }
         }
