@@ -7,6 +7,7 @@
 
 use std::fmt::Write as _;
 
+use super::provider_requests::Trial;
 use super::{Findings, Halt, ask, command, sent};
 use crate::cli::output::{elements, text_of};
 use crate::cli::{answered, operand};
@@ -22,21 +23,21 @@ const ROWS: usize = 50;
 /// this run after it, even if it ends early. Returns the names of the latter with the result.
 pub(super) fn around<T>(
     topic: &str,
-    client: &mut Client,
-    findings: &mut Findings,
-    play: impl FnOnce(&mut Client, &mut Findings) -> Result<T, Halt>,
+    trial: &mut Trial<'_>,
+    play: impl FnOnce(&mut Trial<'_>) -> Result<T, Halt>,
 ) -> Result<(T, Vec<String>), Halt> {
-    let (gone, others) = delete(client)?;
+    let (gone, others) = delete(trial.client)?;
     for name in gone {
-        findings.pass(topic, &format!("{name} of an earlier run is deleted"))?;
+        let what = format!("{name} of an earlier run is deleted");
+        trial.findings.pass(topic, &what)?;
     }
-    tell_of_others(&others, findings)?;
-    let outcome = play(client, findings);
+    tell_of_others(&others, trial.findings)?;
+    let outcome = play(trial);
     if matches!(outcome, Err(Halt::Timeout(_))) {
         // The server does not answer, so the next run deletes the leftovers.
         return outcome.map(|brought| (brought, Vec::new()));
     }
-    let deleted = delete(client);
+    let deleted = delete(trial.client);
     Ok((outcome?, deleted?.0))
 }
 

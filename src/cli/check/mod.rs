@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use self::provider_requests::WrongTokens;
+use self::provider_requests::Trial;
 use super::args::Check;
 use super::output::{self, Format, Listing};
 use super::{Failure, answered, sent, service, status, unusable};
@@ -284,13 +284,16 @@ fn ask_all(
         return findings.not_run("requests", "they would not reach this server");
     }
     let like = wanted.typed.like;
-    let (https, mut shown) = (&mut reached.https, WrongTokens::default());
-    provider_requests::reading(client, https, (has_users, like), &mut shown, findings)?;
+    let mut trial = Trial {
+        client,
+        https: &mut reached.https,
+        findings,
+        sent_without_token: Vec::new(),
+    };
+    trial.reading(has_users, like)?;
     match like {
-        Some(provider) => suites::playing(provider, client, https, &mut shown, findings)?,
-        None if wanted.typed.write => {
-            provider_requests::writing(client, https, &mut shown, findings)?;
-        }
+        Some(provider) => suites::playing(provider, &mut trial)?,
+        None if wanted.typed.write => trial.writing()?,
         None => {
             leftovers::warn(client, findings)?;
             let how = command("check --write");

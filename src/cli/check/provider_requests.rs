@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::network::Reached;
 use super::{Findings, Halt, ask, leftovers};
 use crate::cli::output::text_of;
-use crate::http1::client::{Request, Response};
+use crate::http1::client::Request;
 use crate::idp::check::ERROR_SCHEMA;
 use crate::idp::client::Client as HttpsClient;
 use crate::idp::guard::Guard;
@@ -43,44 +43,97 @@ impl TemporaryToken {
     }
 }
 
-/// Calls `play` with a token that is forgotten afterwards. A server that does not answer cannot be
-/// asked to forget it; the token then expires by itself after some minutes.
-pub(super) fn with_token<T>(
-    scope: &str,
-    client: &mut Client,
-    https: &mut HttpsClient,
-    play: impl FnOnce(&mut Client, &mut HttpsClient, &Secret) -> Result<T, Halt>,
-) -> Result<T, Halt> {
-    let token = TemporaryToken::issue(client, scope)?;
-    let outcome = play(client, https, &token.text);
-    // Disconnect now: the server closes a forgotten token's connections at a time of its own
-    // choosing, and a request lost to that would be reported as a failure, wrongly.
-    https.disconnect();
-    if !matches!(outcome, Err(Halt::Timeout(_))) {
-        token.forget(client)?;
+/// What playing suites takes: the server's local socket, its HTTPS server, and a place for findings.
+pub(super) struct Trial<'a> {
+    pub(super) client: &'a mut Client,
+    pub(super) https: &'a mut HttpsClient,
+    pub(super) findings: &'a mut Findings,
+    /// The requests without a valid token that have been sent. The server gives very few of them
+    /// per minute the answer that suites expect, so each is sent only once.
+    pub(super) sent_without_token: Vec<&'static str>,
+}
+
+impl Trial<'_> {
+    /// Calls `play` with a token that is forgotten afterwards. A server that does not answer cannot
+    /// be asked to forget it; the token then expires by itself after some minutes.
+    pub(super) fn with_token<T>(
+        &mut self,
+        scope: &str,
+        play: impl FnOnce(&mut Self, &Secret) -> Result<T, Halt>,
+    ) -> Result<T, Halt> {
+        let token = TemporaryToken::issue(self.client, scope)?;
+        let outcome = play(self, &token.text);
+        // Disconnect now: the server closes a forgotten token's connections at a time of its own
+        // choosing, and a request lost to that would be reported as a failure, wrongly.
+        self.https.disconnect();
+        if !matches!(outcome, Err(Halt::Timeout(_))) {
+            token.forget(self.client)?;
+        }
+        outcome
     }
-    outcome
-}
 
-/// The requests without a valid token that have been sent. The server gives very few of them per
-/// minute the answer that suites expect, so each is sent only once.
-#[derive(Default)]
-pub(super) struct WrongTokens {
-    shown: Vec<&'static str>,
-}
-
-impl WrongTokens {
-    /// Removes the requests from a suite that have already been sent.
+    /// Removes the requests without a valid token from a suite that have already been sent.
     pub(super) fn once(&mut self, mut suite: Suite) -> Suite {
         suite.steps.retain(|step| {
             let is_right = matches!(step.credential, Credential::Bearer | Credential::Bare);
-            let is_new = is_right || !self.shown.contains(&step.name);
+            let is_new = is_right || !self.sent_without_token.contains(&step.name);
             if is_new && !is_right {
-                self.shown.push(step.name);
+                self.sent_without_token.push(step.name);
             }
             is_new
         });
         suite
+    }
+
+    /// Plays the requests with which providers begin, except the suites of `like`, which is played
+    /// as a whole.
+    pub(super) fn reading(&mut self, has_users: bool, like: Option<Provider>) -> Result<(), Halt> {
+        let person = Person::from_random(secret::random());
+        let is_played = |name: &str| {
+            let mut suites = like.map_or(&[][..], |it| it.suites).iter();
+            suites.any(|suite| suite(&person).name == name)
+        };
+        self.with_token("read", |trial, token| {
+            for reading in read_only::opening(&person, has_users) {
+                if is_played(reading.suite.name) {
+                    continue;
+                }
+                let suite = trial.once(reading.suite);
+                told(&suite, trial.client, trial.https, token, trial.findings)?;
+                if reading.left_out > 0 {
+                    let what = format!(
+                        "{} steps that write, or that need an existing user",
+                        reading.left_out
+                    );
+                    trial.findings.not_run(topic(suite.name), &what)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Plays the whole life of a user, including its end.
+    pub(super) fn writing(&mut self) -> Result<(), Halt> {
+        let person = temporary_user::person(secret::random());
+        let suite = self.once(temporary_user::life(&person));
+        let ((), names) = leftovers::around(LIFE, self, |trial| {
+            trial.with_token("full", |trial, token| trial.life(&suite, token))
+        })?;
+        if names.is_empty() {
+            return Ok(());
+        }
+        self.findings.pass(LIFE, &leftovers::deleted(&names))
+    }
+
+    fn life(&mut self, suite: &Suite, token: &Secret) -> Result<(), Halt> {
+        let mut guard = Guard::before(self.https);
+        told(suite, self.client, &mut guard, token, self.findings)?;
+        let Some(id) = guard.made().first() else {
+            let what = "the deletion, since no answer gave the user's id";
+            return self.findings.not_run(LIFE, what);
+        };
+        let end = temporary_user::end(id);
+        told(&end, self.client, &mut guard, token, self.findings)
     }
 }
 
@@ -93,13 +146,14 @@ pub(super) fn arrives(
     findings: &mut Findings,
 ) -> Result<bool, Halt> {
     let token = TemporaryToken::issue(client, "metrics")?;
-    let answer = send(
-        &mut reached.https,
-        "GET",
-        "/ServiceProviderConfig",
-        &token.text,
-    );
-    let (id, status) = (token.id.clone(), answer.map(|answer| answer.status));
+    let authorization = format!("Bearer {}", token.text.reveal());
+    let answer = reached.https.send(&Request {
+        method: "GET",
+        target: "/ServiceProviderConfig",
+        headers: &[("Authorization", &authorization)],
+        body: None,
+    });
+    let (id, status) = (token.id.clone(), answer.map(|(answer, _)| answer.status));
     reached.https.disconnect();
     if token.forget(client)? {
         return Ok(true);
@@ -116,91 +170,6 @@ pub(super) fn arrives(
     );
     findings.fail("way", &what, &fix)?;
     Ok(false)
-}
-
-fn send(
-    https: &mut HttpsClient,
-    method: &str,
-    target: &str,
-    token: &Secret,
-) -> Result<Response, crate::idp::client::Error> {
-    let authorization = format!("Bearer {}", token.reveal());
-    let request = Request {
-        method,
-        target,
-        headers: &[("Authorization", &authorization)],
-        body: None,
-    };
-    https.send(&request).map(|(answer, _)| answer)
-}
-
-/// Plays the requests with which providers begin, except the suites of `like`, which is played as a
-/// whole.
-pub(super) fn reading(
-    client: &mut Client,
-    https: &mut HttpsClient,
-    (has_users, like): (bool, Option<Provider>),
-    shown: &mut WrongTokens,
-    findings: &mut Findings,
-) -> Result<(), Halt> {
-    let person = Person::from_random(secret::random());
-    let is_played = |name: &str| {
-        let mut suites = like.map_or(&[][..], |it| it.suites).iter();
-        suites.any(|suite| suite(&person).name == name)
-    };
-    with_token("read", client, https, |client, https, token| {
-        for reading in read_only::opening(&person, has_users) {
-            if is_played(reading.suite.name) {
-                continue;
-            }
-            let suite = shown.once(reading.suite);
-            told(&suite, client, https, token, findings)?;
-            if reading.left_out > 0 {
-                let what = format!(
-                    "{} steps that write, or that need an existing user",
-                    reading.left_out
-                );
-                findings.not_run(topic(suite.name), &what)?;
-            }
-        }
-        Ok(())
-    })
-}
-
-/// Plays the whole life of a user, including its end.
-pub(super) fn writing(
-    client: &mut Client,
-    https: &mut HttpsClient,
-    shown: &mut WrongTokens,
-    findings: &mut Findings,
-) -> Result<(), Halt> {
-    let suite = shown.once(temporary_user::life(&temporary_user::person(
-        secret::random(),
-    )));
-    let ((), names) = leftovers::around(LIFE, client, findings, |client, findings| {
-        with_token("full", client, https, |client, https, token| {
-            life(&suite, client, https, token, findings)
-        })
-    })?;
-    if names.is_empty() {
-        return Ok(());
-    }
-    findings.pass(LIFE, &leftovers::deleted(&names))
-}
-
-fn life(
-    suite: &Suite,
-    client: &mut Client,
-    https: &mut HttpsClient,
-    token: &Secret,
-    findings: &mut Findings,
-) -> Result<(), Halt> {
-    let mut guard = Guard::before(https);
-    told(suite, client, &mut guard, token, findings)?;
-    match guard.made().first().map(|id| temporary_user::end(id)) {
-        Some(end) => told(&end, client, &mut guard, token, findings),
-        None => findings.not_run(LIFE, "the deletion, since no answer gave the user's id"),
-    }
 }
 
 /// Plays a suite and reports each step.

@@ -2,37 +2,27 @@
 //! users are invented, and no others are changed. Users that remain are deleted through the local
 //! socket, since a proxy in front of the HTTPS server may block deletions.
 
-use super::provider_requests::{WrongTokens, played, tell, topic, with_token};
-use super::{Findings, Halt, Outcome, leftovers};
+use super::provider_requests::{Trial, played, tell, topic};
+use super::{Halt, Outcome, leftovers};
 use crate::cli::output::counted;
-use crate::idp::client::Client as HttpsClient;
 use crate::idp::guard::Guard;
 use crate::idp::player::StepReport;
 use crate::idp::{Provider, Report, Suite, temporary_user};
-use crate::local::Client;
 use crate::secret::{self, Secret};
 
 const TOPIC: &str = "users made";
 
 /// Plays a provider's suites, and reports the users that they created and left behind.
-pub(super) fn playing(
-    provider: Provider,
-    client: &mut Client,
-    https: &mut HttpsClient,
-    shown: &mut WrongTokens,
-    findings: &mut Findings,
-) -> Result<(), Halt> {
-    let (made, left) = leftovers::around(TOPIC, client, findings, |client, findings| {
+pub(super) fn playing(provider: Provider, trial: &mut Trial<'_>) -> Result<(), Halt> {
+    let (made, left) = leftovers::around(TOPIC, trial, |trial| {
         let mut made = 0;
         for suite in provider.suites {
-            let suite = shown.once(suite(&temporary_user::person(secret::random())));
-            made += with_token(provider.scope, client, https, |client, https, token| {
-                whole(&suite, token, client, https, findings)
-            })?;
+            let suite = trial.once(suite(&temporary_user::person(secret::random())));
+            made += trial.with_token(provider.scope, |trial, token| whole(&suite, token, trial))?;
         }
         Ok(made)
     })?;
-    findings.pass(TOPIC, &users_made(made, &left))
+    trial.findings.pass(TOPIC, &users_made(made, &left))
 }
 
 /// `made` was counted from answers, which may have been altered on the way, so it can be too low.
@@ -46,22 +36,17 @@ fn users_made(made: usize, left: &[String]) -> String {
 
 /// Plays a suite and reports the steps that fail, then a summary. Returns the number of users
 /// created.
-fn whole(
-    suite: &Suite,
-    token: &Secret,
-    client: &mut Client,
-    https: &mut HttpsClient,
-    findings: &mut Findings,
-) -> Result<usize, Halt> {
+fn whole(suite: &Suite, token: &Secret, trial: &mut Trial<'_>) -> Result<usize, Halt> {
+    let findings = &mut *trial.findings;
     let failed_before = findings.count(Outcome::Fail);
-    let mut guard = Guard::before(https);
+    let mut guard = Guard::before(trial.https);
     let mut tell_failed = |step: &StepReport| {
         if step.is_sent && !step.passed() {
             tell(suite.name, step, findings)?;
         }
         Ok(())
     };
-    let report = played(suite, client, &mut guard, token, &mut tell_failed)?;
+    let report = played(suite, trial.client, &mut guard, token, &mut tell_failed)?;
     let topic = topic(suite.name);
     let unsent = report.steps.iter().filter(|step| !step.is_sent).count();
     if unsent > 0 {
