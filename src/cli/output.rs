@@ -212,9 +212,8 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn new(format: Format) -> Self {
-        let is_for_people = format == Format::Table;
         Self {
-            listing: (!is_for_people).then(|| Listing::new(format, &[])),
+            listing: Listing::for_programs(format),
             unwritten: None,
             count: 0,
         }
@@ -266,6 +265,11 @@ impl Listing {
             widths: Vec::new(),
             rows: 0,
         }
+    }
+
+    /// A listing of whole documents; `None` for the format for people, who need words instead.
+    pub(super) fn for_programs(format: Format) -> Option<Self> {
+        (format != Format::Table).then(|| Self::new(format, &[]))
     }
 
     pub(super) fn page(&mut self, rows: &[Value]) -> Result<(), Failure> {

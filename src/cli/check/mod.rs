@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use self::provider_requests::Trial;
 use super::args::Check;
-use super::output::{self, Format, Listing};
+use super::output::{self, Listing};
 use super::{Failure, answered, sent, service, status, unusable};
 use crate::certificate;
 use crate::clock::SystemClock;
@@ -185,8 +185,6 @@ pub(super) fn run(
     sources: &Sources,
     typed: &Check,
 ) -> Result<(), Failure> {
-    let is_for_people = typed.output.output == Format::Table;
-    let listing = (!is_for_people).then(|| Listing::new(typed.output.output, &[]));
     let wanted = Wanted {
         typed,
         extra: typed
@@ -195,7 +193,7 @@ pub(super) fn run(
             .map(ExtraAuthorities::read)
             .transpose()?,
     };
-    let mut findings = Findings::new(listing);
+    let mut findings = Findings::new(Listing::for_programs(typed.output.output));
     findings.is_elsewhere = service::is_elsewhere(sources);
     match everything(configuration, sources, &wanted, &mut findings) {
         Ok(()) => {}

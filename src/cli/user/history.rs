@@ -10,7 +10,7 @@ use crate::local::Client;
 use crate::scim::differences;
 
 pub(super) fn run(client: &mut Client, who: &str, format: Format) -> Result<(), Failure> {
-    let mut listing = (format != Format::Table).then(|| Listing::new(format, &[]));
+    let mut listing = Listing::for_programs(format);
     let (mut is_told, mut oldest) = (false, 1);
     let mut previous_holders = PreviousHolders::default();
     let user = format!("&user={}", named(who)?);
