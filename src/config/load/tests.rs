@@ -21,6 +21,12 @@ fn sources(file: &str, variables: &[(&str, &str)], flags: &[(Key, &str)]) -> Sou
     }
 }
 
+/// What is warned of with these variables.
+fn warnings(variables: &[(&str, &str)]) -> Vec<String> {
+    let loaded = Configuration::load(&sources("", variables, &[]));
+    loaded.expect("good").warnings
+}
+
 #[test]
 fn flags_win_over_the_environment_and_that_over_the_file() {
     let file = "rate_limit = 1\nlisten = \"127.0.0.1:1\"\nalarm_percent = 7\n";
@@ -52,24 +58,16 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
 
 #[test]
 fn what_cannot_be_used_is_told_with_its_origin() {
-    let problem =
-        Configuration::load(&sources("", &[], &[(Key::RateLimit, "0")])).expect_err("no rate");
-    assert_eq!(problem.what, "--rate-limit cannot be 0");
-    assert_eq!(problem.blame, Blame::Flag);
-    let problem = Configuration::load(&sources("", &[("GOLINKS_SCIM_BASE_URL", "http://h")], &[]))
-        .expect_err("no https");
-    assert!(
-        problem
-            .what
-            .starts_with("$GOLINKS_SCIM_BASE_URL: base_url cannot be http")
-    );
-    assert_eq!(problem.blame, Blame::Setting);
-    let problem = Configuration::load(&sources("tls_key = \"/k\"", &[], &[])).expect_err("half");
-    assert!(
-        problem
-            .what
-            .ends_with("c.toml:1: tls_key is set, but tls_cert is not")
-    );
+    let problem = |sources: Sources| Configuration::load(&sources).expect_err("unusable");
+    let rate = problem(sources("", &[], &[(Key::RateLimit, "0")]));
+    assert_eq!(rate.what, "--rate-limit cannot be 0");
+    assert_eq!(rate.blame, Blame::Flag);
+    let url = problem(sources("", &[("GOLINKS_SCIM_BASE_URL", "http://h")], &[]));
+    let words = "$GOLINKS_SCIM_BASE_URL: base_url cannot be http://h";
+    assert_eq!((&*url.what, url.blame), (words, Blame::Setting));
+    let half = problem(sources("tls_key = \"/k\"", &[], &[])).what;
+    let words = "c.toml:1: tls_key is set, but tls_cert is not";
+    assert!(half.ends_with(words), "{half}");
 }
 
 #[test]
@@ -186,10 +184,6 @@ fn the_data_directory_is_found_in_spite_of_other_mistakes() {
 
 #[test]
 fn what_kubernetes_says_of_a_service_of_our_name_is_no_mistake() {
-    let warnings = |variables: &[(&str, &str)]| {
-        let loaded = Configuration::load(&sources("", variables, &[])).expect("good");
-        loaded.warnings.len()
-    };
     let set_by_it = [
         ("GOLINKS_SCIM_SERVICE_HOST", "10.0.0.1"),
         ("GOLINKS_SCIM_SERVICE_PORT", "8443"),
@@ -198,8 +192,8 @@ fn what_kubernetes_says_of_a_service_of_our_name_is_no_mistake() {
         ("GOLINKS_SCIM_PORT_8443_TCP", "tcp://10.0.0.1:8443"),
         ("GOLINKS_SCIM_PORT_8443_TCP_ADDR", "10.0.0.1"),
     ];
-    assert_eq!(warnings(&set_by_it), 0);
-    assert_eq!(warnings(&[("GOLINKS_SCIM_PORT", "443")]), 1);
+    assert_eq!(warnings(&set_by_it), [""; 0]);
+    assert_eq!(warnings(&[("GOLINKS_SCIM_PORT", "443")]).len(), 1);
 }
 
 #[test]
@@ -215,27 +209,15 @@ fn a_base_url_that_seldom_works_is_warned_of() {
         ("https://h/scim", Some("does not end in /scim/v2")),
         ("https://a_b", Some("underscore")),
     ] {
-        let variables = [("GOLINKS_SCIM_BASE_URL", url)];
-        let loaded = Configuration::load(&sources("", &variables, &[])).expect("good");
-        let warnings = loaded.warnings.concat();
-        assert_eq!(
-            loaded.warnings.len(),
-            usize::from(words.is_some()),
-            "{url}: {warnings}"
-        );
-        assert!(
-            warnings.contains(words.unwrap_or_default()),
-            "{url}: {warnings}"
-        );
+        let told = warnings(&[("GOLINKS_SCIM_BASE_URL", url)]);
+        assert_eq!(told.len(), words.iter().len(), "{url}: {told:?}");
+        let is_told = told.concat().contains(words.unwrap_or_default());
+        assert!(is_told, "{url}: {told:?}");
     }
 }
 
 #[test]
 fn variables_that_are_no_settings_are_warned_of() {
-    let loaded =
-        Configuration::load(&sources("", &[("GOLINKS_SCIM_LISTN", "x")], &[])).expect("good");
-    assert_eq!(
-        loaded.warnings,
-        ["$GOLINKS_SCIM_LISTN is no setting: did you mean $GOLINKS_SCIM_LISTEN?"]
-    );
+    let words = "$GOLINKS_SCIM_LISTN is no setting: did you mean $GOLINKS_SCIM_LISTEN?";
+    assert_eq!(warnings(&[("GOLINKS_SCIM_LISTN", "x")]), [words]);
 }
