@@ -11,7 +11,9 @@ use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
 
 use super::{Failure, status};
-use crate::logging::{escape, is_dangerous};
+// Makes an untrusted text safe for a terminal and puts it on one line.
+pub(super) use crate::logging::escape as printable;
+use crate::logging::is_dangerous;
 
 /// The output format of a command that reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -83,20 +85,15 @@ pub(super) fn usage(rendered: &str) {
 
 /// Prints what went wrong and what to do about it.
 pub(super) fn failure(what: &str, hint: Option<&str>) {
-    complain(&format!("golinks-scim: {}", escape(what)));
+    complain(&format!("golinks-scim: {}", printable(what)));
     if let Some(hint) = hint {
-        complain(&format!("hint: {}", escape(hint)));
+        complain(&format!("hint: {}", printable(hint)));
     }
 }
 
 /// The elements of a JSON array; none for any other value.
 pub(super) fn elements(list: &Value) -> &[Value] {
     list.as_array().map_or(&[], Vec::as_slice)
-}
-
-/// Makes an untrusted text safe for a terminal and puts it on one line.
-pub(super) fn printable(text: &str) -> String {
-    escape(text)
 }
 
 /// A value as JSON, on one line and safe for a terminal. The escapes do not change the value.
@@ -311,7 +308,7 @@ impl Listing {
                 let cells = self
                     .columns
                     .iter()
-                    .map(|column| escape(&(column.cell)(row)));
+                    .map(|column| printable(&(column.cell)(row)));
                 cells.collect()
             })
             .collect();

@@ -128,7 +128,12 @@ impl UserFile {
                     Some(Value::Object(row)) => row,
                     _ => Map::new(),
                 },
-                Err(why) => line.refused(why),
+                Err(why) => {
+                    let mut row = Map::new();
+                    row.insert("line".to_owned(), json!(line.number));
+                    columns::put_refusal(&mut row, why);
+                    row
+                }
             };
             row.entry("userName").or_insert_with(|| json!(line.who));
             let row = Value::Object(row);
@@ -282,15 +287,6 @@ impl UserFile {
         for name in told.into_iter().flatten().chain(typed) {
             self.seen.insert(self.by_name(name));
         }
-    }
-}
-
-impl Line {
-    fn refused(&self, why: &str) -> Map<String, Value> {
-        let mut row = Map::new();
-        row.insert("line".to_owned(), json!(self.number));
-        columns::put_refusal(&mut row, why);
-        row
     }
 }
 
