@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicI64;
 use golinks_scim::clock::Instant;
 use golinks_scim::directory::{Directory, Query, ScanCaller, Start, describe};
 use golinks_scim::scim::filter::{CompValue, CompareOp};
-use golinks_scim::scim::{AttributePath, Budget, Filter, Leniency, Patch, User};
+use golinks_scim::scim::{AttributePath, Budget, Filter, Leniency, Patch, Preconditions, User};
 use golinks_scim::store::{Opener, Store};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -118,6 +118,21 @@ fn filter() -> impl Strategy<Value = Filter> {
         .prop_map(|(path, op, date)| {
             Filter::Compare(path, op, CompValue::Text(date.to_owned().into()))
         });
+    let begun = prop::sample::select(vec![
+        "",
+        "1",
+        "1@X",
+        "STRA",
+        "straß",
+        "e\u{301}v",
+        "EV",
+        "Σ",
+        "z",
+    ])
+    .prop_map(|text| {
+        let text = CompValue::Text(text.to_owned().into());
+        Filter::Compare(path("userName"), CompareOp::Sw, text)
+    });
     let element = clause(
         ["value", "display", "type"]
             .map(|name| element_path("emails", name))
@@ -126,7 +141,7 @@ fn filter() -> impl Strategy<Value = Filter> {
     );
     let value_path =
         combined(element).prop_map(|inner| Filter::ValuePath(path("emails"), Box::new(inner)));
-    combined(prop_oneof![4 => whole, 1 => dated, 2 => value_path])
+    combined(prop_oneof![4 => whole, 1 => dated, 1 => begun, 2 => value_path])
 }
 
 /// A user as identity providers leave them.
@@ -283,14 +298,30 @@ fn directory_of(users: &[User]) -> (Directory, Vec<Map<String, Value>>) {
     let clock = Ticking(AtomicI64::new(noon.millis() - 10));
     let directory = Directory::new(Arc::new(store), Arc::new(clock));
     let mut shown = Vec::new();
-    for (number, user) in users.iter().enumerate() {
+    let other_names = ["straße", "STRASSE", "Éva", "e\u{301}va", "Eva", "σ", "Σ"];
+    let named = |number: usize, user: &User| {
         let mut body = Value::Object(user.attributes().clone());
         // Some userNames are other users' addresses: a search for one must not find the other.
-        body["userName"] = json!(format!("{number}@x"));
+        body["userName"] = json!(match number.checked_sub(users.len() - other_names.len()) {
+            Some(other) => format!("{}{number}", other_names[other]),
+            None => format!("{number}@x"),
+        });
         body["externalId"] = json!(format!("{}@x", number % 5));
-        let user = User::parse(body, &mut Leniency::compatible()).expect("a user");
+        body
+    };
+    for (number, user) in users.iter().enumerate() {
+        let user = User::parse(named(number, user), &mut Leniency::compatible()).expect("a user");
         let created = directory.create(user, &caller()).expect("created");
         shown.push(created.record.resource(BASE_URL));
+    }
+    // Of users who were created before noon, some have been changed since.
+    for (number, user) in users.iter().enumerate().step_by(3) {
+        let mut body = named(number, user);
+        body["nickName"] = json!("changed");
+        let user = User::parse(body, &mut Leniency::compatible()).expect("a user");
+        let (id, always) = (id_of(&shown[number]), Preconditions::default());
+        let changed = directory.replace(&id, user, None, always, &caller());
+        shown[number] = changed.expect("changed").record.resource(BASE_URL);
     }
     (directory, shown)
 }

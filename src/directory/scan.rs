@@ -112,7 +112,7 @@ mod tests {
     use super::super::page_slice::{PageSlice, in_order_of_creation};
     use super::super::position::{Position, Start};
     use super::super::query::Query;
-    use super::super::selection::select;
+    use super::super::selection::{NAMES_READ_MAX, select};
     use super::*;
     use crate::scim::{Filter, Leniency, Search, Sort};
     use crate::store::{Change, Facts, Keys, Store};
@@ -153,10 +153,9 @@ mod tests {
         assert!(matches!(ended, Err(Error::CallerRevoked)));
     }
 
-    /// Users who lie far apart in the index. "jane doe" finds all of them, except the last, whom
+    /// Users who lie so far apart in the index. "jane doe" finds all of them, except the last, whom
     /// "jane roe" finds. Every other user is active. None has a row that could be read.
-    fn sparse(path: &Path, users: u32) -> Store {
-        const APART: u32 = 1000;
+    fn sparse(path: &Path, users: u32, apart: u32) -> Store {
         let describe = |_: &[u8]| Err("there is no user".to_owned());
         let store = Store::open(path, Duration::ZERO, describe).expect("a store");
         let create = |change: Change, number: u32| {
@@ -171,7 +170,7 @@ mod tests {
                 modified: i64::from(number),
                 text: format!("jane {family}"),
             };
-            change.create_user(1 + number * APART, keys, facts, Vec::new())
+            change.create_user(1 + number * apart, keys, facts, Vec::new())
         };
         let change = (0..users).fold(Change::none(), create);
         store.commit(change).expect("written");
@@ -196,7 +195,7 @@ mod tests {
         const USERS: usize = 40;
         const COUNT: usize = 4;
         let folder = tempfile::tempdir().expect("a folder");
-        let store = sparse(&folder.path().join("users.redb"), 40);
+        let store = sparse(&folder.path().join("users.redb"), 40, 1000);
         let active = Filter::parse("active eq true", &mut Leniency::strict()).expect("a filter");
         let by_time = Sort::parse("meta.lastModified", None, &mut Leniency::strict());
         let words = |text| Search::parse(text).expect("short").expect("words");
@@ -239,6 +238,38 @@ mod tests {
             }
             assert_eq!(walked.len(), USERS / of_them);
             assert!(walked.is_sorted());
+        }
+    }
+
+    #[test]
+    fn names_that_start_with_a_text_are_looked_up_unless_they_are_very_many() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let most = u32::try_from(NAMES_READ_MAX).expect("few");
+        let store = sparse(&folder.path().join("users.redb"), most + 1, 1);
+        let snapshot = store.snapshot().expect("open");
+        // A name is a number of four bytes, and no row can be read.
+        for (start, found) in [
+            ("\0\0\u{1}", Some(256)),
+            ("\0\0@", Some(1)),
+            ("\0\0\u{1}\0\0", Some(0)),
+            ("\u{1}", Some(0)),
+            ("\0", None),
+        ] {
+            let filter = format!("userName sw {}", serde_json::json!(start));
+            let filter = Filter::parse(&filter, &mut Leniency::strict()).expect("a filter");
+            let query = Query {
+                filter: Some(&filter),
+                search: None,
+                sort: None,
+                start: Start::Index(1),
+                count: 1,
+                is_counted: true,
+                base_url: "",
+            };
+            let turns = Turns::new(1);
+            let mut scan = Scan::new(&ScanCaller::ANYBODY, &turns);
+            let users = select(&snapshot, &query, &mut scan);
+            assert_eq!(users.ok().map(|users| users.len()), found, "{start:?}");
         }
     }
 }

@@ -24,6 +24,9 @@ use crate::store::Snapshot;
 /// How many texts are searched between two checks of the time, so that a search that finds every
 /// user soon needs a turn.
 const SEARCHED_AT_ONCE: usize = 16 * 1024;
+/// How many userNames are read for the users whose userName starts with a text: some 3 ms. A walk
+/// over the pages of more users reads each of them once, but would read all names for each page.
+pub(super) const NAMES_READ_MAX: usize = 16 * 1024;
 
 /// The users that match the query's filter and search, if given. They are limited to the query's
 /// [`Query::window`] where that saves work.
@@ -140,6 +143,11 @@ fn narrow<'a>(
             }
             _ => None,
         }),
+        Filter::Compare(path, CompareOp::Sw, CompValue::Text(text) | CompValue::Number(text))
+            if is(path, "userName", None) =>
+        {
+            with_prefix(snapshot, text.as_str(), scan)
+        }
         Filter::Compare(path, op, value) => {
             let narrowed = narrow_comparison(snapshot, path, *op, value)?;
             charge(narrowed, scan)
@@ -221,16 +229,10 @@ fn narrow_comparison<'a>(
         // No text is equal to a boolean.
         CompValue::Boolean(_) | CompValue::Null => return Ok(None),
     };
-    let is_since = matches!(op, CompareOp::Gt | CompareOp::Ge);
-    if is_since && is(path, "meta", Some("lastModified")) {
-        let Some(date_time) = DateTime::parse(text) else {
-            return Ok(None);
-        };
-        let since = match op {
-            CompareOp::Gt => date_time.millis_until() + 1,
-            _ => date_time.millis_from(),
-        };
-        return Ok(Some(Narrowed::exact(snapshot.users_modified_since(since))));
+    if path.attribute.name == "meta"
+        && let Some(time) = DateTime::parse(text)
+    {
+        return Ok(narrow_time(snapshot, path, op, time));
     }
     if op != CompareOp::Eq {
         return Ok(None);
@@ -249,6 +251,35 @@ fn narrow_comparison<'a>(
     } else {
         None
     })
+}
+
+/// Narrows by the times of the last change.
+fn narrow_time<'a>(
+    snapshot: &Snapshot,
+    path: &AttributePath,
+    op: CompareOp,
+    time: DateTime,
+) -> Option<Narrowed<'a>> {
+    let since = match op {
+        CompareOp::Gt | CompareOp::Le => time.millis_until() + 1,
+        CompareOp::Ge | CompareOp::Lt => time.millis_from(),
+        _ => return None,
+    };
+    let users = || snapshot.users_modified_since(since);
+    let is_since = matches!(op, CompareOp::Gt | CompareOp::Ge);
+    if is(path, "meta", Some("lastModified")) {
+        let found = if is_since {
+            users()
+        } else {
+            snapshot.users() - users()
+        };
+        Some(Narrowed::exact(found))
+    } else if is_since && is(path, "meta", Some("created")) {
+        // Nobody was changed last before being created.
+        Some(Narrowed::at_most(users()))
+    } else {
+        None
+    }
 }
 
 fn with_status(snapshot: &Snapshot, active: bool) -> Narrowed<'_> {
@@ -274,6 +305,18 @@ fn with_id(snapshot: &Snapshot, id: &str) -> Result<RoaringBitmap, Error> {
 /// The user with this folded userName.
 pub(super) fn with_name(snapshot: &Snapshot, name: &str) -> Result<Option<u32>, Error> {
     Ok(snapshot.user_named(name.as_bytes(), |row| is_named(row, name))?)
+}
+
+/// The users whose userName starts with this text; `None` if there are very many.
+fn with_prefix<'a>(
+    snapshot: &Snapshot,
+    text: &str,
+    scan: &mut Scan<'_>,
+) -> Result<Option<Narrowed<'a>>, Error> {
+    let users = snapshot.users_by_prefix(fold(text).as_bytes(), NAMES_READ_MAX + 1)?;
+    let found = whole(users.len());
+    scan.take_users(found)?;
+    Ok((found <= NAMES_READ_MAX).then(|| Narrowed::exact(users)))
 }
 
 /// The users with an address, including a user whose userName it is.

@@ -191,6 +191,20 @@ impl Snapshot {
         Ok(self.names.get(name)?.map(|sequence| sequence.value()))
     }
 
+    /// Users whose folded userName starts with these bytes: the first `most` by name.
+    pub fn users_by_prefix(&self, prefix: &[u8], most: usize) -> Result<RoaringBitmap, ReadError> {
+        self.check_progress.wait(limits::CHECK_WAIT_MAX)?;
+        let mut found = RoaringBitmap::new();
+        for entry in self.names.range(prefix..)?.take(most) {
+            let (name, sequence) = entry?;
+            if !name.value().starts_with(prefix) {
+                break;
+            }
+            found.insert(sequence.value());
+        }
+        Ok(found)
+    }
+
     /// The users with this externalId.
     pub fn users_by_external(&self, external: &[u8]) -> Result<RoaringBitmap, ReadError> {
         self.check_progress.wait(limits::CHECK_WAIT_MAX)?;

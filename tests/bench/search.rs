@@ -128,6 +128,12 @@ fn measure(directory: &Directory) {
             "meta.lastModified gt \"2026-01-31T12:00:00Z\"",
         ),
         (
+            "created since",
+            "",
+            "meta.created ge \"2038-01-01T00:00:00Z\"",
+        ),
+        ("names that start so", "", "userName sw \"jane.smith13\""),
+        (
             "an address",
             "",
             "emails.value eq \"jane.smith0@example.com\"",
