@@ -1,11 +1,12 @@
 //! `attributes` and `excludedAttributes` (RFC 7644 section 3.4.2.5): the part of a resource that an
-//! answer shows. Names that no schema has select nothing.
+//! answer shows. The URN of a schema selects all its attributes, and a name that no schema has
+//! selects nothing.
 
 use serde_json::Value;
 
 use super::Object;
 use super::path::AttributePath;
-use super::schema::{ENTERPRISE_URN, Returned};
+use super::schema::{ENTERPRISE_URN, Returned, USER, USER_URN};
 use super::tolerance::Leniency;
 
 /// The attributes to show.
@@ -79,16 +80,26 @@ impl Selection {
                 selection.has_extension = true;
                 continue;
             }
+            if name.eq_ignore_ascii_case(USER_URN) {
+                for attribute in USER.attributes {
+                    selection.add(AttributePath::whole(attribute));
+                }
+                continue;
+            }
             let path = AttributePath::parse(name).or_else(|| tolerated(name, leniency));
-            // Each path is kept once, so that there are never more than the schemas have, however
-            // long the list is.
-            if let Some(path) = path
-                && !selection.paths.contains(&path)
-            {
-                selection.paths.push(path);
+            if let Some(path) = path {
+                selection.add(path);
             }
         }
         selection
+    }
+
+    /// Each path is kept once, so that there are never more than the schemas have, however long the
+    /// list is.
+    fn add(&mut self, path: AttributePath) {
+        if !self.paths.contains(&path) {
+            self.paths.push(path);
+        }
     }
 }
 
@@ -271,6 +282,19 @@ mod tests {
                    "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {"department": "R"}}),
         );
         check(Some("nothing"), None, &json!({"schemas": ["s"], "id": "1"}));
+        // A schema's URN alone stands for all its attributes.
+        check(
+            Some(USER_URN),
+            Some("emails.type"),
+            &json!({"schemas": ["s"], "id": "1", "userName": "bob",
+                   "name": {"givenName": "B", "familyName": "S"},
+                   "emails": [{"value": "a"}, {"value": "b"}]}),
+        );
+        check(
+            None,
+            Some(&USER_URN.to_uppercase()),
+            &json!({"schemas": ["s"], "id": "1", ENTERPRISE_URN: {"department": "R", "division": "D"}}),
+        );
         // An attribute is omitted if nothing is left of it.
         check(
             Some(&format!(

@@ -190,6 +190,19 @@ fn section_3_9_projections_keep_what_is_always_returned() {
             vec!["schemas", "id", ENTERPRISE],
         ),
         (
+            "attributes=urn:ietf:params:scim:schemas:core:2.0:User&excludedAttributes=emails,name",
+            vec![
+                "schemas",
+                "id",
+                "userName",
+                "displayName",
+                "title",
+                "userType",
+                "active",
+                "ims",
+            ],
+        ),
+        (
             "excludedAttributes=id,schemas,meta,emails,name,displayName,title,userType,ims,active",
             vec!["schemas", "id", "externalId", "userName", ENTERPRISE],
         ),
