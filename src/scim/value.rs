@@ -1,6 +1,8 @@
 //! Normalizes values from outside into the form of their attribute: canonical names, checked types
 //! (RFC 7643 section 2.3), nothing unassigned (section 2.5). The values themselves stay as sent.
 
+use std::collections::HashSet;
+
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::{Engine as _, alphabet};
 use serde::de::IgnoredAny;
@@ -307,7 +309,9 @@ fn canonical(name: String, attribute: &Attribute) -> String {
     }
 }
 
-/// The stored form of a list: its elements in the order sent, at most one of them primary.
+/// The stored form of a list: its elements in the order sent, at most one of them primary. An
+/// element that is equal to an earlier one is left out (RFC 7643 section 2.4: clients should not be
+/// shown the same value twice).
 pub(super) fn list(
     attribute: &Attribute,
     elements: Vec<Value>,
@@ -324,11 +328,15 @@ pub(super) fn list(
         ));
     }
     let mut kept = Vec::with_capacity(elements.len());
+    let (mut seen, may_repeat) = (HashSet::new(), elements.len() > 1);
     let mut primary_seen = false;
     for element in elements {
         let Some(mut element) = single(attribute, element, leniency)? else {
             continue;
         };
+        if may_repeat && !seen.insert(element.clone()) {
+            continue;
+        }
         // A hollow element will be dropped, unless a later change adds to it.
         if is_primary(&element) && (leniency.is_strict() || !is_hollow(&element)) {
             if primary_seen {

@@ -91,6 +91,24 @@ fn a_value_that_is_added_twice_is_one() {
 }
 
 /// A value that the server has reported as removed must be gone.
+/// RFC 7643 section 2.4: clients should not be shown a value twice.
+#[test]
+fn a_value_that_is_sent_twice_in_a_body_is_one() {
+    let work = json!({"value": "w", "type": "work", "primary": true});
+    let home = json!({"value": "w", "type": "home"});
+    check_parse(
+        &json!({"emails": [work, home, work, {"type": "home", "value": "w"}, {"value": "w"}]}),
+        &json!({"emails": [work, home, {"value": "w"}]}),
+        None,
+    );
+    check_patch(
+        &json!({"emails": [home]}),
+        &json!([operation("replace", "emails", json!([work, work]))]),
+        &json!({"emails": [work]}),
+        true,
+    );
+}
+
 #[test]
 fn values_to_remove_are_found_as_values_to_add_are() {
     let roles =
