@@ -35,7 +35,7 @@ fn has_used(leniency: &Leniency, tolerance: Tolerance) -> bool {
 /// `tolerance`, for which strict mode refuses the body. Without a tolerance, both modes must accept
 /// it.
 fn check_parse(members: &Value, kept: &Value, tolerance: Option<Tolerance>) {
-    let mut body = json!({"schemas": [CORE], "userName": "bob"});
+    let mut body = json!({"schemas": [CORE, ENTERPRISE], "userName": "bob"});
     for (name, value) in members.as_object().expect("members") {
         body[name] = value.clone();
     }

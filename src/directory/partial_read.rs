@@ -108,6 +108,7 @@ mod tests {
     use crate::clock::Instant;
     use crate::directory::record::Record;
     use crate::directory::user_id::UserId;
+    use crate::scim::schema::{ENTERPRISE_URN, USER_URN};
     use crate::scim::{Leniency, User};
     use serde_json::json;
 
@@ -115,11 +116,11 @@ mod tests {
 
     fn row() -> Vec<u8> {
         let user = json!({
-            "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+            "schemas": [USER_URN, ENTERPRISE_URN],
             "userName": "bob@example.com", "externalId": "00u\"1", "title": "a \"b\" \\ \u{e9}",
             "name": {"givenName": "Bob", "familyName": "Doe"}, "active": true,
             "emails": [{"value": "bob@example.com"}, {"type": "work", "value": "b@x"}],
-            "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {"department": "R"}
+            ENTERPRISE_URN: {"department": "R"}
         });
         let user = User::parse(user, &mut Leniency::strict()).expect("a user");
         Record::created(UserId::new(7), user, Instant::from_millis(5)).encode()

@@ -7,8 +7,9 @@ use std::slice;
 use serde_json::{Value, json};
 
 use super::error::{Error, ErrorType, quoted};
+use super::schema::{self, ENTERPRISE_URN, USER_URN};
 use super::tolerance::{Leniency, Tolerance};
-use super::{Object, member, schema};
+use super::{Object, member};
 
 /// URN of a list response.
 pub const LIST_URN: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
@@ -57,6 +58,41 @@ pub(super) fn schemas<'a>(
     }
     leniency.allow(Tolerance::MissingSchemas, "the body has no schemas")?;
     Ok(None)
+}
+
+/// Checks that `schemas` names the core User and an extension that the body has, and tolerates
+/// unknown schemas (RFC 7643 sections 3 and 3.1, RFC 7644 section 3.3).
+pub(super) fn check_user_schemas(body: &Object, leniency: &mut Leniency) -> Result<(), Error> {
+    let Some(schemas) = schemas(body, leniency)? else {
+        return Ok(());
+    };
+    let urns: Option<Vec<&str>> = schemas.iter().map(Value::as_str).collect();
+    let urns = urns.ok_or_else(|| {
+        Error::new(
+            ErrorType::InvalidSyntax,
+            "schemas must be a list of schema URNs",
+        )
+    })?;
+    if !urns.iter().any(|urn| urn.eq_ignore_ascii_case(USER_URN)) {
+        return Err(Error::new(
+            ErrorType::InvalidSyntax,
+            format!("schemas must contain {USER_URN}: only Users can be written here"),
+        ));
+    }
+    let extension = member(body, ENTERPRISE_URN).and_then(Value::as_object);
+    let is_used = extension.is_some_and(|members| !members.is_empty());
+    if is_used
+        && !urns
+            .iter()
+            .any(|urn| urn.eq_ignore_ascii_case(ENTERPRISE_URN))
+    {
+        leniency.allow(
+            Tolerance::MissingSchemas,
+            &format!("schemas must contain {ENTERPRISE_URN}, whose attributes the body has"),
+        )?;
+    }
+    urns.into_iter()
+        .try_for_each(|urn| check_known(urn, leniency))
 }
 
 /// Accepts a known schema, and tolerates an unknown one.

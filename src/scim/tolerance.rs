@@ -28,7 +28,7 @@ pub enum Tolerance {
     UnknownAttribute,
     /// An unknown schema URI; ignored (no suite).
     UnknownSchema,
-    /// A body without `schemas` (no suite).
+    /// A body without `schemas`, or with an extension whose URN is not among them (no suite).
     MissingSchemas,
     /// One object where a list is expected, such as `emails` (`onelogin`).
     SingleValueForList,

@@ -46,7 +46,7 @@ impl User {
                 "the body must be a JSON object: one User",
             ));
         };
-        check_schemas(&body, leniency)?;
+        message::check_user_schemas(&body, leniency)?;
         let paths = take_paths(&mut body);
         let mut user = Self::from_members(body, leniency)?;
         if !paths.is_empty() {
@@ -447,29 +447,6 @@ fn extension_members(value: Value, leniency: &mut Leniency) -> Result<Object, Er
             value::require_unassigned(ENTERPRISE_URN, &other, leniency).map(|()| Object::new())
         }
     }
-}
-
-/// Checks that `schemas` names the core User, and tolerates unknown schemas (RFC 7643 section 3.1,
-/// RFC 7644 section 3.3).
-fn check_schemas(body: &Object, leniency: &mut Leniency) -> Result<(), Error> {
-    let Some(schemas) = message::schemas(body, leniency)? else {
-        return Ok(());
-    };
-    let urns: Option<Vec<&str>> = schemas.iter().map(Value::as_str).collect();
-    let urns = urns.ok_or_else(|| {
-        Error::new(
-            ErrorType::InvalidSyntax,
-            "schemas must be a list of schema URNs",
-        )
-    })?;
-    if !urns.iter().any(|urn| urn.eq_ignore_ascii_case(USER_URN)) {
-        return Err(Error::new(
-            ErrorType::InvalidSyntax,
-            format!("schemas must contain {USER_URN}: only Users can be written here"),
-        ));
-    }
-    urns.into_iter()
-        .try_for_each(|urn| message::check_known(urn, leniency))
 }
 
 /// Makes primary again the element that was primary before, if it is still there.

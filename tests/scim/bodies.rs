@@ -128,6 +128,11 @@ fn each_tolerance_of_a_body_is_strict_modes_error() {
             Tolerance::MissingSchemas,
         ),
         (
+            json!({"schemas": [CORE], ENTERPRISE: {"department": "R"}}),
+            json!({ENTERPRISE: {"department": "R"}}),
+            Tolerance::MissingSchemas,
+        ),
+        (
             json!({"schemas": CORE}),
             json!({}),
             Tolerance::SingleValueForList,

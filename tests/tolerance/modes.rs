@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::catalogue::Sent::{self, Bare, Create, NoOperation, Patch, Query, Search};
 use super::catalogue::all;
-use super::{PATCH_OP, at_the_root, count, token, user};
+use super::{ENTERPRISE, PATCH_OP, at_the_root, count, token, user};
 use crate::support::{CORE, Talk, scim_error};
 
 fn request(
@@ -19,7 +19,8 @@ fn request(
     let one = format!("/Users/{}", existing["id"].as_str().expect("an id"));
     match sent {
         Create(members) => {
-            let mut body = json!({"schemas": [CORE], "userName": format!("new{number}")});
+            let mut body =
+                json!({"schemas": [CORE, ENTERPRISE], "userName": format!("new{number}")});
             for (name, value) in members.as_object().expect("members") {
                 body[name] = value.clone();
             }
