@@ -459,9 +459,7 @@ impl Api {
             let _ = self.store.flush_audit_rows();
         }
         self.directory.drop_verification(at);
-        let may_go_on = || !self.is_stopping.load(Ordering::SeqCst);
-        self.directory
-            .tend_trail(self.tuned.get().keep, at, &may_go_on);
+        self.directory.tend_trail(self.tuned.get().keep, at);
     }
 
     /// Flushes and closes the store; later requests are answered with 503.

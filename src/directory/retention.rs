@@ -31,11 +31,13 @@ pub struct Keep {
     pub bytes: Option<u64>,
 }
 
-/// The removal under way, and when rows were last examined by age.
+/// The removal under way, and when to look for the next.
 #[derive(Debug, Default)]
 pub(super) struct Retention {
-    first_look: Option<Monotonic>,
+    /// When rows are next removed by age.
     by_age: Option<Monotonic>,
+    /// The row at which an unfinished look by age goes on; all rows before it are from the future.
+    from: Option<u64>,
     /// When to try again after a failure.
     not_before: Option<Monotonic>,
     run: Option<Run>,
@@ -51,33 +53,25 @@ struct Run {
 
 impl Directory {
     /// Removes some of the rows that need not be kept any more, if there are any. Called at
-    /// intervals; `at` is the monotonic time, which spaces removals by age. Once `may_go_on`
-    /// returns false, no more rows are read by age.
-    pub fn tend_trail(&self, keep: Keep, at: Monotonic, may_go_on: &dyn Fn() -> bool) {
-        match self.trim_while(keep, at, may_go_on) {
+    /// intervals; `at` is the monotonic time, which spaces removals by age.
+    pub fn tend_trail(&self, keep: Keep, at: Monotonic) {
+        match self.trim(keep, at) {
             Ok(_) | Err(Error::Unavailable) => {}
             Err(error) if is_temporary(&error) => {}
             Err(error) => log::warn!("old rows of the audit trail cannot be removed: {error:?}"),
         }
     }
 
-    /// Removes rows in one step, and returns how many numbers they covered.
+    /// Removes rows in one step, and returns how many numbers they covered. It returns 0 if there
+    /// are none to remove, or if the next call goes on looking for them. A step reads
+    /// [`limits::AUDIT_SCAN_ROWS_MAX`] rows or little more, since a stop waits for it.
     pub fn trim(&self, keep: Keep, at: Monotonic) -> Result<u64, Error> {
-        self.trim_while(keep, at, &|| true)
-    }
-
-    fn trim_while(
-        &self,
-        keep: Keep,
-        at: Monotonic,
-        may_go_on: &dyn Fn() -> bool,
-    ) -> Result<u64, Error> {
         let mut retention = ignore_poison(self.retention.lock());
         if retention.not_before.is_some_and(|it| at < it) {
             return Ok(0);
         }
         let snapshot = self.store.snapshot()?;
-        let trimmed = self.trim_step(&mut retention, &snapshot, keep, at, may_go_on);
+        let trimmed = self.trim_step(&mut retention, &snapshot, keep, at);
         // Trying again at every tick would report damaged rows each time. A sector that cannot be
         // read or written would fail again, and each time the store must be reopened.
         if trimmed.as_ref().is_err_and(|error| !is_temporary(error)) {
@@ -92,10 +86,9 @@ impl Directory {
         snapshot: &Snapshot,
         keep: Keep,
         at: Monotonic,
-        may_go_on: &dyn Fn() -> bool,
     ) -> Result<u64, Error> {
         if retention.run.is_none() {
-            retention.run = retention.plan(snapshot, keep, self.clock.now(), at, may_go_on)?;
+            retention.run = retention.plan(snapshot, keep, self.clock.now(), at)?;
         }
         let Some(run) = &mut retention.run else {
             return Ok(0);
@@ -146,7 +139,6 @@ impl Retention {
         keep: Keep,
         now: Instant,
         at: Monotonic,
-        may_go_on: &dyn Fn() -> bool,
     ) -> Result<Option<Run>, Error> {
         let run = |through: u64, why| Run {
             through,
@@ -158,20 +150,16 @@ impl Retention {
         {
             return Ok(Some(run(through, SIZE)));
         }
-        let began = *self.first_look.get_or_insert(at);
-        let pause = |since: Monotonic| at.saturating_duration_since(since);
-        let is_due = match self.by_age {
-            Some(last) => pause(last) >= limits::AUDIT_TRIM_PAUSE,
-            None => pause(began) >= limits::AUDIT_TRIM_FIRST_PAUSE,
-        };
-        let Some(days) = keep.days.filter(|_| is_due) else {
+        let due = *self
+            .by_age
+            .get_or_insert(at + limits::AUDIT_TRIM_FIRST_PAUSE);
+        let Some(days) = keep.days.filter(|_| at >= due) else {
             return Ok(None);
         };
-        let through = beyond_age(snapshot, now, days, may_go_on)?;
-        if !may_go_on() {
-            return Ok(None);
+        let through = beyond_age(snapshot, &mut self.from, now, days)?;
+        if self.from.is_none() {
+            self.by_age = Some(at + limits::AUDIT_TRIM_PAUSE);
         }
-        self.by_age = Some(at);
         Ok(through.map(|through| run(through, AGE)))
     }
 }
@@ -198,39 +186,36 @@ fn beyond_bytes(snapshot: &Snapshot, most: u64) -> Result<Option<u64>, Error> {
 
 /// The last row to remove: the oldest rows written more than `days` before `now`, at most an eighth
 /// of all. A row from the future was written while the clock was ahead, or the clock is behind now.
-/// It is removed along with the rows around it, which would otherwise be kept until its time.
+/// It is removed along with the rows around it, which would otherwise be kept until its time. There
+/// may be any number of such rows: if one call does not get past them, `from` becomes the row at
+/// which the next call goes on.
 fn beyond_age(
     snapshot: &Snapshot,
+    from: &mut Option<u64>,
     now: Instant,
     days: i64,
-    may_go_on: &dyn Fn() -> bool,
 ) -> Result<Option<u64>, Error> {
     let horizon = now.plus_days(-days);
     let extent = snapshot.audit_extent()?;
     // At least one, so that no row is kept forever.
     let most = (extent.rows / limits::AUDIT_TRIM_SHARE).clamp(1, limits::AUDIT_SCAN_ROWS_MAX);
-    let (mut last_old, mut within, mut looked_at) = (None, None, 0);
-    snapshot.audits_from(extent.first, |sequence, text| {
+    let last = extent.first.saturating_add(most - 1);
+    let first = from.take().unwrap_or(extent.first);
+    let end = first.saturating_add(limits::AUDIT_SCAN_ROWS_MAX);
+    let mut through = None;
+    snapshot.audits_from(first, |sequence, text| {
         let time = audit::time_of(text);
         let is_old = time.is_some_and(|time| time < horizon);
         let is_ahead = time.is_some_and(|time| time > now);
-        // There may be any number of rows from the future, but this runs only once a day, and a
-        // stop does not wait for it.
-        if !(is_old || is_ahead) || !may_go_on() {
-            return ControlFlow::Break(());
-        }
-        looked_at += 1;
-        if looked_at <= most {
-            within = Some(sequence);
-        }
         if is_old {
-            last_old = Some(sequence);
-            if looked_at >= most {
-                return ControlFlow::Break(());
-            }
+            through = Some(sequence.min(last));
         }
-        ControlFlow::Continue(())
+        if (is_old && sequence < last) || (is_ahead && sequence < end) {
+            return ControlFlow::Continue(());
+        }
+        // Without an old row, nothing is removed.
+        *from = Some(sequence).filter(|_| is_ahead && through.is_none());
+        ControlFlow::Break(())
     })?;
-    // Without an old row, nothing is removed.
-    Ok(last_old.min(within))
+    Ok(through)
 }
