@@ -48,10 +48,12 @@ pub(super) fn run(
         import.first_change = end["end"].as_u64();
     }
     let is_interrupted = interruption()?;
-    import
-        .rows(client, &mut user_file, &is_interrupted)
-        .and_then(|()| import.end_listing())
-        .map_err(|failure| import.broken_off(failure))?;
+    let imported = import.rows(client, &mut user_file, &is_interrupted);
+    import.bar.finish_and_clear();
+    // The list of what was done is whole even if the import was not.
+    let listed = import.listing.take().map_or(Ok(()), Listing::end);
+    let outcome = imported.and(listed);
+    outcome.map_err(|failure| import.broken_off(failure))?;
     import.end()
 }
 
@@ -249,15 +251,8 @@ impl<'a> Import<'a> {
         }
     }
 
-    fn end_listing(&mut self) -> Result<(), Failure> {
-        self.bar.finish_and_clear();
-        self.listing.take().map_or(Ok(()), Listing::end)
-    }
-
     /// Reports what was applied before the failure, and how to continue.
-    fn broken_off(&mut self, failure: Failure) -> Failure {
-        // Ignore the result: the first failure is the one to report.
-        let _ = self.end_listing();
+    fn broken_off(&self, failure: Failure) -> Failure {
         if failure.is_reader_gone && self.typed.dry_run {
             return failure;
         }

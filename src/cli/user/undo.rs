@@ -44,19 +44,34 @@ pub(super) fn run(client: &mut Client, typed: &Undo) -> Result<(), Failure> {
     let is_brief = typed.change.is_none() && !typed.dry_run && format == Format::Table;
     let mut listing = Listing::new(format, COLUMNS);
     let mut counts = Counts::default();
+    let mut undone = slices(client, &mut body, is_brief, &mut listing, &mut counts);
+    if counts.is_nobody() {
+        undone?;
+        // Check this only now, because the trail may contain changes by a token that no longer
+        // exists.
+        if let Some(token) = &typed.token {
+            require_token(client, token)?;
+        }
+        undone = Ok(());
+    }
+    // The list of what was done is whole even if the undo was not.
+    if !is_brief || counts.refused > 0 {
+        undone = undone.and(listing.end());
+    }
+    undone.map_err(|failure| broken_off(failure, typed, &counts, &body))?;
+    counts.tell(typed)
+}
+
+/// Undoes the changes of one slice of users after another; `body` is the next request.
+fn slices(
+    client: &mut Client,
+    body: &mut Value,
+    is_brief: bool,
+    listing: &mut Listing,
+    counts: &mut Counts,
+) -> Result<(), Failure> {
     loop {
-        let mut page = match ask(client, "POST", "/admin/undo", Some(&body)) {
-            Ok(page) => page,
-            Err(failure) if counts.is_nobody() => return Err(failure),
-            Err(failure) => {
-                if !is_brief || counts.refused > 0 {
-                    // Ignore the result: the server's failure is the one to report.
-                    let _ = listing.end();
-                }
-                counts.sum_up(typed);
-                return Err(to_go_on(failure, &body, typed.dry_run));
-            }
-        };
+        let mut page = ask(client, "POST", "/admin/undo", Some(body))?;
         let users = page["users"].as_array_mut().map(std::mem::take);
         let mut users = users.unwrap_or_default();
         let before = counts.done();
@@ -66,27 +81,15 @@ pub(super) fn run(client: &mut Client, typed: &Undo) -> Result<(), Failure> {
         users.retain(|user| !is_brief || !user["refused"].is_null());
         body["after"] = page["next"].take();
         if !users.is_empty() {
-            let listed = listing.page(&users);
-            listed.map_err(|failure| not_listed(failure, typed, &counts, &body))?;
+            listing.page(&users)?;
         }
         if body["after"].is_null() {
-            break;
+            return Ok(());
         }
         if is_brief {
-            counts.tell_so_far(before, &body);
+            counts.tell_so_far(before, body);
         }
     }
-    // Check this only now, because the trail may contain changes by a token that no longer exists.
-    if counts.is_nobody()
-        && let Some(token) = &typed.token
-    {
-        require_token(client, token)?;
-    }
-    if !is_brief || counts.refused > 0 {
-        let listed = listing.end();
-        listed.map_err(|failure| not_listed(failure, typed, &counts, &body))?;
-    }
-    counts.tell(typed)
 }
 
 /// The request for the first slice of users.
@@ -127,32 +130,27 @@ fn continuing(body: &Value) -> String {
     }
 }
 
-/// The failure to list users; `body` is the request for the next ones.
-fn not_listed(failure: Failure, typed: &Undo, counts: &Counts, body: &Value) -> Failure {
-    if typed.dry_run {
+/// Reports what was undone before the failure, and how to continue; `body` is the request for the
+/// next users.
+fn broken_off(failure: Failure, typed: &Undo, counts: &Counts, body: &Value) -> Failure {
+    if failure.is_reader_gone && typed.dry_run {
         return failure;
     }
-    // What was undone stays undone, so report it nevertheless.
     counts.sum_up(typed);
     let failure = Failure {
         is_reader_gone: false,
         ..failure
     };
-    if body["after"].is_null() {
+    if typed.dry_run {
+        failure.hint("nothing was changed: run it again")
+    } else if body["after"].is_null() {
         failure
     } else {
-        to_go_on(failure, body, false)
-    }
-}
-
-/// Adds to a failure midway how to continue.
-fn to_go_on(failure: Failure, body: &Value, is_dry_run: bool) -> Failure {
-    failure.hint(if is_dry_run {
-        "nothing was changed: run it again".to_owned()
-    } else {
         let since = continuing(body);
-        format!("run it again with {since}: users already changed back are left alone")
-    })
+        failure.hint(format!(
+            "run it again with {since}: users already changed back are left alone"
+        ))
+    }
 }
 
 impl Counts {
