@@ -72,6 +72,7 @@ use change::{ChangeContext, Edit, Planned};
 use draft::Draft;
 use retention::Retention;
 use scan::Scan;
+use trail::FormerHolders;
 use verification::Verification;
 
 /// The users, and the rules for them.
@@ -83,6 +84,7 @@ pub struct Directory {
     alarm: Alarm,
     verification: Mutex<Option<Verification>>,
     retention: Mutex<Retention>,
+    former_holders: Mutex<FormerHolders>,
 }
 
 /// Why the directory did not perform a request.
@@ -183,6 +185,7 @@ impl Directory {
             alarm: Alarm::default(),
             verification: Mutex::default(),
             retention: Mutex::default(),
+            former_holders: Mutex::default(),
         }
     }
 

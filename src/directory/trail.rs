@@ -4,6 +4,7 @@
 //! userName, and in `history.rs` and `undo_source.rs`; all of these serve the local socket alone.
 //! `audit` describes the content of rows; the store reads the bare rows (`store/trail.rs`).
 
+use std::mem;
 use std::ops::ControlFlow;
 
 use memchr::memmem;
@@ -15,6 +16,7 @@ use super::user_id::UserId;
 use super::{Directory, Error, Record};
 use crate::clock::Instant;
 use crate::limits;
+use crate::locks::ignore_poison;
 use crate::scim::fold::fold;
 use crate::store::{Extent, Snapshot};
 
@@ -215,8 +217,52 @@ impl Directory {
     /// The users that a name or an id means: the user who has it now, otherwise all users who had
     /// it, as far back as the trail reaches.
     pub fn known_as(&self, who: &str) -> Result<Vec<UserId>, Error> {
-        self.read(|snapshot| known_as(&snapshot, who))
+        if let Some(id) = UserId::parse(who) {
+            return Ok(vec![id]);
+        }
+        let name = fold(who);
+        self.read(|snapshot| match holder_of(&snapshot, &name)? {
+            Some(holder) => Ok(vec![holder]),
+            None => self.former_holders(&snapshot, &name),
+        })
     }
+
+    /// The users who had this folded userName.
+    fn former_holders(&self, snapshot: &Snapshot, name: &str) -> Result<Vec<UserId>, Error> {
+        let first = snapshot.audit_extent()?.first;
+        let mut former = mem::take(&mut *ignore_poison(self.former_holders.lock()));
+        if (former.first, &*former.name) != (first, name) {
+            former = FormerHolders {
+                name: name.to_owned(),
+                first,
+                last: first,
+                users: Vec::new(),
+            };
+        }
+        snapshot.audits_from(former.last, |sequence, text| {
+            former.last = sequence;
+            if let Some(user) = audit::had_name(text, name)
+                && !former.users.contains(&user)
+            {
+                former.users.push(user);
+            }
+            ControlFlow::Continue(())
+        })?;
+        let users = former.users.clone();
+        *ignore_poison(self.former_holders.lock()) = former;
+        Ok(users)
+    }
+}
+
+/// The users who had a userName that nobody has now, as far as the trail was read for them. A
+/// search asks for the same name with each page, and must not read the whole trail each time.
+#[derive(Default)]
+pub(super) struct FormerHolders {
+    name: String,
+    /// The oldest and the newest row that was read.
+    first: u64,
+    last: u64,
+    users: Vec<UserId>,
 }
 
 fn found(snapshot: &Snapshot, wanted: &Wanted, way: Way, count: usize) -> Result<TrailPage, Error> {
@@ -263,26 +309,6 @@ fn numbered(sequence: u64, row: Value) -> Value {
         members.extend(row);
     }
     numbered
-}
-
-fn known_as(snapshot: &Snapshot, who: &str) -> Result<Vec<UserId>, Error> {
-    if let Some(id) = UserId::parse(who) {
-        return Ok(vec![id]);
-    }
-    let name = fold(who);
-    if let Some(holder) = holder_of(snapshot, &name)? {
-        return Ok(vec![holder]);
-    }
-    let mut users = Vec::new();
-    snapshot.audits_from(1, |_, text| {
-        if let Some(user) = audit::had_name(text, &name)
-            && !users.contains(&user)
-        {
-            users.push(user);
-        }
-        ControlFlow::Continue(())
-    })?;
-    Ok(users)
 }
 
 /// The user who has this folded userName now.

@@ -387,3 +387,31 @@ fn a_name_is_known_from_the_row_that_took_it_away() {
     let namesakes = found.namesakes.iter().map(|(user, _)| *user);
     assert_eq!(namesakes.collect::<Vec<_>>(), [renamed]);
 }
+
+/// The search for them goes on where it ended the last time.
+#[test]
+fn whoever_had_a_name_is_found_in_a_trail_that_grows_and_shrinks() {
+    let mut kept = Kept::new();
+    let known = |kept: &Kept, who: &str| kept.directory.known_as(who).expect("read");
+    let mut all = Vec::new();
+    for name in ["robert", "bobby"] {
+        let id = kept.create("bob", "a");
+        kept.change(&id, "userName", &json!(name), "a");
+        all.extend(UserId::parse(&id));
+        assert_eq!(known(&kept, "Bob"), all);
+        assert_eq!(known(&kept, "Bob"), all, "nothing was written since");
+    }
+    assert_eq!(known(&kept, "bo"), []);
+    assert_eq!(known(&kept, "bob"), all);
+    let keep = Keep {
+        days: None,
+        bytes: Some(450),
+    };
+    let removed = kept.directory.trim(keep, std::time::Instant::now());
+    assert_eq!(removed.expect("done"), 3);
+    assert_eq!(
+        known(&kept, "bob"),
+        all[1..],
+        "who was removed is forgotten"
+    );
+}
