@@ -234,7 +234,8 @@ pub const IMPORT_STREAM_PART_BYTES: u64 = 1 << 20;
 /// Users to deactivate or reactivate for whom a comparison prints commands; for more users, it
 /// prints how to write them to a file.
 pub const DIFF_COMMANDS_USERS_MAX: usize = 1000;
-/// Users per page of a list or an export; a page is held in memory, however large its users are.
+/// Users or audit rows per page of a list or an export; a page is held in memory, however large
+/// they are.
 pub const LISTED_COUNT_MAX: usize = 1000;
 
 // Users, filters and patches

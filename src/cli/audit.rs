@@ -97,7 +97,7 @@ pub(super) fn each_page(
     while let Some(row) = next
         && left > 0
     {
-        let count = limits::ADMINISTRATOR_COUNT_MAX.min(left);
+        let count = limits::LISTED_COUNT_MAX.min(left);
         let target = format!("/admin/audit?{place}={row}&count={count}{parameters}");
         let mut page = ask_or_hint(client, "GET", &target, None, 404, SEARCH)?;
         left -= elements(&page["rows"]).len().min(left);
