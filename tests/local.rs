@@ -108,7 +108,10 @@ fn each_bad_request_of_an_administrator_has_its_own_error_and_changes_nothing() 
     );
     for (target, words) in [
         ("/admin/users/jane/past", "at must be an RFC 3339 time"),
-        ("/admin/users/jane/past?before=x", "the number of a change"),
+        (
+            "/admin/users/jane/past?before=x",
+            "before must be a whole number",
+        ),
     ] {
         check("GET", (target, Value::Null, 400, words));
     }

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::Api;
+use super::audit::sequence;
 use super::problem::Problem;
 use super::reply::{self, Outcome};
 use super::request::Admission;
@@ -15,10 +16,7 @@ use crate::scim::json;
 /// `GET /admin/users/{userName or id}/past?at=TIME`: the user as it was then; with
 /// `before=SEQUENCE` instead, before that change.
 pub(super) fn past(api: &Api, admission: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
-    let (then, words) = if let Some(text) = admission.query("before") {
-        let change = text.parse();
-        let change =
-            change.map_err(|_| Problem::new(400, "before must be the number of a change"))?;
+    let (then, words) = if let Some(change) = sequence(admission, "before")? {
         (Then::Before(change), format!("before change {change}"))
     } else {
         let at = moment(admission.query("at"), "at")?;

@@ -342,40 +342,49 @@ fn it_works_without_a_server_too() {
 #[test]
 fn an_undo_that_breaks_off_says_how_to_go_on() {
     use std::io::{Read, Write};
-    let folder = tempfile::tempdir().expect("a folder");
-    std::fs::create_dir(folder.path().join("data")).expect("made");
-    let socket = folder.path().join("data/admin.sock");
-    let listener = std::os::unix::net::UnixListener::bind(socket).expect("bound");
-    let dying = std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().expect("a caller");
-        let mut asked = Vec::new();
-        let mut byte = [0];
-        while !asked.ends_with(b"}") && stream.read_exact(&mut byte).is_ok() {
-            asked.extend_from_slice(&byte);
-        }
-        let page = json!({"next": 1, "users": [
+    for form in ["table", "json"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(folder.path().join("data")).expect("made");
+        let socket = folder.path().join("data/admin.sock");
+        let listener = std::os::unix::net::UnixListener::bind(socket).expect("bound");
+        let dying = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a caller");
+            let mut asked = Vec::new();
+            let mut byte = [0];
+            while !asked.ends_with(b"}") && stream.read_exact(&mut byte).is_ok() {
+                asked.extend_from_slice(&byte);
+            }
+            let page = json!({"next": 1, "users": [
             {"userName": "jane", "changes": [2], "attributes": ["title"]}]});
-        let page = page.to_string();
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", page.len());
-        stream.write_all((head + &page).as_bytes()).expect("read");
-        stream.read_exact(&mut byte).expect("the next slice");
-    });
-    let broken = cli_in(&folder, &["user", "undo", "--since", "2h"]);
-    dying.join().expect("it has ended");
-    assert!(broken.status.is_some_and(|status| status > 1), "{broken:?}");
-    assert!(
-        broken.stderr.starts_with("1 user changed back"),
-        "{broken:?}"
-    );
-    let (_, fix) = broken
-        .stderr
-        .split_once("hint: run it again with --since ")
-        .expect("a hint");
-    let time = fix.split(':').next().unwrap_or_default();
-    let is_moment = time.len() == "2026-11-25T08".len() && time.contains('T');
-    assert!(is_moment, "{broken:?}");
-    assert!(
-        fix.ends_with(": users already changed back are left alone\n"),
-        "{broken:?}"
-    );
+            let page = page.to_string();
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", page.len());
+            stream.write_all((head + &page).as_bytes()).expect("read");
+            stream.read_exact(&mut byte).expect("the next slice");
+        });
+        let broken = cli_in(&folder, &["user", "undo", "--since", "2h", "-o", form]);
+        dying.join().expect("it has ended");
+        assert!(broken.status.is_some_and(|status| status > 1), "{broken:?}");
+        assert!(
+            broken.stderr.starts_with("1 user changed back"),
+            "{broken:?}"
+        );
+        let (_, fix) = broken
+            .stderr
+            .split_once("hint: run it again with --since ")
+            .expect("a hint");
+        let time = fix.split(':').next().unwrap_or_default();
+        let is_moment = time.len() == "2026-11-25T08".len() && time.contains('T');
+        assert!(is_moment, "{broken:?}");
+        assert!(
+            fix.ends_with(": users already changed back are left alone\n"),
+            "{broken:?}"
+        );
+        // The list of what was done is whole.
+        let listed = serde_json::from_str::<Vec<Value>>(&broken.stdout);
+        assert_eq!(
+            listed.is_ok_and(|it| it.len() == 1),
+            form == "json",
+            "{broken:?}"
+        );
+    }
 }
