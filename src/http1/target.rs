@@ -178,7 +178,8 @@ mod tests {
             ("userName+eq+%22a+b%20c%22", "userName eq \"a b c\""),
             ("a+b", "a b"),
         ] {
-            let pairs = query_pairs(&format!("q={value}")).expect("good");
+            let query = format!("q={value}");
+            let pairs = query_pairs(&query).expect("good");
             assert_eq!(pairs, [("q".into(), wanted.into())], "{value}");
         }
         assert!(query_pairs("a=%").is_err());
