@@ -13,18 +13,6 @@ const SIGNED_DATA: &[u8] = &[
 /// How the content of a PKCS #12 file begins: with its version (RFC 7292 section 4).
 const VERSION_3: &[u8] = &[0x02, 0x01, 0x03];
 
-/// How a line ends in PEM of other kinds, and what such a file is.
-const OTHER_KINDS: &[(&[u8], &str)] = &[
-    (
-        b" CERTIFICATE REQUEST-----",
-        "it is a request: install the chain that the authority returns for it",
-    ),
-    (
-        b" PRIVATE KEY-----",
-        "it holds a private key and no certificate",
-    ),
-];
-
 const PKCS_12: &str = "PKCS #12";
 /// The encoding that Windows tools write, such as PowerShell's `>`.
 const UTF_16: &str = "UTF-16";
@@ -32,11 +20,6 @@ const UTF_16: &str = "UTF-16";
 /// What a file without a readable certificate is, and how to convert it to PEM; `None` if its
 /// format is unknown.
 pub fn conversion_hint_for_certificates(path: &Path, bytes: &[u8]) -> Option<String> {
-    for (end, what) in OTHER_KINDS {
-        if (bytes.split(|byte| *byte == b'\n')).any(|line| line.trim_ascii().ends_with(end)) {
-            return Some((*what).to_owned());
-        }
-    }
     let (is, command) = if has_line(bytes, "-----BEGIN PKCS7-----") {
         ("PKCS #7", "pkcs7 -print_certs")
     } else if is_utf_16(bytes) {
@@ -50,9 +33,27 @@ pub fn conversion_hint_for_certificates(path: &Path, bytes: &[u8]) -> Option<Str
             ("DER", "x509 -inform DER")
         }
     } else {
-        return None;
+        return other_pem(bytes).map(str::to_owned);
     };
     Some(told(is, command, path))
+}
+
+/// What a PEM file without any certificate holds instead, if that is known.
+fn other_pem(bytes: &[u8]) -> Option<&'static str> {
+    let has = |end: &[u8]| {
+        let mut lines = bytes.split(|byte| *byte == b'\n');
+        lines.any(|line| line.trim_ascii().ends_with(end))
+    };
+    // Of a certificate that cannot be read, something else must be said.
+    if has(b" CERTIFICATE-----") {
+        None
+    } else if has(b" CERTIFICATE REQUEST-----") {
+        Some("it is a request: use the chain that the authority returns for it")
+    } else if has(b" PRIVATE KEY-----") {
+        Some("it holds a private key and no certificate")
+    } else {
+        None
+    }
 }
 
 /// Like [`conversion_hint_for_certificates`], for a file without a usable private key.
@@ -122,6 +123,26 @@ fn content_of_der(bytes: &[u8]) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Files often hold the key as well.
+    #[test]
+    fn a_key_hides_no_certificates() {
+        for (first, wanted) in [
+            ("CERTIFICATE", None),
+            ("TRUSTED CERTIFICATE", None),
+            ("PKCS7", Some("it is PKCS #7,")),
+            ("CERTIFICATE REQUEST", Some("it is a request:")),
+            ("DH PARAMETERS", Some("it holds a private key and no")),
+        ] {
+            let pem = format!("-----BEGIN {first}-----\nMIIB\n-----BEGIN PRIVATE KEY-----\n");
+            let told = conversion_hint_for_certificates(Path::new("a"), pem.as_bytes());
+            let is_told = told.as_ref().zip(wanted);
+            let is_told = is_told.map_or(told.is_some() == wanted.is_some(), |(told, words)| {
+                told.starts_with(words)
+            });
+            assert!(is_told, "{first}: {told:?}");
+        }
+    }
 
     #[test]
     fn what_is_read_is_nothing_to_convert() {

@@ -351,7 +351,6 @@ fn a_pair_is_installed_without_a_server_and_only_if_it_can_be_served() {
     assert_eq!(absent.status, Some(74), "{absent:?}");
 }
 
-/// The base URL is taken from the configuration for the next start, or else from the last start.
 #[test]
 fn a_file_of_another_kind_is_named() {
     let (server, customer) = (Server::start(), Customer::new());
@@ -366,7 +365,7 @@ fn a_file_of_another_kind_is_named() {
         ),
         (
             &request,
-            "request.pem: it is a request: install the chain that the authority returns for it",
+            "request.pem: it is a request: use the chain that the authority returns for it",
         ),
     ] {
         let [file, key] = [file, &chain].map(|path| path.to_str().expect("text"));
@@ -377,6 +376,7 @@ fn a_file_of_another_kind_is_named() {
     server.stop();
 }
 
+/// The base URL is taken from the configuration for the next start, or else from the last start.
 #[test]
 fn without_a_server_the_next_start_decides_which_names_are_good() {
     let customer = Customer::new();
