@@ -128,7 +128,11 @@ from_errors_of_reading!(StorageError, TransactionError, TableError, CommitError)
 impl From<ReadError> for OpenError {
     fn from(error: ReadError) -> Self {
         match error.0 {
-            Cause::File(redb::Error::Io(error)) if !tells_of_damage(&error) => Self::Io(error),
+            // Its own words alone: nothing is wrong with the disk.
+            Cause::File(redb::Error::Io(error)) if tells_of_damage(&error) => {
+                Self::Damaged(error.to_string())
+            }
+            Cause::File(redb::Error::Io(error)) => Self::Io(error),
             Cause::File(other @ (redb::Error::PreviousIo | redb::Error::DatabaseClosed)) => {
                 Self::Io(io::Error::other(other.to_string()))
             }

@@ -19,6 +19,9 @@ use crate::{files, limits};
 
 const MODE: u32 = 0o600;
 
+/// How every file of redb begins (section *Database header* of its design).
+const MAGIC: &[u8; 9] = b"redb\x1A\x0A\xA9\x0D\x0A";
+
 /// Opens the storage of a store, at the start and again after each failure.
 pub type Opener = Box<dyn Fn() -> Result<Backend, OpenError> + Send + Sync>;
 
@@ -95,16 +98,21 @@ fn reader(path: &Path) -> Opener {
 
 fn open(path: &Path) -> Result<Backend, OpenError> {
     let file = OpenOptions::new().read(true).write(true).open(path)?;
-    not_empty(&file)?;
+    require_store(&file)?;
     Ok(Box::new(FileBackend::new(file)?))
 }
 
-/// Refuses an empty file: redb would make a new database of it, and all users would be gone.
-fn not_empty(file: &File) -> Result<(), OpenError> {
-    if file.metadata()?.len() == 0 {
-        return Err(OpenError::Damaged("the file is empty".to_owned()));
-    }
-    Ok(())
+/// Refuses an empty file, since redb would make a new database of it, and all users would be gone.
+/// Also refuses any other file that is no database, in words for people.
+fn require_store(file: &File) -> Result<(), OpenError> {
+    let mut start = [0; MAGIC.len()];
+    let what = match file.read_exact_at(&mut start, 0) {
+        Ok(()) if start == *MAGIC => return Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error.into()),
+        _ if file.metadata()?.len() == 0 => "the file is empty",
+        _ => "the file does not begin like a store of golinks-scim",
+    };
+    Err(OpenError::Damaged(what.to_owned()))
 }
 
 /// Locks the store at `path` without reading it, as a server that has it open would.
@@ -126,7 +134,7 @@ pub(super) struct Readable(File);
 impl Readable {
     pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
         let file = File::open(path)?;
-        not_empty(&file)?;
+        require_store(&file)?;
         Ok(Self(file))
     }
 }

@@ -166,14 +166,24 @@ fn a_damaged_backup_is_told_and_not_put_back() {
             other => panic!("{at}: {other:?} {verified:?}"),
         }
     }
-    std::fs::write(&bad, b"").expect("written");
-    for command in ["verify", "restore"] {
-        let empty = cli_in(&directory, &["backup", command, name]);
-        assert_eq!(empty.status, Some(65), "{empty:?}");
+    let other = "the file does not begin like a store of golinks-scim";
+    for (content, why) in [
+        ("", "the file is empty"),
+        ("a", other),
+        ("a,b\nc,d\n", other),
+    ] {
+        std::fs::write(&bad, content).expect("written");
+        for command in ["verify", "restore"] {
+            let refused = cli_in(&directory, &["backup", command, name]);
+            assert_eq!(refused.status, Some(65), "{refused:?}");
+            let told = format!(" is not a sound backup: {why}\nhint: name another file, one that ");
+            assert!(refused.stderr.contains(&told), "{refused:?}");
+        }
     }
     std::fs::write(&bad, &bytes[..bytes.len() / 2]).expect("written");
     let cut = cli_in(&directory, &["backup", "verify", name]);
     assert_eq!(cut.status, Some(65), "{cut:?}");
+    assert!(!cut.stderr.contains("I/O error"), "{cut:?}");
     let none = cli_in(&directory, &["backup", "verify", "/nowhere/at.all"]);
     assert_eq!(none.status, Some(74), "{none:?}");
     assert!(told >= 10, "only {told} of 40 flipped bits were told");

@@ -238,11 +238,14 @@ fn not_moved(file: &Path, error: &io::Error) -> Failure {
 }
 
 fn unsound(file: &Path, error: &OpenError) -> Failure {
-    let what = match error {
-        OpenError::Damaged(how) => format!("{} is not a sound backup: {how}", file.display()),
-        _ => format!("{}: {error}", file.display()),
-    };
-    Failure::new(store_status(error), what)
+    let (code, shown) = (store_status(error), file.display());
+    match error {
+        OpenError::Damaged(how) => {
+            Failure::new(code, format!("{shown} is not a sound backup: {how}"))
+                .hint("name another file, one that {program} backup create has made")
+        }
+        _ => Failure::new(code, format!("{shown}: {error}")),
+    }
 }
 
 fn tell(counts: &Value) -> Result<(), Failure> {
