@@ -111,7 +111,7 @@ fn encodings_quotes_and_headers() {
             65,
             "long.csv:2: the row is longer than 128 KiB",
         ),
-        ("empty", Vec::new(), 65, "there is no header"),
+        ("empty", Vec::new(), 65, "names the columns, such as"),
         (
             "lines",
             b"{\"userName\":\"a@x\"}\n".to_vec(),
