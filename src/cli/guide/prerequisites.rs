@@ -139,7 +139,7 @@ mod tests {
             (good, false, OktaCloud, "guide agent"),
             ("scim/scim/v2", true, Cloud, "No cloud can find scim,"),
             ("scim/scim/v2", false, OktaAgent, ""),
-            ("10.0.0.1", true, OktaCloud, "No cloud can find 10.0.0.1,"),
+            ("10.0.0.1:8443", true, Cloud, "No cloud can find 10.0.0.1,"),
             ("a_b.example.com/scim/v2", true, OktaAgent, "Okta refuses"),
             ("example.com/a_b/v2", true, OktaCloud, "Okta refuses"),
             ("example.com/a_b/v2", true, Cloud, ""),
