@@ -14,7 +14,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use golinks_scim::clock::SystemClock;
-use golinks_scim::directory::{Directory, Query, ScanCaller, Start, describe};
+use golinks_scim::directory::{Directory, Ending, Query, ScanCaller, Start, describe};
 use golinks_scim::scim::{Bulk, Leniency, Patch, Preconditions, Projection, User};
 use golinks_scim::store::{Opener, Store};
 use redb::StorageBackend;
@@ -248,15 +248,10 @@ pub(crate) fn inspect(store: &Arc<Store>) -> Result<State, String> {
             &ScanCaller::ANYBODY,
         )
         .map_err(|error| format!("{error:?}"))?;
+    let ending = Ending::new("https://h".to_owned());
     let mut text = vec![b'['];
-    page.render_from(
-        0,
-        usize::MAX,
-        "https://h",
-        &Projection::default(),
-        &mut text,
-    )
-    .map_err(|error| format!("{error:?}"))?;
+    page.render_from(0, usize::MAX, &ending, &Projection::default(), &mut text)
+        .map_err(|error| format!("{error:?}"))?;
     text.push(b']');
     let users: Vec<Value> = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
     if users.len() as u64 != snapshot.users().len() {

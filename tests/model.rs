@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use golinks_scim::clock::SystemClock;
-use golinks_scim::directory::{Directory, Error, Page, Query, ScanCaller, Start, describe};
+use golinks_scim::directory::{Directory, Ending, Error, Page, Query, ScanCaller, Start, describe};
 use golinks_scim::scim::{Filter, Leniency, Patch, Preconditions, Search, Sort, User};
 use golinks_scim::store::{Opener, Store};
 use serde_json::{Value, json};
@@ -410,9 +410,10 @@ fn user(name: &str, title: Option<&String>, active: bool, email: Option<&String>
 pub(crate) fn ids(page: &Page) -> Vec<String> {
     let projection =
         golinks_scim::scim::Projection::parse(Some("id"), None, &mut Leniency::strict());
+    let ending = Ending::new("https://h/scim/v2".to_owned());
     let mut text = vec![b'['];
     let end = page
-        .render_from(0, usize::MAX, "https://h/scim/v2", &projection, &mut text)
+        .render_from(0, usize::MAX, &ending, &projection, &mut text)
         .expect("the users");
     assert_eq!(end, page.len());
     text.push(b']');

@@ -57,7 +57,7 @@ pub(super) fn bulk(
         match outcome {
             Some(Ok((done, tolerances))) => {
                 api.note(admission, &tolerances);
-                results.push(head.done(&done, &api.base_url));
+                results.push(head.done(&done, api.base_url()));
             }
             Some(Err(error)) => {
                 let problem = Problem::from(error);
@@ -67,7 +67,7 @@ pub(super) fn bulk(
                     let operation = Refused::operation(admission, &head.method);
                     api.note_refusal(principal, &operation, &problem);
                 }
-                results.push(head.failed(&problem, admission, &api.base_url, &created));
+                results.push(head.failed(&problem, admission, api.base_url(), &created));
             }
             None => {}
         }

@@ -96,7 +96,7 @@ fn config(api: &Api, name: &str) -> Value {
         }],
         "meta": {
             "resourceType": "ServiceProviderConfig",
-            "location": format!("{}/{name}", api.base_url)
+            "location": format!("{}/{name}", api.base_url())
         }
     })
 }
@@ -126,7 +126,7 @@ fn user_type(api: &Api) -> Value {
         "schemaExtensions": [{"schema": ENTERPRISE_URN, "required": false}],
         "meta": {
             "resourceType": "ResourceType",
-            "location": format!("{}/ResourceTypes/User", api.base_url)
+            "location": format!("{}/ResourceTypes/User", api.base_url())
         }
     })
 }
@@ -162,7 +162,7 @@ fn definition(api: &Api, schema: &Schema) -> Value {
         "attributes": attributes,
         "meta": {
             "resourceType": "Schema",
-            "location": format!("{}/Schemas/{}", api.base_url, schema.urn)
+            "location": format!("{}/Schemas/{}", api.base_url(), schema.urn)
         }
     })
 }

@@ -30,7 +30,7 @@ pub(super) fn past(api: &Api, admission: &Admission, _: &Administrator, _: &[u8]
     })?;
     match past {
         Past::Was(record) => {
-            let resource = Value::Object(record.resource(&api.base_url));
+            let resource = Value::Object(record.resource(api.base_url()));
             Ok(reply::scim_value(&resource))
         }
         Past::Absent => Err(Problem::new(

@@ -26,7 +26,7 @@ pub(super) fn installation(api: &Api, _: &Admission, _: &Administrator, _: &[u8]
         200,
         &json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "baseUrl": (!api.base_url.is_empty()).then_some(&*api.base_url),
+            "baseUrl": Some(api.base_url()).filter(|url| !url.is_empty()),
             "listens": api.address.map(|address| address.to_string()),
             "dataDirectory": api.data_dir.display().to_string(),
             "rateLimit": api.tuned.get().rate_per_second,

@@ -61,7 +61,7 @@ pub use tuning::Tuning;
 use crate::access::{Failures, LoadError, Principal, Token, Tokens};
 use crate::certificate;
 use crate::clock::{Instant, SharedClock};
-use crate::directory::{self, Directory};
+use crate::directory::{self, Directory, Ending};
 use crate::http1::{Answer, Fault};
 use crate::limits;
 use crate::locks::ignore_poison;
@@ -106,7 +106,7 @@ pub struct Api {
     directory: Directory,
     tokens: Tokens,
     failures: Failures,
-    base_url: Arc<str>,
+    ending: Arc<Ending>,
     /// The base URL of the previous start, if it differs and clients may still use it.
     base_url_before: Option<String>,
     /// Distinguishes this process from all others in the entity tags of lists.
@@ -205,7 +205,7 @@ impl Api {
             directory,
             tokens,
             failures: Failures::default(),
-            base_url: base_url.into(),
+            ending: Arc::new(Ending::new(base_url)),
             base_url_before: base_url_before.filter(|_| is_known),
             incarnation: secret::hex(&secret::random::<8>()),
             address: options.address,
@@ -247,6 +247,11 @@ impl Api {
             let may_go_on = |_| !self.is_stopping.load(Ordering::SeqCst);
             self.directory.recall_deactivations(end, may_go_on)
         });
+    }
+
+    /// The URL below which clients find `/Users`; empty if nothing was ever served.
+    fn base_url(&self) -> &str {
+        self.ending.base_url()
     }
 
     /// Whether no token was ever issued.

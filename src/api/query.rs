@@ -14,7 +14,7 @@ use super::reply::{self, Outcome};
 use super::request::Admission;
 use super::request_id::RequestId;
 use crate::access::Principal;
-use crate::directory::{Page, Query, ScanCaller, Start};
+use crate::directory::{Ending, Page, Query, ScanCaller, Start};
 use crate::http1::answer::Broken;
 use crate::http1::{Answer, Body};
 use crate::limits;
@@ -140,7 +140,7 @@ impl<'a> Walk<'a> {
             // The command line walks over all users and does not ask how many there are.
             is_counted: matches!(principal, Principal::Token(_))
                 || matches!(request.paging, Paging::Index(_)),
-            base_url: &api.base_url,
+            base_url: api.base_url(),
         };
         let caller = ScanCaller {
             name: principal.token().map_or("", |token| token.id.as_str()),
@@ -157,7 +157,7 @@ impl<'a> Walk<'a> {
             next: 0,
             is_done: false,
             page,
-            base_url: Arc::clone(&api.base_url),
+            ending: Arc::clone(&api.ending),
             projection: request.projection.clone(),
             request: self.admission.request_id(),
         }
@@ -233,7 +233,7 @@ struct PageWriter {
     /// The index of the next user to write.
     next: usize,
     is_done: bool,
-    base_url: Arc<str>,
+    ending: Arc<Ending>,
     projection: Projection,
     request: RequestId,
     damages: Damages,
@@ -265,7 +265,7 @@ impl PageWriter {
             self.next = self.page.render_from(
                 self.next,
                 bytes_max,
-                &self.base_url,
+                &self.ending,
                 &self.projection,
                 buffer,
             )?;

@@ -9,9 +9,6 @@ use crate::directory::Written;
 use crate::scim::user::Echo;
 use crate::scim::{Patch, Projection, User, json};
 
-/// Room for most users.
-const BODY_BYTES: usize = 2048;
-
 /// `GET /Users/{id}` (RFC 7644 section 3.4.1).
 pub(super) fn retrieve(api: &Api, admission: &Admission, _: &Principal, _: &[u8]) -> Outcome {
     api.directory.retrieve(admission.parameter(), |user| {
@@ -22,8 +19,7 @@ pub(super) fn retrieve(api: &Api, admission: &Admission, _: &Principal, _: &[u8]
         if preconditions.is_not_modified(&version) {
             return Ok(Ok(reply::not_modified(version)));
         }
-        let mut body = Vec::with_capacity(BODY_BYTES);
-        user.render(&api.base_url, &projection(api, admission), &mut body)?;
+        let body = user.rendered(&api.ending, &projection(api, admission))?;
         let mut answer = reply::scim(200, body);
         answer.headers.push(("ETag", version.into()));
         Ok(Ok(answer))
@@ -34,7 +30,7 @@ pub(super) fn retrieve(api: &Api, admission: &Admission, _: &Principal, _: &[u8]
 pub(super) fn create(api: &Api, admission: &Admission, _: &Principal, body: &[u8]) -> Outcome {
     let (user, _) = user(api, admission, body)?;
     let written = api.directory.create(user, &admission.caller())?;
-    let location = written.record.location(&api.base_url);
+    let location = written.record.location(api.base_url());
     let mut answer = shown(api, admission, 201, written)?;
     answer.headers.push(("Location", location.into()));
     Ok(answer)
@@ -81,8 +77,7 @@ pub(super) fn delete(api: &Api, admission: &Admission, _: &Principal, _: &[u8]) 
 
 fn shown(api: &Api, admission: &Admission, status: u16, written: Written) -> Outcome {
     let user = written.stored()?;
-    let mut body = Vec::with_capacity(BODY_BYTES);
-    user.render(&api.base_url, &projection(api, admission), &mut body)?;
+    let body = user.rendered(&api.ending, &projection(api, admission))?;
     let mut answer = reply::scim(status, body);
     answer.headers.push(("ETag", user.version().into()));
     Ok(answer)

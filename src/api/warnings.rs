@@ -292,7 +292,7 @@ fn another_base_url(api: &Api) -> Option<Warning> {
     let before = api.base_url_before.as_ref()?;
     Some(Warning {
         kind: "base URL",
-        what: format!("the base URL is {} now, and was {before}", api.base_url),
+        what: format!("the base URL is {} now, and was {before}", api.base_url()),
         fix: Fix::of(format!(
             "give the new one to the identity providers that were given the old one, or set \
              base_url = \"{before}\" (or --base-url, if the server is started with it) and restart \

@@ -9,22 +9,21 @@ use crate::scim::json;
 /// Room for an [`Ending`] without its base URL.
 const ENDING_BYTES: usize = 192;
 
-/// The bytes of [`RowHeader::meta`] and of the end of the resource. Every user that is shown has
-/// such an ending. Building it as a value would be most of the work, and writing it piece by piece
-/// a quarter of a page's instructions. So the text is written once, and only the differences are
-/// overwritten for each user: a page takes a tenth less (`tests/bench/counts`).
-pub(super) struct Ending<'a> {
-    base_url: &'a str,
+/// The bytes of [`RowHeader::meta`] and of the end of each resource below one base URL, with room
+/// for what differs between users. Every user that is shown has such an ending. Building it as a
+/// value would be most of the work, and writing it piece by piece a quarter of a page's
+/// instructions. So the text is made once, and only the differences are overwritten for each user.
+pub struct Ending {
+    base_url: String,
     text: Vec<u8>,
     created_at: usize,
     last_modified_at: usize,
     id_at: usize,
-    times: Times,
 }
 
-impl<'a> Ending<'a> {
+impl Ending {
     /// The ending of resources below `base_url`.
-    pub(super) fn new(base_url: &'a str) -> Self {
+    pub fn new(base_url: String) -> Self {
         let mut text = Vec::with_capacity(ENDING_BYTES + base_url.len());
         let leave = |text: &mut Vec<u8>, before: &[u8], length: usize| {
             text.extend_from_slice(before);
@@ -36,7 +35,7 @@ impl<'a> Ending<'a> {
         let created_at = leave(&mut text, before_created, TEXT_BYTES);
         let last_modified_at = leave(&mut text, b"\",\"lastModified\":\"", TEXT_BYTES);
         text.extend_from_slice(b"\",\"location\":");
-        json::append(base_url, &mut text);
+        json::append(&base_url, &mut text);
         // The URL goes on, so its closing quote is taken back.
         text.pop();
         let id_at = leave(&mut text, b"/Users/", UserId::TEXT_BYTES);
@@ -47,32 +46,37 @@ impl<'a> Ending<'a> {
             created_at,
             last_modified_at,
             id_at,
-            times: Times::default(),
         }
     }
 
     /// The base URL of the resources.
-    pub(super) fn base_url(&self) -> &'a str {
-        self.base_url
+    pub fn base_url(&self) -> &str {
+        &self.base_url
     }
 
-    /// Writes the ending of one user.
-    pub(super) fn write(&mut self, header: &RowHeader, out: &mut Vec<u8>) {
-        let created = self.times.text_of(header.created);
+    /// Writes the ending of one user. `times` is kept from one user of an answer to the next.
+    pub(super) fn write(&self, header: &RowHeader, times: &mut Times, out: &mut Vec<u8>) {
+        let created = times.text_of(header.created);
         // Most users were never changed.
         let last_modified = if header.last_modified == header.created {
             created
         } else {
-            self.times.text_of(header.last_modified)
+            times.text_of(header.last_modified)
         };
+        let start = out.len();
+        out.extend_from_slice(&self.text);
         let mut put = |at: usize, part: &[u8]| {
-            self.text[at..at + part.len()].copy_from_slice(part);
+            out[start + at..start + at + part.len()].copy_from_slice(part);
         };
         put(self.created_at, &created);
         put(self.last_modified_at, &last_modified);
         put(self.id_at, &header.id.to_text());
-        out.extend_from_slice(&self.text);
         json::append(&header.version, out);
         out.extend_from_slice(b"\\\"\"}}");
+    }
+
+    /// Room for the ending of any user.
+    pub(super) fn bytes_max(&self) -> usize {
+        self.text.len() + ENDING_BYTES
     }
 }

@@ -48,6 +48,7 @@ pub use alarm::{AlarmState, Thresholds};
 pub use audit::{Caller, event, itself};
 pub use bulk::{BulkOutcome, Done};
 use deactivations::Recalled;
+pub use ending::Ending;
 pub use history::{Past, Then};
 pub use import::Imported;
 pub use position::{Position, Start};

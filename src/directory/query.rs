@@ -13,6 +13,7 @@ use super::position::{Position, Start};
 use super::record;
 use super::scan::Scan;
 use super::selection::select;
+use crate::clock::Times;
 use crate::scim::{Filter, Projection, Search, Sort};
 use crate::store::{Row, Snapshot};
 
@@ -121,20 +122,20 @@ impl Page {
         &self,
         first: usize,
         bytes_max: usize,
-        base_url: &str,
+        ending: &Ending,
         projection: &Projection,
         out: &mut Vec<u8>,
     ) -> Result<usize, Error> {
         let sequences = self.slice.sequences.get(first..).unwrap_or_default();
         let mut rows = self.rows(sequences)?;
-        let (mut next, mut ending) = (first, Ending::new(base_url));
+        let (mut next, mut times) = (first, Times::default());
         while out.len() < bytes_max
             && let Some(row) = rows.next()
         {
             if next > 0 {
                 out.push(b',');
             }
-            record::render(&row?, &mut ending, projection, out).map_err(Error::Damaged)?;
+            record::render(&row?, ending, &mut times, projection, out).map_err(Error::Damaged)?;
             next += 1;
         }
         Ok(next)

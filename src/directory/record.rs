@@ -18,7 +18,7 @@ use super::ending::Ending;
 use super::row_header::{RowHeader, TEXT_AT};
 use super::row_keys::keys;
 use super::user_id::UserId;
-use crate::clock::Instant;
+use crate::clock::{Instant, Times};
 use crate::scim::fold::fold;
 use crate::scim::json::append;
 use crate::scim::search::searchable;
@@ -177,17 +177,6 @@ impl Record {
         }
     }
 
-    /// Writes the resource as it is shown.
-    pub fn render(&self, base_url: &str, projection: &Projection, out: &mut Vec<u8>) {
-        if projection.is_whole() {
-            self.write_text(out);
-            Ending::new(base_url).write(&self.header, out);
-        } else {
-            let resource = projection.apply(self.resource(base_url));
-            append(&resource, out);
-        }
-    }
-
     /// The whole resource as it is shown.
     pub fn resource(&self, base_url: &str) -> Map<String, Value> {
         let mut resource = Map::new();
@@ -221,12 +210,14 @@ pub(super) fn version_number(tag: &str) -> Option<u64> {
 /// Writes the resource of a stored row as it is shown. A whole resource is copied, not parsed.
 pub(super) fn render(
     row: &[u8],
-    ending: &mut Ending<'_>,
+    ending: &Ending,
+    times: &mut Times,
     projection: &Projection,
     out: &mut Vec<u8>,
 ) -> Result<(), String> {
     if !projection.is_whole() {
-        Record::decode(row)?.render(ending.base_url(), projection, out);
+        let resource = Record::decode(row)?.resource(ending.base_url());
+        append(&projection.apply(resource), out);
         return Ok(());
     }
     let header = RowHeader::read(row)?;
@@ -234,7 +225,7 @@ pub(super) fn render(
         .strip_suffix(b"}")
         .ok_or_else(|| format!("the row of user {} is cut short", header.id))?;
     out.extend_from_slice(text);
-    ending.write(&header, out);
+    ending.write(&header, times, out);
     Ok(())
 }
 
@@ -260,15 +251,12 @@ impl<R: Deref<Target = [u8]>> Stored<R> {
         self.header.tag()
     }
 
-    /// Writes the resource as it is shown.
-    pub fn render(
-        &self,
-        base_url: &str,
-        projection: &Projection,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Error> {
-        let mut ending = Ending::new(base_url);
-        render(&self.row, &mut ending, projection, out).map_err(Error::Damaged)
+    /// The resource as it is shown.
+    pub fn rendered(&self, ending: &Ending, projection: &Projection) -> Result<Vec<u8>, Error> {
+        let mut out = Vec::with_capacity(self.row.len() + ending.bytes_max());
+        let mut times = Times::default();
+        render(&self.row, ending, &mut times, projection, &mut out).map_err(Error::Damaged)?;
+        Ok(out)
     }
 
     /// Parses the whole row.
@@ -382,14 +370,10 @@ mod tests {
     #[test]
     fn the_copied_and_the_built_resource_are_the_same() {
         let record = record();
-        let mut out = Vec::new();
-        render(
-            &record.encode(),
-            &mut Ending::new("https://h/scim/v2"),
-            &Projection::default(),
-            &mut out,
-        )
-        .expect("a good row");
+        let stored = Stored::of(record.encode()).expect("a good row");
+        let ending = Ending::new("https://h/scim/v2".to_owned());
+        let out = stored.rendered(&ending, &Projection::default());
+        let out = out.expect("a good row");
         // Comparing the text also compares the order of the members.
         let built = |record: &Record| Value::Object(record.resource("https://h/scim/v2"));
         assert_eq!(String::from_utf8_lossy(&out), built(&record).to_string());

@@ -4,45 +4,8 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::{Fault, lines, target};
+use super::{Fault, Method, lines, target};
 use crate::limits;
-
-/// A request method, which is case-sensitive (RFC 9110 section 9.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    /// GET.
-    Get,
-    /// HEAD.
-    Head,
-    /// POST.
-    Post,
-    /// PUT.
-    Put,
-    /// PATCH.
-    Patch,
-    /// DELETE.
-    Delete,
-    /// OPTIONS.
-    Options,
-    /// Any other token.
-    Other,
-}
-
-impl Method {
-    /// The word on the wire; `(other)` for [`Self::Other`].
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Head => "HEAD",
-            Self::Post => "POST",
-            Self::Put => "PUT",
-            Self::Patch => "PATCH",
-            Self::Delete => "DELETE",
-            Self::Options => "OPTIONS",
-            Self::Other => "(other)",
-        }
-    }
-}
 
 /// The supported protocol versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +25,8 @@ pub struct Head {
     bytes: Box<[u8]>,
     /// The request target, in origin form and ASCII.
     target: Range<usize>,
+    /// Where the path ends: before `?`, or with the target.
+    path_end: usize,
     /// The name and the value of each field.
     headers: Vec<(Range<usize>, Range<usize>)>,
 }
@@ -94,10 +59,11 @@ impl Head {
             ranges.push((start..middle, middle..bytes.len()));
         }
         Ok(Self {
-            method: method_of(method),
+            method: Method::of(method),
             version: Version::Http11,
             bytes: bytes.into(),
             target: 0..target.len(),
+            path_end: path_length(target),
             headers: ranges,
         })
     }
@@ -114,17 +80,18 @@ impl Head {
 
     /// The request target in origin form.
     pub fn target(&self) -> &str {
-        std::str::from_utf8(&self.bytes[self.target.clone()]).unwrap_or_default()
+        self.text(self.target.clone())
     }
 
     /// The path as sent, before `?`.
     pub fn path(&self) -> &str {
-        self.target().split('?').next().unwrap_or_default()
+        self.text(self.target.start..self.path_end)
     }
 
     /// The query as sent, after `?`.
     pub fn query(&self) -> Option<&str> {
-        Some(self.target().split_once('?')?.1)
+        let has_query = self.path_end < self.target.end;
+        has_query.then(|| self.text(self.path_end + 1..self.target.end))
     }
 
     /// The first field with this name, in any case.
@@ -182,13 +149,14 @@ impl Head {
         let target = request.path.unwrap_or_default();
         let target_at = offset(bytes, target.as_bytes());
         let mut head = Self {
-            method: method_of(request.method.unwrap_or_default()),
+            method: Method::of(request.method.unwrap_or_default()),
             version: if request.version == Some(0) {
                 Version::Http10
             } else {
                 Version::Http11
             },
             target: target_at..target_at + target.len(),
+            path_end: 0,
             headers: request
                 .headers
                 .iter()
@@ -203,7 +171,13 @@ impl Head {
         };
         head.check()?;
         head.take_origin_form()?;
+        head.path_end = head.target.start + path_length(head.target());
         Ok(head)
+    }
+
+    /// A part of the target.
+    fn text(&self, range: Range<usize>) -> &str {
+        std::str::from_utf8(&self.bytes[range]).unwrap_or_default()
     }
 
     fn check(&self) -> Result<(), Fault> {
@@ -264,6 +238,12 @@ impl Head {
         }
         Ok(Some(host))
     }
+}
+
+/// The length of the target's path, which ends before the query.
+fn path_length(target: &str) -> usize {
+    let query = target.bytes().position(|byte| byte == b'?');
+    query.unwrap_or(target.len())
 }
 
 /// Checks the version, since the parser reports all unknown versions as the same error.
@@ -327,19 +307,6 @@ fn absolute(target: &str) -> Option<(&str, &str)> {
 /// The offset at which the slice `part` begins in `whole`.
 fn offset(whole: &[u8], part: &[u8]) -> usize {
     (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize)
-}
-
-fn method_of(word: &str) -> Method {
-    match word {
-        "GET" => Method::Get,
-        "HEAD" => Method::Head,
-        "POST" => Method::Post,
-        "PUT" => Method::Put,
-        "PATCH" => Method::Patch,
-        "DELETE" => Method::Delete,
-        "OPTIONS" => Method::Options,
-        _ => Method::Other,
-    }
 }
 
 #[cfg(test)]

@@ -15,11 +15,13 @@ pub mod client;
 pub mod framing;
 pub mod head;
 mod lines;
+mod method;
 pub mod target;
 
 pub use answer::{Answer, Body, Field};
 pub use framing::BODY_TOO_LARGE;
-pub use head::{Head, Method, Version};
+pub use head::{Head, Version};
+pub use method::Method;
 
 /// Why a request cannot be read, and what to answer before closing the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]

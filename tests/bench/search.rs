@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use golinks_scim::clock::SystemClock;
-use golinks_scim::directory::{Caller, Directory, Query, ScanCaller, Start, describe};
+use golinks_scim::directory::{Caller, Directory, Ending, Query, ScanCaller, Start, describe};
 use golinks_scim::scim::{Bulk, Filter, Leniency, Patch, Preconditions, Search};
 use golinks_scim::store::Store;
 use serde_json::{Value, json};
@@ -190,8 +190,9 @@ fn change(directory: &Directory, users: usize, is_over: &AtomicBool, changes: &A
         .expect("a page");
     let projection =
         golinks_scim::scim::Projection::parse(Some("id"), None, &mut Leniency::strict());
+    let ending = Ending::new("https://h/scim/v2".to_owned());
     let mut text = vec![b'['];
-    page.render_from(0, usize::MAX, "https://h/scim/v2", &projection, &mut text)
+    page.render_from(0, usize::MAX, &ending, &projection, &mut text)
         .expect("the users");
     text.push(b']');
     drop(page);
