@@ -328,13 +328,15 @@ pub(super) fn list(
         ));
     }
     let mut kept = Vec::with_capacity(elements.len());
-    let (mut seen, may_repeat) = (HashSet::new(), elements.len() > 1);
+    let may_repeat = elements.len() > 1;
+    let mut seen = HashSet::new();
+    let mut is_new = |element: &Value| !may_repeat || seen.insert(element.clone());
     let mut primary_seen = false;
     for element in elements {
         let Some(mut element) = single(attribute, element, leniency)? else {
             continue;
         };
-        if may_repeat && !seen.insert(element.clone()) {
+        if !is_new(&element) {
             continue;
         }
         // A hollow element will be dropped, unless a later change adds to it.
@@ -345,6 +347,9 @@ pub(super) fn list(
                     &format!("{} has more than one primary value", attribute.name),
                 )?;
                 element["primary"] = Value::Bool(false);
+                if !is_new(&element) {
+                    continue;
+                }
             }
             primary_seen = true;
         }

@@ -90,7 +90,6 @@ fn a_value_that_is_added_twice_is_one() {
     check_patch(&json!({}), &operations, &after, true);
 }
 
-/// A value that the server has reported as removed must be gone.
 /// RFC 7643 section 2.4: clients should not be shown a value twice.
 #[test]
 fn a_value_that_is_sent_twice_in_a_body_is_one() {
@@ -101,6 +100,15 @@ fn a_value_that_is_sent_twice_in_a_body_is_one() {
         &json!({"emails": [work, home, {"value": "w"}]}),
         None,
     );
+    // Two primary values of which the second becomes equal to another.
+    for primary_last in [false, true] {
+        let others = [primary_last, !primary_last].map(|is| json!({"value": "o", "primary": is}));
+        check_parse(
+            &json!({"emails": [work, others[0], others[1]]}),
+            &json!({"emails": [work, {"value": "o", "primary": false}]}),
+            Some(Tolerance::SeveralPrimaries),
+        );
+    }
     check_patch(
         &json!({"emails": [home]}),
         &json!([operation("replace", "emails", json!([work, work]))]),
@@ -109,6 +117,7 @@ fn a_value_that_is_sent_twice_in_a_body_is_one() {
     );
 }
 
+/// A value that the server has reported as removed must be gone.
 #[test]
 fn values_to_remove_are_found_as_values_to_add_are() {
     let roles =
