@@ -307,13 +307,17 @@ pub(super) fn with_name(snapshot: &Snapshot, name: &str) -> Result<Option<u32>, 
     Ok(snapshot.user_named(name.as_bytes(), |row| is_named(row, name))?)
 }
 
-/// The users whose userName starts with this text; `None` if there are very many.
+/// The users whose userName starts with this text; `None` if there are very many, or if the rows
+/// can tell and the table of names cannot yet.
 fn with_prefix<'a>(
     snapshot: &Snapshot,
     text: &str,
     scan: &mut Scan<'_>,
 ) -> Result<Option<Narrowed<'a>>, Error> {
     let users = snapshot.users_by_prefix(fold(text).as_bytes(), NAMES_READ_MAX + 1)?;
+    let Some(users) = users else {
+        return Ok(None);
+    };
     let found = whole(users.len());
     scan.take_users(found)?;
     Ok((found <= NAMES_READ_MAX).then(|| Narrowed::exact(users)))

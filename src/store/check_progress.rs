@@ -67,9 +67,14 @@ impl CheckProgress {
         }
     }
 
+    /// Whether the tables of keys can be trusted.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.is_unverified.load(Ordering::Acquire)
+    }
+
     /// Waits, for `patience` at most, until the tables of keys can be trusted.
     pub(super) fn wait(&self, patience: Duration) -> Result<(), ReadError> {
-        if !self.is_unverified.load(Ordering::Acquire) {
+        if self.is_whole() {
             return Ok(());
         }
         match &*self.wait_while_underway(patience) {
@@ -88,7 +93,7 @@ impl CheckProgress {
         patience: Duration,
         row: impl FnOnce(u32) -> Result<Option<R>, ReadError>,
     ) -> Result<Option<u32>, ReadError> {
-        if self.is_unverified.load(Ordering::Acquire)
+        if !self.is_whole()
             && !(found.map(row).transpose()?.flatten()).is_some_and(|row| self.has_name(&row, name))
         {
             self.wait(patience)?;

@@ -191,9 +191,16 @@ impl Snapshot {
         Ok(self.names.get(name)?.map(|sequence| sequence.value()))
     }
 
-    /// Users whose folded userName starts with these bytes: the first `most` by name.
-    pub fn users_by_prefix(&self, prefix: &[u8], most: usize) -> Result<RoaringBitmap, ReadError> {
-        self.check_progress.wait(limits::CHECK_WAIT_MAX)?;
+    /// Users whose folded userName starts with these bytes: the first `most` by name. `None` while
+    /// the table of names is not checked.
+    pub fn users_by_prefix(
+        &self,
+        prefix: &[u8],
+        most: usize,
+    ) -> Result<Option<RoaringBitmap>, ReadError> {
+        if !self.check_progress.is_whole() {
+            return Ok(None);
+        }
         let mut found = RoaringBitmap::new();
         for entry in self.names.range(prefix..)?.take(most) {
             let (name, sequence) = entry?;
@@ -202,7 +209,7 @@ impl Snapshot {
             }
             found.insert(sequence.value());
         }
-        Ok(found)
+        Ok(Some(found))
     }
 
     /// The users with this externalId.
