@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Object;
 use super::path::AttributePath;
-use super::schema::{ENTERPRISE_URN, Returned, USER, USER_URN};
+use super::schema::{self, ENTERPRISE_URN, Returned, USER, USER_URN};
 use super::tolerance::Leniency;
 
 /// The attributes to show.
@@ -81,7 +81,8 @@ impl Selection {
                 continue;
             }
             if name.eq_ignore_ascii_case(USER_URN) {
-                for attribute in USER.attributes {
+                // The common attributes also belong to it (RFC 7643 section 3.1).
+                for attribute in USER.attributes.iter().chain(schema::COMMON) {
                     selection.add(AttributePath::whole(attribute));
                 }
                 continue;

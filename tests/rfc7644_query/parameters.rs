@@ -194,13 +194,19 @@ fn section_3_9_projections_keep_what_is_always_returned() {
             vec![
                 "schemas",
                 "id",
+                "externalId",
                 "userName",
                 "displayName",
                 "title",
                 "userType",
                 "active",
                 "ims",
+                "meta",
             ],
+        ),
+        (
+            "excludedAttributes=urn:ietf:params:scim:schemas:core:2.0:User",
+            vec!["schemas", "id", ENTERPRISE],
         ),
         (
             "excludedAttributes=id,schemas,meta,emails,name,displayName,title,userType,ims,active",
