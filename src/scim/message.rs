@@ -80,7 +80,7 @@ pub(super) fn check_user_schemas(body: &Object, leniency: &mut Leniency) -> Resu
         ));
     }
     let extension = member(body, ENTERPRISE_URN).and_then(Value::as_object);
-    let is_used = extension.is_some_and(|members| !members.is_empty());
+    let is_used = extension.is_some_and(|members| members.values().any(|value| !value.is_null()));
     if is_used
         && !urns
             .iter()

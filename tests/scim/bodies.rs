@@ -44,6 +44,16 @@ fn what_the_service_provider_sets_is_ignored_and_a_password_dropped() {
     }
 }
 
+/// Null means unassigned (RFC 7643 section 2.5).
+#[test]
+fn schemas_need_not_name_an_extension_without_values() {
+    check_parse(
+        &json!({"schemas": [CORE], ENTERPRISE: {"department": null}}),
+        &json!({}),
+        None,
+    );
+}
+
 #[test]
 fn a_password_is_dropped_whatever_it_is() {
     for password in [
