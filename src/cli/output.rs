@@ -197,6 +197,8 @@ pub(super) struct Listing {
     widths: Vec<usize>,
     /// The number of rows in an array so far.
     rows: usize,
+    /// Whether a page could not be written.
+    is_torn: bool,
 }
 
 /// Reports what a command does to several users or tokens: a message or a document for each.
@@ -261,6 +263,7 @@ impl Listing {
             columns,
             widths: Vec::new(),
             rows: 0,
+            is_torn: false,
         }
     }
 
@@ -287,13 +290,16 @@ impl Listing {
                 }
             }
         }
-        write(&text)
+        let written = write(&text);
+        self.is_torn |= written.is_err();
+        written
     }
 
-    /// Prints what follows the last page. After a failure, an array is left open, so that no program
-    /// takes a part of it for the whole.
+    /// Prints what follows the last page. If a page could not be written, an array is left open, so
+    /// that no program takes a part of it for the whole.
     pub(super) fn end(mut self) -> Result<(), Failure> {
         match (self.format, self.rows) {
+            _ if self.is_torn => Ok(()),
             (Format::Table, _) if self.widths.is_empty() => self.page(&[]),
             (Format::Json, 0) => write("[]\n"),
             (Format::Json, _) => write("\n]\n"),

@@ -14,11 +14,15 @@ use std::thread;
 use std::time::Duration;
 
 use golinks_scim::limits;
+use rustix::fs::{OFlags, fcntl_setfl};
 use tempfile::TempDir;
 
 use super::{PATIENCE, check, serve, shown_on_a_terminal, stop};
 use crate::support::place::chain_for;
 use crate::support::{Running, Server, cli_on, command_on, wait_until};
+
+/// What a pipe holds (`pipe(7)`).
+const PIPE_BYTES: usize = 65_536;
 
 #[test]
 fn exit_statuses_without_a_server() {
@@ -299,6 +303,37 @@ fn what_was_done_and_cannot_be_reported_is_told_as_done() {
             told.contains("it was done, but could not be reported"),
             "{command}: {told}"
         );
+    }
+}
+
+/// Otherwise a program would take a part of the list for the whole.
+#[test]
+fn an_array_that_lacks_a_page_is_left_open() {
+    let server = Server::start();
+    for name in ["jane@example.com", "jill@example.com"] {
+        check(&server.cli(&["user", "add", name, "--given", "J"]), 0, "");
+    }
+    let folder = TempDir::new().expect("a folder");
+    let file = folder.path().join("users.csv");
+    fs::write(&file, "userName\njoe@example.com\njim@example.com\n").expect("written");
+    let import = format!("user import {} --dry-run", file.display());
+    for command in ["user undo --since 1h", &*import] {
+        let (mut reader, mut writer) = std::io::pipe().expect("a pipe");
+        fcntl_setfl(&writer, OFlags::NONBLOCK).expect("set");
+        // A few bytes still fit, such as the end of an array, but not a page.
+        let filled = vec![b' '; PIPE_BYTES - 6];
+        writer.write_all(&filled).expect("empty before");
+        let output = command_on(&server.data_dir())
+            .args(command.split(' '))
+            .args(["-o", "json"])
+            .stdout(writer)
+            .output()
+            .expect("the binary runs");
+        assert_eq!(output.status.code(), Some(74), "{command}: {output:?}");
+        let mut written = String::new();
+        reader.read_to_string(&mut written).expect("text");
+        assert_eq!(written.trim_start(), "", "{command}");
+        assert_eq!(written.len(), filled.len(), "{command}");
     }
 }
 
