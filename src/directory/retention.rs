@@ -154,6 +154,8 @@ impl Retention {
             .by_age
             .get_or_insert(at + limits::AUDIT_TRIM_FIRST_PAUSE);
         let Some(days) = keep.days.filter(|_| at >= due) else {
+            // By the time rows are removed by age again, those seen may no longer be from the future.
+            self.from = None;
             return Ok(None);
         };
         let through = beyond_age(snapshot, &mut self.from, now, days)?;
