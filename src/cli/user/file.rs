@@ -300,9 +300,10 @@ impl RowFormat {
             .from_reader(LineNumbers::new(file));
         let Some((number, header)) = read_record(&mut records)? else {
             let what = format!("{}: there is no header", path.display());
-            let hint = "its first line names the columns, such as Email,First name,Last name; \
-                        golinks-scim manual csv lists them";
-            return Err(Failure::new(status::DATA, what).hint(hint));
+            return Err(Failure::new(status::DATA, what).hint(
+                "its first line names the columns, such as Email,First name,Last name; \
+                 golinks-scim manual csv lists them",
+            ));
         };
         require_ignored(path, &header, ignored)?;
         let kept = kept_header(&header, ignored);
