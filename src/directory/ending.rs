@@ -9,7 +9,7 @@ use crate::scim::json;
 /// Room for an [`Ending`] without its base URL.
 const ENDING_BYTES: usize = 192;
 
-/// The bytes of [`RowHeader::meta`] and of the end of each resource below one base URL, with room
+/// The bytes of `meta` and of the end of each resource below one base URL, with room
 /// for what differs between users. Every user that is shown has such an ending. Building it as a
 /// value would be most of the work, and writing it piece by piece a quarter of a page's
 /// instructions. So the text is made once, and only the differences are overwritten for each user.
