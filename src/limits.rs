@@ -327,6 +327,8 @@ pub const STORE_CACHE_BYTES_MIN: usize = 8 * 1024 * 1024;
 /// The page cache is 1/N of the size of the store's file when opened, within
 /// [`STORE_CACHE_BYTES_MIN`] and [`STORE_CACHE_BYTES_MAX`].
 pub const STORE_CACHE_PART: usize = 8;
+/// Bytes around a write to the store's file in which holes are filled.
+pub const FILLED_AT_ONCE_BYTES: u64 = 256 * 1024;
 /// Free space of the data directory's file system below which the server is not ready.
 pub const DISK_FREE_BYTES_MIN: u64 = 64 * 1024 * 1024;
 /// Files of one format that upgrades keep beside the store.

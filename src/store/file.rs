@@ -13,6 +13,7 @@ use redb::{Builder, Database, StorageBackend};
 
 use super::audit::ChainPosition;
 use super::backend::Backend;
+use super::holes::WithoutHoles;
 use super::tables::Tables;
 use super::{OpenError, ReadError};
 use crate::{files, limits};
@@ -99,7 +100,7 @@ fn reader(path: &Path) -> Opener {
 fn open(path: &Path) -> Result<Backend, OpenError> {
     let file = OpenOptions::new().read(true).write(true).open(path)?;
     require_store(&file)?;
-    Ok(Box::new(FileBackend::new(file)?))
+    Ok(Box::new(WithoutHoles::new(file)?))
 }
 
 /// Refuses an empty file, since redb would make a new database of it, and all users would be gone.

@@ -34,6 +34,7 @@ mod check_progress;
 mod deferred_sync;
 mod error;
 mod file;
+mod holes;
 mod index;
 mod integrity;
 mod name_hints;
