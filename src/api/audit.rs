@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::Api;
-use super::history;
+use super::parameters::{self, sequence};
 use super::problem::Problem;
 use super::reply::{self, Outcome};
 use super::request::Admission;
@@ -96,17 +96,8 @@ pub(super) fn verify(api: &Api, _: &Admission, _: &Administrator, body: &[u8]) -
     ))
 }
 
-/// A number among the query parameters, such as a sequence.
-pub(super) fn sequence(admission: &Admission, name: &str) -> Result<Option<u64>, Problem> {
-    let read = |text: &str| {
-        let bad = |_| Problem::new(400, format!("{name} must be a whole number"));
-        text.parse().map_err(bad)
-    };
-    admission.query(name).map(read).transpose()
-}
-
 fn moment(admission: &Admission, name: &str) -> Result<Option<Instant>, Problem> {
     let text = admission.query(name);
-    text.map(|text| history::moment(Some(text), name))
+    text.map(|text| parameters::moment(Some(text), name))
         .transpose()
 }

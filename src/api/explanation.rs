@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use serde_json::{Value, json};
 
 use super::Api;
+use super::parameters::sequence;
 use super::refusal_cause::Cause;
 use super::reply::{self, Outcome};
 use super::request::Admission;
@@ -31,7 +32,7 @@ pub(super) fn explanation(
         row["advice"] = json!(advice(&row));
         return Ok(reply::json(200, &json!({"refusal": row, "changes": []})));
     }
-    let before = super::audit::sequence(admission, "before")?.unwrap_or(u64::MAX);
+    let before = sequence(admission, "before")?.unwrap_or(u64::MAX);
     let mut changes = Vec::new();
     let next = api.directory.of_request(request, before, |row| {
         if row["kind"] == "refuse" {

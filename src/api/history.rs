@@ -4,12 +4,11 @@
 use serde_json::{Value, json};
 
 use super::Api;
-use super::audit::sequence;
+use super::parameters::{moment, sequence};
 use super::problem::Problem;
 use super::reply::{self, Outcome};
 use super::request::Admission;
 use crate::access::Administrator;
-use crate::clock::Instant;
 use crate::directory::{self, Beginning, Manner, Obstacle, Past, Then, ToUndo, Undone};
 use crate::scim::json;
 
@@ -146,10 +145,4 @@ fn words(api: &Api, admission: &Admission, obstacle: Obstacle) -> String {
         Obstacle::Meanwhile => "the user is being changed right now: try again".to_owned(),
         Obstacle::Other(error) => api.words_of(admission, error),
     }
-}
-
-/// A time in a request; `name` is what the request calls it, for the error.
-pub(super) fn moment(text: Option<&str>, name: &str) -> Result<Instant, Problem> {
-    text.and_then(Instant::parse)
-        .ok_or_else(|| Problem::new(400, format!("{name} must be an RFC 3339 time")))
 }

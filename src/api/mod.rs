@@ -28,6 +28,7 @@ mod installation;
 mod metrics;
 mod page;
 mod page_ends;
+mod parameters;
 mod problem;
 mod query;
 mod refusal_bounds;
