@@ -12,6 +12,7 @@
 //! an equal user.
 
 mod cells;
+mod entra;
 mod lists;
 mod names;
 mod outcome;
@@ -40,6 +41,8 @@ pub struct Columns {
     /// The column that names the user: userName, or else the email.
     name_at: Option<usize>,
     is_named_by_email: bool,
+    /// The names of columns that are left out, although nobody asked for it.
+    left_out: Vec<String>,
 }
 
 /// What one column holds.
@@ -113,9 +116,15 @@ impl fmt::Display for Target {
 impl Columns {
     /// Reads a header, in which `None` is a column to leave out.
     pub fn parse(header: &[Option<&str>]) -> Result<Self, Error> {
+        let is_left_out = left_out_of(header);
+        let mut left_out = Vec::new();
         let mut targets = Vec::with_capacity(header.len());
         for name in header {
             targets.push(match name {
+                Some(name) if is_left_out(name) => {
+                    left_out.push(name.trim().to_owned());
+                    Target::Nothing
+                }
                 Some(name) => target(name)?,
                 None => Target::Nothing,
             });
@@ -144,16 +153,23 @@ impl Columns {
             name_at: name.or(email),
             is_named_by_email: name.is_none() && email.is_some(),
             targets,
+            left_out,
         })
     }
 
     /// The names of a header that belong to no attribute.
     pub fn unknown<'a>(header: &[Option<&'a str>]) -> Vec<&'a str> {
+        let is_left_out = left_out_of(header);
         let names = header.iter().flatten();
         names
             .copied()
-            .filter(|name| target(name).is_err())
+            .filter(|name| !is_left_out(name) && target(name).is_err())
             .collect()
+    }
+
+    /// The names of the columns of Entra's list that hold nothing of a user here.
+    pub fn left_out(&self) -> &[String] {
+        &self.left_out
     }
 
     /// Whether the email takes the place of the userName, because no column holds the userName.
@@ -175,6 +191,12 @@ impl Columns {
         }
         lists
     }
+}
+
+/// Tells which columns of this header are left out.
+fn left_out_of(header: &[Option<&str>]) -> impl Fn(&str) -> bool + use<> {
+    let is_entras = entra::is_header(header);
+    move |name| is_entras && entra::is_left_out(name)
 }
 
 /// Ignores Okta's column with the manager's name if there is one with the manager's id.
@@ -363,6 +385,25 @@ mod tests {
              managerId,manager,status";
         let found = paths(header).expect("all of it");
         assert_eq!(found.matches("nothing").count(), 1, "{found}");
+    }
+
+    /// In any other file an id is that of a user here, and the other names are unknown.
+    #[test]
+    fn columns_are_left_out_of_entras_list_only() {
+        for (header, wanted) in [
+            ("userPrincipalName,id,title", "userName,nothing,title"),
+            (
+                "User principal name,objectId,createdDateTime",
+                "userName,nothing,nothing",
+            ),
+            ("userName,id,title", "userName,id,title"),
+            ("UPN,id", "userName,id"),
+        ] {
+            assert_eq!(paths(header).as_deref(), Ok(wanted), "{header}");
+        }
+        paths("userName,usageLocation").expect_err("it is unknown");
+        let unknown = Columns::unknown(&[Some("userPrincipalName"), Some("id"), Some("Badge")]);
+        assert_eq!(unknown, ["Badge"]);
     }
 
     #[test]

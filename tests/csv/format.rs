@@ -280,3 +280,53 @@ fn oktas_own_export_goes_in() {
         "m1"
     );
 }
+
+/// Entra's ids look like ours but belong to nobody here.
+#[test]
+fn entras_list_is_imported_as_it_is() {
+    let desk = Desk::new();
+    let header = "userPrincipalName,displayName,surname,mail,givenName,id,userType,jobTitle,\
+        department,accountEnabled,usageLocation,streetAddress,state,country,officeLocation,city,\
+        postalCode,telephoneNumber,mobile,alternateEmailAddress,ageGroup,\
+        consentProvidedForMinor,legalAgeGroupClassification,companyName,creationType,\
+        directorySynced,invitationState,identityIssuer,createdDateTime";
+    let row = "eva@x,Eva Ek,Ek,eva.ek@x,Eva,4f6d0a9e-1111-4222-8333-0123456789ab,Member,Boss,Sales,\
+        False,SE,Road 1,Scania,Sweden,12/3,Lund,22100,+46 1,+46 2,me@y,,,,Firm,,True,,x.example,\
+        2024-01-31T08:30:00Z";
+    let title = |title: &str| row.replace("Boss", title);
+    desk.write("entra.csv", format!("\u{feff}{header}\r\n{row}\r\n"));
+    let told = [
+        "1 created",
+        "left out: id, usageLocation, officeLocation, alternateEmailAddress, ageGroup,",
+    ];
+    check(&desk.import("entra.csv", &[]), 0, &told);
+    let eva = desk.user("eva@x");
+    assert_eq!(eva["active"], false, "{eva}");
+    assert_eq!(eva["emails"][0]["value"], "eva.ek@x", "{eva}");
+    assert_eq!(eva["addresses"][0]["locality"], "Lund", "{eva}");
+    assert_eq!(eva.get("externalId"), None, "{eva}");
+    check(
+        &desk.diff("entra.csv", &[]),
+        0,
+        &["left out: id,", "matches"],
+    );
+    // An older list has another name for the id. The row finds the same user.
+    let older = header.replace(",id,", ",objectId,");
+    desk.write("older.csv", format!("{older}\n{}\n", title("Chair")));
+    check(
+        &desk.import("older.csv", &[]),
+        0,
+        &["1 updated", ": objectId,"],
+    );
+    // A column that is not Entra's is the only one to be told.
+    desk.write("more.csv", format!("{header},Badge\n{row},7\n"));
+    let told = desk.import("more.csv", &[]);
+    check(&told, 65, &["--ignore=Badge leaves this one out"]);
+    // In an export of our own, the id is that of the user here, and renames.
+    let id = eva["id"].as_str().expect("an id");
+    desk.write("ours.csv", format!("id,userName\n{id},eve@x\n"));
+    let told = desk.import("ours.csv", &[]);
+    check(&told, 0, &["1 updated"]);
+    assert!(!told.stderr.contains("left out"), "{told:?}");
+    assert_eq!(desk.user("eve@x")["id"], eva["id"]);
+}

@@ -11,6 +11,7 @@ mod file_check;
 mod history;
 mod import;
 mod input;
+mod left_out;
 mod line_numbers;
 mod progress;
 mod rejects;
@@ -71,12 +72,14 @@ pub(super) fn read_file(command: &User, data_dir: &Path) -> Result<Option<UserFi
 }
 
 fn read(user_file: Option<UserFile>) -> Result<UserFile, Failure> {
-    user_file.ok_or_else(|| {
+    let user_file = user_file.ok_or_else(|| {
         Failure::new(
             status::UNAVAILABLE,
             "the directory was created only now: run the command again",
         )
-    })
+    })?;
+    user_file.tell_left_out();
+    Ok(user_file)
 }
 
 pub(super) fn run(
