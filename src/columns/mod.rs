@@ -41,6 +41,8 @@ pub struct Columns {
     /// The column that names the user: userName, or else the email.
     name_at: Option<usize>,
     is_named_by_email: bool,
+    /// The column called `Manager`, if it holds the manager's id.
+    manager_at: Option<usize>,
     /// The names of columns that are left out, although nobody asked for it.
     left_out: Vec<String>,
 }
@@ -152,6 +154,7 @@ impl Columns {
         Ok(Self {
             name_at: name.or(email),
             is_named_by_email: name.is_none() && email.is_some(),
+            manager_at: manager_at(header, &targets),
             targets,
             left_out,
         })
@@ -175,6 +178,14 @@ impl Columns {
     /// Whether the email takes the place of the userName, because no column holds the userName.
     pub fn is_named_by_email(&self) -> bool {
         self.is_named_by_email
+    }
+
+    /// Whether the manager of a row is left out: under the everyday name people write an email, but
+    /// the attribute is an id. A column with the attribute's path is taken literally, since a
+    /// provisioning client may have stored an email.
+    pub fn leaves_out_manager(&self, cells: &[String]) -> bool {
+        let cell = self.manager_at.and_then(|at| cells.get(at));
+        cell.is_some_and(|cell| cell.contains('@'))
     }
 
     /// The lists that the columns concern, each once.
@@ -202,15 +213,21 @@ fn left_out_of(header: &[Option<&str>]) -> impl Fn(&str) -> bool + use<> {
 /// Ignores Okta's column with the manager's name if there is one with the manager's id.
 fn yield_to_the_id(header: &[Option<&str>], targets: &mut [Target]) {
     for at in 0..targets.len() {
-        let is_manager_name = |name: Option<&str>| {
-            name.is_some_and(|it| names::folded(it) == names::MANAGER_NAME_COLUMN)
-        };
         let mut others = header.iter().zip(&*targets);
         let has_id = others.any(|(name, one)| !is_manager_name(*name) && *one == targets[at]);
         if is_manager_name(header[at]) && has_id {
             targets[at] = Target::Nothing;
         }
     }
+}
+
+fn is_manager_name(name: Option<&str>) -> bool {
+    name.is_some_and(|it| names::folded(it) == names::MANAGER_NAME_COLUMN)
+}
+
+fn manager_at(header: &[Option<&str>], targets: &[Target]) -> Option<usize> {
+    let mut told = header.iter().zip(targets);
+    told.position(|(name, target)| is_manager_name(*name) && *target != Target::Nothing)
 }
 
 /// Whether a column holds the reasons from an earlier import.

@@ -191,11 +191,18 @@ fn a_reference_goes_with_the_value_that_it_belonged_to() {
     let before =
         json!({"schemas": [USER_URN], "userName": "a", ENTERPRISE_URN: {"manager": manager}});
     let reference = format!("{ENTERPRISE_URN}:manager.$ref");
+    let path = format!("{ENTERPRISE_URN}:manager.value");
     let (alone, both) = (["userName", "Manager"], ["userName", &reference, "Manager"]);
     for (header, cells, wanted) in [
         (&alone[..], &["a", "m1"][..], manager.clone()),
         (&alone, &["a", "m2"], json!({"value": "m2"})),
+        (&alone, &["a", "boss@x"], manager.clone()),
         (&alone, &["a", ""], Value::Null),
+        (
+            &["userName", &path],
+            &["a", "boss@x"],
+            json!({"value": "boss@x"}),
+        ),
         (
             &both,
             &["a", "x", "m2"],

@@ -226,10 +226,14 @@ fn set_cells(
     {
         attributes.insert("userName".to_owned(), Value::String(cells[at].clone()));
     }
+    let left_out = columns
+        .manager_at
+        .filter(|_| columns.leaves_out_manager(cells));
     // A reference comes after the value that it belongs to.
     for is_reference in [false, true] {
-        for (target, cell) in columns.targets.iter().zip(cells) {
+        for (at, (target, cell)) in columns.targets.iter().zip(cells).enumerate() {
             if let Target::Single(path) = target
+                && left_out != Some(at)
                 && path.sub_attribute.is_some_and(|part| part.name == "$ref") == is_reference
             {
                 set_single(attributes, *path, cell, empty)?;

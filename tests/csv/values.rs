@@ -252,3 +252,30 @@ fn a_row_leaves_what_it_does_not_change() {
         assert_eq!(after[attribute], jane[attribute], "{after}");
     }
 }
+
+/// An email stored as an id would name nobody, and say so to no one.
+#[test]
+fn an_email_in_the_column_manager_is_left_out_and_told() {
+    const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+    let desk = Desk::new();
+    let told = "so emails in it are left out: 2, the first in line 2";
+    desk.write(
+        "hr.csv",
+        "userName,Manager,Department\na@x,boss@x,Ops\nb@x,,Ops\nc@x,Boss@x,Ops\n,d@x,Ops\n",
+    );
+    check(&desk.import("hr.csv", &["--dry-run"]), 1, &[told]);
+    check(&desk.import("hr.csv", &[]), 1, &["3 created", told]);
+    assert_eq!(desk.user("a@x")[ENTERPRISE], json!({"department": "Ops"}));
+    desk.write(
+        "same.csv",
+        "userName,Manager\na@x,boss@x\nb@x,\nc@x,Boss@x\n",
+    );
+    check(&desk.diff("same.csv", &[]), 0, &[told, "matches"]);
+    // An id is stored, and an email instead of it later does not take it away.
+    desk.write("ids.csv", "userName,Manager\na@x,m1\n");
+    let stored = desk.import("ids.csv", &[]);
+    check(&stored, 0, &["1 updated"]);
+    assert!(!stored.stderr.contains("left out"), "{stored:?}");
+    check(&desk.import("same.csv", &["--empty", "clear"]), 0, &[told]);
+    assert_eq!(desk.user("a@x")[ENTERPRISE]["manager"]["value"], "m1");
+}

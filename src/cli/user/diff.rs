@@ -31,7 +31,7 @@ const COLUMNS: &[Column] = &[
 pub(super) fn run(
     client: &mut Client,
     typed: &args::Diff,
-    user_file: UserFile,
+    mut user_file: UserFile,
 ) -> Result<(), Failure> {
     let (users, newest) = count_and_newest(client)?;
     let mut diff = Diff {
@@ -48,8 +48,8 @@ pub(super) fn run(
         refused: 0,
         statuses: Statuses::new(typed.statuses.as_deref())?,
     };
-    let compared = diff.compare_all(client, typed, user_file);
-    diff.end(compared, typed)
+    let compared = diff.compare_all(client, typed, &mut user_file);
+    diff.end(compared, typed, &user_file)
         .map_err(|failure| match &typed.statuses {
             Some(file) if failure.is_reader_gone => {
                 let what = format!(
@@ -156,9 +156,9 @@ impl Diff {
         &mut self,
         client: &mut Client,
         typed: &args::Diff,
-        mut user_file: UserFile,
+        user_file: &mut UserFile,
     ) -> Result<(), Failure> {
-        self.rows(client, typed, &mut user_file)?;
+        self.rows(client, typed, user_file)?;
         let query = "&attributes=userName,active,emails";
         each_page(client, query, usize::MAX, |users| {
             let found = self.only_here(users)?;
@@ -321,7 +321,12 @@ impl Diff {
         self.bar.suspend(|| listing.page(found))
     }
 
-    fn end(self, compared: Result<(), Failure>, typed: &args::Diff) -> Result<(), Failure> {
+    fn end(
+        self,
+        compared: Result<(), Failure>,
+        typed: &args::Diff,
+        user_file: &UserFile,
+    ) -> Result<(), Failure> {
         self.bar.finish_and_clear();
         compared?;
         self.listing.end()?;
@@ -332,6 +337,7 @@ impl Diff {
                  it is complete: --ignore 'rejected because')",
             );
         }
+        user_file.tell_managers();
         self.others.tell();
         if self.count == 0 {
             output::say("the directory matches the file");

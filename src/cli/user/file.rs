@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use super::super::{Failure, ask, quoted, status, unusable};
 use super::file_check::{BOM, FileCheck, is_filler};
 use super::input::Input;
+use super::left_out::Managers;
 use super::line_numbers::LineNumbers;
 use crate::columns::{self, Columns, REASON, Row, RowOutcome};
 use crate::limits;
@@ -29,6 +30,7 @@ pub(in crate::cli) struct UserFile {
     /// Whether the file begins with a byte order mark, by which spreadsheets recognize UTF-8.
     pub(super) has_bom: bool,
     ignored: Vec<String>,
+    pub(super) managers: Managers,
     /// The row that did not fit into the last request.
     held: Option<Line>,
     /// The hashes of the userNames and ids of users that earlier rows were about.
@@ -96,6 +98,7 @@ impl UserFile {
             format,
             has_bom: check.has_bom,
             ignored: ignored.to_vec(),
+            managers: Managers::default(),
             held: None,
             seen: HashSet::new(),
             hasher: RandomState::new(),
@@ -138,6 +141,7 @@ impl UserFile {
             row.entry("userName").or_insert_with(|| json!(line.who));
             let row = Value::Object(row);
             self.note_outcome(line, &row);
+            self.note_manager(line, &row);
             outcomes.push(row);
         }
         Ok(outcomes)

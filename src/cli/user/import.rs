@@ -53,6 +53,7 @@ pub(super) fn run(
     // The list of what was done is whole even if the import was not.
     let listed = import.listing.take().map_or(Ok(()), Listing::end);
     let outcome = imported.and(listed);
+    user_file.tell_managers();
     outcome.map_err(|failure| import.broken_off(failure))?;
     import.end()
 }
