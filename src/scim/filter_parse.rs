@@ -230,7 +230,12 @@ impl<'a> Parser<'a> {
                 Err(self.error(&match self.parent {
                     _ if name.is_empty() => "an attribute was expected".to_owned(),
                     Some(parent) => format!("{} is not a part of {}", quoted(name), parent.name),
-                    None => format!("{} is not an attribute of a User", quoted(name)),
+                    None => {
+                        let meant = path::similar(name);
+                        let meant = meant.map(|path| format!(": did you mean {path}?"));
+                        let meant = meant.unwrap_or_default();
+                        format!("{} is not an attribute of a User{meant}", quoted(name))
+                    }
                 }))
             }
         }
@@ -400,11 +405,18 @@ mod tests {
         for (text, position) in [
             ("", "position 1"),
             ("userName", "position 9"),
-            ("nothing eq \"x\"", "position 1"),
+            (
+                "nothing eq \"x\"",
+                "position 1: \"nothing\" is not an attribute of a User",
+            ),
             ("userName xx \"x\"", "position 9"),
             ("userName eq \"x", "position 13"),
             ("(userName pr", "position 13"),
             ("userName pr)", "position 12"),
+            (
+                "id pr and email eq \"x\"",
+                "position 11: \"email\" is not an attribute of a User: did you mean emails?",
+            ),
             ("emails[nothing pr]", "position 8"),
             ("active gt true", "position 15"),
             ("nickName gt null", "position 17"),

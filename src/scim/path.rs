@@ -9,7 +9,7 @@ use super::Object;
 use super::error::{Error, ErrorType, quoted};
 use super::filter::Filter;
 use super::filter_parse;
-use super::schema::{self, Attribute, Schema};
+use super::schema::{self, Attribute, Returned, Schema};
 use super::tolerance::{Leniency, Tolerance};
 
 /// `attrPath`: an attribute, possibly of an extension, or a sub-attribute.
@@ -154,6 +154,24 @@ pub(super) fn read(text: &str, leniency: &mut Leniency) -> Result<Option<Attribu
     Ok(Some(path))
 }
 
+/// The path that was probably meant by an unknown `name[.sub]`: in the singular or the plural, or
+/// within `name`. A path that is never returned is not offered, since it could not be used.
+pub(super) fn similar(text: &str) -> Option<AttributePath> {
+    let end = text.find('.').unwrap_or(text.len());
+    let (name, sub) = text.split_at(end);
+    let singular = |ending| Some(format!("{}{sub}", name.strip_suffix(ending)?));
+    let guesses = [
+        Some(format!("{name}s{sub}")),
+        Some(format!("{name}es{sub}")),
+        singular("s"),
+        singular("es"),
+        Some(format!("name.{text}")),
+    ];
+    let known = |guess: String| AttributePath::parse(&guess);
+    (guesses.into_iter().flatten().filter_map(known))
+        .find(|path| path.attribute.returned != Returned::Never)
+}
+
 /// Splits a known schema's URN and the separator after it off the front. URNs contain dots and
 /// colons themselves, so only comparison with the known ones shows where they end.
 fn split_urn(text: &str, separator: char) -> (Option<&'static Schema>, &str) {
@@ -270,6 +288,24 @@ impl Target {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_that_was_meant_is_found() {
+        for (text, meant) in [
+            ("email", Some("emails")),
+            ("Email.value", Some("emails.value")),
+            ("phoneNumber", Some("phoneNumbers")),
+            ("address.locality", Some("addresses.locality")),
+            ("userNames", Some("userName")),
+            ("FAMILYNAME", Some("name.familyName")),
+            ("passwords", None),
+            ("nothing", None),
+            ("", None),
+        ] {
+            let found = similar(text).map(|path| path.to_string());
+            assert_eq!(found.as_deref(), meant, "{text}");
+        }
+    }
 
     #[test]
     fn attribute_paths_are_read_in_any_case_and_with_urns() {
