@@ -1,6 +1,8 @@
 //! What can be typed. Nothing is decided or done here.
 
+use std::fmt::Display;
 use std::net::IpAddr;
+use std::num::{IntErrorKind, ParseIntError};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -259,13 +261,13 @@ pub(super) enum Audit {
         #[arg(long, value_name = "NAME", value_parser = given)]
         token: Option<String>,
         /// At most this many rows, the oldest
-        #[arg(long, value_name = "N", value_parser = number::<usize>)]
+        #[arg(long, value_name = "N", value_parser = number(usize::MAX))]
         limit: Option<usize>,
         /// At most this many rows, the newest
-        #[arg(long, value_name = "N", conflicts_with = "limit", value_parser = number::<usize>)]
+        #[arg(long, value_name = "N", conflicts_with = "limit", value_parser = number(usize::MAX))]
         last: Option<usize>,
         /// Only rows from this sequence number on, such as the one after your collector's last row
-        #[arg(long, value_name = "SEQUENCE", conflicts_with = "last", value_parser = number::<u64>)]
+        #[arg(long, value_name = "SEQUENCE", conflicts_with = "last", value_parser = number(u64::MAX))]
         from: Option<u64>,
         #[command(flatten)]
         output: Output,
@@ -409,9 +411,18 @@ fn network_or_everywhere(text: &str) -> Result<String, String> {
     network(text)
 }
 
-pub(super) fn number<N: FromStr>(text: &str) -> Result<N, String> {
-    let number = text.parse();
-    number.map_err(|_| "write a whole number, such as 10".to_owned())
+/// Reads a number of the type whose largest is `most`.
+pub(super) fn number<N>(most: N) -> impl Fn(&str) -> Result<N, String> + Clone + Send + Sync
+where
+    N: FromStr<Err = ParseIntError> + Display + Clone + Send + Sync,
+{
+    move |text| {
+        text.parse()
+            .map_err(|error: ParseIntError| match error.kind() {
+                IntErrorKind::PosOverflow => format!("the number is too large: at most {most}"),
+                _ => "write a whole number, such as 10".to_owned(),
+            })
+    }
 }
 
 pub(super) fn change(text: &str) -> Result<u64, String> {

@@ -91,6 +91,17 @@ fn exit_statuses_without_a_server() {
         let told = ": write a whole number, such as 10\n";
         check(&cli_on(&data_dir, &command), 64, told);
     }
+    for command in [
+        ["user", "list", "--limit"],
+        ["audit", "list", "--limit"],
+        ["audit", "list", "--last"],
+        ["audit", "list", "--from"],
+    ] {
+        let [noun, verb, option] = command;
+        let typed = [noun, verb, option, "99999999999999999999"];
+        let told = ": the number is too large: at most 18446744073709551615\n";
+        check(&cli_on(&data_dir, &typed), 64, told);
+    }
     check(&cli_on(&data_dir, &["--version"]), 0, "");
     check(&cli_on(&data_dir, &["user", "list", "--help"]), 0, "");
     check(

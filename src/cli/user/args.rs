@@ -14,7 +14,7 @@ pub(in crate::cli) enum User {
         #[command(flatten)]
         selected: Selected,
         /// At most this many users
-        #[arg(long, value_name = "N", value_parser = number::<usize>)]
+        #[arg(long, value_name = "N", value_parser = number(usize::MAX))]
         limit: Option<usize>,
         /// The output format; csv has all columns, like an export
         #[arg(short, long, value_enum, default_value_t = ListFormat::Table)]
