@@ -366,6 +366,11 @@ pub(super) fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{plural}")
 }
 
+/// The verb after a count: "was" or "were".
+pub(super) fn were(count: usize) -> &'static str {
+    if count == 1 { "was" } else { "were" }
+}
+
 /// Like [`counted`], for a member of an answer.
 pub(super) fn counted_in(row: &Value, name: &str, what: &str) -> String {
     counted(row[name].as_u64().unwrap_or_default(), what)

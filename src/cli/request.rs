@@ -9,15 +9,16 @@ use crate::http1::target::encode;
 use crate::local::{self, Client};
 
 /// Calls `act` for each of `names`. If there are several, a refusal does not stop the rest; the
-/// failure at the end says how many were refused, followed by `what`, such as "users were not
-/// changed". Any other failure ends the loop, since it would occur again at the next name; its
+/// failure at the end says how many `what`, such as "users", were not `done`, such as "changed". Any
+/// other failure ends the loop, since it would occur again at the next name; its
 /// message says at which name it occurred and how many are left.
 pub(super) fn each(
     names: &[String],
     what: &str,
+    done: &str,
     act: impl FnMut(&str) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    go_through(names, what, &[status::REFUSED], act)
+    go_through(names, what, done, &[status::REFUSED], act)
 }
 
 /// Like [`each`], but also continues after a failure of the server's disk, for changes that take
@@ -25,9 +26,10 @@ pub(super) fn each(
 pub(super) fn each_despite_the_disk(
     names: &[String],
     what: &str,
+    done: &str,
     act: impl FnMut(&str) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    go_through(names, what, &[status::REFUSED, status::IO], act)
+    go_through(names, what, done, &[status::REFUSED, status::IO], act)
 }
 
 /// Continues after failures whose status is in `passed`. The command's status is that of the last
@@ -35,6 +37,7 @@ pub(super) fn each_despite_the_disk(
 fn go_through(
     names: &[String],
     what: &str,
+    done: &str,
     passed: &[u8],
     mut act: impl FnMut(&str) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
@@ -55,7 +58,7 @@ fn go_through(
             };
             let left = match names.len() - at - 1 {
                 0 => String::new(),
-                left => format!(" ({left} more were not tried)"),
+                left => format!(" ({left} more {} not tried)", output::were(left)),
             };
             let what = format!("{whose}{}{left}", failure.what);
             return Err(Failure { what, ..failure });
@@ -72,7 +75,8 @@ fn go_through(
     } else {
         ""
     };
-    let what = format!("{failed} of {} {what}{doubt}", names.len());
+    let (of, were) = (names.len(), output::were(failed));
+    let what = format!("{failed} of {of} {what} {were} not {done}{doubt}");
     Err(Failure::new(code, what))
 }
 
@@ -189,9 +193,9 @@ mod tests {
     fn names_are_gone_on_with_after_a_refusal_alone() {
         let names = ["a", "b", "c"].map(str::to_owned);
         let tried = |names: &[String], code| {
-            tried(names, code, |names, act| each(names, "were not done", act))
+            tried(names, code, |names, act| each(names, "names", "done", act))
         };
-        let refused = "2 of 3 were not done".to_owned();
+        let refused = "2 of 3 names were not done".to_owned();
         assert_eq!(
             tried(&names, status::REFUSED),
             (3, status::REFUSED, refused)
@@ -202,6 +206,13 @@ mod tests {
         }
         let one = (1, status::REFUSED, "x".to_owned());
         assert_eq!(tried(&names[..1], status::REFUSED), one);
+        let told = "1 of 2 names was not done".to_owned();
+        assert_eq!(
+            tried(&names[1..], status::REFUSED),
+            (2, status::REFUSED, told)
+        );
+        let left = "b: x (1 more was not tried)".to_owned();
+        assert_eq!(tried(&names[1..], status::IO), (1, status::IO, left));
     }
 
     #[test]
@@ -209,14 +220,14 @@ mod tests {
         let names = ["a", "b", "c"].map(str::to_owned);
         let tried = |code| {
             tried(&names, code, |names, act| {
-                each_despite_the_disk(names, "were not done", act)
+                each_despite_the_disk(names, "names", "done", act)
             })
         };
         for (code, doubt) in [
             (status::REFUSED, ""),
             (status::IO, ", or that is not on disk yet"),
         ] {
-            let told = format!("2 of 3 were not done{doubt}");
+            let told = format!("2 of 3 names were not done{doubt}");
             assert_eq!(tried(code), (3, code, told));
         }
         assert_eq!(tried(status::UNAVAILABLE).0, 1);

@@ -79,8 +79,7 @@ pub(super) fn run(client: &mut Client, command: Token, data_dir: &Path) -> Resul
         Token::Revoke { names, output } => {
             let mut report = Report::new(output.output);
             // From then on the server refuses the token, even if it cannot write that to disk.
-            let what = "tokens were not revoked";
-            let outcome = each_despite_the_disk(&names, what, |name| {
+            let outcome = each_despite_the_disk(&names, "tokens", "revoked", |name| {
                 revoke(client, name, names.len() > 1, &mut report)
             });
             report.end(outcome)

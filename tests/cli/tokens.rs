@@ -286,7 +286,7 @@ fn several_tokens_are_revoked_whichever_fails() {
         "one: revoked 1 token",
         "nobody: no live token",
         "two: revoked 1 token",
-        "1 of 3 tokens were not revoked",
+        "1 of 3 tokens was not revoked",
     ] {
         check(&several, 1, told);
     }

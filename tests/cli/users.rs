@@ -38,7 +38,7 @@ fn users_are_deleted_with_and_without_a_server() {
         for told in [
             &*format!("{name} is deleted"),
             "there is no user nobody",
-            "1 of 2 users were not deleted",
+            "1 of 2 users was not deleted",
             "creates them again",
         ] {
             check(&done, 1, told);

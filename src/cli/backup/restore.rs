@@ -187,11 +187,10 @@ fn advice_on_users(restoring: &Restoring<'_>) -> Option<String> {
         }
     };
     let count = back.named.len() + back.more;
-    let were = match count {
-        0 => return None,
-        1 => "was",
-        _ => "were",
-    };
+    if count == 0 {
+        return None;
+    }
+    let were = output::were(count);
     let ids: Vec<String> = back.named.iter().map(|(id, _)| id.to_string()).collect();
     let names = back.named.iter();
     let names: Vec<String> = names

@@ -19,7 +19,7 @@ pub(super) fn run(
     }
     let mut deleted = 0;
     let mut report = Report::new(format);
-    let outcome = each(who, "users were not deleted", |who| {
+    let outcome = each(who, "users", "deleted", |who| {
         let user = retrieve(client, who)?;
         let target = format!("{USERS}/{}", text_of(&user, "id"));
         ask(client, "DELETE", &target, None)?;
@@ -40,7 +40,7 @@ pub(super) fn run(
 
 /// Lists the users that would have been deleted, and returns the refusal.
 fn refused(client: &mut Client, who: &[String]) -> Failure {
-    let found = each(who, "users were not found", |who| {
+    let found = each(who, "users", "found", |who| {
         let user = retrieve(client, who)?;
         let [name, id] = ["userName", "id"].map(|part| output::printable(&text_of(&user, part)));
         output::say(&format!("{name} ({id}) would be deleted"));

@@ -314,7 +314,7 @@ fn set_active_of_each(
 ) -> (usize, Result<(), Failure>) {
     let mut count = 0;
     let mut report = Report::new(format);
-    let outcome = each(who, "users were not changed", |who| {
+    let outcome = each(who, "users", "changed", |who| {
         let user = retrieve(client, who)?;
         set_active(client, &user, active)?;
         // A user without `active` is inactive, but writing `false` still changes the resource.
