@@ -22,6 +22,7 @@ mod time_argument;
 mod tls;
 mod token;
 mod user;
+mod word_order;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
@@ -49,9 +50,11 @@ use request::{
 
 /// Runs the command in `typed`.
 pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args = match Args::try_parse_from(typed) {
+    let typed: Vec<OsString> = typed.into_iter().collect();
+    let args = match Args::try_parse_from(&typed) {
         Ok(args) => args,
         Err(error) => {
+            let error = word_order::told(&typed, error);
             if error.use_stderr() {
                 output::usage(&error.render().to_string());
             } else {

@@ -29,6 +29,7 @@ fn exit_statuses_without_a_server() {
     let folder = TempDir::new().expect("a folder");
     let data_dir = folder.path().join("data");
     check(&cli_on(&data_dir, &["frobnicate"]), 64, "frobnicate");
+    check(&cli_on(&data_dir, &["okta", "guide"]), 64, "guide okta`");
     check(
         &cli_on(&data_dir, &["serve", "--base-url", "http://h"]),
         64,
