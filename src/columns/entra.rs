@@ -3,8 +3,24 @@
 
 use super::names::folded;
 
-/// The column, folded, by which a header is known to be Entra's. No export of this program has it.
-const MARK: &str = "userprincipalname";
+/// Names of columns, folded, by which a header is known to be Entra's. Each may be in another file,
+/// too, where `id` is that of a user here.
+const MARKS: &[&str] = &[
+    "userprincipalname",
+    "objectid",
+    "usagelocation",
+    "agegroup",
+    "consentprovidedforminor",
+    "legalagegroupclassification",
+    "creationtype",
+    "directorysynced",
+    "invitationstate",
+    "identityissuer",
+    "createddatetime",
+];
+
+/// How many of them a header has at least. One of them may be ignored by whoever imports it.
+const MARKS_MIN: usize = 3;
 
 /// Names of columns, folded. `id`, or `objectId` in older lists, is Entra's id: no user here is
 /// found by it. `alternateEmailAddress` may hold several emails in one cell.
@@ -31,7 +47,8 @@ const LEFT_OUT: &[&str] = &[
 
 /// Whether the header is that of a list from Entra.
 pub(super) fn is_header(header: &[Option<&str>]) -> bool {
-    header.iter().flatten().any(|name| folded(name) == MARK)
+    let is_mark = |name: &&str| MARKS.contains(&&*folded(name));
+    header.iter().flatten().copied().filter(is_mark).count() >= MARKS_MIN
 }
 
 /// Whether a column of such a list is left out.

@@ -408,18 +408,22 @@ mod tests {
     #[test]
     fn columns_are_left_out_of_entras_list_only() {
         for (header, wanted) in [
-            ("userPrincipalName,id,title", "userName,nothing,title"),
+            (
+                "userPrincipalName,id,usageLocation,createdDateTime,title",
+                "userName,nothing,nothing,nothing,title",
+            ),
             (
                 "User principal name,objectId,createdDateTime",
                 "userName,nothing,nothing",
             ),
-            ("userName,id,title", "userName,id,title"),
+            ("userPrincipalName,id,title", "userName,id,title"),
             ("UPN,id", "userName,id"),
         ] {
             assert_eq!(paths(header).as_deref(), Ok(wanted), "{header}");
         }
         paths("userName,usageLocation").expect_err("it is unknown");
-        let unknown = Columns::unknown(&[Some("userPrincipalName"), Some("id"), Some("Badge")]);
+        let header = ["userPrincipalName", "objectId", "createdDateTime", "Badge"].map(Some);
+        let unknown = Columns::unknown(&header);
         assert_eq!(unknown, ["Badge"]);
     }
 

@@ -157,6 +157,9 @@ pub(super) fn read(text: &str, leniency: &mut Leniency) -> Result<Option<Attribu
 /// The path that was probably meant by an unknown `name[.sub]`: in the singular or the plural, or
 /// within `name`. A path that is never returned is not offered, since it could not be used.
 pub(super) fn similar(text: &str) -> Option<AttributePath> {
+    if text.contains(':') {
+        return None;
+    }
     let end = text.find('.').unwrap_or(text.len());
     let (name, sub) = text.split_at(end);
     let singular = |ending| Some(format!("{}{sub}", name.strip_suffix(ending)?));

@@ -1,7 +1,6 @@
 //! Fills the holes of the store's file a little ahead of what is written. redb makes the file longer
 //! in big steps, which leaves holes. The first write into a hole has the file system find a place
-//! for it, and then a sync also waits for the file system's own records: on ext4 with a journal
-//! twice as long (see `src/manual/figures.md`).
+//! for it, and then a sync also waits for the file system's own records (see `figures.md`).
 
 use std::fs::File;
 use std::io;
@@ -16,36 +15,43 @@ use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
 use super::backend::delegate_locks;
-use crate::limits::FILLED_AT_ONCE_BYTES;
+use crate::limits::{DISK_FREE_BYTES_MIN, FILLED_AT_ONCE_BYTES};
 use crate::locks::ignore_poison;
 
-/// A file of redb in which a write fills the part around it.
+/// A file of redb in which a write fills the holes around it.
 #[derive(Debug)]
 pub(super) struct WithoutHoles {
     inner: FileBackend,
     file: File,
-    /// The parts of [`FILLED_AT_ONCE_BYTES`] that have no hole, by number.
-    filled: Mutex<RoaringBitmap>,
+    /// The parts of [`FILLED_AT_ONCE_BYTES`] that were looked at, by number; `None` if holes are
+    /// left as they are.
+    seen: Option<Mutex<RoaringBitmap>>,
 }
 
 impl WithoutHoles {
+    /// A file whose holes are filled if it is on a file system where that makes syncs shorter.
     pub(super) fn new(file: File) -> io::Result<Self> {
-        let inner = FileBackend::new(file.try_clone()?).map_err(io::Error::other)?;
-        Ok(Self {
-            inner,
-            file,
-            filled: Mutex::default(),
-        })
+        const EXT4: u32 = 0xEF53;
+        const XFS: u32 = 0x5846_5342;
+        // On some machines the field is signed.
+        let magic = u32::try_from(rustix::fs::fstatfs(&file)?.f_type & 0xFFFF_FFFF);
+        Self::with(file, matches!(magic, Ok(EXT4 | XFS)))
     }
 
-    /// Fills the part around `offset`, if that was not tried before. A failure does not matter: what
-    /// is in a hole reads as the zeros that would have been written.
-    fn fill_around(&self, offset: u64) {
+    fn with(file: File, fills: bool) -> io::Result<Self> {
+        let inner = FileBackend::new(file.try_clone()?).map_err(io::Error::other)?;
+        let seen = fills.then(Mutex::default);
+        Ok(Self { inner, file, seen })
+    }
+
+    /// Fills the part around `offset`. A failure does not matter: what is in a hole reads as the
+    /// zeros that would have been written.
+    fn fill_around(&self, offset: u64, seen: &mut RoaringBitmap) {
         let part = offset / FILLED_AT_ONCE_BYTES;
         let Ok(number) = u32::try_from(part) else {
             return;
         };
-        if ignore_poison(self.filled.lock()).insert(number) {
+        if seen.insert(number) && has_room(&self.file) {
             let from = part * FILLED_AT_ONCE_BYTES;
             let _ = fill(&self.file, from, from + FILLED_AT_ONCE_BYTES);
         }
@@ -62,7 +68,9 @@ impl StorageBackend for WithoutHoles {
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {
-        ignore_poison(self.filled.lock()).clear();
+        if let Some(seen) = &self.seen {
+            ignore_poison(seen.lock()).clear();
+        }
         self.inner.set_len(length)
     }
 
@@ -71,9 +79,13 @@ impl StorageBackend for WithoutHoles {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        // First the write: the last space of a disk is not for what may never be needed.
+        let Some(seen) = &self.seen else {
+            return self.inner.write(offset, data);
+        };
+        // Held over both, so that nothing is written where zeros are about to be.
+        let mut seen = ignore_poison(seen.lock());
         self.inner.write(offset, data)?;
-        self.fill_around(offset);
+        self.fill_around(offset, &mut seen);
         Ok(())
     }
 
@@ -84,24 +96,35 @@ impl StorageBackend for WithoutHoles {
     delegate_locks!();
 }
 
-/// Writes zeros into the holes between two offsets. The file does not become longer.
+/// Whether the file system has so much space left that a part may be filled ahead of its use.
+fn has_room(file: &File) -> bool {
+    let system = rustix::fs::fstatvfs(file);
+    system.is_ok_and(|it| it.f_bavail.saturating_mul(it.f_frsize) >= DISK_FREE_BYTES_MIN)
+}
+
+/// Writes zeros into the holes between two offsets. The file does not become longer, and its
+/// content does not change, even if a file system takes data for a hole.
 fn fill(file: &File, from: u64, to: u64) -> io::Result<()> {
     let to = to.min(file.metadata()?.len());
     let mut at = from;
     while at < to {
-        // The end of the file counts as a hole, and so does all of it where a file system does not
-        // tell.
+        // Where no hole follows, this is the end of the file.
         let hole = rustix::fs::seek(file, SeekFrom::Hole(at))?;
         if hole >= to {
             break;
         }
-        at = match rustix::fs::seek(file, SeekFrom::Data(hole)) {
+        let end = match rustix::fs::seek(file, SeekFrom::Data(hole)) {
             Ok(data) => data.min(to),
             Err(Errno::NXIO) => to,
             Err(error) => return Err(error.into()),
         };
-        let length = usize::try_from(at - hole).map_err(io::Error::other)?;
-        file.write_all_at(&vec![0; length], hole)?;
+        let mut found = vec![0; usize::try_from(end.saturating_sub(hole)).unwrap_or(0)];
+        file.read_exact_at(&mut found, hole)?;
+        if found.is_empty() || found.iter().any(|byte| *byte != 0) {
+            break;
+        }
+        file.write_all_at(&found, hole)?;
+        at = end;
     }
     Ok(())
 }
@@ -123,7 +146,7 @@ mod tests {
         let folder = TempDir::new().expect("a folder");
         let file = crate::files::create(&folder.path().join("file"), 0o600).expect("a file");
         let seen = file.try_clone().expect("another handle");
-        let storage = WithoutHoles::new(file).expect("a storage");
+        let storage = WithoutHoles::with(file, true).expect("a storage");
         let length = 3 * PART + PART / 2;
         storage.set_len(length).expect("longer");
         assert_eq!(hole(&seen, 0), 0, "this file system has no holes");

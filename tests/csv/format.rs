@@ -318,6 +318,10 @@ fn entras_list_is_imported_as_it_is() {
         0,
         &["1 updated", ": objectId,"],
     );
+    // Users can be named by their mail instead.
+    let told = desk.import("entra.csv", &["--ignore", "userPrincipalName"]);
+    check(&told, 0, &["1 created", "left out: id,"]);
+    assert_eq!(desk.user("eva.ek@x")["title"], "Boss");
     // A column that is not Entra's is the only one to be told.
     desk.write("more.csv", format!("{header},Badge\n{row},7\n"));
     let told = desk.import("more.csv", &[]);

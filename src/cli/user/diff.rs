@@ -340,7 +340,12 @@ impl Diff {
         user_file.tell_managers();
         self.others.tell();
         if self.count == 0 {
-            output::say("the directory matches the file");
+            let apart = if user_file.lacks_managers() {
+                ", apart from the managers that were left out"
+            } else {
+                ""
+            };
+            output::say(&format!("the directory matches the file{apart}"));
             return self.statuses.say(typed, &words);
         }
         if self.needs_import || !self.statuses.is_empty() {

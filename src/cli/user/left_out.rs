@@ -22,7 +22,7 @@ impl UserFile {
         let names = columns.left_out();
         if !names.is_empty() {
             output::say(&format!(
-                "these columns of a list from Entra are left out: {} (its id is not the id here)",
+                "these columns of a list from Entra are left out: {}",
                 output::printable(&names.join(", "))
             ));
         }
@@ -39,6 +39,11 @@ impl UserFile {
             self.managers.count += 1;
             self.managers.first.get_or_insert(line.number);
         }
+    }
+
+    /// Whether the manager of some row was left out.
+    pub(super) fn lacks_managers(&self) -> bool {
+        self.managers.count > 0
     }
 
     /// Says in how many rows the manager is left out, after the last row.
