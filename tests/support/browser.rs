@@ -73,6 +73,8 @@ impl Browser {
         let session: Value = serde_json::from_str(&told).expect("JSON");
         browser.session = text(&session["value"]["sessionId"]);
         browser.resize(width, height);
+        // Some versions first show a page of their own.
+        browser.debug("Page.bringToFront", &json!({}));
         browser
     }
 

@@ -96,7 +96,8 @@ impl Visit {
             let url = params["request"]["url"].as_str().expect("a URL");
             // The browser's own pages, shown before it opens the Team Directory.
             let page = params["documentURL"].as_str().unwrap_or_default();
-            if page.starts_with("chrome://") || page == "about:blank" {
+            let is_browsers = ["chrome://", "chrome-untrusted://", "about:blank"];
+            if is_browsers.iter().any(|begin| page.starts_with(begin)) {
                 continue;
             }
             let target = url.strip_prefix(&own);
