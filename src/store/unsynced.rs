@@ -207,7 +207,8 @@ impl Written {
     }
 }
 
-fn write_part(storage: &dyn StorageBackend, from: u64, to: u64) -> io::Result<()> {
+/// Writes again what a storage holds from one offset to another.
+pub(super) fn write_part(storage: &dyn StorageBackend, from: u64, to: u64) -> io::Result<()> {
     let mut bytes = [0; PAGE_BYTES];
     let mut at = from;
     while at < to {
