@@ -79,6 +79,8 @@ pub struct Answered<'a> {
 
 impl Check {
     /// A check that the value at `path` equals `value`; a text may name variables.
+    // Not inlined: see `step`.
+    #[inline(never)]
     pub fn equals(path: &'static str, value: impl Into<Value>) -> Self {
         Self::Equals(path, value.into())
     }

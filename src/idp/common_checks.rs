@@ -15,7 +15,7 @@ pub(super) const MANAGER: &str =
     "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User.manager.value";
 
 /// A complete list answer.
-pub(super) fn list(more: impl IntoIterator<Item = Check>) -> Vec<Check> {
+pub(super) fn list(more: impl Into<Vec<Check>>) -> Vec<Check> {
     let envelope = [
         Check::Status(200),
         Check::MediaType("application/scim+json"),
@@ -25,7 +25,7 @@ pub(super) fn list(more: impl IntoIterator<Item = Check>) -> Vec<Check> {
         Check::IsNumber("itemsPerPage"),
         Check::CountsItsPage,
     ];
-    envelope.into_iter().chain(more).collect()
+    [Vec::from(envelope), more.into()].concat()
 }
 
 /// No user matches: 200 with an empty list, never 404.
@@ -39,18 +39,18 @@ pub(super) fn no_match() -> Vec<Check> {
 }
 
 /// Exactly the one known user matches.
-pub(super) fn one_match(more: impl IntoIterator<Item = Check>) -> Vec<Check> {
+pub(super) fn one_match(more: impl Into<Vec<Check>>) -> Vec<Check> {
     let known = [
         Check::equals("totalResults", 1),
         Check::equals("Resources[0].id", "{id}"),
     ];
-    list(known.into_iter().chain(more))
+    list([Vec::from(known), more.into()].concat())
 }
 
 /// The known user, complete, in a 200.
-pub(super) fn user(more: impl IntoIterator<Item = Check>) -> Vec<Check> {
+pub(super) fn user(more: impl Into<Vec<Check>>) -> Vec<Check> {
     let known = [Check::Status(200), Check::equals("id", "{id}")];
-    known.into_iter().chain(complete()).chain(more).collect()
+    [Vec::from(known), complete().into(), more.into()].concat()
 }
 
 /// The known user, complete and in this state.
@@ -64,9 +64,9 @@ pub(super) fn one_match_in_state(is_active: bool) -> Vec<Check> {
 }
 
 /// A complete user in a 201.
-pub(super) fn created(more: impl IntoIterator<Item = Check>) -> Vec<Check> {
+pub(super) fn created(more: impl Into<Vec<Check>>) -> Vec<Check> {
     let status = [Check::Status(201)];
-    status.into_iter().chain(complete()).chain(more).collect()
+    [Vec::from(status), complete().into(), more.into()].concat()
 }
 
 /// What every user must contain (RFC 7643 sections 3.1 and 4.1, Okta's minimum schema).

@@ -121,7 +121,7 @@ fn delete_manager() -> Step {
         .checks(deleted())
 }
 
-fn read(name: &'static str, checks: impl IntoIterator<Item = Check>) -> Step {
+fn read(name: &'static str, checks: impl Into<Vec<Check>>) -> Step {
     Step::get(name, "ENTRA", USER).checks(user(checks))
 }
 
