@@ -2,7 +2,7 @@
 //! a plan that refuses leaves its batch unchanged. Changes consist of rows and keys: their meaning,
 //! and the change that a request amounts to, are decided in `directory/change.rs`.
 
-use super::index::Facts;
+use super::chunk::Facts;
 
 /// The keys, besides its sequence, under which a user is found in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]

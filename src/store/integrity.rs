@@ -8,7 +8,8 @@ use std::ops::ControlFlow;
 use redb::{ReadOnlyMultimapTable, ReadableMultimapTable, ReadableTable, ReadableTableMetadata};
 
 use super::change::RowReader;
-use super::index::{CHUNK, Changes};
+use super::chunk::CHUNK;
+use super::index::Changes;
 use super::seal::{open_row, open_text};
 use super::tables::{self, SETTINGS};
 use super::{OpenError, ReadError, Snapshot};

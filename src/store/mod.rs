@@ -31,6 +31,7 @@ mod backend;
 mod backup;
 mod change;
 mod check_progress;
+mod chunk;
 mod deferred_sync;
 mod error;
 mod file;
@@ -38,6 +39,7 @@ mod holes;
 mod index;
 mod integrity;
 mod name_hints;
+mod newest_index;
 mod opening;
 mod presence;
 mod queue;
@@ -67,9 +69,10 @@ pub use backup::{
     Backup, Counts, Restore, RestoreError, RestoreOutcome, Restoring, check, remove_abandoned,
 };
 pub use change::{Change, Keys, RowReader};
+pub use chunk::Facts;
 pub use error::{OpenError, ReadError, Unavailable, WriteError};
 pub use file::Opener;
-pub use index::{Facts, WordMatches};
+pub use index::WordMatches;
 pub use presence::RESCUE;
 pub use snapshot::{Row, Snapshot};
 pub use summary::Summary;

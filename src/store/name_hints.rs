@@ -16,7 +16,7 @@ use std::sync::RwLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::change::{Change, Put};
-use super::index::place;
+use super::chunk::place;
 
 use crate::locks::ignore_poison;
 

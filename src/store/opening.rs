@@ -17,6 +17,7 @@ use super::backend::{GuardedBackend, Overlay};
 use super::deferred_sync::DeferredSync;
 use super::error::guarded;
 use super::index::Index;
+use super::newest_index::NewestIndex;
 use super::snapshot::Snapshot;
 use super::writer::Writer;
 use super::{FORMAT, OpenError, ReadError, file, saved_index, tables, upgrade};
@@ -28,7 +29,7 @@ const LOCK_RETRY_PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Open {
     pub(super) database: Database,
     pub(super) storage: DeferredSync,
-    pub(super) index: Index,
+    pub(super) index: NewestIndex,
     /// The chunks of the index whose present state is in the file.
     pub(super) saved: RoaringBitmap,
     pub(super) chain: ChainPosition,
@@ -121,7 +122,7 @@ impl Writer {
         let txn = database.begin_read()?;
         let chain = tables::chain_head(&txn)?;
         let mut open = Open {
-            index: Index::default(),
+            index: Index::default().into(),
             saved: RoaringBitmap::new(),
             chain,
             database,
@@ -133,7 +134,7 @@ impl Writer {
         match known {
             // Every change of a user moves the chain on, so the same head means the same users.
             Some(known) if known.chain == chain => {
-                open.index = known.index.clone();
+                open.index = known.index.clone().into();
                 // It is unknown how much of the saved index survived the failure.
                 open.forget_saved()?;
             }
@@ -156,26 +157,27 @@ impl Writer {
             &self.shared,
             open.chain.next_sequence,
         )?;
-        (open.index, open.saved) = saved_index::load(&snapshot, self.describe)?;
-        self.shared.hints.reserve(open.index.live().len());
+        let (index, saved) = saved_index::load(&snapshot, self.describe)?;
+        (open.index, open.saved) = (index.into(), saved);
+        self.shared.hints.reserve(open.index.newest().live().len());
         let mut is_right = true;
         if checks {
             snapshot
                 .check_chunks(self.describe, |number, users| {
-                    is_right &= open.index.agrees(number, &users);
+                    is_right &= open.index.newest().agrees(number, &users);
                     ControlFlow::Continue(())
                 })
                 .map(drop)?;
         }
         if !is_right {
-            open.index = saved_index::from_rows(&snapshot, self.describe)?;
+            open.index = saved_index::from_rows(&snapshot, self.describe)?.into();
         }
         if !is_right || open.saved.is_empty() {
             open.forget_saved()?;
         }
         if !checks {
             // The next start should be quick even if this store is never written to.
-            let is_missing = open.saved.len() < u64::from(open.index.chunks());
+            let is_missing = open.saved.len() < u64::from(open.index.newest().chunks());
             (open.is_save_due, open.unchecked) = (is_missing, is_missing);
         }
         Ok(())
@@ -202,7 +204,7 @@ impl Open {
         let mut txn = self.database.begin_write()?;
         txn.set_quick_repair(true);
         let most = limits::INDEX_CHUNKS_AT_ONCE;
-        let put = saved_index::save(&txn, &self.index, &self.saved, self.chain, most)?;
+        let put = saved_index::save(&txn, self.index.newest(), &self.saved, self.chain, most)?;
         txn.commit()?;
         self.saved |= &put;
         Ok(put.iter().count())
@@ -227,7 +229,7 @@ impl Open {
     pub(super) fn known(&self) -> Known {
         Known {
             chain: self.chain,
-            index: self.index.clone(),
+            index: self.index.newest().clone(),
         }
     }
 }

@@ -32,7 +32,8 @@ use roaring::RoaringBitmap;
 
 use super::audit::ChainPosition;
 use super::change::RowReader;
-use super::index::{CHUNK, Changes, Chunk, Index, Status, Texts, place};
+use super::chunk::{CHUNK, Chunk, Texts, place};
+use super::index::{Changes, Index, Status};
 use super::seal::{open_row, seal_row};
 use super::tables::{self, CHAIN, CHAIN_INDEX};
 use super::{OpenError, ReadError, Snapshot};
@@ -234,7 +235,7 @@ fn decode(bytes: &[u8]) -> Option<(Chunk, impl Iterator<Item = Status>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::index::Facts;
+    use crate::store::chunk::Facts;
 
     #[test]
     fn a_chunk_reads_as_it_was_written() {

@@ -12,7 +12,8 @@ use redb::{
 use roaring::RoaringBitmap;
 
 use super::check_progress::CheckProgress;
-use super::index::{CHUNK, Index, WordMatches};
+use super::chunk::CHUNK;
+use super::index::{Index, WordMatches};
 use super::name_hints::NameHints;
 use super::seal::{open_row, open_text, row_unchecked};
 use super::tables::{self, EMAILS, EXTERNALS, NAMES, SEEN, SETTINGS, TOKENS, USERS};

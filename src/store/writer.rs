@@ -351,7 +351,7 @@ impl Writer {
             return Ok(());
         }
         log::warn!("users were changed in the store from outside the server: rereading them all");
-        open.index = saved_index::from_rows(&self.snapshot(open)?, self.describe)?;
+        open.index = saved_index::from_rows(&self.snapshot(open)?, self.describe)?.into();
         open.forget_saved()?;
         (open.is_save_due, open.unchecked) = (true, true);
         self.publish(open)?;
@@ -397,9 +397,8 @@ impl Writer {
             return Ok(Attempt::Done(Outcome::Lost));
         }
         let outdated = saved_index::outdate(&txn, &open.saved, &changes)?;
-        let mut index = open.index.clone();
-        index.apply(changes);
-        self.shared.hints.reserve(index.live().len());
+        let index = open.index.after(changes);
+        self.shared.hints.reserve(index.newest().live().len());
         let began = Monotonic::now();
         match open.storage.put_off(|| txn.commit()) {
             Ok(Ok(())) => {}
@@ -460,6 +459,11 @@ impl Writer {
 
     fn snapshot(&self, open: &Open) -> Result<Snapshot, ReadError> {
         let state = open.chain.next_sequence;
-        Snapshot::begin(&open.database, open.index.clone(), &self.shared, state)
+        Snapshot::begin(
+            &open.database,
+            open.index.newest().clone(),
+            &self.shared,
+            state,
+        )
     }
 }
