@@ -402,6 +402,36 @@ fn patches_and_bulks_that_mean_to_exhaust_are_refused() {
     talk.server.stop();
 }
 
+/// Each letter U+FDFA becomes eighteen where texts are compared without accents. The operations are
+/// small, but each handles the whole user while all other writes wait.
+#[test]
+fn small_changes_to_users_that_are_costly_to_compare_are_bounded() {
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    let text = |bytes: usize| "\u{fdfa}".repeat(bytes / 3);
+    let mut named = body("named");
+    named["name"] = json!({
+        "formatted": text(30_000), "honorificPrefix": text(8000), "givenName": text(8000),
+        "middleName": text(8000), "familyName": "Doe", "honorificSuffix": text(8000)
+    });
+    let mut reached = body("reached");
+    let emails = (0..110).map(|n| json!({"value": text(510), "type": n.to_string()}));
+    reached["emails"] = emails.collect();
+    for (what, user) in [("a long name", named), ("long addresses", reached)] {
+        let user = talk.json("POST", "/Users", Some(&user), 201);
+        let path = format!("/Users/{}", user["id"].as_str().expect("an id"));
+        let change = |n: usize| {
+            let data =
+                json!([{"op": "replace", "path": "name.familyName", "value": n.to_string()}]);
+            json!({"method": "PATCH", "path": path, "data": data})
+        };
+        let operations: Vec<Value> = (0..260).map(change).collect();
+        let bulk = json!({"schemas": [BULK], "Operations": operations}).to_string();
+        let response = sent(&mut talk, "POST", "/Bulk", bulk.as_bytes());
+        assert_status(what, &response, &[200]);
+    }
+    talk.server.stop();
+}
+
 fn manager(name: &str, of: &str) -> Value {
     let mut user = body(name);
     user["urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"] =

@@ -5,6 +5,7 @@ use unicode_normalization::char::is_combining_mark;
 
 use super::Object;
 use super::fold::plain;
+use super::search::beginning;
 use crate::limits;
 
 /// The parts, in the order in which a whole is composed (RFC 7643 section 4.1.1).
@@ -122,8 +123,11 @@ fn holds(whole: &str, part: &str) -> bool {
     places(whole, part).next().is_some()
 }
 
+/// A text in the spelling in which parts are looked for. Only the beginning of a long text is
+/// spelt out, which is longer than any name: a letter may become eighteen, and in a bulk request
+/// other requests would have to wait.
 fn spelt(text: &str) -> String {
-    plain(text).replace('\u{2019}', "'")
+    plain(beginning(text, limits::SEARCHED_VALUE_BYTES_MAX)).replace('\u{2019}', "'")
 }
 
 /// Whether the whole contains a part in any spelling.
