@@ -68,7 +68,11 @@ pub(super) fn slice(
 ) -> Result<PageSlice, Error> {
     let (all, count) = (whole(users.len()), query.count);
     let keys = match &query.start {
-        Start::Index(index) => index.saturating_add(count).min(all),
+        Start::Index(index) => {
+            let skip = index.saturating_sub(1).min(all);
+            let behind = all - skip;
+            behind.min(skip.saturating_add(count))
+        }
         Start::After(_) | Start::Before(_) => count,
     };
     if keys > limits::SORT_KEYS_WITHOUT_TURN {
@@ -102,10 +106,18 @@ pub(super) fn slice(
     Ok(match &query.start {
         Start::Index(index) => {
             let skip = index.saturating_sub(1).min(all);
-            let most = skip.saturating_add(count);
-            let mut least = Least::new(most);
-            each(&mut |entry| least.offer(entry))?;
-            let page = least.into_sorted().split_off(skip);
+            let (most, behind) = (skip.saturating_add(count), all - skip);
+            let page: Vec<Entry> = if behind < most {
+                // Nearer to the end, fewer keys are held in the opposite order.
+                let mut least = Least::new(behind);
+                each(&mut |entry| least.offer(Reverse(entry)))?;
+                let page = least.into_sorted().into_iter().rev().take(count);
+                page.map(|Reverse(entry)| entry).collect()
+            } else {
+                let mut least = Least::new(most);
+                each(&mut |entry| least.offer(entry))?;
+                least.into_sorted().split_off(skip)
+            };
             sliced(&page, skip > 0, all > most)
         }
         Start::After(position) => {

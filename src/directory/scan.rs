@@ -241,6 +241,44 @@ mod tests {
         }
     }
 
+    /// A page near the end, or beyond it, takes hardly any memory.
+    #[test]
+    fn a_sorted_page_near_the_end_holds_few_keys() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let all = u32::try_from(2 * limits::SORT_KEYS_WITHOUT_TURN).expect("few") + 2;
+        let store = sparse(&folder.path().join("users.redb"), all, 1);
+        let snapshot = store.snapshot().expect("open");
+        for order in ["ascending", "descending"] {
+            let sort = Sort::parse("meta.lastModified", Some(order), &mut Leniency::strict());
+            let sort = sort.expect("sortable");
+            for (behind, needs_turn) in [(0, false), (1, false), (7, false), (1001, true)] {
+                let skip = all - behind;
+                let query = Query {
+                    filter: None,
+                    search: None,
+                    sort: Some(sort),
+                    start: Start::Index(skip as usize + 1),
+                    count: 5,
+                    is_counted: true,
+                    base_url: "",
+                };
+                let turns = Turns::new(1);
+                let mut scan = Scan::new(&ScanCaller::ANYBODY, &turns);
+                let users = select(&snapshot, &query, &mut scan).expect("selected");
+                let page = order::slice(&snapshot, &users, sort, &query, &mut scan);
+                let page = page.expect("sorted");
+                let mut wanted: Vec<u32> = snapshot.users().iter().collect();
+                if sort.descending {
+                    wanted.reverse();
+                }
+                let wanted: Vec<u32> = wanted.into_iter().skip(skip as usize).take(5).collect();
+                assert_eq!(page.sequences, wanted, "{order} {behind}");
+                assert_eq!((page.has_before, page.has_after), (true, behind > 5));
+                assert_eq!(scan.turn.is_some(), needs_turn, "{order} {behind}");
+            }
+        }
+    }
+
     #[test]
     fn names_that_start_with_a_text_are_looked_up_unless_they_are_very_many() {
         let folder = tempfile::tempdir().expect("a folder");
