@@ -258,9 +258,9 @@ pub const PATCH_OPERATIONS_MAX: usize = 1000;
 pub const PATCH_COMPARISONS_MAX: usize = 2_000_000;
 /// Bytes of text that one comparison of a PATCH covers; every N more bytes count as another one.
 pub const PATCH_COMPARED_BYTES: usize = 64;
-/// The number of bytes that a non-ASCII byte counts as where a filter compares it, or where its user
-/// is changed. Folding such a byte takes a hundred times as long, but texts are short, and each
-/// counts as a comparison anyway, so 16 is enough.
+/// The number of bytes that a non-ASCII byte counts as where a filter or an order compares it, or
+/// where its user is changed. Folding such a byte takes a hundred times as long, but texts are
+/// short, and each counts as a comparison anyway, so 16 is enough.
 pub const FOLDED_BYTES_COST: usize = 16;
 /// N bytes of a stored user count as one comparison of a PATCH when the user is changed: reading,
 /// writing and auditing a user takes some 40 ns a byte, during which all other writes wait.

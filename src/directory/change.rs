@@ -10,7 +10,7 @@ use super::user_id::UserId;
 use super::{Error, Written, matching};
 use crate::clock::{Instant, SharedClock};
 use crate::columns::{Empty, Row};
-use crate::limits;
+use crate::scim::fold::folded_bytes;
 use crate::scim::user::Echo;
 use crate::scim::{self, Budget, Leniency, Patch, Preconditions, User};
 use crate::store::{Change, ReadError, View};
@@ -268,8 +268,7 @@ pub(super) fn stored(
     budget: &mut Budget,
 ) -> Result<Record, Unplanned> {
     let row = view.user(id.sequence())?.ok_or(Error::NotFound)?;
-    let folded = row.iter().filter(|byte| !byte.is_ascii()).count();
-    budget.spend_on_user(row.len() + folded * (limits::FOLDED_BYTES_COST - 1))?;
+    budget.spend_on_user(folded_bytes(&row))?;
     let record = matching(id, &row)?.ok_or(Error::NotFound)?;
     if !preconditions.allow_change(&record.version()) {
         return Err(Error::PreconditionFailed.into());

@@ -10,6 +10,8 @@ use unicase::UniCase;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
+use crate::limits;
+
 /// The folded form of `text`, which is equal for texts that count as the same.
 pub fn fold(text: &str) -> String {
     if text.is_ascii() {
@@ -18,6 +20,13 @@ pub fn fold(text: &str) -> String {
     let decomposed: String = text.nfd().collect();
     let folded = UniCase::unicode(decomposed).to_folded_case();
     folded.nfc().collect()
+}
+
+/// The length of a text as it counts where the text may be folded: see
+/// [`limits::FOLDED_BYTES_COST`].
+pub fn folded_bytes(text: &[u8]) -> usize {
+    let non_ascii = text.iter().filter(|byte| !byte.is_ascii()).count();
+    text.len() + non_ascii * (limits::FOLDED_BYTES_COST - 1)
 }
 
 /// Whether a character is invisible, so that texts with and without it look the same: a control, a
