@@ -134,6 +134,9 @@ pub(super) fn find(head: &Head) -> Result<RouteMatch<'_>, Problem> {
     if is_other_version(&segments) {
         return Err(Problem::no_such_version());
     }
+    // Whether the query can be read must not depend on whether the path exists.
+    let query = query_pairs(head.query().unwrap_or_default())
+        .map_err(|fault| Problem::from_fault(&fault))?;
     let (mut allowed, mut is_fixed) = (Vec::new(), false);
     for (pattern, route) in PATTERNS.iter() {
         let Some(Match { parameter }) = matches(pattern, &segments) else {
@@ -145,8 +148,6 @@ pub(super) fn find(head: &Head) -> Result<RouteMatch<'_>, Problem> {
         }
         is_fixed |= parameter.is_none();
         if route.method == method {
-            let query = query_pairs(head.query().unwrap_or_default())
-                .map_err(|fault| Problem::from_fault(&fault))?;
             return Ok(RouteMatch {
                 route,
                 parameter: parameter.cloned(),

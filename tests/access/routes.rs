@@ -121,16 +121,20 @@ fn administration_does_not_exist_on_the_network() {
         }
     }
     assert!(walked >= 6, "the table was not walked");
-    // A method that a path does not support does not reveal that the path exists.
+    // Neither a method that a path does not support nor a bad query reveals that the path exists.
     for headers in [&[("Authorization", authorization.as_str())][..], &[]] {
-        let request = golinks_scim::http1::client::Request {
-            method: "PUT",
-            target: "/admin/tokens",
-            headers,
-            body: None,
-        };
-        let (response, _) = client.send(&request).expect("an answer");
-        assert_eq!(response.status, 404, "{headers:?}");
+        for (method, query, status) in [("PUT", "", 404), ("GET", "?%zz", 400)] {
+            for path in ["/admin/tokens", "/admin/nothing"] {
+                let request = golinks_scim::http1::client::Request {
+                    method,
+                    target: &format!("{path}{query}"),
+                    headers,
+                    body: None,
+                };
+                let (response, _) = client.send(&request).expect("an answer");
+                assert_eq!(response.status, status, "{method} {path} {headers:?}");
+            }
+        }
     }
     let live = server.cli(&["token", "list", "-o", "jsonl"]).stdout;
     assert_eq!(live.lines().count(), 1, "{live}");
