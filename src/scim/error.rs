@@ -97,6 +97,15 @@ impl Error {
         Self { kind, ..self }
     }
 
+    /// The same error about a part of an attribute, which its detail begins with: `value` alone may
+    /// be part of any list.
+    pub(super) fn of_part(self, attribute: &str) -> Self {
+        Self {
+            detail: format!("{attribute}.{}", self.detail),
+            ..self
+        }
+    }
+
     /// An error that concerns only the size of a request.
     pub(super) fn of_size(kind: ErrorType, detail: impl Into<String>) -> Self {
         Self {

@@ -289,7 +289,11 @@ pub(super) fn members(
             .position(|attribute| attribute.name.eq_ignore_ascii_case(&name));
         if let Some(place) = place {
             let attribute = &attributes[place];
-            let value = normalise(attribute, value, leniency)?;
+            let value = normalise(attribute, value, leniency);
+            let value = match prefix.strip_suffix('.') {
+                Some(parent) => value.map_err(|error| error.of_part(parent))?,
+                None => value?,
+            };
             slots[place] = value.map(|value| (canonical(name, attribute), value));
         } else {
             let name = format!("{prefix}{name}");

@@ -2,10 +2,10 @@
 //! would cause too much work.
 
 use golinks_scim::limits;
-use golinks_scim::scim::{Budget, ErrorType, Leniency, Patch};
+use golinks_scim::scim::{Budget, ErrorType, Leniency, Patch, User};
 use serde_json::{Value, json};
 
-use super::{CORE, ENTERPRISE, patched, user};
+use super::{CORE, ENTERPRISE, PATCH_OP, patched, user};
 
 #[test]
 fn patches_that_are_refused_whole() {
@@ -299,4 +299,86 @@ fn a_patch_spends_what_it_is_lent() {
     let (mut budget, mut leniency) = (Budget::default(), Leniency::compatible());
     assert!(patch.apply(&before, &mut leniency, &mut budget).is_ok());
     assert!(patch.apply(&before, &mut leniency, &mut budget).is_err());
+}
+
+#[test]
+fn an_error_in_a_part_of_a_body_says_of_which_attribute() {
+    let refused = |members: &Value, mut leniency: Leniency| {
+        let mut body = json!({"schemas": [CORE, ENTERPRISE], "userName": "bob"});
+        for (name, value) in members.as_object().expect("members") {
+            body[name] = value.clone();
+        }
+        let error = User::parse(body, &mut leniency).expect_err("a wrong value");
+        error.detail
+    };
+    for (members, detail) in [
+        (
+            json!({"phoneNumbers": [{"value": true}]}),
+            "phoneNumbers.value must be a string, not a boolean",
+        ),
+        (
+            json!({"name": {"givenName": 1.5}}),
+            "name.givenName must be a string, not a number",
+        ),
+        (
+            json!({ENTERPRISE: {"manager": {"value": true}}}),
+            "manager.value must be a string, not a boolean",
+        ),
+        (
+            json!({ENTERPRISE: {"department": true}}),
+            "department must be a string, not a boolean",
+        ),
+    ] {
+        assert_eq!(refused(&members, Leniency::compatible()), detail);
+    }
+    let strict = refused(&json!({"emails": [{"value": 5}]}), Leniency::strict());
+    assert!(
+        strict.starts_with("emails.value must be a string ("),
+        "{strict}"
+    );
+}
+
+#[test]
+fn an_error_in_a_part_of_a_patch_says_of_which_attribute() {
+    let before = user(&json!({"phoneNumbers": [{"value": "1", "type": "work"}]}));
+    let (work, fax) = (
+        "phoneNumbers[type eq \"work\"]",
+        "phoneNumbers[type eq \"fax\"]",
+    );
+    for (path, value, detail) in [
+        (
+            &*format!("{work}.value"),
+            json!({"value": "5"}),
+            "phoneNumbers.value must be a string, not an object",
+        ),
+        (
+            &format!("{fax}.type"),
+            json!(true),
+            "phoneNumbers.type must be a string, not a boolean",
+        ),
+        (
+            work,
+            json!({"primary": "yes"}),
+            "phoneNumbers.primary must be true or false, not a string",
+        ),
+        (
+            "name.givenName",
+            json!(true),
+            "name.givenName must be a string, not a boolean",
+        ),
+        (
+            "name",
+            json!({"givenName": true}),
+            "name.givenName must be a string, not a boolean",
+        ),
+    ] {
+        for op in ["add", "replace"] {
+            let operation = json!({"op": op, "path": path, "value": value});
+            let body = json!({"schemas": [PATCH_OP], "Operations": [operation]});
+            let mut leniency = Leniency::compatible();
+            let patch = Patch::parse(body, &mut leniency).expect("a patch");
+            let error = patch.apply(&before, &mut leniency, &mut Budget::default());
+            assert_eq!(error.expect_err(path).detail, detail, "{op} {path}");
+        }
+    }
 }

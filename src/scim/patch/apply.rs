@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::assign::{Work, assign, drop_stale_reference, put_object, take_object};
+use super::assign::{Work, assign, assign_part, drop_stale_reference, put_object, take_object};
 use super::{Op, Operation, is_nothing, is_read_only, is_set_by_us};
 use crate::scim::error::{Error, ErrorType, quoted};
 use crate::scim::filter::Filter;
@@ -104,7 +104,7 @@ impl Operation {
                 if op == Op::Remove {
                     parts.remove(sub.name);
                 } else {
-                    assign(&mut parts, sub, self.value.clone(), op, work)?;
+                    assign_part(&mut parts, attribute, sub, self.value.clone(), op, work)?;
                 }
                 drop_stale_reference(&mut parts, before.as_ref(), work);
                 put_object(members, attribute.name, parts);

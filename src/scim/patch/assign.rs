@@ -80,6 +80,18 @@ pub(super) fn assign(
     Ok(())
 }
 
+/// Sets one part of an attribute, as [`assign`] does.
+pub(super) fn assign_part(
+    parts: &mut Object,
+    attribute: &Attribute,
+    part: &'static Attribute,
+    new: Value,
+    op: Op,
+    work: &mut Work<'_>,
+) -> Result<(), Error> {
+    assign(parts, part, new, op, work).map_err(|error| error.of_part(attribute.name))
+}
+
 /// Sets each named part. A part named with null or "" becomes unassigned, which is why the parts
 /// are not read all at once. A `$ref` that is not named is removed if its value changes.
 pub(super) fn assign_parts(
@@ -92,7 +104,7 @@ pub(super) fn assign_parts(
     let before = into.get("value").cloned();
     for (name, part) in parts {
         match attribute.sub_attribute(name) {
-            Some(sub) => assign(into, sub, part.clone(), op, work)?,
+            Some(sub) => assign_part(into, attribute, sub, part.clone(), op, work)?,
             None => ignore_part(attribute, name, work)?,
         }
     }

@@ -5,8 +5,8 @@
 use serde_json::Value;
 
 use super::assign::{
-    Work, assign, assign_parts, comparisons, ignore_part, is_exact, keep_one_primary, take_list,
-    text_bytes,
+    Work, assign_part, assign_parts, comparisons, ignore_part, is_exact, keep_one_primary,
+    take_list, text_bytes,
 };
 use super::{Op, Operation, is_nothing};
 use crate::limits;
@@ -123,7 +123,9 @@ impl Operation {
             return Ok(());
         };
         match (path.sub_attribute, new, self.op) {
-            (Some(sub), Some(new), op) => assign(parts, sub, new.clone(), op, work),
+            (Some(sub), Some(new), op) => {
+                assign_part(parts, path.attribute, sub, new.clone(), op, work)
+            }
             (None, Some(Value::Object(said)), Op::Add) => {
                 assign_parts(parts, path.attribute, said, self.op, work)
             }
@@ -208,7 +210,8 @@ impl Operation {
             if let Some(sub) = path.sub_attribute
                 && let Some(told) = parts.get(sub.name)
             {
-                let new = value::normalise(sub, self.value.clone(), work.leniency)?;
+                let new = value::normalise(sub, self.value.clone(), work.leniency)
+                    .map_err(|error| error.of_part(path.attribute.name))?;
                 tells_another = new.as_ref() != Some(told);
             }
             if !is_described || parts.contains_key("value") || tells_another {
