@@ -23,12 +23,12 @@ pub(super) fn healthz(_: &Api, _: &Admission) -> Outcome {
     Ok(reply::json(200, &json!({"status": "ok"})))
 }
 
-/// Refuses a filter (RFC 7644 section 4); the parameters of paging are ignored, since there
-/// is only one page.
+/// Refuses a filter (RFC 7644 section 4), unless it is blank; the parameters of paging are ignored,
+/// since there is only one page.
 fn unfiltered(admission: &Admission) -> Result<(), Problem> {
     match admission.query("filter") {
-        Some(_) => Err(Problem::no_filter_here()),
-        None => Ok(()),
+        Some(filter) if !filter.trim().is_empty() => Err(Problem::no_filter_here()),
+        _ => Ok(()),
     }
 }
 

@@ -144,6 +144,10 @@ fn section_4_discovery_cannot_be_filtered() {
             None,
             200,
         );
+        // As in a query, a blank filter is none.
+        for blank in ["filter=", "filter=%20"] {
+            talk.json("GET", &format!("/{endpoint}?{blank}"), None, 200);
+        }
         let target = format!("/{endpoint}?filter=id%20pr");
         let response = talk.send("GET", &target, None);
         assert_eq!(response.status, 403, "{target}");
