@@ -146,6 +146,12 @@ pub(super) fn find(head: &Head) -> Result<RouteMatch<'_>, Problem> {
         if parameter.is_some() && is_fixed {
             continue;
         }
+        // Nor is what a client asks for whose base URL ends with `/Users`: that no user has this id
+        // would not tell anybody what to correct.
+        let is_name = |id: &Cow<'_, str>| matches!(&**id, "Users" | "ServiceProviderConfig");
+        if route.path == "/scim/v2/Users/{}" && parameter.is_some_and(is_name) {
+            continue;
+        }
         is_fixed |= parameter.is_none();
         if route.method == method {
             return Ok(RouteMatch {

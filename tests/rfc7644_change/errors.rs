@@ -154,3 +154,25 @@ fn section_4_discovery_cannot_be_filtered() {
         scim_error(&response, &target);
     }
 }
+
+#[test]
+fn a_base_url_that_ends_with_users_is_not_taken_for_an_id() {
+    let mut talk = Talk::start(&[]);
+    for (method, target) in [
+        ("GET", "/Users/Users?startIndex=1&count=2"),
+        ("POST", "/Users/Users"),
+        ("GET", "/Users/Users/00000001-0000-8000-8000-000000000000"),
+        ("GET", "/Users/ServiceProviderConfig"),
+    ] {
+        let sent = (method == "POST").then(|| body("jane"));
+        let response = talk.send(method, target, sent.as_ref());
+        let error = scim_error(&response, target);
+        let detail = error["detail"].as_str().expect("a text");
+        assert_eq!(response.status, 404, "{method} {target}: {error}");
+        assert!(
+            detail.contains("the base URL ends with /scim/v2"),
+            "{target}: {error}"
+        );
+    }
+    talk.json("GET", "/Users/users", None, 404);
+}
