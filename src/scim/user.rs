@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::error::{Error, ErrorType, Why, quoted};
 use super::fold::{is_unseen, lone_joiner};
-use super::patch::{Budget, Patch};
+use super::patch::{Budget, Patch, is_nothing};
 use super::path::Target;
 use super::schema::{self, ENTERPRISE, ENTERPRISE_URN, USER, USER_URN};
 use super::tolerance::{Leniency, Tolerance};
@@ -407,8 +407,8 @@ fn in_schema_order(mut attributes: Object) -> Object {
     ordered
 }
 
-/// Takes out of a body the members whose names are attribute paths, the core attributes under the
-/// core schema's URN, and an extension that has such members.
+/// Takes out of a body the members whose names are attribute paths or attributes of the extension,
+/// the core attributes under the core schema's URN, and an extension that has such members.
 fn take_paths(body: &mut Object) -> Object {
     let is_path = |name: &str, value: &Value| {
         if name.eq_ignore_ascii_case(USER_URN) {
@@ -417,6 +417,10 @@ fn take_paths(body: &mut Object) -> Object {
         if name.eq_ignore_ascii_case(ENTERPRISE_URN) {
             let members = value.as_object();
             return members.is_some_and(|members| members.keys().any(|name| name.contains('.')));
+        }
+        // Without a value it must not clear the attribute that stands under the extension's URN.
+        if ENTERPRISE.attribute(name).is_some() {
+            return !is_nothing(value);
         }
         // A name that cannot be read as a path is an unknown attribute.
         name.contains(['.', '['])

@@ -70,10 +70,21 @@ fn row(
 
 fn bodies() -> Vec<Forgiven> {
     use Tolerance::{
-        BooleanAsText, EmptyText, MissingSchemas, PathAsMember, PlainValueForComplex, ScalarAsText,
-        SeveralPrimaries, SingleValueForList, UnknownAttribute, UnknownSchema,
+        BooleanAsText, EmptyText, ExtensionWithoutUrn, MissingSchemas, PathAsMember,
+        PlainValueForComplex, ScalarAsText, SeveralPrimaries, SingleValueForList, UnknownAttribute,
+        UnknownSchema,
     };
     vec![
+        row(
+            ExtensionWithoutUrn,
+            "whoever patches the path manager creates with such members: nothing must be lost",
+            Create(json!({"department": "D"})),
+            (
+                "/urn:ietf:params:scim:schemas:extension:enterprise:2.0:User/department",
+                json!("D"),
+            ),
+            "invalidSyntax",
+        ),
         row(
             BooleanAsText,
             "Entra: ENTRAC, \"False\" with a capital",

@@ -118,6 +118,28 @@ fn an_extensions_attribute_is_shown_without_its_urn() {
     }
 }
 
+/// A member without a value must not clear what stands under the URN.
+#[test]
+fn an_extensions_attribute_in_a_body_needs_no_urn() {
+    let mut talk = Talk::start(&[]);
+    let mut body = json!({"schemas": [CORE, ENTERPRISE], "userName": "u", "manager": "boss",
+        "Department": "D", "division": "", "costCenter": null,
+        ENTERPRISE: {"employeeNumber": "7", "division": "V", "costCenter": "C"}});
+    let all = json!({"employeeNumber": "7", "costCenter": "C", "division": "V",
+        "department": "D", "manager": {"value": "boss"}});
+    let created = talk.json("POST", "/Users", Some(&body), 201);
+    assert_eq!(created[ENTERPRISE], all, "{created}");
+    let target = format!("/Users/{}", created["id"].as_str().expect("an id"));
+    let same = talk.json("PUT", &target, Some(&body), 200);
+    assert_eq!(same, created, "nothing has changed");
+    body["manager"] = json!({"value": "m-2"});
+    let replaced = talk.json("PUT", &target, Some(&body), 200);
+    assert_eq!(
+        replaced[ENTERPRISE]["manager"], body["manager"],
+        "{replaced}"
+    );
+}
+
 #[test]
 fn a_replace_and_a_bulk_request_know_paths_as_members_too() {
     let mut talk = Talk::start(&[]);

@@ -473,7 +473,8 @@ fn is_read_only(path: &AttributePath) -> bool {
     of(path.attribute) || path.sub_attribute.is_some_and(of)
 }
 
-fn is_nothing(value: &Value) -> bool {
+/// Whether a value means unassigned.
+pub(super) fn is_nothing(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::String(text) => text.is_empty(),
