@@ -43,6 +43,10 @@ impl Literal {
         if word.starts_with(OTHER_QUOTES) || word.ends_with(OTHER_QUOTES) {
             return Err("a text must stand in straight quotes, not typographic ones");
         }
+        // Single quotes are read around one word, not as the beginning of a text.
+        if word.starts_with('\'') && (word.len() == 1 || !word.ends_with('\'')) {
+            return Err("a text must stand in double quotes, not single ones");
+        }
         let literal = match boolean_word(word) {
             Some(value) if allows_boolean => Some(CompValue::Boolean(value)),
             _ if word.eq_ignore_ascii_case("null") => Some(CompValue::Null),

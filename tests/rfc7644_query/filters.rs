@@ -232,6 +232,9 @@ fn section_3_4_2_2_what_is_no_filter_is_an_error_that_says_where() {
         ("active eq \"maybe\"", 18),
         ("active ne 5", 12),
         ("displayName eq “Ångström”", 16),
+        // Not at the next word, which would be taken for an attribute.
+        ("title eq 'this and that'", 10),
+        ("userName eq 'bob", 13),
         ("name eq \"x\"", 12),
         ("emails[shoe eq 1]", 8),
         ("userName[value eq 1]", 10),
