@@ -28,22 +28,19 @@ pub(super) fn normalise(
     if !attribute.multi_valued {
         return single(attribute, value, leniency);
     }
-    let elements = match value {
-        Value::Array(elements) => elements,
-        Value::String(text) if text.is_empty() => return empty_text(attribute, leniency),
-        // This comes first, because no mode accepts it.
-        Value::String(text) if attribute.kind == Kind::Complex && is_encoded(&text) => {
-            return Err(encoded(attribute));
-        }
+    match value {
+        Value::Array(elements) => list(attribute, elements, leniency),
+        Value::String(text) if text.is_empty() => empty_text(attribute, leniency),
         other => {
+            // This comes first, because a value that no mode accepts is an error in any case.
+            let list = list(attribute, vec![other], leniency)?;
             leniency.allow(
                 Tolerance::SingleValueForList,
                 &format!("{} must be a list", attribute.name),
             )?;
-            vec![other]
+            Ok(list)
         }
-    };
-    list(attribute, elements, leniency)
+    }
 }
 
 /// The stored form of one value, which is either a singular attribute or one element of a list.
@@ -162,9 +159,11 @@ pub(super) fn require_unassigned(
 }
 
 /// Treats an empty text as unassigned, if that is tolerated: RFC 7643 allows only null and the
-/// empty list for that.
+/// empty list for that. A required attribute is refused later for having no value, in any mode.
 fn empty_text(attribute: &Attribute, leniency: &mut Leniency) -> Result<Option<Value>, Error> {
-    allow_empty_text(attribute.name, leniency)?;
+    if !attribute.required {
+        allow_empty_text(attribute.name, leniency)?;
+    }
     Ok(None)
 }
 

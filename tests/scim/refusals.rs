@@ -382,3 +382,30 @@ fn an_error_in_a_part_of_a_patch_says_of_which_attribute() {
         }
     }
 }
+
+/// Otherwise somebody would change the mode, and be refused again.
+#[test]
+fn what_no_mode_accepts_does_not_blame_the_mode() {
+    let modes = || [Leniency::strict(), Leniency::compatible()];
+    for members in [
+        json!({"userName": ""}),
+        json!({"emails": true}),
+        json!({"emails": {"value": true}}),
+        json!({"addresses": "1 High Street"}),
+        json!({"roles": "[1]"}),
+    ] {
+        let mut body = json!({"schemas": [CORE], "userName": "bob"});
+        for (name, value) in members.as_object().expect("members") {
+            body[name] = value.clone();
+        }
+        let parsed = modes().map(|mut leniency| User::parse(body.clone(), &mut leniency));
+        let [strict, compatible] = parsed.map(|user| user.expect_err("a wrong value"));
+        assert_eq!(strict, compatible, "{members}");
+    }
+    let operations = json!([{"op": "replace", "path": "userName", "value": ""}]);
+    let found = modes().map(|leniency| patched(&user(&json!({})), &operations, leniency));
+    assert_eq!(
+        found,
+        [Err(ErrorType::Mutability), Err(ErrorType::Mutability)]
+    );
+}
