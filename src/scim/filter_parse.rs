@@ -230,12 +230,7 @@ impl<'a> Parser<'a> {
                 Err(self.error(&match self.parent {
                     _ if name.is_empty() => "an attribute was expected".to_owned(),
                     Some(parent) => format!("{} is not a part of {}", quoted(name), parent.name),
-                    None => {
-                        let meant = path::similar(name);
-                        let meant = meant.map(|path| format!(": did you mean {path}?"));
-                        let meant = meant.unwrap_or_default();
-                        format!("{} is not an attribute of a User{meant}", quoted(name))
-                    }
+                    None => path::unknown(name),
                 }))
             }
         }
@@ -416,6 +411,10 @@ mod tests {
             (
                 "id pr and email eq \"x\"",
                 "position 11: \"email\" is not an attribute of a User: did you mean emails?",
+            ),
+            (
+                "firstName eq \"x\"",
+                "position 1: \"firstName\" is not an attribute of a User: did you mean name.givenName?",
             ),
             ("emails[nothing pr]", "position 8"),
             ("active gt true", "position 15"),

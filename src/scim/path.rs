@@ -9,7 +9,7 @@ use super::Object;
 use super::error::{Error, ErrorType, quoted};
 use super::filter::Filter;
 use super::filter_parse;
-use super::schema::{self, Attribute, Returned, Schema};
+use super::schema::{self, Attribute, Kind, Returned, Schema};
 use super::tolerance::{Leniency, Tolerance};
 
 /// `attrPath`: an attribute, possibly of an extension, or a sub-attribute.
@@ -154,23 +154,42 @@ pub(super) fn read(text: &str, leniency: &mut Leniency) -> Result<Option<Attribu
     Ok(Some(path))
 }
 
+/// What is wrong with a path that names nothing, and which path was probably meant.
+pub(super) fn unknown(text: &str) -> String {
+    let meant = similar(text).map(|path| format!(": did you mean {path}?"));
+    let meant = meant.unwrap_or_default();
+    format!("{} is not an attribute of a User{meant}", quoted(text))
+}
+
 /// The path that was probably meant by an unknown `name[.sub]`: in the singular or the plural, or
-/// within `name`. A path that is never returned is not offered, since it could not be used.
-pub(super) fn similar(text: &str) -> Option<AttributePath> {
+/// within `name`. Of an attribute without a value of its own it is the text of the whole. A path
+/// that is never returned is not offered, since it could not be used.
+fn similar(text: &str) -> Option<AttributePath> {
     if text.contains(':') {
         return None;
     }
     let end = text.find('.').unwrap_or(text.len());
     let (name, sub) = text.split_at(end);
     let singular = |ending| Some(format!("{}{sub}", name.strip_suffix(ending)?));
+    let within = match &*text.to_ascii_lowercase() {
+        "first" | "firstname" | "name.first" | "name.firstname" => "givenName",
+        "last" | "lastname" | "surname" | "name.last" | "name.lastname" => "familyName",
+        _ => text,
+    };
     let guesses = [
         Some(format!("{name}s{sub}")),
         Some(format!("{name}es{sub}")),
         singular("s"),
         singular("es"),
-        Some(format!("name.{text}")),
+        Some(format!("name.{within}")),
     ];
-    let known = |guess: String| AttributePath::parse(&guess);
+    let known = |guess: String| {
+        let mut path = AttributePath::parse(&guess)?;
+        if path.compared().kind == Kind::Complex {
+            path.sub_attribute = Some(path.attribute.sub_attribute("formatted")?);
+        }
+        Some(path)
+    };
     (guesses.into_iter().flatten().filter_map(known))
         .find(|path| path.attribute.returned != Returned::Never)
 }
@@ -299,6 +318,12 @@ mod tests {
             ("Email.value", Some("emails.value")),
             ("phoneNumber", Some("phoneNumbers")),
             ("address.locality", Some("addresses.locality")),
+            ("address", Some("addresses.formatted")),
+            ("names", Some("name.formatted")),
+            ("metas", None),
+            ("firstName", Some("name.givenName")),
+            ("lastname", Some("name.familyName")),
+            ("name.first", Some("name.givenName")),
             ("userNames", Some("userName")),
             ("FAMILYNAME", Some("name.familyName")),
             ("passwords", None),

@@ -7,7 +7,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::Object;
-use super::error::{Error, ErrorType, quoted};
+use super::error::{Error, ErrorType};
 use super::fold::{fold, plain};
 use super::path::{self, AttributePath};
 use super::schema::{Kind, Returned};
@@ -39,12 +39,7 @@ impl Sort {
         let invalid = |detail: String| Error::new(ErrorType::InvalidValue, detail);
         let path = path::read(by.trim(), leniency)
             .map_err(|error| error.of_kind(ErrorType::InvalidValue))?;
-        let path = path.ok_or_else(|| {
-            invalid(format!(
-                "sortBy {} is not an attribute of a User",
-                quoted(by)
-            ))
-        })?;
+        let path = path.ok_or_else(|| invalid(format!("sortBy {}", path::unknown(by.trim()))))?;
         if path.attribute.returned == Returned::Never {
             return Err(invalid(format!(
                 "{path} cannot be sorted by: take it out of sortBy"
@@ -234,6 +229,7 @@ mod tests {
             ("", None, "not an attribute"),
             ("Password", None, "password cannot be sorted by"),
             ("name", None, "sub-attributes"),
+            ("email", None, "of a User: did you mean emails?"),
             ("userName", Some("upwards"), "sortOrder"),
         ] {
             let error = Sort::parse(by, order, &mut Leniency::strict()).expect_err(by);
