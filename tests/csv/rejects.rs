@@ -108,7 +108,14 @@ fn a_rejected_row_is_no_other_row_for_being_rejected_again() {
     desk.write("long.csv", "Email,Title\njoe@x.example,Cook,Chef\n");
     let twice = "{\"userName\":\"d@x.example\",\"title\":\"x\",\"title\":\"y\"}\n";
     desk.write("twice.jsonl", twice);
+    desk.write("nobody.csv", "Email,Title\n,Chef\n");
     for (stem, ending, told, again) in [
+        (
+            "nobody",
+            "csv",
+            "fill in its userName or id",
+            "its Email if",
+        ),
         ("short", "csv", "has 2 cells, and there are 3", "3 cells"),
         ("long", "csv", "has 3 cells, and there are 2", "4 cells"),
         ("twice", "jsonl", "a member twice", "a member twice"),
@@ -125,6 +132,7 @@ fn a_rejected_row_is_no_other_row_for_being_rejected_again() {
         let kept = [
             "jane@x.example,Jane\n",
             "joe@x.example,Cook,Chef\n",
+            ",,Chef\n",
             twice.trim_end(),
         ];
         let quoted = |one: &&str| text.contains(&one.replace('"', "\\\""));
