@@ -389,10 +389,12 @@ fn network(text: &str) -> Result<String, String> {
 }
 
 fn rate(text: &str) -> Result<u32, String> {
+    a_rate(text, "leave the option out to use the server's rate")
+}
+
+fn a_rate(text: &str, or: &str) -> Result<u32, String> {
     let rate = text.parse().ok().filter(|rate| *rate > 0);
-    rate.ok_or_else(|| {
-        "write a number of at least 1, or leave the option out to use the server's rate".to_owned()
-    })
+    rate.ok_or_else(|| format!("write a number from 1 to {}, or {or}", u32::MAX))
 }
 
 /// What JSON has for a rate.
@@ -400,8 +402,7 @@ fn rate_or_server(text: &str) -> Result<Value, String> {
     if text == "server" {
         return Ok(Value::Null);
     }
-    let rate = rate(text).map_err(|_| "write a number of at least 1, or `server`")?;
-    Ok(Value::from(rate))
+    a_rate(text, "`server`").map(Value::from)
 }
 
 fn network_or_everywhere(text: &str) -> Result<String, String> {

@@ -347,7 +347,10 @@ pub(super) fn rate(text: &str) -> Result<Option<u32>, String> {
         "off" => Ok(None),
         text => match text.parse() {
             Ok(rate) if rate > 0 => Ok(Some(rate)),
-            _ => Err("write a number of requests per second from 1, or off".to_owned()),
+            _ => Err(format!(
+                "write a number of requests per second from 1 to {}, or off",
+                u32::MAX
+            )),
         },
     }
 }
@@ -440,7 +443,11 @@ mod tests {
         assert_eq!(rate("off"), Ok(None));
         assert_eq!(rate("20"), Ok(Some(20)));
         for bad in ["0", "-1", "", "fast", "99999999999"] {
-            assert!(rate(bad).is_err(), "{bad}");
+            let told = rate(bad).expect_err(bad);
+            assert!(
+                told.contains("from 1 to 4294967295, or off"),
+                "{bad}: {told}"
+            );
         }
         assert_eq!(level("debug"), Ok(LevelFilter::Debug));
         assert!(level("off").is_err() && level("loud").is_err());

@@ -168,7 +168,7 @@ fn tokens_have_a_life_on_the_command_line() {
     );
     for (option, bad, told) in [
         ("--expires", "40000d", "36500d is the longest"),
-        ("--rate-limit", "off", "write a number of at least 1"),
+        ("--rate-limit", "4294967296", "from 1 to 4294967295, or"),
     ] {
         check(&server.cli(&["token", "issue", "x", option, bad]), 64, told);
     }
