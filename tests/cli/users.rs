@@ -284,6 +284,12 @@ fn whoever_waits_at_a_terminal_sees_how_far_a_comparison_is() {
     let bar = " of 2 rows and users, ";
     let shown = shown_on_a_terminal(80, &mut diff(&[]));
     assert!(shown.contains(bar), "{shown}");
+    let speed = shown
+        .split(bar)
+        .nth(1)
+        .and_then(|rest| rest.split_once("/s"));
+    let is_whole = |(speed, _): (&str, &str)| speed.bytes().all(|it| it.is_ascii_digit());
+    assert!(speed.is_some_and(is_whole), "{shown}");
     for told in [
         shown_on_a_terminal(80, &mut diff(&["-q"])),
         String::from_utf8(diff(&[]).output().expect("it runs").stderr).expect("text"),
