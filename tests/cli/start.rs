@@ -127,6 +127,7 @@ fn a_first_start_at_a_port_that_another_has_is_done_again() {
     let other = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let taken = other.local_addr().expect("an address").to_string();
     let failed = cli_on(&data_dir, &["serve", "--listen", &taken]);
+    check(&failed, 74, "`ss -ltnp`, as root, names the program");
     check(&failed, 74, "choose another port with --listen");
     let shown = on_a_terminal(&data_dir, None, |_| {});
     assert!(shown.contains("golinks_scim_"), "{shown}");

@@ -267,7 +267,10 @@ fn listen(address: Option<SocketAddr>) -> Result<TcpListener, Failure> {
         let what = format!("cannot listen at {wanted}: {error}");
         let failure = Failure::new(io_status(&error), what);
         match error.kind() {
-            io::ErrorKind::AddrInUse => failure.hint("choose another port with --listen"),
+            io::ErrorKind::AddrInUse => failure.hint(
+                "`ss -ltnp`, as root, names the program that has it; or choose another port with \
+                 --listen",
+            ),
             io::ErrorKind::AddrNotAvailable => {
                 failure.hint("no interface of this machine has that address: see `ip address`")
             }
