@@ -20,6 +20,7 @@ use super::{
 use crate::clock::{Clock, SystemClock};
 use crate::limits;
 use crate::local::Client;
+use crate::scim::schema::ENTERPRISE_URN;
 
 /// The pause between two queries of `follow` for new rows.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(300);
@@ -34,7 +35,7 @@ pub(super) const COLUMNS: &[Column] = &[
     column("WHAT", |row| text_of(row, "kind")),
     column("WHO", who),
     column("CHANGES", changes),
-    column("REQUEST", |row| text_of(row, "requestId")),
+    column("REQUEST", |row| text_of(row, "requestId")).spare(),
 ];
 
 pub(super) fn run(data_dir: &Path, command: Audit) -> Result<(), Failure> {
@@ -307,7 +308,7 @@ fn changes(row: &Value) -> String {
         && let Some(changes) = changes.as_array()
     {
         let names: Vec<String> = changes.iter().map(attribute).collect();
-        return names.join(" ");
+        return names.join(" ").replace(ENTERPRISE_URN, "enterprise");
     }
     let told = [
         "status", "scimType", "method", "route", "count", "through", "why", "scope", "path",

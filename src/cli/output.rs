@@ -179,21 +179,51 @@ pub(super) fn rows(
 pub(super) struct Column {
     title: &'static str,
     cell: fn(&Value) -> String,
+    /// Whether a terminal that is too narrow for the table does without it.
+    is_spare: bool,
+}
+
+impl Column {
+    fn text(&self, row: &Value) -> String {
+        printable(&(self.cell)(row))
+    }
+
+    /// Leaves the column out on a terminal that would have no room for it.
+    pub(super) const fn spare(self) -> Self {
+        Self {
+            is_spare: true,
+            ..self
+        }
+    }
 }
 
 /// A column with this title; `cell` gives its text for a row.
 pub(super) const fn column(title: &'static str, cell: fn(&Value) -> String) -> Column {
-    Column { title, cell }
+    Column {
+        title,
+        cell,
+        is_spare: false,
+    }
+}
+
+/// The width of the terminal that standard output is, if it is one and says so.
+pub(super) fn terminal_width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout());
+    size.ok()
+        .map(|size| size.ws_col.into())
+        .filter(|it| *it > 0)
 }
 
 /// The maximum width of a table's column, in terminal columns.
 const WIDTH_MAX: usize = 64;
 
 /// Prints rows page by page as they arrive. The first page determines the widths of a table's
-/// columns, up to [`WIDTH_MAX`]; a wider cell shifts only the rest of its own line.
+/// columns, up to [`WIDTH_MAX`]; a wider cell shifts only the rest of its own line. It also
+/// determines which columns a terminal has no room for.
 pub(super) struct Listing {
     format: Format,
-    columns: &'static [Column],
+    columns: Vec<&'static Column>,
+    left_out: Vec<&'static str>,
     widths: Vec<usize>,
     /// The number of rows in an array so far.
     rows: usize,
@@ -260,7 +290,8 @@ impl Listing {
     pub(super) fn new(format: Format, columns: &'static [Column]) -> Self {
         Self {
             format,
-            columns,
+            columns: columns.iter().collect(),
+            left_out: Vec::new(),
             widths: Vec::new(),
             rows: 0,
             is_torn: false,
@@ -299,37 +330,55 @@ impl Listing {
     /// that no program takes a part of it for the whole.
     pub(super) fn end(mut self) -> Result<(), Failure> {
         match (self.format, self.rows) {
-            _ if self.is_torn => Ok(()),
-            (Format::Table, _) if self.widths.is_empty() => self.page(&[]),
-            (Format::Json, 0) => write("[]\n"),
-            (Format::Json, _) => write("\n]\n"),
-            _ => Ok(()),
+            _ if self.is_torn => return Ok(()),
+            (Format::Table, _) if self.widths.is_empty() => self.page(&[])?,
+            (Format::Json, 0) => write("[]\n")?,
+            (Format::Json, _) => write("\n]\n")?,
+            _ => {}
         }
+        if !self.left_out.is_empty() {
+            let titles = self.left_out.join(", ");
+            hint(&format!("a wider terminal or -o json also shows {titles}"));
+        }
+        Ok(())
     }
 
     fn table(&mut self, rows: &[Value], text: &mut String) {
-        let cells: Vec<Vec<String>> = rows
-            .iter()
-            .map(|row| {
-                let cells = self
-                    .columns
-                    .iter()
-                    .map(|column| printable(&(column.cell)(row)));
-                cells.collect()
-            })
-            .collect();
         if self.widths.is_empty() {
-            self.widths = self.columns.iter().map(|c| c.title.width()).collect();
-            for row in &cells {
-                for (width, cell) in self.widths.iter_mut().zip(row) {
-                    *width = (*width).max(cell.width().min(WIDTH_MAX));
-                }
-            }
+            self.fit(rows, terminal_width().unwrap_or(usize::MAX));
             let titles: Vec<_> = self.columns.iter().map(|c| c.title.to_owned()).collect();
             self.row(&titles, text);
         }
-        for row in &cells {
-            self.row(row, text);
+        for row in rows {
+            let cells = self.columns.iter().map(|column| column.text(row));
+            self.row(&cells.collect::<Vec<_>>(), text);
+        }
+    }
+
+    /// Chooses the widths of the columns. If they are wider than `room` together, spare columns are
+    /// left out from the right until the others fit; none if they do not fit then either, since
+    /// lines that wrap anyway may as well be whole.
+    fn fit(&mut self, rows: &[Value], room: usize) {
+        let width = |column: &&Column| {
+            let cells = rows
+                .iter()
+                .map(|row| column.text(row).width().min(WIDTH_MAX));
+            cells.fold(column.title.width(), usize::max)
+        };
+        self.widths = self.columns.iter().map(width).collect();
+        let mut left_out = Vec::new();
+        let mut total = self.widths.iter().map(|width| width + 2).sum::<usize>();
+        for at in (0..self.columns.len()).rev() {
+            if total > room.saturating_add(2) && self.columns[at].is_spare {
+                total -= self.widths[at] + 2;
+                left_out.push(at);
+            }
+        }
+        if total <= room.saturating_add(2) {
+            for at in left_out {
+                self.widths.remove(at);
+                self.left_out.insert(0, self.columns.remove(at).title);
+            }
         }
     }
 

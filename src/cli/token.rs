@@ -26,12 +26,12 @@ const COLUMNS: &[Column] = &[
     NAME,
     ID,
     column("SCOPE", |row| text_of(row, "scope")),
-    column("MODE", |row| text_of(row, "mode")),
-    column("CREATED (UTC)", |row| minute(row, "created", "")),
+    column("MODE", |row| text_of(row, "mode")).spare(),
+    column("CREATED (UTC)", |row| minute(row, "created", "")).spare(),
     column("EXPIRES (UTC)", |row| minute(row, "expires", "never")),
     column("LAST USED (UTC)", |row| minute(row, "lastUsed", "never")),
-    column("FROM", |row| text_of(row, "lastUsedFrom")),
-    column("BY", |row| beginning(&text_of(row, "lastUsedBy"))),
+    column("FROM", |row| text_of(row, "lastUsedFrom")).spare(),
+    column("BY", |row| beginning(&text_of(row, "lastUsedBy"))).spare(),
     column("STATE", |row| text_of(row, "state")),
 ];
 

@@ -297,3 +297,58 @@ fn whoever_waits_at_a_terminal_sees_how_far_a_comparison_is() {
         assert!(!told.contains(bar), "{told}");
     }
 }
+
+/// A table that is wider than the terminal can hardly be read. Whatever is not a terminal gets all
+/// of it, and so does one where even the necessary columns have no room.
+#[test]
+fn a_list_fits_on_a_terminal() {
+    let server = Server::start();
+    server.token("okta");
+    let (name, urn) = (
+        "jane@example.com",
+        "extension:enterprise:2.0:User:department",
+    );
+    check(
+        &server.cli(&["user", "add", name, "--given", "Jane"]),
+        0,
+        "",
+    );
+    let file = server.data_dir().with_file_name("a.csv");
+    fs::write(&file, format!("Email,Department\n{name},Sales\n")).expect("written");
+    let file = file.to_str().expect("text");
+    check(&server.cli(&["user", "import", file]), 0, "");
+    let shown = |columns, typed: &[&str]| {
+        shown_on_a_terminal(columns, command_on(&server.data_dir()).args(typed))
+    };
+    for (typed, columns, left_out) in [
+        (["token", "list"], 80, "CREATED (UTC), FROM, BY"),
+        (["user", "list"], 80, "ID"),
+        (["user", "list"], 25, ""),
+        (["user", "list"], 200, ""),
+        (["audit", "list"], 130, "REQUEST"),
+    ] {
+        let table = shown(columns, &typed);
+        let hint = format!("hint: a wider terminal or -o json also shows {left_out}\n");
+        let is_narrow = table.lines().all(|line| line.len() <= columns.into());
+        assert_eq!(is_narrow, columns > 25, "{typed:?}: {table}");
+        assert_eq!(table.ends_with(&hint), !left_out.is_empty(), "{table}");
+        let whole = server.cli(&typed);
+        check(&whole, 0, "");
+        let title = left_out.rsplit(", ").next().expect("one");
+        assert!(whole.stdout.contains(title), "{whole:?}");
+        assert_eq!(whole.stderr, "");
+        assert_eq!(table == whole.stdout, left_out.is_empty(), "{table}");
+    }
+    // The name of an attribute of the extension does not push all others to the edge.
+    let user = shown(80, &["user", "show", name]);
+    assert!(user.contains(urn), "{user}");
+    assert!(
+        user.contains(&format!("\nuserName           {name}\n")),
+        "{user}"
+    );
+    let rows = server.cli(&["audit", "list", "--user", name]).stdout;
+    assert!(
+        rows.contains("  enterprise  ") && !rows.contains("urn:"),
+        "{rows}"
+    );
+}

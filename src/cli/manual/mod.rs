@@ -28,12 +28,7 @@ pub(super) fn run(name: Option<&str>) -> Result<(), Failure> {
 
 /// The terminal's width, within bounds.
 fn width() -> usize {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout());
-    let columns = size.map_or(0, |size| usize::from(size.ws_col));
-    match columns {
-        0 => WIDTH_DEFAULT,
-        columns => columns.clamp(WIDTH_MIN, WIDTH_MAX),
-    }
+    output::terminal_width().map_or(WIDTH_DEFAULT, |it| it.clamp(WIDTH_MIN, WIDTH_MAX))
 }
 
 /// A page with its tables laid out for `width` columns. Everything else is readable as it is.

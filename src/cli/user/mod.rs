@@ -53,8 +53,9 @@ const COLUMNS: &[Column] = &[
     }),
     column("LAST CHANGED (UTC)", |user| {
         minute(&user["meta"], "lastModified", "")
-    }),
-    column("ID", |user| text_of(user, "id")),
+    })
+    .spare(),
+    column("ID", |user| text_of(user, "id")).spare(),
 ];
 
 /// Opens and checks the file of users that a command names. `None` if it names none, or if there is
@@ -340,11 +341,13 @@ fn set_active(client: &mut Client, user: &Value, active: bool) -> Result<(), Fai
     ask(client, "PATCH", &target, Some(&body)).map(drop)
 }
 
-/// Prints all attributes, one per line.
+/// Prints all attributes, one per line. A name with a schema's URN shifts only its own value, or all
+/// of them would begin near the edge of a terminal.
 fn print_attributes(user: &Value) -> Result<(), Failure> {
     let mut lines = Vec::new();
     flatten("", user, &mut lines);
-    let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let widths = lines.iter().map(|(name, _)| name.len());
+    let width = widths.filter(|width| *width <= 40).max().unwrap_or(0);
     for (name, value) in lines {
         output::line(&format!("{name:width$}  {}", output::printable(&value)))?;
     }
