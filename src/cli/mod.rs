@@ -32,6 +32,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser as _;
+use clap::error::ErrorKind;
 use clap_complete::Shell;
 use log::LevelFilter;
 use serde_json::Value;
@@ -56,7 +57,11 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => {
             let error = word_order::told(&typed, error);
             if error.use_stderr() {
-                output::usage(&error.render().to_string());
+                let mut rendered = error.render().to_string();
+                if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+                    rendered.insert_str(0, "a command is missing\n\n");
+                }
+                output::usage(&rendered);
             } else {
                 // Printing help must not fail because standard output is closed.
                 let _ = error.print();

@@ -4,6 +4,7 @@ use std::fs;
 use std::process::Stdio;
 
 use golinks_scim::limits;
+use tempfile::TempDir;
 
 use super::{assert_good_for_a_year, check};
 use crate::support::{Server, cli_in, command_on};
@@ -299,4 +300,15 @@ fn a_token_is_good_for_a_year_unless_it_is_said_otherwise() {
     let server = Server::start();
     server.token("plain");
     assert_good_for_a_year(&server.cli(&["token", "show", "plain", "-o", "jsonl"]));
+}
+
+/// The help of a command that lacks its second word is not what is wrong.
+#[test]
+fn a_missing_command_is_told_before_the_commands_there_are() {
+    let folder = TempDir::new().expect("a folder");
+    for typed in [["token"], ["backup"]] {
+        let told = cli_in(&folder, &typed);
+        check(&told, 64, "golinks-scim: a command is missing\n\n");
+        check(&told, 64, "Commands:\n");
+    }
 }
