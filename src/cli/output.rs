@@ -223,6 +223,8 @@ const WIDTH_MAX: usize = 64;
 pub(super) struct Listing {
     format: Format,
     columns: Vec<&'static Column>,
+    /// Whether no column is spare after all.
+    is_whole: bool,
     left_out: Vec<&'static str>,
     widths: Vec<usize>,
     /// The number of rows in an array so far.
@@ -291,6 +293,7 @@ impl Listing {
         Self {
             format,
             columns: columns.iter().collect(),
+            is_whole: false,
             left_out: Vec::new(),
             widths: Vec::new(),
             rows: 0,
@@ -301,6 +304,12 @@ impl Listing {
     /// A listing of whole documents; `None` for the format for people, who need words instead.
     pub(super) fn for_programs(format: Format) -> Option<Self> {
         (format != Format::Table).then(|| Self::new(format, &[]))
+    }
+
+    /// Leaves out no column, for a command that shows everything about something.
+    pub(super) fn whole(mut self) -> Self {
+        self.is_whole = true;
+        self
     }
 
     pub(super) fn page(&mut self, rows: &[Value]) -> Result<(), Failure> {
@@ -345,7 +354,8 @@ impl Listing {
 
     fn table(&mut self, rows: &[Value], text: &mut String) {
         if self.widths.is_empty() {
-            self.fit(rows, terminal_width().unwrap_or(usize::MAX));
+            let room = terminal_width().filter(|_| !self.is_whole);
+            self.fit(rows, room.unwrap_or(usize::MAX));
             let titles: Vec<_> = self.columns.iter().map(|c| c.title.to_owned()).collect();
             self.row(&titles, text);
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::args::{EVERYWHERE, Token, TokenChange, TokenIssue};
-use super::output::{self, Column, Report, column, elements, minute, text_of};
+use super::output::{self, Column, Listing, Report, column, elements, minute, text_of};
 use super::time_argument::{end, seconds};
 use super::{
     Failure, ask, ask_or_hint, each_despite_the_disk, named, other_data_dir, quoted, status,
@@ -285,7 +285,9 @@ fn show(found: &Value, format: output::Format, columns: &'static [Column]) -> Re
 
 /// Shows all details of the tokens found. In the format for people this takes two tables.
 fn show_whole(found: &Value, format: output::Format) -> Result<(), Failure> {
-    show(found, format, COLUMNS)?;
+    let mut listing = Listing::new(format, COLUMNS).whole();
+    listing.page(elements(&found["tokens"]))?;
+    listing.end()?;
     if format == output::Format::Table {
         output::line("")?;
         show(found, format, DETAILS)?;

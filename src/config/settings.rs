@@ -133,7 +133,7 @@ pub static SETTINGS: [Setting; 15] = [
         key: Key::TlsCert,
         name: "tls_cert",
         default: Fallback::Words {
-            words: "the certificate that was installed, else one of the private CA",
+            words: "the installed one, else the private CA's",
             example: "\"/etc/golinks-scim/chain.pem\"",
         },
         about: "Your own certificate with its full chain, as PEM. When the file changes, the \

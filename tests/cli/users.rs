@@ -339,6 +339,13 @@ fn a_list_fits_on_a_terminal() {
         assert_eq!(whole.stderr, "");
         assert_eq!(table == whole.stdout, left_out.is_empty(), "{table}");
     }
+    // Whoever asks about one token sees everything about it, on several lines if need be.
+    let token = shown(80, &["token", "show", "okta"]);
+    assert_eq!(token, server.cli(&["token", "show", "okta"]).stdout);
+    // The settings fit, but for where a long name comes from.
+    let settings = server.cli(&["config", "show"]).stdout;
+    let titles = settings.lines().next().expect("titles");
+    assert!(titles.len() <= 80, "{settings}");
     // The name of an attribute of the extension does not push all others to the edge.
     let user = shown(80, &["user", "show", name]);
     assert!(user.contains(urn), "{user}");
