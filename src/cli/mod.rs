@@ -9,6 +9,7 @@ mod cert;
 mod check;
 mod config;
 mod explain;
+mod failure;
 mod generated;
 mod guide;
 mod manual;
@@ -25,7 +26,6 @@ mod user;
 mod word_order;
 
 use std::ffi::{OsStr, OsString};
-use std::fmt::Display;
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
@@ -41,10 +41,13 @@ use crate::access::Administrator;
 use crate::config::{BaseUrl, Blame, Configuration, Key, Sources};
 use crate::fix::{filled, operand, program, quoted, set_program};
 use crate::limits;
-use crate::local::{self, Client};
+use crate::local::Client;
 use crate::logging;
-use crate::store::OpenError;
 use args::{Args, Command};
+use failure::{
+    Failure, MOUNT, RESTORE, as_root, from_configuration, from_local, io_status, other_data_dir,
+    status, store_hint, store_status, unusable,
+};
 use request::{
     SEARCH, answered, ask, ask_or_hint, each, each_despite_the_disk, named, require_token, sent,
 };
@@ -273,16 +276,6 @@ fn usual_log(command: &Command, configuration: &Configuration) -> (LevelFilter, 
     }
 }
 
-fn from_configuration(problem: crate::config::Error) -> Failure {
-    let code = match problem.blame {
-        Blame::Flag => status::USAGE,
-        Blame::Setting => status::CONFIGURATION,
-        Blame::Permission => status::PERMISSION,
-        Blame::System => status::IO,
-    };
-    Failure::new(code, problem.what).hint(problem.hint)
-}
-
 fn with_client<T>(
     data_dir: &Path,
     ask: impl FnOnce(&mut Client) -> Result<T, Failure>,
@@ -311,45 +304,6 @@ fn login_name() -> String {
         .unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()))
 }
 
-/// Why a command failed: an exit status for scripts, and a message for people.
-#[derive(Debug)]
-struct Failure {
-    status: u8,
-    what: String,
-    hint: Option<String>,
-    /// Whether it is that standard output has no reader any more. The reader has seen enough, so
-    /// this is not reported, unless it was to learn what was changed.
-    is_reader_gone: bool,
-}
-
-impl Failure {
-    fn new(status: u8, what: impl Display) -> Self {
-        Self {
-            status,
-            what: what.to_string(),
-            hint: None,
-            is_reader_gone: false,
-        }
-    }
-
-    /// Adds what to do; `{program}` stands for the start of a command, as in `fix`.
-    fn hint(mut self, hint: impl Display) -> Self {
-        self.hint = Some(hint.to_string());
-        self
-    }
-
-    /// Reports the failure to the user, or through the log if the log is JSON, since its collector
-    /// expects nothing else.
-    fn tell(&self) {
-        let hint = self.hint.as_deref().map(filled);
-        if logging::is_json() {
-            log::error!(hint = hint.as_deref(); "{}", self.what);
-        } else {
-            output::failure(&self.what, hint.as_deref());
-        }
-    }
-}
-
 /// Ends the process when damage to the store would abort it, see [`logging::start`].
 #[allow(
     clippy::exit,
@@ -359,124 +313,6 @@ fn end_as_damaged() {
     log::error!("the store is damaged: {}", filled(RESTORE));
     logging::flush();
     std::process::exit(i32::from(status::DATA));
-}
-
-/// Exit statuses: those of `sysexits.h`, 1 for something refused or not found, and the shell's
-/// status for a command ended by SIGINT.
-mod status {
-    pub(super) const REFUSED: u8 = 1;
-    pub(super) const USAGE: u8 = 64;
-    pub(super) const DATA: u8 = 65;
-    pub(super) const UNAVAILABLE: u8 = 69;
-    pub(super) const IO: u8 = 74;
-    pub(super) const PERMISSION: u8 = 77;
-    pub(super) const CONFIGURATION: u8 = 78;
-    pub(super) const INTERRUPTED: u8 = 130;
-}
-
-fn from_local(error: local::Error) -> Failure {
-    let code = match &error {
-        local::Error::Forbidden { .. } => status::PERMISSION,
-        local::Error::Store(error) => store_status(error),
-        local::Error::Content(_) => status::DATA,
-        local::Error::SocketPath(_) => status::CONFIGURATION,
-        local::Error::NoDirectory(_) | local::Error::Silent(_) => status::UNAVAILABLE,
-        local::Error::Away(_) | local::Error::Io(_) => status::IO,
-    };
-    let hint = match &error {
-        local::Error::NoDirectory(_) => Some(format!(
-            "start `{{program}} serve` once, or {}",
-            other_data_dir()
-        )),
-        local::Error::Away(_) => Some(MOUNT.to_owned()),
-        local::Error::Forbidden { data_dir, .. } => Some(as_root(data_dir)),
-        local::Error::Store(error) => store_hint(error).map(str::to_owned),
-        local::Error::SocketPath(_) => Some("choose a shorter --data-dir".to_owned()),
-        local::Error::Silent(_) => {
-            Some("{program} check says what to do about a server that hangs".to_owned())
-        }
-        local::Error::Content(_) | local::Error::Io(_) => None,
-    };
-    Failure {
-        hint,
-        ..Failure::new(code, error)
-    }
-}
-
-fn store_status(error: &OpenError) -> u8 {
-    match error {
-        OpenError::Locked => status::UNAVAILABLE,
-        OpenError::Newer(_) | OpenError::Older(_) | OpenError::Damaged(_) => status::DATA,
-        OpenError::Io(error) | OpenError::NotUpgraded { error, .. } => io_status(error),
-    }
-}
-
-/// The exit status for an error of the system about a file or a socket.
-fn io_status(error: &io::Error) -> u8 {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => status::PERMISSION,
-        _ => status::IO,
-    }
-}
-
-/// The hint for a damaged store.
-const RESTORE: &str = "restore a backup: {program} backup restore FILE";
-
-/// The hint for a link whose target does not exist.
-const MOUNT: &str = "mount what the link leads to, or name another data directory with --data-dir";
-
-/// The hint for a user without permission. It names the directory, since another user has another
-/// default directory.
-fn as_root(data_dir: &Path) -> String {
-    format!(
-        "run this as root, or as the user that runs the server, with --data-dir {}",
-        quoted(data_dir)
-    )
-}
-
-/// The hint for a user who has reached the wrong data directory. Root needs no sudo.
-fn other_data_dir() -> &'static str {
-    if rustix::process::geteuid().is_root() {
-        "name another data directory with --data-dir"
-    } else {
-        "name another data directory with --data-dir; to reach that of a service, put sudo in front \
-         and leave --data-dir out"
-    }
-}
-
-fn store_hint(error: &OpenError) -> Option<&'static str> {
-    match error {
-        OpenError::Newer(_) => {
-            Some("install the version of golinks-scim that wrote it, or a newer one")
-        }
-        OpenError::Damaged(_) => Some(RESTORE),
-        OpenError::Locked => Some(
-            "another golinks-scim command is using it, or a server that is just starting or stopping: \
-             try again in a moment; {program} check says what to do if it stays so",
-        ),
-        OpenError::NotUpgraded { .. } => Some(
-            "nothing was changed: fix that and start again, or keep using the version that wrote \
-             it",
-        ),
-        OpenError::Io(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Some(
-            "dmesg says why the disk is read-only; if it stays so, copy the data directory to \
-             another one, and name that with --data-dir",
-        ),
-        OpenError::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => Some(
-            "give the user that runs this read and write access, or run it as root; {program} \
-             check, run as root, names the right owner",
-        ),
-        OpenError::Older(_) | OpenError::Io(_) => None,
-    }
-}
-
-/// The failure for a file that cannot be used, with the system's reason.
-fn unusable(path: &Path, error: &io::Error) -> Failure {
-    let code = match error.kind() {
-        io::ErrorKind::AlreadyExists => status::REFUSED,
-        _ => io_status(error),
-    };
-    Failure::new(code, format!("{}: {error}", path.display()))
 }
 
 /// Why `limit` open descriptors are too few for all connections; `None` if they suffice.
