@@ -12,6 +12,7 @@ use super::super::output;
 use super::super::{Failure, status, unusable};
 use super::args::{Export, ExportFormat};
 use super::each_page;
+use super::file_name::export_format;
 use crate::clock::{Clock, SystemClock};
 use crate::columns;
 use crate::files;
@@ -23,7 +24,7 @@ pub(super) fn run(client: &mut Client, typed: &Export) -> Result<(), Failure> {
     let file = typed.file.as_deref().filter(|file| *file != Path::new("-"));
     let format = match (typed.output, file) {
         (Some(typed), _) => typed,
-        (None, Some(file)) => by_name(file)?,
+        (None, Some(file)) => export_format(file)?,
         (None, None) => ExportFormat::Csv,
     };
     let mut target = Target::open(file)?;
@@ -78,21 +79,6 @@ fn write(
     // If the limit is 0, no page was visited and the header is still unwritten.
     target.write(&text)?;
     Ok(count)
-}
-
-/// The format that a file's name implies: programs could not open the file in another format.
-pub(super) fn by_name(file: &Path) -> Result<ExportFormat, Failure> {
-    if super::file::is_json(file) {
-        return Ok(ExportFormat::Jsonl);
-    }
-    let ending = super::file::ending(file);
-    if matches!(&*ending, "" | "csv" | "txt") {
-        return Ok(ExportFormat::Csv);
-    }
-    let what = format!("{}: users are not exported as .{ending}", file.display());
-    Err(Failure::new(status::USAGE, what).hint(
-        "end its name with .csv, which spreadsheets open, or with .jsonl; or set the format with -o",
-    ))
 }
 
 /// Encodes one row of CSV.

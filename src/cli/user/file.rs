@@ -2,24 +2,23 @@
 //! lines. `file_check` first checks the whole file; then it is read batch by batch. The server
 //! decides what a row does.
 
-use std::collections::HashSet;
 use std::fs::File;
-use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
 use super::super::{Failure, ask, quoted, status, unusable};
 use super::file_check::{BOM, FileCheck, is_filler};
+use super::file_name::is_json;
 use super::input::Input;
 use super::left_out::Managers;
 use super::line_numbers::LineNumbers;
-use crate::columns::{self, Columns, REASON, Row, RowOutcome};
+use super::seen_users::{SeenUsers, UserHash};
+use crate::columns::{self, Columns, REASON, Row};
 use crate::limits;
 use crate::local::Client;
-use crate::scim::fold::fold;
 use crate::scim::json;
 
 /// An open file of users, which has been checked as a whole and whose header has been read.
@@ -33,9 +32,7 @@ pub(in crate::cli) struct UserFile {
     pub(super) managers: Managers,
     /// The row that did not fit into the last request.
     held: Option<Line>,
-    /// The hashes of the userNames and ids of users that earlier rows were about.
-    seen: HashSet<u64>,
-    hasher: RandomState,
+    seen: SeenUsers,
 }
 
 /// The format of the rows, with its reader.
@@ -73,8 +70,8 @@ pub(super) struct Line {
     pub(super) who: String,
     /// Whether an earlier import wrote its reason into the row, as in a file of rejected rows.
     pub(super) was_rejected: bool,
-    /// The hash of the id, or else of the userName. Next to an id, the userName may be a new one.
-    about: Option<u64>,
+    /// The user whom the row names.
+    about: Option<UserHash>,
 }
 
 impl UserFile {
@@ -100,8 +97,7 @@ impl UserFile {
             ignored: ignored.to_vec(),
             managers: Managers::default(),
             held: None,
-            seen: HashSet::new(),
-            hasher: RandomState::new(),
+            seen: SeenUsers::default(),
         })
     }
 
@@ -140,7 +136,7 @@ impl UserFile {
             };
             row.entry("userName").or_insert_with(|| json!(line.who));
             let row = Value::Object(row);
-            self.note_outcome(line, &row);
+            self.seen.note(&line.who, &row);
             self.note_manager(line, &row);
             outcomes.push(row);
         }
@@ -240,11 +236,7 @@ impl UserFile {
         };
         let (name, id) = (row.user_name(), row.id());
         name.or(id).unwrap_or_default().clone_into(&mut line.who);
-        line.about = match (id, name) {
-            (Some(id), _) => Some(self.by_id(id)),
-            (None, Some(name)) => Some(self.by_name(name)),
-            (None, None) => None,
-        };
+        line.about = self.seen.named(id, name);
         match reason {
             Some(reason) if columns::is_same_user(&reason) => {
                 // This row must not block a row about the same user whose reason was emptied.
@@ -267,30 +259,6 @@ impl UserFile {
         };
         let mut kept = kept_header(header, &self.ignored).into_iter().flatten();
         kept.any(columns::is_status)
-    }
-
-    fn by_id(&self, id: &str) -> u64 {
-        self.hasher.hash_one(("id", id))
-    }
-
-    fn by_name(&self, name: &str) -> u64 {
-        self.hasher.hash_one(("userName", fold(name)))
-    }
-
-    /// Remembers which user a row was about, as the server knows the user. A later row may name the
-    /// same user by id instead of userName or the reverse, or by the userName from before or after
-    /// this row.
-    fn note_outcome(&mut self, line: &Line, outcome: &Value) {
-        let Some(id) = outcome["id"].as_str() else {
-            return;
-        };
-        self.seen.insert(self.by_id(id));
-        let told = ["userName", "previousUserName"].map(|member| outcome[member].as_str());
-        // The userName of a refused row may be another user's.
-        let typed = (RowOutcome::of(outcome) != RowOutcome::Refused).then_some(&*line.who);
-        for name in told.into_iter().flatten().chain(typed) {
-            self.seen.insert(self.by_name(name));
-        }
     }
 }
 
@@ -444,43 +412,6 @@ fn is_among(names: &[String], name: &str) -> bool {
 
 fn is_same(one: &str, name: &str) -> bool {
     one.trim().eq_ignore_ascii_case(name.trim())
-}
-
-/// Whether a file with this name contains JSON lines.
-pub(super) fn is_json(path: &Path) -> bool {
-    matches!(&*ending(path), "jsonl" | "ndjson")
-}
-
-/// The extension of a file's name in lower case, even if the name consists only of an extension.
-pub(super) fn ending(path: &Path) -> String {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let ending = name.rsplit_once('.').map(|(_, ending)| ending);
-    ending.unwrap_or_default().to_ascii_lowercase()
-}
-
-/// A path next to `path` with `mark` in its name, at which no file exists yet. It keeps the
-/// extension of `path` unless another is given.
-pub(super) fn beside(path: &Path, mark: &str, ending: Option<&str>) -> Result<PathBuf, Failure> {
-    const TRIES: u32 = 1000;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let from_last_dot = |text: &str| text.rfind('.').unwrap_or(text.len());
-    let (stem, rest) = name
-        .split_once(mark)
-        .unwrap_or_else(|| name.split_at(from_last_dot(&name)));
-    let ending = ending.unwrap_or(&rest[from_last_dot(rest)..]);
-    for number in 1..TRIES {
-        let count = if number == 1 {
-            String::new()
-        } else {
-            format!("-{number}")
-        };
-        let name = path.with_file_name(format!("{stem}{mark}{count}{ending}"));
-        if std::fs::symlink_metadata(&name).is_err() {
-            return Ok(name);
-        }
-    }
-    let what = format!("there are very many files named {stem}{mark} already: remove some");
-    Err(Failure::new(status::USAGE, what))
 }
 
 /// The form in which the file of rejected rows keeps a line that could not be read.

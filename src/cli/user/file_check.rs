@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use memchr::{memchr, memchr2};
 
 use super::super::{Failure, quoted, status, unusable};
-use super::file::beside;
+use super::file_name::beside;
 use crate::limits;
 
 pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";

@@ -1,13 +1,13 @@
 //! The input of an import or a comparison: a file, or a stream such as a pipe. The input is read
 //! twice, so a stream is first copied into an unnamed file.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io::{self, Read, Seek};
 use std::path::Path;
 
 use super::super::{Failure, as_root, status, unusable};
-use super::file::is_json;
 use super::file_check::BOM;
+use super::file_name::{is_json, is_of_the_system};
 use crate::{files, limits};
 
 /// An open input, positioned at its start.
@@ -77,21 +77,6 @@ fn copy_in_parts(stream: &mut impl Read, file: &mut File, draft: &Path) -> io::R
         }
         files::need_room(draft, limits::DISK_FREE_BYTES_MIN)?;
     }
-}
-
-/// Whether the input is a file, so that a file of rejected rows can be put next to it.
-pub(super) fn has_place_beside(path: &Path) -> bool {
-    path != Path::new("-")
-        && !is_of_the_system(path)
-        && fs::metadata(path).as_ref().is_ok_and(Metadata::is_file)
-}
-
-/// Whether a path leads to something already open, as `/dev/stdin` does, so that its name says
-/// nothing.
-fn is_of_the_system(path: &Path) -> bool {
-    ["/dev", "/proc"]
-        .iter()
-        .any(|folder| path.starts_with(folder))
 }
 
 /// Whether a stream begins with a JSON object. It has no file name that would tell its format.

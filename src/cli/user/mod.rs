@@ -8,6 +8,7 @@ mod diff;
 mod export;
 mod file;
 mod file_check;
+mod file_name;
 mod history;
 mod import;
 mod input;
@@ -15,6 +16,7 @@ mod left_out;
 mod line_numbers;
 mod progress;
 mod rejects;
+mod seen_users;
 mod statuses;
 mod undo;
 

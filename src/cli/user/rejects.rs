@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use super::super::{Failure, output, status, unusable};
 use super::args;
 use super::export::record;
-use super::file::{Line, RowFormat, UserFile, beside, keep_whole};
+use super::file::{Line, RowFormat, UserFile, keep_whole};
 use super::file_check::BOM;
-use super::input::has_place_beside;
+use super::file_name::{beside, has_place_beside};
 use crate::columns::{self, REASON};
 use crate::files;
 

@@ -4,11 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use super::super::output;
-use super::super::{Failure, program, quoted, status};
+use super::super::{Failure, program, status};
 use super::args::{self, ExportFormat};
-use super::export::{Target, by_name, record};
-use super::file::beside;
-use super::input::has_place_beside;
+use super::export::{Target, record};
+use super::file_name::{beside, export_format, has_place_beside, quoted_file};
 use crate::limits;
 
 /// The number of users in one printed command.
@@ -98,7 +97,7 @@ struct StatusFile {
 
 impl StatusFile {
     fn open(path: &Path) -> Result<Self, Failure> {
-        let is_csv = by_name(path).is_ok_and(|format| format == ExportFormat::Csv);
+        let is_csv = export_format(path).is_ok_and(|format| format == ExportFormat::Csv);
         if path == Path::new("-") || !is_csv {
             let what = format!("{}: statuses are written as CSV", path.display());
             let hint = "end its name with .csv, so that it can be imported";
@@ -130,14 +129,5 @@ impl StatusFile {
         self.target.end()?;
         output::say(&format!("  {} user import {file}", program()));
         Ok(())
-    }
-}
-
-/// A path quoted for a shell, in a form that cannot be taken for an option.
-pub(super) fn quoted_file(path: &Path) -> String {
-    if path.to_string_lossy().starts_with('-') {
-        quoted(&Path::new(".").join(path))
-    } else {
-        quoted(path)
     }
 }
