@@ -30,7 +30,7 @@ pub(super) fn run(client: &mut Client, typed: &Export) -> Result<(), Failure> {
     let mut target = Target::open(file)?;
     let count = write(
         client,
-        &super::query_of(&typed.selected),
+        &typed.selected.query(),
         usize::MAX,
         format,
         &mut target,

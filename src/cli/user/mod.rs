@@ -17,6 +17,7 @@ mod line_numbers;
 mod progress;
 mod rejects;
 mod seen_users;
+mod selection;
 mod statuses;
 mod undo;
 
@@ -25,7 +26,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 pub(super) use args::User;
-use args::{Add, Selected, Show};
+use args::{Add, Show};
 use file::UserFile;
 
 use super::output::{self, Column, Format, Listing, Report, column, elements, minute, text_of};
@@ -38,7 +39,6 @@ use crate::local::Client;
 use crate::scim::fold::fold;
 use crate::scim::message::PATCH_URN;
 use crate::scim::schema::{self, USER_URN};
-use crate::scim::{Filter, Leniency};
 
 const USERS: &str = "/scim/v2/Users";
 
@@ -97,7 +97,7 @@ pub(super) fn run(
             output,
         } => {
             let limit = limit.unwrap_or(usize::MAX);
-            let query = query_of(&selected);
+            let query = selected.query();
             match output.listing() {
                 Some(format) => list(client, &query, limit, format),
                 None => export::print(client, &query, limit),
@@ -161,57 +161,6 @@ fn each_page(
         cursor = page["nextCursor"].as_str().map(str::to_owned);
     }
     Ok(())
-}
-
-/// The query parameters that select the users.
-fn query_of(selected: &Selected) -> String {
-    let filter = selected.filter.as_deref().map(without_controls);
-    let filter = combined_filter(filter.as_deref(), selected.active, selected.inactive);
-    parameters(selected.search.as_deref(), filter.as_deref())
-}
-
-/// The query parameters for search and filter, each preceded by an ampersand.
-fn parameters(search: Option<&str>, filter: Option<&str>) -> String {
-    let one = |name: &str, value: Option<&str>| {
-        value.map_or_else(String::new, |value| format!("&{name}={}", encode(value)))
-    };
-    // Cells copied from a spreadsheet have a tab between them.
-    let words = search.map(|text| text.replace(char::is_control, " "));
-    one("search", words.as_deref()) + &one("filter", filter)
-}
-
-/// A filter with its control characters escaped as in JSON, since no request target may contain
-/// them. Within quotes the escapes mean the same; elsewhere they are not valid.
-fn without_controls(filter: &str) -> String {
-    let escaped = |c: char| match c {
-        c if c.is_control() => format!("\\u{:04x}", u32::from(c)),
-        c => c.to_string(),
-    };
-    filter.chars().map(escaped).collect()
-}
-
-/// Combines the typed filter and status into one filter. A user without `active` may not use the
-/// account and so counts as inactive.
-fn combined_filter(filter: Option<&str>, active: bool, inactive: bool) -> Option<String> {
-    let status = match (active, inactive) {
-        (true, _) => Some("active eq true"),
-        (_, true) => Some("not (active eq true)"),
-        _ => None,
-    };
-    // The server also treats a blank filter as none.
-    match (filter.filter(|text| !text.trim().is_empty()), status) {
-        (None, None) => None,
-        // Keep the filter as typed, so that a position in an error refers to the typed text.
-        (Some(only), None) | (None, Some(only)) => Some(only.to_owned()),
-        // Likewise if the filter would be refused anyway.
-        (Some(filter), Some(_)) if !is_filter(filter) => Some(filter.to_owned()),
-        (Some(filter), Some(status)) => Some(format!("({filter}) and {status}")),
-    }
-}
-
-/// Whether the server accepts this filter.
-fn is_filter(text: &str) -> bool {
-    Filter::parse(text, &mut Leniency::compatible()).is_ok()
 }
 
 fn show(client: &mut Client, typed: &Show) -> Result<(), Failure> {
@@ -407,31 +356,6 @@ fn full_name(user: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn filters() {
-        let check = |filter, active, inactive, wanted: Option<&str>| {
-            let found = combined_filter(filter, active, inactive);
-            assert_eq!(found.as_deref(), wanted);
-        };
-        check(None, false, false, None);
-        check(Some("id pr"), false, false, Some("id pr"));
-        check(None, false, true, Some("not (active eq true)"));
-        check(
-            Some("title pr or id pr"),
-            true,
-            false,
-            Some("(title pr or id pr) and active eq true"),
-        );
-        check(Some("title xx"), true, false, Some("title xx"));
-        check(Some(" "), true, false, Some("active eq true"));
-        assert_eq!(parameters(None, None), "");
-        assert_eq!(
-            parameters(Some("ü&"), Some("id pr")),
-            "&search=%C3%BC%26&filter=id%20pr"
-        );
-        assert_eq!(parameters(Some("a\tb"), None), "&search=a%20b");
-    }
 
     #[test]
     fn a_user_name_that_is_not_the_primary_email_is_marked() {
