@@ -171,10 +171,10 @@ fn configured(args: Args) -> Result<(), Failure> {
             with_client(&data_dir, |client| token::run(client, command, &data_dir))
         }
         Command::User(command) => {
-            // Read the file first: a pipe may be slow and must not keep others waiting for the
+            // Open the file first: a pipe may be slow and must not keep others waiting for the
             // store.
-            let table = user::read_file(&command, &data_dir)?;
-            with_client(&data_dir, |client| user::run(client, command, table))
+            let file = user::open_file(&command, &data_dir)?;
+            with_client(&data_dir, |client| user::run(client, command, file))
         }
         Command::Cert(command) => cert::run(&configuration, command),
         Command::Audit(command) => audit::run(&data_dir, command),

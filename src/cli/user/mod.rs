@@ -62,7 +62,7 @@ const COLUMNS: &[Column] = &[
 
 /// Opens and checks the file of users that a command names. `None` if it names none, or if there is
 /// no data directory and so nothing with which to compare the file.
-pub(super) fn read_file(command: &User, data_dir: &Path) -> Result<Option<UserFile>, Failure> {
+pub(super) fn open_file(command: &User, data_dir: &Path) -> Result<Option<UserFile>, Failure> {
     let (file, ignored) = match command {
         User::Import(typed) => (&typed.file, &typed.ignore),
         User::Diff(typed) => (&typed.file, &typed.ignore),
@@ -74,7 +74,8 @@ pub(super) fn read_file(command: &User, data_dir: &Path) -> Result<Option<UserFi
     UserFile::open(file, data_dir, ignored).map(Some)
 }
 
-fn read(user_file: Option<UserFile>) -> Result<UserFile, Failure> {
+/// The file that [`open_file`] has opened.
+fn opened(user_file: Option<UserFile>) -> Result<UserFile, Failure> {
     let user_file = user_file.ok_or_else(|| {
         Failure::new(
             status::UNAVAILABLE,
@@ -107,21 +108,12 @@ pub(super) fn run(
         User::History { who, output } => history::run(client, &who, output.output),
         User::Undo(typed) => undo::run(client, &typed),
         User::Add(typed) => add(client, typed),
-        User::Import(typed) => import::run(client, &typed, read(user_file)?),
+        User::Import(typed) => import::run(client, &typed, opened(user_file)?),
         User::Export(typed) => export::run(client, &typed),
-        User::Diff(typed) => diff::run(client, &typed, read(user_file)?),
-        User::Deactivate { who, output } => {
-            let (changed, outcome) = set_active_of_each(client, &who, false, output.output);
-            if changed > 0 {
-                output::hint(
-                    "the identity provider's next push to this user reactivates it, unless \
-                     an import runs first",
-                );
-            }
-            outcome
-        }
+        User::Diff(typed) => diff::run(client, &typed, opened(user_file)?),
+        User::Deactivate { who, output } => set_active_of_each(client, &who, false, output.output),
         User::Delete { who, yes, output } => delete::run(client, &who, yes, output.output),
-        User::Reactivate { who, output } => set_active_of_each(client, &who, true, output.output).1,
+        User::Reactivate { who, output } => set_active_of_each(client, &who, true, output.output),
     }
 }
 
@@ -257,21 +249,21 @@ fn is_like_email(name: &str) -> bool {
     name.contains('@') && !name.contains(char::is_whitespace)
 }
 
-/// Sets `active` of each user. Returns the number of users that this changed.
+/// Sets `active` of each user.
 fn set_active_of_each(
     client: &mut Client,
     who: &[String],
     active: bool,
     format: Format,
-) -> (usize, Result<(), Failure>) {
-    let mut count = 0;
+) -> Result<(), Failure> {
+    let mut is_any_changed = false;
     let mut report = Report::new(format);
     let outcome = each(who, "users", "changed", |who| {
         let user = retrieve(client, who)?;
         set_active(client, &user, active)?;
         // A user without `active` is inactive, but writing `false` still changes the resource.
         let changed = user["active"] != active;
-        count += usize::from(changed);
+        is_any_changed |= changed;
         let word = if active { "active" } else { "inactive" };
         let already = if changed { "now" } else { "already" };
         let document = json!({"id": user["id"], "userName": user["userName"], "active": active,
@@ -280,7 +272,14 @@ fn set_active_of_each(
         report.print(&words, &document);
         Ok(())
     });
-    (count, report.end(outcome))
+    let outcome = report.end(outcome);
+    if is_any_changed && !active {
+        output::hint(
+            "the identity provider's next push to this user reactivates it, unless an import \
+             runs first",
+        );
+    }
+    outcome
 }
 
 fn set_active(client: &mut Client, user: &Value, active: bool) -> Result<(), Failure> {
