@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::output::{self, Column, Format, Listing, column, elements, text_of};
 use super::super::time_argument::moment;
 use super::super::{Failure, ask, program, require_token, status};
-use super::args::Undo;
+use super::args;
 use super::history::shown;
 use super::progress::PROGRESS_EVERY;
 use crate::clock::{Clock, SystemClock};
@@ -20,6 +20,16 @@ const COLUMNS: &[Column] = &[
     }),
     column("UNDONE", outcome),
 ];
+
+/// An undo in progress.
+struct Undo<'a> {
+    typed: &'a args::Undo,
+    /// The request for the next slice of users.
+    body: Value,
+    /// Whether only the refused users are listed, as in the table of a real run on many changes.
+    is_brief: bool,
+    counts: Counts,
+}
 
 /// The number of users with each outcome.
 #[derive(Default)]
@@ -36,16 +46,17 @@ struct Counts {
     first_recreatable: Option<Value>,
 }
 
-pub(super) fn run(client: &mut Client, typed: &Undo) -> Result<(), Failure> {
-    let mut body = first_body(typed)?;
+pub(super) fn run(client: &mut Client, typed: &args::Undo) -> Result<(), Failure> {
     let format = typed.output.output;
-    // In a table, a real run on many changes lists only the refused users; otherwise all users are
-    // listed.
-    let is_brief = typed.change.is_none() && !typed.dry_run && format == Format::Table;
+    let mut undo = Undo {
+        typed,
+        body: first_body(typed)?,
+        is_brief: typed.change.is_none() && !typed.dry_run && format == Format::Table,
+        counts: Counts::default(),
+    };
     let mut listing = Listing::new(format, COLUMNS);
-    let mut counts = Counts::default();
-    let mut undone = slices(client, &mut body, is_brief, &mut listing, &mut counts);
-    if counts.is_nobody() {
+    let mut undone = undo.slices(client, &mut listing);
+    if undo.counts.done() == 0 {
         undone?;
         // Check this only now, because the trail may contain changes by a token that no longer
         // exists.
@@ -55,45 +66,15 @@ pub(super) fn run(client: &mut Client, typed: &Undo) -> Result<(), Failure> {
         undone = Ok(());
     }
     // The list of what was done is whole even if the undo was not.
-    if !is_brief || counts.refused > 0 {
+    if !undo.is_brief || undo.counts.refused > 0 {
         undone = undone.and(listing.end());
     }
-    undone.map_err(|failure| broken_off(failure, typed, &counts, &body))?;
-    counts.tell(typed)
-}
-
-/// Undoes the changes of one slice of users after another; `body` is the next request.
-fn slices(
-    client: &mut Client,
-    body: &mut Value,
-    is_brief: bool,
-    listing: &mut Listing,
-    counts: &mut Counts,
-) -> Result<(), Failure> {
-    loop {
-        let mut page = ask(client, "POST", "/admin/undo", Some(body))?;
-        let users = page["users"].as_array_mut().map(std::mem::take);
-        let mut users = users.unwrap_or_default();
-        let before = counts.done();
-        for user in &users {
-            counts.add(user);
-        }
-        users.retain(|user| !is_brief || !user["refused"].is_null());
-        body["after"] = page["next"].take();
-        if !users.is_empty() {
-            listing.page(&users)?;
-        }
-        if body["after"].is_null() {
-            return Ok(());
-        }
-        if is_brief {
-            counts.tell_so_far(before, body);
-        }
-    }
+    undone.map_err(|failure| undo.broken_off(failure))?;
+    undo.end()
 }
 
 /// The request for the first slice of users.
-fn first_body(typed: &Undo) -> Result<Value, Failure> {
+fn first_body(typed: &args::Undo) -> Result<Value, Failure> {
     let mut body = json!({"force": typed.force, "dryRun": typed.dry_run});
     if let Some(change) = typed.change {
         body["change"] = json!(change);
@@ -121,35 +102,144 @@ fn beginning(since: &str) -> Result<Value, Failure> {
     Ok(json!(moment.to_string()))
 }
 
-/// The option that continues a request. It contains an absolute time, since a time counted from now
-/// would be a different one by then.
-fn continuing(body: &Value) -> String {
-    match &body["since"] {
-        Value::Number(change) => format!("--from {change}"),
-        _ => format!("--since {}", text_of(body, "since")),
+impl Undo<'_> {
+    /// Undoes the changes of one slice of users after another.
+    fn slices(&mut self, client: &mut Client, listing: &mut Listing) -> Result<(), Failure> {
+        loop {
+            let mut page = ask(client, "POST", "/admin/undo", Some(&self.body))?;
+            let users = page["users"].as_array_mut().map(std::mem::take);
+            let mut users = users.unwrap_or_default();
+            let before = self.counts.done();
+            for user in &users {
+                self.counts.add(user);
+            }
+            users.retain(|user| !self.is_brief || !user["refused"].is_null());
+            self.body["after"] = page["next"].take();
+            if !users.is_empty() {
+                listing.page(&users)?;
+            }
+            if self.body["after"].is_null() {
+                return Ok(());
+            }
+            if self.is_brief {
+                self.tell_so_far(before);
+            }
+        }
     }
-}
 
-/// Reports what was undone before the failure, and how to continue; `body` is the request for the
-/// next users.
-fn broken_off(failure: Failure, typed: &Undo, counts: &Counts, body: &Value) -> Failure {
-    if failure.is_reader_gone && typed.dry_run {
-        return failure;
+    /// Reports progress after a slice, with the option for continuing in case the command is ended.
+    fn tell_so_far(&self, before: u64) {
+        let done = self.counts.done();
+        if std::io::stderr().is_terminal() || before / PROGRESS_EVERY < done / PROGRESS_EVERY {
+            let since = self.continuing();
+            let users = output::counted(done, "user");
+            output::say(&format!("{users} so far; to go on later: {since}"));
+        }
     }
-    counts.sum_up(typed);
-    let failure = Failure {
-        is_reader_gone: false,
-        ..failure
-    };
-    if typed.dry_run {
-        failure.hint("nothing was changed: run it again")
-    } else if body["after"].is_null() {
-        failure
-    } else {
-        let since = continuing(body);
-        failure.hint(format!(
-            "run it again with {since}: users already changed back are left alone"
-        ))
+
+    /// The option that continues the request. It contains an absolute time, since a time counted
+    /// from now would be a different one by then.
+    fn continuing(&self) -> String {
+        match &self.body["since"] {
+            Value::Number(change) => format!("--from {change}"),
+            _ => format!("--since {}", text_of(&self.body, "since")),
+        }
+    }
+
+    /// Reports what was undone before the failure, and how to continue.
+    fn broken_off(&self, failure: Failure) -> Failure {
+        if failure.is_reader_gone && self.typed.dry_run {
+            return failure;
+        }
+        self.sum_up();
+        let failure = Failure {
+            is_reader_gone: false,
+            ..failure
+        };
+        if self.typed.dry_run {
+            failure.hint("nothing was changed: run it again")
+        } else if self.body["after"].is_null() {
+            failure
+        } else {
+            let since = self.continuing();
+            failure.hint(format!(
+                "run it again with {since}: users already changed back are left alone"
+            ))
+        }
+    }
+
+    fn sum_up(&self) {
+        let would = if self.typed.dry_run { "would be " } else { "" };
+        output::say(&format!(
+            "{} {would}changed back, {} needed no change, {} refused",
+            output::counted(self.counts.undone, "user"),
+            self.counts.same,
+            self.counts.refused
+        ));
+        self.tell_of_created();
+        if self.counts.undone > 0 && !self.typed.dry_run {
+            output::hint(
+                "the identity provider's next push may change them again: make the same correction \
+                 there",
+            );
+        }
+    }
+
+    /// Says that users created since then are deactivated too, which may surprise somebody who
+    /// undoes deactivations.
+    fn tell_of_created(&self) {
+        if self.counts.created == 0 || self.typed.change.is_some() {
+            return;
+        }
+        let (were, are) = match (self.counts.created, self.typed.dry_run) {
+            (1, true) => ("was", "would be"),
+            (1, false) => ("was", "is"),
+            (_, true) => ("were", "would be"),
+            (_, false) => ("were", "are"),
+        };
+        let count = self.counts.created;
+        output::say(&format!(
+            "{count} of them {were} created since then, and {are} deactivated"
+        ));
+        if self.typed.dry_run && self.typed.token.is_none() {
+            output::hint("--token NAME undoes only what that token has done");
+        }
+    }
+
+    /// Says how to create a deleted user again with the same attributes. The name may belong to
+    /// another user by then; the dry run shows that.
+    fn tell_of_deleted(&self) {
+        let Some(first) = &self.counts.first_recreatable else {
+            return;
+        };
+        let [id, name, deletion] =
+            ["user", "userName", "deletion"].map(|member| text_of(first, member));
+        let others = match self.counts.recreatable - 1 {
+            0 => String::new(),
+            more => format!("; {more} more likewise, see -o jsonl"),
+        };
+        let program = program();
+        output::hint(&output::printable(&format!(
+            "to create {name} again, under a new id: {program} user show {id} --before {deletion} \
+             -o jsonl > back.jsonl && {program} user import back.jsonl --ignore id --dry-run; if 1 \
+             would be created, again without --dry-run{others}"
+        )));
+    }
+
+    fn end(&self) -> Result<(), Failure> {
+        self.sum_up();
+        self.tell_of_deleted();
+        if self.counts.refused == 0 {
+            return Ok(());
+        }
+        let who = output::counted(self.counts.refused, "user");
+        let what = format!("the changes to {who} were not undone");
+        let failure = Failure::new(status::REFUSED, what);
+        Err(if self.counts.forceable > 0 && !self.typed.force {
+            failure.hint("--force also undoes attributes that other changes have changed since")
+        } else {
+            failure
+        })
     }
 }
 
@@ -174,94 +264,6 @@ impl Counts {
 
     fn done(&self) -> u64 {
         self.undone + self.same + self.refused
-    }
-
-    fn is_nobody(&self) -> bool {
-        self.done() == 0
-    }
-
-    /// Reports progress after a slice, with the option for continuing in case the command is ended.
-    fn tell_so_far(&self, before: u64, body: &Value) {
-        let done = self.done();
-        if std::io::stderr().is_terminal() || before / PROGRESS_EVERY < done / PROGRESS_EVERY {
-            let since = continuing(body);
-            let users = output::counted(done, "user");
-            output::say(&format!("{users} so far; to go on later: {since}"));
-        }
-    }
-
-    fn sum_up(&self, typed: &Undo) {
-        let would = if typed.dry_run { "would be " } else { "" };
-        output::say(&format!(
-            "{} {would}changed back, {} needed no change, {} refused",
-            output::counted(self.undone, "user"),
-            self.same,
-            self.refused
-        ));
-        self.tell_of_created(typed);
-        if self.undone > 0 && !typed.dry_run {
-            output::hint(
-                "the identity provider's next push may change them again: make the same correction \
-                 there",
-            );
-        }
-    }
-
-    /// Says that users created since then are deactivated too, which may surprise somebody who
-    /// undoes deactivations.
-    fn tell_of_created(&self, typed: &Undo) {
-        if self.created == 0 || typed.change.is_some() {
-            return;
-        }
-        let (were, are) = match (self.created, typed.dry_run) {
-            (1, true) => ("was", "would be"),
-            (1, false) => ("was", "is"),
-            (_, true) => ("were", "would be"),
-            (_, false) => ("were", "are"),
-        };
-        let count = self.created;
-        output::say(&format!(
-            "{count} of them {were} created since then, and {are} deactivated"
-        ));
-        if typed.dry_run && typed.token.is_none() {
-            output::hint("--token NAME undoes only what that token has done");
-        }
-    }
-
-    /// Says how to create a deleted user again with the same attributes. The name may belong to
-    /// another user by then; the dry run shows that.
-    fn tell_of_deleted(&self) {
-        let Some(first) = &self.first_recreatable else {
-            return;
-        };
-        let [id, name, deletion] =
-            ["user", "userName", "deletion"].map(|member| text_of(first, member));
-        let others = match self.recreatable - 1 {
-            0 => String::new(),
-            more => format!("; {more} more likewise, see -o jsonl"),
-        };
-        let program = program();
-        output::hint(&output::printable(&format!(
-            "to create {name} again, under a new id: {program} user show {id} --before {deletion} \
-             -o jsonl > back.jsonl && {program} user import back.jsonl --ignore id --dry-run; if 1 \
-             would be created, again without --dry-run{others}"
-        )));
-    }
-
-    fn tell(&self, typed: &Undo) -> Result<(), Failure> {
-        self.sum_up(typed);
-        self.tell_of_deleted();
-        if self.refused == 0 {
-            return Ok(());
-        }
-        let who = output::counted(self.refused, "user");
-        let what = format!("the changes to {who} were not undone");
-        let failure = Failure::new(status::REFUSED, what);
-        Err(if self.forceable > 0 && !typed.force {
-            failure.hint("--force also undoes attributes that other changes have changed since")
-        } else {
-            failure
-        })
     }
 }
 
