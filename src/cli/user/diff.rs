@@ -36,6 +36,7 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     let (users, newest) = count_and_newest(client)?;
     let mut diff = Diff {
+        typed,
         listing: Listing::new(typed.output.output, COLUMNS),
         bar: progress::bar(user_file.rows + users, "rows and users"),
         newest,
@@ -45,12 +46,11 @@ pub(super) fn run(
         others: Others::default(),
         count: 0,
         needs_import: false,
-        withholds_import: false,
         refused: 0,
         statuses: Statuses::new(typed.statuses.as_deref())?,
     };
-    let compared = diff.compare_all(client, typed, &mut user_file);
-    diff.end(compared, typed, &user_file)
+    let compared = diff.compare_all(client, &mut user_file);
+    diff.end(compared, &user_file)
         .map_err(|failure| match &typed.statuses {
             Some(file) if failure.is_reader_gone => {
                 let what = format!(
@@ -81,7 +81,9 @@ fn difference(line: &Value, who: &str, what: &str) -> Value {
     json!({"line": line, "userName": who, "difference": what})
 }
 
-struct Diff {
+/// A comparison in progress.
+struct Diff<'a> {
+    typed: &'a args::Diff,
     listing: Listing,
     bar: ProgressBar,
     /// The sequence number of the newest user at the start of the comparison.
@@ -93,9 +95,8 @@ struct Diff {
     is_part: bool,
     others: Others,
     count: u64,
+    /// Whether only an import can remove some of the differences.
     needs_import: bool,
-    /// Whether an import is needed, but would do harm.
-    withholds_import: bool,
     /// The number of rows that could not be read or applied.
     refused: u64,
     statuses: Statuses,
@@ -152,14 +153,13 @@ impl Others {
     }
 }
 
-impl Diff {
+impl Diff<'_> {
     fn compare_all(
         &mut self,
         client: &mut Client,
-        typed: &args::Diff,
         user_file: &mut UserFile,
     ) -> Result<(), Failure> {
-        self.rows(client, typed, user_file)?;
+        self.rows(client, user_file)?;
         let query = "&attributes=userName,active,emails";
         each_page(client, query, usize::MAX, |users| {
             let found = self.only_here(users)?;
@@ -169,21 +169,11 @@ impl Diff {
         for id in self.claims.returning() {
             self.statuses.note(true, &id)?;
         }
-        // An import would create users a second time, or reactivate those who are to stay inactive.
-        let would_reactivate = self.others.inactive > 0 && user_file.has_status_column();
-        self.withholds_import =
-            self.needs_import && (self.others.named_otherwise > 0 || would_reactivate);
-        self.needs_import &= !self.withholds_import;
         Ok(())
     }
 
     /// Compares each row with its user.
-    fn rows(
-        &mut self,
-        client: &mut Client,
-        typed: &args::Diff,
-        user_file: &mut UserFile,
-    ) -> Result<(), Failure> {
+    fn rows(&mut self, client: &mut Client, user_file: &mut UserFile) -> Result<(), Failure> {
         let mut has_rows = false;
         loop {
             let mut lines = user_file.batch()?;
@@ -191,7 +181,7 @@ impl Diff {
                 break;
             }
             has_rows = true;
-            let request = json!({"empty": typed.empty});
+            let request = json!({"empty": self.typed.empty});
             let target = "/admin/users/compare";
             let outcomes = user_file.outcomes(client, target, request, &mut lines)?;
             let mut found = Vec::new();
@@ -208,7 +198,7 @@ impl Diff {
             return Ok(());
         }
         // Otherwise all users would have to be deactivated.
-        let file = typed.file.display();
+        let file = self.typed.file.display();
         let what = format!("{file}: there are no rows: nothing to compare with");
         Err(Failure::new(status::DATA, what))
     }
@@ -322,16 +312,19 @@ impl Diff {
         self.bar.suspend(|| listing.page(found))
     }
 
-    fn end(
-        self,
-        compared: Result<(), Failure>,
-        typed: &args::Diff,
-        user_file: &UserFile,
-    ) -> Result<(), Failure> {
+    /// Whether an import would create users a second time, or reactivate those who are to stay
+    /// inactive.
+    fn is_import_harmful(&self, user_file: &UserFile) -> bool {
+        let would_reactivate = self.others.inactive > 0 && user_file.has_status_column();
+        self.others.named_otherwise > 0 || would_reactivate
+    }
+
+    fn end(self, compared: Result<(), Failure>, user_file: &UserFile) -> Result<(), Failure> {
         self.bar.finish_and_clear();
         compared?;
+        let is_harmful = self.is_import_harmful(user_file);
         self.listing.end()?;
-        let words = import_words(typed);
+        let words = import_words(self.typed);
         if self.is_part {
             output::say(
                 "the file has the rows that an import rejected: it says nothing of other users (if \
@@ -347,12 +340,13 @@ impl Diff {
                 ""
             };
             output::say(&format!("the directory matches the file{apart}"));
-            return self.statuses.say(typed, &words);
+            return self.statuses.say(&self.typed.file, &words);
         }
-        if self.needs_import || !self.statuses.is_empty() {
+        let is_import_told = self.needs_import && !is_harmful;
+        if is_import_told || !self.statuses.is_empty() {
             output::say(if self.refused > 0 {
                 "to apply the rows that were not refused:"
-            } else if self.withholds_import {
+            } else if self.needs_import && is_harmful {
                 "to apply the changes of status only:"
             } else if self.others.any() {
                 "to apply the rest:"
@@ -360,10 +354,10 @@ impl Diff {
                 "to make the directory match the file:"
             });
         }
-        if self.needs_import {
+        if is_import_told {
             output::say(&format!("  {} user import {words}", program()));
         }
-        self.statuses.say(typed, &words)?;
+        self.statuses.say(&self.typed.file, &words)?;
         if self.refused > 0 {
             output::say(
                 "fix what was refused, then compare again: until then, do not deactivate users \

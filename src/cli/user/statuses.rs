@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::output;
 use super::super::{Failure, program, status};
-use super::args::{self, ExportFormat};
+use super::args::ExportFormat;
 use super::export::{Target, record};
 use super::file_name::{beside, export_format, has_place_beside, quoted_file};
 use crate::limits;
@@ -58,15 +58,16 @@ impl Statuses {
     }
 
     /// Prints how to deactivate and reactivate the users: by commands or, for many users, by a
-    /// file, which is much faster.
-    pub(super) fn say(self, typed: &args::Diff, words: &str) -> Result<(), Failure> {
+    /// file, which is much faster. The rows come from `compared`, and `words` name it and how it was
+    /// read.
+    pub(super) fn say(self, compared: &Path, words: &str) -> Result<(), Failure> {
         if let Some(file) = self.file {
             return file.end();
         }
         let program = program();
         if self.more > 0 {
-            let place = if has_place_beside(&typed.file) {
-                &typed.file
+            let place = if has_place_beside(compared) {
+                compared
             } else {
                 Path::new("users")
             };
