@@ -14,7 +14,7 @@ use super::refused::Refused;
 use super::reply::Refusal;
 use super::request::{self, Admission, Who};
 use super::routes::{self, Access, RouteMatch};
-use crate::access::{self, Administrator, Principal, Rejection, Token};
+use crate::access::{self, Administrator, Principal, Rejection, Scope, Token};
 use crate::http1::{Head, Method};
 use crate::metrics::Rate;
 
@@ -77,17 +77,9 @@ impl Api {
         request: &request::NewRequest,
         token: Arc<Token>,
     ) -> Result<Admission<'h>, Refusal> {
-        let found = token
-            .admit(self.tuned.get().rate_per_second, Monotonic::now())
-            .map_err(|seconds| self.throttled(seconds))
-            .and_then(|()| routes::find(head));
+        let found = self.route_for(head, &token);
         let bearer = Principal::Token(token);
-        let allowed = found.and_then(|found| {
-            let found = allow(found, &bearer)?;
-            check_media_type(head)?;
-            Ok(found)
-        });
-        match allowed {
+        match found {
             Ok(found) => Ok(request.admitted(head, found, Some(bearer))),
             Err(problem) => {
                 let refused = Refused::by_head(request, head);
@@ -95,6 +87,18 @@ impl Api {
                 Err(request.refused(head, problem, &Who::Known(bearer)))
             }
         }
+    }
+
+    /// The route of a request with this token, if the token may use it now and its body can be
+    /// understood.
+    fn route_for<'h>(&self, head: &'h Head, token: &Token) -> Result<RouteMatch<'h>, Problem> {
+        token
+            .admit(self.tuned.get().rate_per_second, Monotonic::now())
+            .map_err(|seconds| self.throttled(seconds))?;
+        let found = routes::find(head)?;
+        check_scope(found.route.access, token.scope)?;
+        check_media_type(head)?;
+        Ok(found)
     }
 
     fn admit_stranger<'h>(
@@ -164,20 +168,14 @@ fn guarded<'h>(
     catch_unwind(AssertUnwindSafe(admit)).unwrap_or_else(|_| Err(request.broken()))
 }
 
-/// Checks that the principal may use the route. For tokens, the administrator's routes do not
+/// Checks that a token of this scope may use a route. For tokens, the administrator's routes do not
 /// exist.
-fn allow<'h>(found: RouteMatch<'h>, principal: &Principal) -> Result<RouteMatch<'h>, Problem> {
-    let needed = match found.route.access {
-        Access::Open(_) => return Ok(found),
-        Access::Administration(_) => return Err(Problem::not_found()),
-        Access::Scim(needed, _) => needed,
-    };
-    match principal {
-        principal if principal.may(needed) => Ok(found),
-        principal => {
-            let has = principal.token().map_or(needed, |token| token.scope);
-            Err(Problem::insufficient_scope(has, needed))
-        }
+fn check_scope(access: Access, has: Scope) -> Result<(), Problem> {
+    match access {
+        Access::Open(_) => Ok(()),
+        Access::Scim(needed, _) if has.covers(needed) => Ok(()),
+        Access::Scim(needed, _) => Err(Problem::insufficient_scope(has, needed)),
+        Access::Administration(_) => Err(Problem::not_found()),
     }
 }
 

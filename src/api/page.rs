@@ -22,7 +22,7 @@ const ASK_AGAIN: &str = "no-cache";
 
 /// `GET /`: redirects a person who types the server's name to the page.
 pub(super) fn to_directory(api: &Api, _: &Admission) -> Outcome {
-    is_served(api)?;
+    require_served(api)?;
     let mut answer = reply::no_content();
     answer.status = 302;
     answer.headers.push(("Location", "/directory/".into()));
@@ -31,18 +31,18 @@ pub(super) fn to_directory(api: &Api, _: &Admission) -> Outcome {
 
 /// `GET /directory/`: the page itself.
 pub(super) fn index(api: &Api, admission: &Admission) -> Outcome {
-    is_served(api)?;
+    require_served(api)?;
     Ok(answer(admission, page::index(), ASK_AGAIN))
 }
 
 /// `GET /directory/{}`: a file that the page names.
 pub(super) fn file(api: &Api, admission: &Admission) -> Outcome {
-    is_served(api)?;
+    require_served(api)?;
     let file = page::find(admission.parameter()).ok_or_else(Problem::not_found)?;
     Ok(answer(admission, file, FOREVER))
 }
 
-fn is_served(api: &Api) -> Result<(), Problem> {
+fn require_served(api: &Api) -> Result<(), Problem> {
     if api.tuned.get().serves_page {
         Ok(())
     } else {
