@@ -39,6 +39,7 @@ mod reply;
 mod request;
 mod request_id;
 mod routes;
+mod start_error;
 mod stored_settings;
 mod tokens;
 mod tuning;
@@ -57,9 +58,10 @@ pub use backup::described_backup;
 pub use reply::Refusal;
 pub use request::Admission;
 pub use routes::{AccessKind, route_table};
+pub use start_error::StartError;
 pub use tuning::Tuning;
 
-use crate::access::{Failures, LoadError, Principal, Token, Tokens};
+use crate::access::{Failures, Principal, Token, Tokens};
 use crate::certificate;
 use crate::clock::{Instant, SharedClock};
 use crate::directory::{self, Directory, Ending};
@@ -69,7 +71,7 @@ use crate::locks::ignore_poison;
 use crate::metrics::{Counted, Metrics, Rate, Status};
 use crate::scim::{Tolerance, Tolerated};
 use crate::secret;
-use crate::store::{OpenError, ReadError, Store, WriteError};
+use crate::store::{OpenError, Store};
 use crate::turns::{Turn, Turns};
 use cursor::Cursors;
 use damage::Damages;
@@ -143,47 +145,6 @@ pub enum TurnWait<'a> {
     Ready(Option<Turn<'a>>),
     /// No turn came free in time.
     TimedOut,
-}
-
-/// Why a router cannot be made on a store.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The store's content cannot be used; the text says why.
-    #[error("{0}")]
-    Content(String),
-    /// The store cannot be read just now, which says nothing about its content; the text says why.
-    #[error("{0}")]
-    Read(String),
-    /// The store does not accept a write that the start needs.
-    #[error("{}", start_fault(*.0))]
-    Write(WriteError),
-}
-
-fn start_fault(error: WriteError) -> &'static str {
-    match error {
-        WriteError::Full => "the disk is full",
-        _ => "the disk takes no change: the log says why",
-    }
-}
-
-impl From<ReadError> for StartError {
-    fn from(error: ReadError) -> Self {
-        if error.is_transient() {
-            Self::Read(error.to_string())
-        } else {
-            Self::Content(error.to_string())
-        }
-    }
-}
-
-impl From<LoadError> for StartError {
-    fn from(error: LoadError) -> Self {
-        match error {
-            LoadError::Read(error) => error.into(),
-            LoadError::Unavailable => Self::Read(error.to_string()),
-            LoadError::Undecodable(_) => Self::Content(error.to_string()),
-        }
-    }
 }
 
 impl Api {
@@ -459,7 +420,7 @@ impl Api {
 
     /// Periodic work on the audit trail: sums up refusals and removes old rows.
     pub fn tend_audit(&self, at: Monotonic) {
-        self.sum_up_refusals(false);
+        self.sum_up_refusals(Some(at));
         if self.store.audit_rows_queued() >= limits::AUDIT_ROWS_FLUSHED_AT {
             // If this fails, the rows go on waiting; the disk is reported elsewhere.
             let _ = self.store.flush_audit_rows();
@@ -477,24 +438,10 @@ impl Api {
                  after the next start: check with `golinks-scim token list`, and revoke it again"
             );
         }
-        self.sum_up_refusals(true);
+        self.sum_up_refusals(None);
         if let Err(error) = self.store.flush_audit_rows() {
             log::warn!("refusals could not be written to the audit trail: {error:?}");
         }
         self.store.close();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The service is started again after a fault that may pass, but not after damage.
-    #[test]
-    fn what_may_pass_is_told_from_damage() {
-        let unavailable = StartError::from(LoadError::Unavailable);
-        assert!(matches!(unavailable, StartError::Read(_)));
-        let damaged = StartError::from(LoadError::Undecodable("0a1b".to_owned()));
-        assert!(matches!(damaged, StartError::Content(what) if what.contains("0a1b")));
     }
 }

@@ -127,8 +127,8 @@ impl Api {
         let principal = &by.to_string();
         let (at, now) = (Monotonic::now(), self.clock.now());
         // There may be thousands of these, so no row is built that would only be dropped.
-        let is_like_others = problem.is_transient && problem.cause != Some(Cause::Doubt);
-        if is_like_others && self.count_if_told_before(principal, problem, at, now) {
+        let only_says_wait = problem.is_transient && problem.cause != Some(Cause::Doubt);
+        if only_says_wait && self.count_if_told_before(principal, problem, at, now) {
             return;
         }
         let is_explained = self.tuned.get().is_explained;
@@ -214,9 +214,10 @@ impl Api {
         self.note_stranger("unreadable", &refused, &Problem::from_fault(fault));
     }
 
-    /// Sums up the minutes that are over and, when the server ends, the current minute as well.
-    pub(super) fn sum_up_refusals(&self, is_end: bool) {
-        let (at, now) = ((!is_end).then(Monotonic::now), self.clock.now());
+    /// Sums up the minutes that are over at `at` or, when the server ends (`None`), the current
+    /// minute as well.
+    pub(super) fn sum_up_refusals(&self, at: Option<Monotonic>) {
+        let now = self.clock.now();
         let mut state = self.refusals.lock();
         let (known, strangers) = (state.minute.end(at), state.minute_of_strangers.end(at));
         drop(state);
