@@ -1,5 +1,7 @@
 //! One connection, from handshake to close. Every request from the network goes through this file,
-//! from top to bottom.
+//! from top to bottom; `body` reads the bodies.
+
+mod body;
 
 use std::io::{self, BufRead, IoSlice, Write};
 use std::net::{IpAddr, TcpStream};
@@ -8,15 +10,15 @@ use std::time::Instant as Monotonic;
 
 use rustls::{ServerConnection, Stream};
 
+use self::body::BodyError;
 use super::deadline::Deadline;
 use super::linger;
 use super::listener::Shared;
 use super::slot::Slot;
 use crate::api::{Admission, Api};
 use crate::http1::answer::{Broken, CHUNK_END, LAST_CHUNK, Pieces, chunk_head, write_head};
-use crate::http1::chunks::Decoder;
 use crate::http1::framing::Framing;
-use crate::http1::{Answer, BODY_TOO_LARGE, Body, Fault, Head, Method, Version};
+use crate::http1::{Answer, Body, Fault, Head, Method, Version};
 use crate::limits;
 
 const LOOK_AGAIN_BYTES: usize = 1024;
@@ -47,12 +49,6 @@ enum Next {
 enum Then {
     GoOn,
     End,
-}
-
-/// Why a body was not read to the end.
-enum BodyError {
-    Fault(Fault),
-    Gone,
 }
 
 impl<'a> Connection<'a> {
@@ -202,20 +198,22 @@ impl<'a> Connection<'a> {
                 let answer = self.shared.api.refuse_body(&admission, &fault);
                 return self.write(answer, head, Then::End, deadline);
             }
-            Err(BodyError::Gone) => {
-                let is_ending = self.slot.is_ending();
-                let answer = is_ending.then(|| self.shared.api.refuse_ended(&admission));
-                return match answer.map(|answer| self.send_last(&answer)) {
-                    Some(Ok(())) => {
-                        linger::drain_after_shutdown(&mut self.socket, &self.shared.closing);
-                        self.linger()
-                    }
-                    _ => Then::End,
-                };
-            }
+            Err(BodyError::Gone) => return self.break_off(&admission),
         };
-        let body = framing.has_body().then_some(body);
         self.work(admission, body, head, Then::GoOn, deadline)
+    }
+
+    /// Ends the connection during a body. If it was ended here, the client is told why.
+    fn break_off(&mut self, admission: &Admission<'_>) -> Then {
+        if !self.slot.is_ending() {
+            return Then::End;
+        }
+        let answer = self.shared.api.refuse_ended(admission);
+        if self.send_last(&answer).is_err() {
+            return Then::End;
+        }
+        linger::drain_after_shutdown(&mut self.socket, &self.shared.closing);
+        self.linger()
     }
 
     /// Has the API answer the request and sends the answer, unless the connection was cut off to
@@ -239,103 +237,6 @@ impl<'a> Connection<'a> {
         // Freed before sending: the client may be slow to take the answer.
         drop((body, waited));
         self.write(answer, head, then, deadline)
-    }
-
-    fn read_body(
-        &mut self,
-        framing: Framing,
-        expects: bool,
-        deadline: Monotonic,
-    ) -> Result<Vec<u8>, BodyError> {
-        if !framing.has_body() {
-            return Ok(Vec::new());
-        }
-        // Refuse the body before the client is asked to send it and before memory is allocated for
-        // it.
-        if matches!(framing, Framing::Length(length) if length > limits::BODY_BYTES_MAX) {
-            return Err(BodyError::Fault(BODY_TOO_LARGE));
-        }
-        let until = Monotonic::now() + limits::BODY_DURATION_MAX;
-        self.socket.set(until.min(deadline));
-        if expects && self.received.is_empty() {
-            self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-                .map_err(|_| BodyError::Gone)?;
-        }
-        match framing {
-            Framing::None => Ok(Vec::new()),
-            Framing::Length(length) => {
-                // Allocate once: growing the buffer step by step would take up to twice the memory.
-                let left = length.saturating_sub(self.received.len());
-                self.received.reserve_exact(left);
-                while self.received.len() < length {
-                    self.receive_of_body()?;
-                }
-                let rest = self.received.split_off(length);
-                Ok(std::mem::replace(&mut self.received, rest))
-            }
-            Framing::Chunked => self.read_chunks(),
-        }
-    }
-
-    fn read_chunks(&mut self) -> Result<Vec<u8>, BodyError> {
-        // Reserve the largest allowed size: memory that is never written to costs nothing.
-        let mut body = Vec::with_capacity(limits::BODY_BYTES_MAX);
-        let mut decoder = Decoder::new(limits::BODY_BYTES_MAX);
-        loop {
-            let taken = decoder
-                .feed(&self.received, &mut body)
-                .map_err(BodyError::Fault)?;
-            self.received.drain(..taken);
-            if decoder.is_done() {
-                return Ok(body);
-            }
-            self.receive_of_body()?;
-        }
-    }
-
-    fn receive_of_body(&mut self) -> Result<(), BodyError> {
-        match self.receive() {
-            Ok(0) => Err(BodyError::Gone),
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                Err(BodyError::Fault(TIMED_OUT))
-            }
-            Err(_) => Err(BodyError::Gone),
-        }
-    }
-
-    /// Drops the body of a refused request so that the connection can be kept. Works only if the
-    /// body is short, has a known length and keeps arriving.
-    fn skip_body(&mut self, framing: Framing, deadline: Monotonic) -> bool {
-        let mut left = match framing {
-            Framing::None => return true,
-            Framing::Length(length) if length <= limits::DISCARD_BYTES_MAX => length,
-            _ => return false,
-        };
-        let begun = Monotonic::now();
-        let until = deadline.min(begun + limits::BODY_DURATION_MAX);
-        loop {
-            let dropped = left.min(self.received.len());
-            self.received.drain(..dropped);
-            left -= dropped;
-            if left == 0 {
-                return true;
-            }
-            let heard = self.socket.heard().max(begun);
-            let until = until.min(heard + limits::DISCARD_SILENCE_MAX);
-            let now = Monotonic::now();
-            if now >= until || self.is_last(now) {
-                return false;
-            }
-            self.socket.set(until);
-            match self.receive() {
-                Ok(0) => return false,
-                Ok(_) => {}
-                // Part of a TLS record may have arrived in the meantime.
-                Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
-                Err(_) => return false,
-            }
-        }
     }
 
     /// Answers bytes that are not a valid request. The connection ends, since there is no telling
