@@ -72,7 +72,7 @@ pub(super) fn least_needed(tokens: &[Arc<Token>], now: Instant) -> Option<&Arc<T
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::{Issue, Mode, Scope};
+    use crate::access::{Issue, Scope};
     use crate::secret::sha256;
 
     const HOUR: i64 = 60 * 60;
@@ -85,13 +85,8 @@ mod tests {
     /// A token of one name. The times at which it is issued, ends and is revoked are in seconds.
     fn token(name: &str, created: i64, ends: Option<i64>, revoked: Option<i64>) -> Arc<Token> {
         let issue = Issue {
-            name: name.to_owned(),
-            scope: Scope::Provision,
-            mode: Mode::Compatible,
             expires: ends.map(at),
-            rate_limit: None,
-            allow_from: Vec::new(),
-            issued_by: None,
+            ..Issue::new(name, Scope::Provision)
         };
         let token = Token::issued(issue, sha256(name.as_bytes()), at(created), |_| false);
         Arc::new(token.with(|token| token.revoked = revoked.map(at)))

@@ -116,6 +116,22 @@ pub struct Terms {
     pub allow_from: Option<Vec<IpNet>>,
 }
 
+impl Issue {
+    /// A token in compatible mode that does not end; it may be used from everywhere, at the
+    /// server's rate.
+    pub fn new(name: &str, scope: Scope) -> Self {
+        Self {
+            name: name.to_owned(),
+            scope,
+            mode: Mode::Compatible,
+            expires: None,
+            rate_limit: None,
+            allow_from: Vec::new(),
+            issued_by: None,
+        }
+    }
+}
+
 impl Token {
     /// Whether it is one of the server's own tokens, kept only in memory.
     pub fn is_temporary(&self) -> bool {
@@ -386,24 +402,12 @@ mod tests {
     use super::*;
     use crate::secret;
 
-    fn okta() -> Issue {
-        Issue {
-            name: "okta".to_owned(),
-            scope: Scope::Read,
-            mode: Mode::Strict,
-            expires: None,
-            rate_limit: None,
-            allow_from: Vec::new(),
-            issued_by: None,
-        }
-    }
-
     /// A row of a release that did not record who issued a token is still valid.
     #[test]
     fn who_issued_a_token_is_kept_where_it_was_written() {
         let issue = Issue {
             issued_by: Some("administrator:jane".to_owned()),
-            ..okta()
+            ..Issue::new("okta", Scope::Read)
         };
         let token = Token::issued(issue, secret::sha256(b"x"), Instant::from_millis(0), |_| {
             false
@@ -420,7 +424,7 @@ mod tests {
     #[test]
     fn a_network_that_cannot_be_read_opens_the_token_to_nobody() {
         let token = Token::issued(
-            okta(),
+            Issue::new("okta", Scope::Read),
             secret::sha256(b"x"),
             Instant::from_millis(0),
             |_| false,

@@ -17,7 +17,7 @@ use std::time::Instant as Monotonic;
 
 use super::error::{IssueError, LoadError, Rejection};
 use super::expired_tokens::{expired_among, least_needed};
-use super::scope::{Mode, Scope};
+use super::scope::Scope;
 use super::token::{Issue, Terms, Token};
 use super::token_text::{self, TokenText};
 use super::unconfirmed::Unconfirmed;
@@ -112,14 +112,10 @@ impl Tokens {
     ) -> (Arc<Token>, TokenText) {
         let text = TokenText::generate();
         let issue = Issue {
-            name: name.to_owned(),
-            scope,
-            mode: Mode::Compatible,
             expires: Some(now.plus_seconds(seconds)),
             // A rate of its own, since a low server limit must not make `check` fail.
             rate_limit: Some(limits::RATE_PER_SECOND_DEFAULT),
-            allow_from: Vec::new(),
-            issued_by: None,
+            ..Issue::new(name, scope)
         };
         let mut token = Token::issued(issue, text.digest(), now, |id| self.is_taken(id));
         token.is_temporary = true;

@@ -49,7 +49,7 @@ mod warnings;
 
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant as Monotonic;
@@ -63,7 +63,7 @@ pub use tuning::Tuning;
 
 use crate::access::{Failures, Principal, Token, Tokens};
 use crate::certificate;
-use crate::clock::{Instant, SharedClock};
+use crate::clock::{Instant, SharedClock, SystemClock};
 use crate::directory::{self, Directory, Ending};
 use crate::http1::{Answer, Fault};
 use crate::limits;
@@ -101,6 +101,20 @@ pub struct Options {
     pub data_dir: PathBuf,
     /// The source of the time of day.
     pub clock: SharedClock,
+}
+
+impl Options {
+    /// For a command that opens the store of this data directory itself.
+    pub fn without_server(data_dir: &Path) -> Self {
+        Self {
+            base_url: None,
+            address: None,
+            tuning: Tuning::default(),
+            certificate: None,
+            data_dir: data_dir.to_owned(),
+            clock: Arc::new(SystemClock),
+        }
+    }
 }
 
 /// The router and what it routes to.

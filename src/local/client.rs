@@ -4,15 +4,13 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant as Monotonic};
 
 use super::CLAIMED_NAME;
 use super::conversation::{Conversation, Peer};
 use crate::access::Administrator;
-use crate::api::{Api, Options, StartError, Tuning};
-use crate::clock::SystemClock;
+use crate::api::{Api, Options, StartError};
 use crate::config;
 use crate::directory;
 use crate::files;
@@ -213,15 +211,7 @@ fn open(data_dir: &Path) -> Result<Api, Error> {
             }
             other => Error::Store(other),
         })?;
-    let options = Options {
-        base_url: None,
-        address: None,
-        tuning: Tuning::default(),
-        certificate: None,
-        data_dir: data_dir.to_owned(),
-        clock: Arc::new(SystemClock),
-    };
-    Api::new(store, options).map_err(|error| match error {
+    Api::new(store, Options::without_server(data_dir)).map_err(|error| match error {
         StartError::Content(what) => Error::Content(what),
         StartError::Read(_) | StartError::Write(_) => {
             Error::Store(OpenError::Io(io::Error::other(error.to_string())))

@@ -335,8 +335,7 @@ fn send(out: &mut impl Write, answer: Answer, is_head: bool, now: Instant) -> io
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{Options, Tuning};
-    use crate::clock::SystemClock;
+    use crate::api::Options;
     use crate::http1::answer::Broken;
     use crate::http1::client::read_response;
     use crate::store::Store;
@@ -384,18 +383,7 @@ mod tests {
             crate::directory::describe,
         )
         .expect("a store");
-        let options = Options {
-            base_url: None,
-            address: None,
-            tuning: Tuning {
-                rate_per_second: None,
-                ..Tuning::default()
-            },
-            certificate: None,
-            data_dir: directory.to_owned(),
-            clock: Arc::new(SystemClock),
-        };
-        Arc::new(Api::new(store, options).expect("an API"))
+        Arc::new(Api::new(store, Options::without_server(directory)).expect("an API"))
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use golinks_scim::access::{Issue, IssueError, Mode, Scope, Tokens};
+use golinks_scim::access::{Issue, IssueError, Scope, Tokens};
 use golinks_scim::clock::{Clock, SystemClock};
 use golinks_scim::directory::describe;
 use golinks_scim::limits;
@@ -105,13 +105,8 @@ fn tokens_are_bounded_whether_good_or_not() {
     let now = start.plus_seconds(1);
     let issue = |tokens: &Tokens, name: &str, now, expires| {
         let issue = Issue {
-            name: name.to_owned(),
-            scope: Scope::Read,
-            mode: Mode::Compatible,
             expires,
-            rate_limit: None,
-            allow_from: Vec::new(),
-            issued_by: None,
+            ..Issue::new(name, Scope::Read)
         };
         tokens.issue(issue, now, |_| "{}".to_owned())
     };

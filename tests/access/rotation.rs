@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use golinks_scim::access::{Issue, Mode, Scope, TokenId, Tokens};
+use golinks_scim::access::{Issue, Scope, TokenId, Tokens};
 use golinks_scim::clock::{Clock as _, Instant as Moment, SystemClock};
 use golinks_scim::directory::describe;
 use golinks_scim::secret::Secret;
@@ -119,13 +119,8 @@ fn a_rotation_gives_a_whole_life_and_prolongs_no_old_token() {
     let (ahead, later) = (now.plus_days(10), now.plus_seconds(60));
     let ends = ahead.plus_days(30);
     let like = |name: &str, expires| Issue {
-        name: name.to_owned(),
-        scope: Scope::Full,
-        mode: Mode::Compatible,
         expires,
-        rate_limit: None,
-        allow_from: Vec::new(),
-        issued_by: None,
+        ..Issue::new(name, Scope::Full)
     };
     let issue = |issue, now| tokens.issue(issue, now, |_| "{}".to_owned());
     let issued = issue(like("okta", Some(ends)), ahead);

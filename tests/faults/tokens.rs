@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use golinks_scim::access::{
-    Issue, IssueError, Mode, Rejection, Scope, Terms, Token, TokenId, Tokens,
-};
+use golinks_scim::access::{Issue, IssueError, Rejection, Scope, Terms, Token, TokenId, Tokens};
 use golinks_scim::clock::Instant as Moment;
 use golinks_scim::limits;
 use golinks_scim::store::{Change, Store, WriteError};
@@ -16,15 +14,7 @@ use super::{Disk, SENT_AWAY_MAX, audit_rows};
 use crate::support::{wait_until, waiting};
 
 fn wanted(name: &str) -> Issue {
-    Issue {
-        name: name.to_owned(),
-        scope: Scope::Full,
-        mode: Mode::Compatible,
-        expires: None,
-        rate_limit: None,
-        allow_from: Vec::new(),
-        issued_by: None,
-    }
+    Issue::new(name, Scope::Full)
 }
 
 /// An audit row, whose content does not matter.

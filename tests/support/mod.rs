@@ -16,13 +16,11 @@ use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use golinks_scim::api::{Options, Tuning};
-use golinks_scim::clock::SystemClock;
+use golinks_scim::api::Options;
 use golinks_scim::directory::{Caller, Directory, Error, Record};
 use golinks_scim::idp::client::Client;
 use golinks_scim::idp::okta::{self, Import};
@@ -378,11 +376,7 @@ pub(crate) fn caller() -> Caller {
 pub(crate) fn options() -> Options {
     Options {
         base_url: Some("https://localhost/scim/v2".to_owned()),
-        address: None,
-        tuning: Tuning::default(),
-        certificate: None,
-        data_dir: PathBuf::new(),
-        clock: Arc::new(SystemClock),
+        ..Options::without_server(Path::new(""))
     }
 }
 

@@ -287,7 +287,7 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::access::{Issue, Mode, Scope, Tokens};
+    use crate::access::{Issue, Scope, Tokens};
     use crate::api::Options;
     use crate::certificate::{Names, Source};
     use crate::clock::Instant;
@@ -310,28 +310,12 @@ mod tests {
     }
 
     fn api(folder: &Path) -> Api {
-        let options = Options {
-            base_url: None,
-            address: None,
-            tuning: Tuning::default(),
-            certificate: None,
-            data_dir: folder.to_owned(),
-            clock: Arc::new(SystemClock),
-        };
-        Api::new(open(folder), options).expect("an API")
+        Api::new(open(folder), Options::without_server(folder)).expect("an API")
     }
 
     /// Issues a token and uses it once; the use is not stored yet.
     fn api_with_use(folder: &Path) -> Api {
-        let issue = Issue {
-            name: "okta".to_owned(),
-            scope: Scope::Full,
-            mode: Mode::Compatible,
-            expires: None,
-            rate_limit: None,
-            allow_from: Vec::new(),
-            issued_by: None,
-        };
+        let issue = Issue::new("okta", Scope::Full);
         let tokens = Tokens::load(Arc::new(open(folder))).expect("none");
         let issued = tokens.issue(issue, SystemClock.now(), |_| "{}".to_owned());
         let (_, text) = issued.expect("issued");

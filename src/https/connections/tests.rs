@@ -1,22 +1,14 @@
 //! Which connections make room for others, and what is left open when the server shuts down.
 
 use super::*;
-use crate::access::{Issue, Mode, Scope};
+use crate::access::{Issue, Scope};
 use crate::clock;
 use crate::secret;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
 fn token(name: &str) -> Arc<Token> {
-    let issue = Issue {
-        name: name.to_owned(),
-        scope: Scope::Read,
-        mode: Mode::Strict,
-        expires: None,
-        rate_limit: None,
-        allow_from: Vec::new(),
-        issued_by: None,
-    };
+    let issue = Issue::new(name, Scope::Read);
     let now = clock::Instant::from_millis(0);
     Arc::new(Token::issued(
         issue,
