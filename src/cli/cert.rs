@@ -8,67 +8,64 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::args::{Cert, Output};
+use super::args::Cert;
 use super::output::{self, Format, elements, text_of};
 use super::{Failure, as_root, ask, base_url, io_status, program, quoted, status, with_client};
 use crate::certificate::{self, Names};
 use crate::clock::{Clock, Instant, SystemClock};
-use crate::config::{BaseUrl, Configuration};
+use crate::config::{self, BaseUrl, Configuration};
 use crate::fix::filled;
 use crate::{files, limits};
 
 pub(super) fn run(configuration: &Configuration, command: Cert) -> Result<(), Failure> {
-    let config = &configuration.serve;
-    let data_dir = &config.data_dir;
     match command {
-        Cert::Show {
-            output: Output { output: format },
-        } => {
-            let mut installation = installation(data_dir)?;
-            let is_from_files = config.tls_files.is_some();
-            if is_from_files && installation["certificate"].is_null() {
-                // The next start serves the configured files, even if an earlier start left an
-                // authority.
-                installation["authority"] = Value::Null;
-            }
-            if format != Format::Table {
-                return output::document(format, &document(&installation));
-            }
-            if installation["certificate"].is_null()
-                && !is_from_files
-                && !certificate::is_any_in(data_dir)
-            {
-                output::say("there is no certificate yet: the next start makes one");
-                return Ok(());
-            }
-            show(&installation)
-        }
-        Cert::Request { names } => {
-            let names = Names::exactly(&names);
-            let directory = certificate::directory(data_dir);
-            let request = certificate::request(&directory, &names);
-            let request = request.map_err(|error| failure(&error, &directory))?;
-            // A request can be made before the first start.
-            let installation = installation(data_dir).unwrap_or_default();
-            if let Some(url) = base_url(&installation, config)
-                && let host = url.host()
-                && !names.cover(host)
-            {
-                output::say(&format!(
-                    "warning: none of the names is {host}, the host of the base URL: `cert \
-                     install` will refuse a certificate made from this"
-                ));
-                output::hint(&filled(&fix_names(host)));
-            }
-            output::say(&format!("its key is kept in {}", directory.display()));
-            output::say(&format!(
-                "give this to the certificate authority; then: {} cert install CHAIN.pem",
-                program()
-            ));
-            output::line(request.trim_end())
-        }
+        Cert::Show { output } => show(&configuration.serve, output.output),
+        Cert::Request { names } => request(&configuration.serve, &Names::exactly(&names)),
         Cert::Install { chain, key } => install(configuration, &chain, key.as_deref()),
     }
+}
+
+fn show(config: &config::Serve, format: Format) -> Result<(), Failure> {
+    let data_dir = &config.data_dir;
+    let mut installation = installation(data_dir)?;
+    let is_from_files = config.tls_files.is_some();
+    if is_from_files && installation["certificate"].is_null() {
+        // The next start serves the configured files, even if an earlier start left an authority.
+        installation["authority"] = Value::Null;
+    }
+    if format != Format::Table {
+        return output::document(format, &document(&installation));
+    }
+    if installation["certificate"].is_null() && !is_from_files && !certificate::is_any_in(data_dir)
+    {
+        output::say("there is no certificate yet: the next start makes one");
+        return Ok(());
+    }
+    tell(&installation)
+}
+
+fn request(config: &config::Serve, names: &Names) -> Result<(), Failure> {
+    let directory = certificate::directory(&config.data_dir);
+    let request = certificate::request(&directory, names);
+    let request = request.map_err(|error| failure(&error, &directory))?;
+    // A request can be made before the first start.
+    let installation = installation(&config.data_dir).unwrap_or_default();
+    if let Some(url) = base_url(&installation, config)
+        && let host = url.host()
+        && !names.cover(host)
+    {
+        output::say(&format!(
+            "warning: none of the names is {host}, the host of the base URL: `cert install` will \
+             refuse a certificate made from this"
+        ));
+        output::hint(&filled(&fix_names(host)));
+    }
+    output::say(&format!("its key is kept in {}", directory.display()));
+    output::say(&format!(
+        "give this to the certificate authority; then: {} cert install CHAIN.pem",
+        program()
+    ));
+    output::line(request.trim_end())
 }
 
 /// Whether no authority that identity providers trust would issue a certificate for this host.
@@ -190,12 +187,12 @@ fn accepted_until(certificate: &Value) -> String {
     said.map_or_else(|| text_of(certificate, "notAfter"), str::to_owned)
 }
 
-fn show(installation: &Value) -> Result<(), Failure> {
+fn tell(installation: &Value) -> Result<(), Failure> {
     let certificate = &installation["certificate"];
     if certificate.is_null() {
         output::say("no server is running, so who accepts its certificate is not known");
     } else {
-        show_served(certificate)?;
+        tell_served(certificate)?;
     }
     let authority = &installation["authority"];
     if !authority.is_null() {
@@ -235,7 +232,7 @@ fn import_line(file: &str) -> String {
     )
 }
 
-fn show_served(certificate: &Value) -> Result<(), Failure> {
+fn tell_served(certificate: &Value) -> Result<(), Failure> {
     let names: Vec<&str> = elements(&certificate["names"])
         .iter()
         .filter_map(Value::as_str)
