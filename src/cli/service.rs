@@ -25,7 +25,7 @@ use crate::config::{Key, Sources};
 use crate::locks::ignore_poison;
 
 /// Whether systemd runs on this machine and has a unit for the server.
-pub(super) fn is_installed() -> bool {
+fn is_installed() -> bool {
     let units = [
         "/etc/systemd/system",
         "/usr/lib/systemd/system",
@@ -36,7 +36,7 @@ pub(super) fn is_installed() -> bool {
 }
 
 /// Whether a data directory or configuration other than the service's was named.
-pub(super) fn is_elsewhere(sources: &Sources) -> bool {
+fn is_elsewhere(sources: &Sources) -> bool {
     let is_set = |name: &str| sources.environment.contains_key(OsStr::new(name));
     sources.file.is_some()
         || sources.flags.iter().any(|(key, _)| *key == Key::DataDir)
@@ -44,10 +44,15 @@ pub(super) fn is_elsewhere(sources: &Sources) -> bool {
         || is_set("GOLINKS_SCIM_DATA_DIR")
 }
 
+/// Whether the command is meant for the service.
+pub(super) fn is_meant(sources: &Sources) -> bool {
+    !is_elsewhere(sources) && is_installed()
+}
+
 /// Whether the command is meant for the service, which only root can inspect: the default data
 /// directory of any other user is a different one.
 pub(super) fn is_out_of_sight(sources: &Sources) -> bool {
-    !rustix::process::geteuid().is_root() && !is_elsewhere(sources) && is_installed()
+    !rustix::process::geteuid().is_root() && is_meant(sources)
 }
 
 /// The listening socket that the service manager has opened, if there is one.

@@ -55,8 +55,8 @@ impl Outcome {
 struct Findings {
     listing: Option<Listing>,
     counts: [usize; 4],
-    /// Whether the user named a data directory or configuration other than the service's.
-    is_elsewhere: bool,
+    /// Whether the checked server is the service, which determines how it is started.
+    is_service: bool,
 }
 
 impl Findings {
@@ -64,7 +64,7 @@ impl Findings {
         Self {
             listing,
             counts: [0; 4],
-            is_elsewhere: false,
+            is_service: false,
         }
     }
 
@@ -194,7 +194,7 @@ pub(super) fn run(
             .transpose()?,
     };
     let mut findings = Findings::new(Listing::for_programs(typed.output.output));
-    findings.is_elsewhere = service::is_elsewhere(sources);
+    findings.is_service = service::is_meant(sources);
     match everything(configuration, sources, &wanted, &mut findings) {
         Ok(()) => {}
         Err(Halt::Output(failure)) => return Err(failure),

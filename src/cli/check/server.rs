@@ -11,8 +11,7 @@ use super::{Findings, Halt, ask, command, machine, number};
 use crate::cli::output::{self, elements, text_of};
 use crate::cli::rights::User;
 use crate::cli::{
-    answered, as_root, from_local, login_name, other_data_dir, quoted, serve, service,
-    too_few_descriptors,
+    answered, as_root, from_local, login_name, other_data_dir, quoted, serve, too_few_descriptors,
 };
 use crate::clock::{Clock, Instant, SystemClock};
 use crate::config::{self, Configuration};
@@ -24,7 +23,7 @@ use crate::store::OpenError;
 /// The command that starts the server on this machine: as a service or, without one, as the owner
 /// of its files.
 pub(super) fn start(data_dir: &Path, findings: &Findings) -> String {
-    if !is_service(findings) {
+    if !findings.is_service {
         return by_hand(data_dir, "serve");
     }
     if rustix::process::geteuid().is_root() {
@@ -40,7 +39,7 @@ pub(super) fn start(data_dir: &Path, findings: &Findings) -> String {
 /// goes on running but cannot be asked about it.
 pub(super) fn first_start(config: &config::Serve, findings: &Findings) -> String {
     let mut start = start(&config.data_dir, findings);
-    if !is_service(findings) {
+    if !findings.is_service {
         let other = other_data_dir();
         start = format!("if a server runs already, {other}; otherwise: {start}");
     }
@@ -69,16 +68,11 @@ fn by_hand(data_dir: &Path, words: &str) -> String {
 }
 
 fn restart(findings: &Findings) -> &'static str {
-    if is_service(findings) {
+    if findings.is_service {
         "systemctl restart golinks-scim"
     } else {
         "stop the server, and start it again"
     }
-}
-
-/// Whether the checked server is the service.
-fn is_service(findings: &Findings) -> bool {
-    !findings.is_elsewhere && service::is_installed()
 }
 
 /// Connects to the server. Without one, opens its store and tries its port.
@@ -161,7 +155,7 @@ pub(super) fn silent(
 ) -> Result<(), Halt> {
     let fix = match server.and_then(|it| it.0) {
         // A server that hangs does not react to a gentler signal.
-        Some(pid) if !is_service(findings) => {
+        Some(pid) if !findings.is_service => {
             format!("kill -KILL {pid} && {}", start(data_dir, findings))
         }
         _ => restart(findings).to_owned(),
@@ -204,7 +198,7 @@ fn fix_of_port(
     findings: &Findings,
 ) -> String {
     let other = another_address(address, kind);
-    if is_service(findings) {
+    if findings.is_service {
         fix_of_service(other, kind)
     } else {
         by_hand(data_dir, &format!("serve --listen {other}"))
@@ -250,7 +244,7 @@ pub(super) fn descriptors(
         return findings.pass("descriptors", &format!("{limit} may be open"));
     };
     let needed = limits::DESCRIPTORS_NEEDED;
-    let fix = if is_service(findings) {
+    let fix = if findings.is_service {
         "systemctl edit golinks-scim: LimitNOFILE=65536; then systemctl restart golinks-scim"
             .to_owned()
     } else {
