@@ -27,12 +27,12 @@ pub(super) fn certificate(
     extra: Option<&ExtraAuthorities>,
     findings: &mut Findings,
 ) -> Result<Option<(Client, bool)>, Halt> {
-    let listens = text_of(installation, "listens");
+    let way = lead(url, &text_of(installation, "listens"));
     let shown = match probe(url.as_str()) {
         Ok(PeerAnswer::Certificates(shown)) => shown,
         Ok(PeerAnswer::NoTls) => {
             let what = format!("what answers at {} does not speak TLS", place(url));
-            findings.fail(TOPIC, &what, &lead(url, &listens))?;
+            findings.fail(TOPIC, &what, &way)?;
             return Ok(None);
         }
         Err(error) => {
@@ -55,31 +55,45 @@ pub(super) fn certificate(
             Ok(None)
         }
         Err(error) => {
-            let mut why = format!("that clients refuse: {error}");
-            let mut fix = lead(url, &listens);
-            if error.is_of_unknown_authority() {
-                let expected = if let Some(extra) = extra {
-                    let issuer = shown.last().and_then(|last| issuer_of(last));
-                    let issuer = issuer.unwrap_or_else(|| "another CA".to_owned());
-                    let file = crate::cli::quoted(&extra.file);
-                    why = format!("not issued by the CA in {file}, but by \"{issuer}\"");
-                    format!(
-                        "answers with a certificate of \"{issuer}\", it may be leaving out the \
-                         intermediate certificate of \"{issuer}\": make it send the full chain, or \
-                         name that CA's file in place of {file}"
-                    )
-                } else {
-                    let check = command("check --ca CA.pem");
-                    format!("answers with a certificate of your own CA: {check}")
-                };
-                fix = format!("if a proxy {expected}; otherwise {fix}");
-            }
-            let place = place(url);
-            let what = format!("something else answers at {place}, with a certificate {why}");
+            let (what, fix) = foreign(&error, &shown, extra, url, &way);
             findings.fail(TOPIC, &what, &fix)?;
             Ok(None)
         }
     }
+}
+
+/// What answers in the server's place, with a certificate that clients refuse, and what to do about
+/// it; `lead` is how to make the base URL lead to the server.
+fn foreign(
+    error: &Error,
+    shown: &[Vec<u8>],
+    extra: Option<&ExtraAuthorities>,
+    url: &BaseUrl,
+    lead: &str,
+) -> (String, String) {
+    let place = place(url);
+    let answers = format!("something else answers at {place}, with a certificate");
+    let refused = format!("{answers} that clients refuse: {error}");
+    if !error.is_of_unknown_authority() {
+        return (refused, lead.to_owned());
+    }
+    let Some(extra) = extra else {
+        let check = command("check --ca CA.pem");
+        let fix = format!(
+            "if a proxy answers with a certificate of your own CA: {check}; otherwise {lead}"
+        );
+        return (refused, fix);
+    };
+    let issuer = shown.last().and_then(|last| issuer_of(last));
+    let issuer = issuer.unwrap_or_else(|| "another CA".to_owned());
+    let file = crate::cli::quoted(&extra.file);
+    let what = format!("{answers} not issued by the CA in {file}, but by \"{issuer}\"");
+    let fix = format!(
+        "if a proxy answers with a certificate of \"{issuer}\", it may be leaving out the \
+         intermediate certificate of \"{issuer}\": make it send the full chain, or name that CA's \
+         file in place of {file}; otherwise {lead}"
+    );
+    (what, fix)
 }
 
 fn place(url: &BaseUrl) -> String {
