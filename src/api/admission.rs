@@ -1,4 +1,4 @@
-//! The checks that turn a [`request::NewRequest`] into an [`Admission`]: who the caller is, whether
+//! The checks that turn a [`NewRequest`] into an [`Admission`]: who the caller is, whether
 //! it may use the route, and whether its body can be understood. They need only the head; no body
 //! is read here.
 
@@ -12,7 +12,7 @@ use super::problem::Problem;
 use super::refusal_cause::word_of;
 use super::refused::Refused;
 use super::reply::Refusal;
-use super::request::{self, Admission, Who};
+use super::request::{Admission, NewRequest, Who};
 use super::routes::{self, Access, RouteMatch};
 use crate::access::{self, Administrator, Principal, Rejection, Scope, Token};
 use crate::http1::{Head, Method};
@@ -22,8 +22,11 @@ impl Api {
     /// Admits or refuses a request from the network. Its address, `peer`, is what
     /// [`Self::client_of`] returns.
     pub fn admit<'h>(&self, head: &'h Head, peer: IpAddr) -> Result<Admission<'h>, Refusal> {
-        let request = request::NewRequest::new(Some(peer));
-        let admitted = guarded(&request, || self.admit_from_network(head, peer, &request));
+        let request = NewRequest::new(head, Some(peer));
+        let admitted = guarded(request, || match self.authenticate(head, peer) {
+            Ok(token) => self.admit_bearer(request, token),
+            Err(why) => self.admit_stranger(request, peer, why),
+        });
         self.counted(head, admitted)
     }
 
@@ -33,15 +36,15 @@ impl Api {
         head: &'h Head,
         who: &Administrator,
     ) -> Result<Admission<'h>, Refusal> {
-        let request = request::NewRequest::new(None);
+        let request = NewRequest::new(head, None);
         let principal = Principal::Administrator(who.clone());
-        let admitted = guarded(&request, || {
+        let admitted = guarded(request, || {
             routes::find(head)
                 .and_then(|found| {
                     check_media_type(head)?;
-                    Ok(request.admitted(head, found, Some(principal.clone())))
+                    Ok(request.admitted(found, Some(principal.clone())))
                 })
-                .map_err(|problem| request.refused(head, problem, &Who::Known(principal.clone())))
+                .map_err(|problem| request.refused(problem, &Who::Known(principal.clone())))
         });
         self.counted(head, admitted)
     }
@@ -59,32 +62,19 @@ impl Api {
         admitted
     }
 
-    fn admit_from_network<'h>(
-        &self,
-        head: &'h Head,
-        peer: IpAddr,
-        request: &request::NewRequest,
-    ) -> Result<Admission<'h>, Refusal> {
-        match self.authenticate(head, peer) {
-            Ok(token) => self.admit_bearer(head, request, token),
-            Err(why) => self.admit_stranger(head, peer, request, why),
-        }
-    }
-
     fn admit_bearer<'h>(
         &self,
-        head: &'h Head,
-        request: &request::NewRequest,
+        request: NewRequest<'h>,
         token: Arc<Token>,
     ) -> Result<Admission<'h>, Refusal> {
-        let found = self.route_for(head, &token);
+        let found = self.route_for(request.head, &token);
         let bearer = Principal::Token(token);
         match found {
-            Ok(found) => Ok(request.admitted(head, found, Some(bearer))),
+            Ok(found) => Ok(request.admitted(found, Some(bearer))),
             Err(problem) => {
-                let refused = Refused::by_head(request, head);
+                let refused = Refused::by_head(request);
                 self.note_refusal(&bearer, &refused, &problem);
-                Err(request.refused(head, problem, &Who::Known(bearer)))
+                Err(request.refused(problem, &Who::Known(bearer)))
             }
         }
     }
@@ -103,33 +93,32 @@ impl Api {
 
     fn admit_stranger<'h>(
         &self,
-        head: &'h Head,
+        request: NewRequest<'h>,
         peer: IpAddr,
-        request: &request::NewRequest,
         why: Option<Rejection>,
     ) -> Result<Admission<'h>, Refusal> {
+        let head = request.head;
         let problem = match routes::find(head) {
             Ok(found) if matches!(found.route.access, Access::Open(_)) => {
-                return Ok(request.admitted(head, found, None));
+                return Ok(request.admitted(found, None));
             }
             // Paths that need no token have nothing to hide.
             Err(problem) if !routes::is_protected(head) => problem,
             Ok(found) if matches!(found.route.access, Access::Administration(_)) => {
                 Problem::not_found()
             }
-            _ => return Err(self.refuse_stranger(head, peer, request, why)),
+            _ => return Err(self.refuse_stranger(request, peer, why)),
         };
-        self.note_stranger("elsewhere", &Refused::by_head(request, head), &problem);
+        self.note_stranger("elsewhere", &Refused::by_head(request), &problem);
         let is_told = self.failures.count_refusal(peer, Monotonic::now());
-        Err(request.refused(head, problem, &Who::Stranger { is_told }))
+        Err(request.refused(problem, &Who::Stranger { is_told }))
     }
 
     /// Refuses with 401, or with 429 once the address has failed too often.
     fn refuse_stranger(
         &self,
-        head: &Head,
+        request: NewRequest<'_>,
         peer: IpAddr,
-        request: &request::NewRequest,
         why: Option<Rejection>,
     ) -> Refusal {
         let reason = word_of(why);
@@ -141,9 +130,9 @@ impl Api {
         let problem = failure
             .retry_after_seconds
             .map_or_else(|| Problem::unauthorized(why), Problem::too_many_failures);
-        self.note_stranger(reason, &Refused::by_head(request, head), &problem);
+        self.note_stranger(reason, &Refused::by_head(request), &problem);
         let is_told = failure.is_logged;
-        request.refused(head, problem, &Who::Stranger { is_told })
+        request.refused(problem, &Who::Stranger { is_told })
     }
 
     /// The token that was sent, or why it is not accepted; `Err(None)` if no credentials were sent.
@@ -162,7 +151,7 @@ impl Api {
 
 /// Answers a panic while a head is checked like a panic in a handler.
 fn guarded<'h>(
-    request: &request::NewRequest,
+    request: NewRequest<'h>,
     admit: impl FnOnce() -> Result<Admission<'h>, Refusal>,
 ) -> Result<Admission<'h>, Refusal> {
     catch_unwind(AssertUnwindSafe(admit)).unwrap_or_else(|_| Err(request.broken()))

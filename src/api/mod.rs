@@ -82,6 +82,7 @@ use refusal_cause::{rejections, word_of};
 use refusals::Refusals;
 use refused::Refused;
 use reply::Outcome;
+use request_id::RequestId;
 use routes::Access;
 use tuning::Tuned;
 use warnings::LoggedSteps;
@@ -346,13 +347,13 @@ impl Api {
 
     /// The answer to bytes that are not a request.
     pub fn refuse(&self, fault: &Fault, peer: Option<IpAddr>) -> Answer {
-        let request = request::NewRequest::new(peer);
+        let id = RequestId::next();
         let is_told = peer.is_none_or(|peer| self.failures.count_refusal(peer, Monotonic::now()));
         self.metrics.answered("none", "none", fault.status);
         if peer.is_some() {
-            self.note_unreadable(&request, fault);
+            self.note_unreadable(id, peer, fault);
         }
-        request.unreadable(fault, is_told)
+        request::unreadable(id, peer, fault, is_told)
     }
 
     /// The answer to an admitted request whose body cannot be read.

@@ -14,6 +14,7 @@
 //! No row is worth a sync: all wait for a commit ([`crate::store::Store::queue_audit_row`]).
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Instant as Monotonic;
 
@@ -24,7 +25,8 @@ use super::problem::Problem;
 use super::refusal_bounds::{Day, Minute, Sum};
 use super::refusal_cause::Cause;
 use super::refused::Refused;
-use super::request::{NOBODY, NewRequest};
+use super::request::NOBODY;
+use super::request_id::RequestId;
 use crate::access::Principal;
 use crate::clock::Instant;
 use crate::directory;
@@ -209,8 +211,8 @@ impl Api {
     }
 
     /// [`Self::note_stranger`] for bytes that cannot be read as a request.
-    pub(super) fn note_unreadable(&self, request: &NewRequest, fault: &Fault) {
-        let refused = Refused::unreadable(request);
+    pub(super) fn note_unreadable(&self, id: RequestId, peer: Option<IpAddr>, fault: &Fault) {
+        let refused = Refused::unreadable(id, peer);
         self.note_stranger("unreadable", &refused, &Problem::from_fault(fault));
     }
 

@@ -11,7 +11,6 @@ use super::request_id::RequestId;
 use super::routes;
 use crate::clock::Instant;
 use crate::directory::{self, Caller, UserId};
-use crate::http1::Head;
 use crate::http1::target::{Pair, query_pairs};
 use crate::limits;
 use crate::scim::{ErrorType, shape};
@@ -32,7 +31,8 @@ pub(super) struct Refused<'a> {
 
 impl<'a> Refused<'a> {
     /// A request that was refused because of its head.
-    pub(super) fn by_head(request: &'a NewRequest, head: &'a Head) -> Self {
+    pub(super) fn by_head(request: NewRequest<'a>) -> Self {
+        let head = request.head;
         let (parameter, query) = if let Ok(found) = routes::find(head) {
             (found.parameter, found.query)
         } else {
@@ -76,10 +76,10 @@ impl<'a> Refused<'a> {
     }
 
     /// Bytes that cannot be read as a request.
-    pub(super) fn unreadable(request: &'a NewRequest) -> Self {
+    pub(super) fn unreadable(request_id: RequestId, address: Option<IpAddr>) -> Self {
         Self {
-            request_id: request.request_id,
-            address: request.peer,
+            request_id,
+            address,
             method: "",
             route: "none",
             parameter: None,

@@ -25,41 +25,44 @@ use crate::secret;
 pub(super) const NOBODY: &str = "nobody";
 
 /// A request whose head has not been examined yet.
-pub(super) struct NewRequest {
+#[derive(Clone, Copy)]
+pub(super) struct NewRequest<'h> {
     pub(super) request_id: RequestId,
+    /// The address from which it comes; `None` at the local socket.
     pub(super) peer: Option<IpAddr>,
+    pub(super) head: &'h Head,
 }
 
-impl NewRequest {
-    pub(super) fn new(peer: Option<IpAddr>) -> Self {
+impl<'h> NewRequest<'h> {
+    pub(super) fn new(head: &'h Head, peer: Option<IpAddr>) -> Self {
         Self {
             request_id: RequestId::next(),
             peer,
+            head,
         }
     }
 
-    pub(super) fn admitted<'h>(
-        &self,
-        head: &'h Head,
+    pub(super) fn admitted(
+        self,
         found: RouteMatch<'h>,
         principal: Option<Principal>,
     ) -> Admission<'h> {
         Admission {
             request_id: self.request_id,
             peer: self.peer,
-            head,
+            head: self.head,
             found,
             principal,
         }
     }
 
-    pub(super) fn refused(&self, head: &Head, problem: Problem, who: &Who) -> Refusal {
+    pub(super) fn refused(self, problem: Problem, who: &Who) -> Refusal {
         let told_as = match who {
             Who::Known(principal) => Some(format!("{principal} ")),
             Who::Stranger { is_told } => is_told.then(String::new),
         };
         if let Some(principal) = told_as {
-            let (method, path) = (head.method().as_str(), path_for_log(head.path()));
+            let (method, path) = (self.head.method().as_str(), path_for_log(self.head.path()));
             let (id, peer) = (self.request_id.to_string(), peer_text(self.peer));
             log::info!(
                 request = id.as_str(),
@@ -82,22 +85,7 @@ impl NewRequest {
         }
     }
 
-    pub(super) fn unreadable(&self, fault: &Fault, is_told: bool) -> Answer {
-        if is_told {
-            let (id, peer) = (self.request_id.to_string(), peer_text(self.peer));
-            log::info!(
-                request = id.as_str(),
-                address = self.peer.map(|_| peer.as_str()),
-                status = fault.status;
-                "{id} {peer} invalid request, {}: {}",
-                fault.status,
-                fault.detail
-            );
-        }
-        Problem::from_fault(fault).into_answer(self.request_id)
-    }
-
-    pub(super) fn broken(&self) -> Refusal {
+    pub(super) fn broken(self) -> Refusal {
         let (id, peer) = (self.request_id.to_string(), peer_text(self.peer));
         log::error!(
             request = id.as_str(),
@@ -109,6 +97,27 @@ impl NewRequest {
             token: None,
         }
     }
+}
+
+/// The answer to bytes that are not a request, and its log line if `is_told`.
+pub(super) fn unreadable(
+    request_id: RequestId,
+    peer: Option<IpAddr>,
+    fault: &Fault,
+    is_told: bool,
+) -> Answer {
+    if is_told {
+        let (id, address) = (request_id.to_string(), peer_text(peer));
+        log::info!(
+            request = id.as_str(),
+            address = peer.map(|_| address.as_str()),
+            status = fault.status;
+            "{id} {address} invalid request, {}: {}",
+            fault.status,
+            fault.detail
+        );
+    }
+    Problem::from_fault(fault).into_answer(request_id)
 }
 
 /// The caller that is refused. Refusals of callers with a token are all logged, those of strangers
