@@ -410,6 +410,12 @@ fn in_schema_order(mut attributes: Object) -> Object {
 /// Takes out of a body the members whose names are attribute paths or attributes of the extension,
 /// the core attributes under the core schema's URN, and an extension that has such members.
 fn take_paths(body: &mut Object) -> Object {
+    // What has a value under the extension's URN is not touched by a member beside it.
+    let extension = member(body, ENTERPRISE_URN).and_then(Value::as_object);
+    let told = extension.into_iter().flatten();
+    let told = told.filter(|(_, value)| !is_nothing(value));
+    let told = told.filter_map(|(name, _)| Some(ENTERPRISE.attribute(name)?.name));
+    let told: Vec<&str> = told.collect();
     let is_path = |name: &str, value: &Value| {
         if name.eq_ignore_ascii_case(USER_URN) {
             return value.is_object();
@@ -418,9 +424,8 @@ fn take_paths(body: &mut Object) -> Object {
             let members = value.as_object();
             return members.is_some_and(|members| members.keys().any(|name| name.contains('.')));
         }
-        // Without a value it must not clear the attribute that stands under the extension's URN.
-        if ENTERPRISE.attribute(name).is_some() {
-            return !is_nothing(value);
+        if let Some(attribute) = ENTERPRISE.attribute(name) {
+            return !is_nothing(value) && !told.contains(&attribute.name);
         }
         // A name that cannot be read as a path is an unknown attribute.
         name.contains(['.', '['])

@@ -118,6 +118,39 @@ fn an_extensions_attribute_is_shown_without_its_urn() {
     }
 }
 
+/// What stands under the URN was always taken, so that another member must neither replace nor clear
+/// it.
+#[test]
+fn an_extensions_attribute_under_its_urn_counts_more_than_one_without() {
+    let mut talk = Talk::start(&[]);
+    let under = json!({"Department": "D", "manager": {"value": "m"}});
+    for (number, without) in [
+        json!({"department": "E", "manager": "boss"}),
+        json!({"department": [""], "manager": {"value": ""}}),
+        json!({"department": true, "manager": {"value": null}}),
+        json!({"department": "", "manager": [{"value": ""}]}),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut body = json!({"schemas": [CORE, ENTERPRISE], "userName": number.to_string()});
+        for (name, value) in without.as_object().expect("members") {
+            body[name] = value.clone();
+        }
+        body[ENTERPRISE] = under.clone();
+        let created = talk.json("POST", "/Users", Some(&body), 201);
+        let wanted = json!({"department": "D", "manager": {"value": "m"}});
+        assert_eq!(created[ENTERPRISE], wanted, "{without}");
+        // The other one counts if there is nothing under the URN.
+        body[ENTERPRISE] = json!({"department": null, "manager": {"value": "m"}});
+        body["department"] = json!("E");
+        let target = format!("/Users/{}", created["id"].as_str().expect("an id"));
+        let replaced = talk.json("PUT", &target, Some(&body), 200);
+        let wanted = json!({"department": "E", "manager": {"value": "m"}});
+        assert_eq!(replaced[ENTERPRISE], wanted, "{without}");
+    }
+}
+
 /// A member without a value must not clear what stands under the URN.
 #[test]
 fn an_extensions_attribute_in_a_body_needs_no_urn() {
