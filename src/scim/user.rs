@@ -13,7 +13,7 @@ use super::error::{Error, ErrorType, Why, quoted};
 use super::fold::{is_unseen, lone_joiner};
 use super::patch::{Budget, Patch, is_nothing};
 use super::path::Target;
-use super::schema::{self, ENTERPRISE, ENTERPRISE_URN, USER, USER_URN};
+use super::schema::{self, ENTERPRISE, ENTERPRISE_URN, Kind, USER, USER_URN};
 use super::tolerance::{Leniency, Tolerance};
 use super::{Object, member, message, value, whole_name};
 use crate::limits;
@@ -412,10 +412,11 @@ fn in_schema_order(mut attributes: Object) -> Object {
 fn take_paths(body: &mut Object) -> Object {
     // What has a value under the extension's URN is not touched by a member beside it.
     let extension = member(body, ENTERPRISE_URN).and_then(Value::as_object);
-    let told = extension.into_iter().flatten();
-    let told = told.filter(|(_, value)| !is_nothing(value));
-    let told = told.filter_map(|(name, _)| Some(ENTERPRISE.attribute(name)?.name));
-    let told: Vec<&str> = told.collect();
+    let members = extension.into_iter().flatten();
+    let told: Vec<&str> = members
+        .filter(|(_, value)| !is_nothing(value))
+        .filter_map(|(name, _)| Some(ENTERPRISE.attribute(name)?.name))
+        .collect();
     let is_path = |name: &str, value: &Value| {
         if name.eq_ignore_ascii_case(USER_URN) {
             return value.is_object();
@@ -425,7 +426,9 @@ fn take_paths(body: &mut Object) -> Object {
             return members.is_some_and(|members| members.keys().any(|name| name.contains('.')));
         }
         if let Some(attribute) = ENTERPRISE.attribute(name) {
-            return !is_nothing(value) && !told.contains(&attribute.name);
+            // Of another type, it is a member of the client's own, which is ignored like others.
+            let fits = value.is_string() || (attribute.kind == Kind::Complex && value.is_object());
+            return fits && !is_nothing(value) && !told.contains(&attribute.name);
         }
         // A name that cannot be read as a path is an unknown attribute.
         name.contains(['.', '['])

@@ -151,12 +151,13 @@ fn an_extensions_attribute_under_its_urn_counts_more_than_one_without() {
     }
 }
 
-/// A member without a value must not clear what stands under the URN.
+/// A member without a value must not clear what stands under the URN, and one of another type is
+/// unknown: it must not keep a user from being created.
 #[test]
 fn an_extensions_attribute_in_a_body_needs_no_urn() {
     let mut talk = Talk::start(&[]);
     let mut body = json!({"schemas": [CORE, ENTERPRISE], "userName": "u", "manager": "boss",
-        "Department": "D", "division": "", "costCenter": null,
+        "Department": "D", "division": "", "costCenter": null, "organization": {"name": "O"},
         ENTERPRISE: {"employeeNumber": "7", "division": "V", "costCenter": "C"}});
     let all = json!({"employeeNumber": "7", "costCenter": "C", "division": "V",
         "department": "D", "manager": {"value": "boss"}});
