@@ -13,6 +13,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::connection::Connection;
 use super::connections::Connections;
+use super::slot::Slot;
 use super::workers::Workers;
 use crate::api::Api;
 use crate::limits;
@@ -179,27 +180,25 @@ fn welcome(
                 .to_owned(),
         );
     };
-    let job = {
-        let (shared, slot) = (Arc::clone(shared), Arc::clone(&slot));
-        Box::new(move || {
-            let _connected = shared.api.connected();
-            let _leaving = Leaving(&shared, &slot);
-            Connection::serve(&shared, &slot, stream, peer);
-        })
-    };
+    let entered = Entered(Arc::clone(shared), Arc::clone(&slot));
+    let job = Box::new(move || {
+        let _connected = entered.0.api.connected();
+        let Entered(shared, slot) = &entered;
+        Connection::serve(shared, slot, stream, peer);
+    });
     let end_one = || shared.connections.make_room_for(&slot);
-    workers.submit(job, end_one).map_err(|why| {
-        shared.connections.leave(&slot);
-        format!("a connection was refused: {why}")
-    })
+    workers
+        .submit(job, end_one)
+        .map_err(|why| format!("a connection was refused: {why}"))
 }
 
-/// Removes a connection from the open ones when its worker ends, even by a panic.
-struct Leaving<'a>(&'a Shared, &'a super::slot::Slot);
+/// An open connection. It leaves the open ones when its worker ends, even by a panic, and when it
+/// gets no worker.
+struct Entered(Arc<Shared>, Arc<Slot>);
 
-impl Drop for Leaving<'_> {
+impl Drop for Entered {
     fn drop(&mut self) {
-        self.0.connections.leave(self.1);
+        self.0.connections.leave(&self.1);
     }
 }
 
