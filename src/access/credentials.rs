@@ -14,7 +14,7 @@ pub fn from_authorization(value: &[u8]) -> Option<Cow<'_, str>> {
         return (!value.is_empty()).then_some(value.into());
     };
     let rest = rest.trim();
-    if scheme.eq_ignore_ascii_case("bearer") && !rest.is_empty() {
+    if scheme.eq_ignore_ascii_case("bearer") {
         Some(rest.into())
     } else if scheme.eq_ignore_ascii_case("basic") {
         basic_password(rest).map(Cow::Owned)
