@@ -110,6 +110,19 @@ mod tests {
                 &[(0, Some(10 * DAY), None), (11 * DAY, None, Some(11 * DAY))],
                 None,
             ),
+            ("told no more", 40 * DAY, &[(0, Some(10 * DAY), None)], None),
+            (
+                "its successor was taken back when it ended, just now",
+                10 * DAY,
+                &[(0, Some(10 * DAY), None), (DAY, None, Some(10 * DAY))],
+                None,
+            ),
+            (
+                "the later of two with one end",
+                12 * DAY,
+                &[(5 * DAY, Some(9 * DAY), None), (0, Some(9 * DAY), None)],
+                Some(0),
+            ),
             (
                 "taken back itself",
                 12 * DAY,

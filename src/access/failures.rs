@@ -210,7 +210,20 @@ mod tests {
             .filter(|failure| failure.is_logged)
             .count();
         assert_eq!(logged, limits::FAILURES_TOLD_MAX as usize - 1);
-        let state = failures.state.lock().expect("not poisoned");
-        assert_eq!(state.by_network.len(), limits::FAILURE_ADDRESSES_MAX);
+        let len = || failures.state.lock().expect("whole").by_network.len();
+        assert_eq!(len(), limits::FAILURE_ADDRESSES_MAX);
+        // Whoever is known pushes out nobody, and a newcomer the oldest.
+        let later = now + Duration::from_secs(30);
+        let peer = |number: u32| IpAddr::V4(number.into());
+        failures.count_failure(peer(count - 1), later);
+        assert_eq!(len(), limits::FAILURE_ADDRESSES_MAX);
+        failures.count_failure(peer(count), later);
+        failures.count_failure(peer(count + 1), later);
+        let kept = failures.state.lock().expect("whole");
+        assert!(kept.by_network.contains_key(&peer(count)), "the newest");
+        drop(kept);
+        // After a minute, the log has lines again.
+        let over = now + limits::FAILURE_WINDOW;
+        assert!(failures.count_failure(peer(0), over).is_logged);
     }
 }

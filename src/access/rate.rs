@@ -154,4 +154,39 @@ mod tests {
             .max();
         assert_eq!(longest, Some(limits::RETRY_AFTER_SECONDS_MAX));
     }
+
+    /// A bulk request that came in with the last of the allowance is charged, not refused.
+    #[test]
+    fn an_empty_bucket_is_not_overdrawn() {
+        let start = Monotonic::now();
+        let limiter = Limiter::new(start);
+        while limiter.admit(1, start).is_ok() {}
+        assert_eq!(limiter.charge(1, 1, start), Ok(()));
+        assert!(limiter.charge(1, 1, start).is_err());
+    }
+
+    /// Refusals beyond the longest wait do not keep it long for later ones.
+    #[test]
+    fn the_wait_goes_down_again() {
+        let start = Monotonic::now();
+        let limiter = Limiter::new(start);
+        for _ in 0..10_000 {
+            let _ = limiter.admit(1, start);
+        }
+        let all = limits::RETRY_AFTER_SECONDS_MAX;
+        let later = start + Duration::from_secs(all.into());
+        let refused = (0..100).find_map(|_| limiter.admit(1, later).err());
+        assert_eq!(refused, Some(1));
+    }
+
+    /// Threads read the time before they take the lock, so a later one may come first.
+    #[test]
+    fn no_time_passes_twice() {
+        let start = Monotonic::now();
+        let limiter = Limiter::new(start);
+        let later = start + Duration::from_secs(1);
+        while limiter.admit(1, later).is_ok() {}
+        assert!(limiter.admit(1, start).is_err());
+        assert!(limiter.admit(1, later).is_err());
+    }
 }

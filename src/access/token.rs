@@ -399,8 +399,10 @@ impl Stored {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::secret;
+    use crate::{limits, secret};
 
     /// A row of a release that did not record who issued a token is still valid.
     #[test]
@@ -434,5 +436,66 @@ mod tests {
         assert_ne!(foreign, text);
         assert!(Token::decode(text.as_bytes(), None).is_some());
         assert!(Token::decode(foreign.as_bytes(), None).is_none());
+    }
+
+    #[test]
+    fn a_change_of_a_token_keeps_the_rest() {
+        let now = Instant::from_millis(0);
+        let mut token = Token::issued(okta(), secret::sha256(b"x"), now, |_| false);
+        token.cut_short(now);
+        token.revoked = Some(now);
+        token.is_temporary = true;
+        let changed = token.under(&Terms {
+            scope: Some(Scope::Full),
+            ..Terms::default()
+        });
+        assert_eq!(changed.scope, Scope::Full);
+        assert_eq!(changed.life_seconds(), None, "it was to last");
+        assert!(changed.revoked.is_some() && changed.is_temporary);
+    }
+
+    #[test]
+    fn a_rate_of_its_own_goes_before_that_of_the_server() {
+        let (epoch, now) = (Instant::from_millis(0), Monotonic::now());
+        let issue = Issue {
+            rate_limit: Some(1),
+            ..okta()
+        };
+        let token = Token::issued(issue, secret::sha256(b"x"), epoch, |_| false);
+        let admitted = (0..100).filter(|_| token.admit(Some(10), now).is_ok());
+        assert_eq!(admitted.count(), limits::RATE_BURST_SECONDS as usize);
+        // A charge that leaves a debt: ten seconds later it is paid at the server's rate only.
+        assert_eq!(token.charge(Some(10), 50, now), Ok(()));
+        let later = now + Duration::from_secs(10);
+        assert!(token.charge(Some(10), 1, later).is_err());
+    }
+
+    /// A restore says which tokens have other rights than before.
+    #[test]
+    fn each_term_counts() {
+        let epoch = Instant::from_millis(0);
+        let token = Token::issued(okta(), secret::sha256(b"x"), epoch, |_| false);
+        assert!(token.has_terms_of(&token.under(&Terms::default())));
+        let network = "192.0.2.0/24".parse().expect("a network");
+        for terms in [
+            Terms {
+                scope: Some(Scope::Full),
+                ..Terms::default()
+            },
+            Terms {
+                mode: Some(Mode::Compatible),
+                ..Terms::default()
+            },
+            Terms {
+                rate_limit: Some(Some(1)),
+                ..Terms::default()
+            },
+            Terms {
+                allow_from: Some(vec![network]),
+                ..Terms::default()
+            },
+        ] {
+            assert!(!token.has_terms_of(&token.under(&terms)), "{terms:?}");
+        }
     }
 }
