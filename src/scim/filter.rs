@@ -215,7 +215,8 @@ fn compare_any(path: &AttributePath, op: CompareOp, value: &CompValue, resource:
 
 fn compare(attribute: &Attribute, op: CompareOp, found: &Value, wanted: &CompValue) -> bool {
     match (found, wanted) {
-        (Value::Bool(found), CompValue::Boolean(wanted)) => op == CompareOp::Eq && found == wanted,
+        // The parser allows no other operator than `eq` and `ne`, which is not `eq`.
+        (Value::Bool(found), CompValue::Boolean(wanted)) => found == wanted,
         (Value::String(found), CompValue::Text(wanted) | CompValue::Number(wanted)) => {
             if attribute.kind == Kind::DateTime {
                 compare_date_times(op, found, &wanted.text)
@@ -248,12 +249,12 @@ fn compare_texts(op: CompareOp, found: &str, wanted: &str) -> bool {
 fn ordered(op: CompareOp, order: Ordering) -> bool {
     match op {
         CompareOp::Eq => order.is_eq(),
-        CompareOp::Ne => order.is_ne(),
         CompareOp::Gt => order.is_gt(),
         CompareOp::Ge => order.is_ge(),
         CompareOp::Lt => order.is_lt(),
         CompareOp::Le => order.is_le(),
-        CompareOp::Co | CompareOp::Sw | CompareOp::Ew => false,
+        // `ne` is compared as not `eq`; the others are no matter of order.
+        CompareOp::Ne | CompareOp::Co | CompareOp::Sw | CompareOp::Ew => false,
     }
 }
 
@@ -318,6 +319,113 @@ impl fmt::Display for Filter {
             Self::Present(path) => write!(f, "{path} pr"),
             Self::Compare(path, op, value) => write!(f, "{path} {} {value}", op.word()),
             Self::ValuePath(path, inner) => write!(f, "{path}[{inner}]"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits;
+    use serde_json::json;
+
+    fn parse(text: &str) -> Result<Filter, Error> {
+        Filter::parse(text, &mut Leniency::compatible())
+    }
+
+    fn check(text: &str, wanted: bool) {
+        let user = json!({
+            "userName": "a)b", "externalId": "5", "title": "x\\", "displayName": null,
+            "emails": [{"value": "a@x", "type": "work"}],
+            "meta": {"created": "2026-01-31T12:00:00Z"},
+        });
+        let user = user.as_object().expect("an object");
+        assert_eq!(parse(text).expect(text).matches(user), wanted, "{text}");
+    }
+
+    #[test]
+    fn a_bound_is_still_within_it() {
+        let deep = |depth| format!("{}id pr{}", "(".repeat(depth), ")".repeat(depth));
+        let many = |count| vec!["id pr"; count].join(" or ");
+        let long = |bytes: usize| format!("title eq \"{}\"", "x".repeat(bytes - 11));
+        for (at, above) in [
+            (
+                deep(limits::FILTER_DEPTH_MAX),
+                deep(limits::FILTER_DEPTH_MAX + 1),
+            ),
+            (
+                many(limits::FILTER_CLAUSES_MAX),
+                many(limits::FILTER_CLAUSES_MAX + 1),
+            ),
+            (
+                long(limits::FILTER_BYTES_MAX),
+                long(limits::FILTER_BYTES_MAX + 1),
+            ),
+        ] {
+            assert!(parse(&at).is_ok(), "{at}");
+            assert!(parse(&above).is_err(), "{above}");
+        }
+    }
+
+    #[test]
+    fn an_order_includes_the_value_only_if_it_says_so() {
+        for (op, wanted) in [("gt", false), ("ge", true), ("lt", false), ("le", true)] {
+            check(
+                &format!("meta.created {op} \"2026-01-31T12:00:00Z\""),
+                wanted,
+            );
+            check(&format!("externalId {op} \"5\""), wanted);
+        }
+    }
+
+    #[test]
+    fn values_as_they_are_told() {
+        for (text, wanted) in [
+            ("externalId eq 5", true),
+            ("externalId ne 5", false),
+            ("title eq \"x\\\\\" and userName pr", true),
+            ("userName eq \"a)b\"", true),
+            ("(userName eq a)", false),
+            ("nickName eq NULL", true),
+            ("displayName pr", false),
+            ("displayName eq null", true),
+            ("emails[type eq \"work\"] and userName pr", true),
+            ("emails[primary eq false]", true),
+            ("emails[primary eq null]", true),
+        ] {
+            check(text, wanted);
+        }
+        for text in [
+            "emails[emails[type pr]]",
+            "emails.value[type pr]",
+            "userName[value pr]",
+            "not userName pr",
+            "meta.created co \"2026\"",
+            "meta.created ew \"Z\"",
+            "title eq '",
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_comparison_counts() {
+        let text = "not (id pr or title pr) and emails[type pr and value pr]";
+        assert_eq!(parse(text).expect(text).clauses(), 4);
+        let mut seen = Vec::new();
+        parse(text)
+            .expect(text)
+            .each_path(&mut |path| seen.push(path.to_string()));
+        assert_eq!(seen, ["id", "title", "emails"]);
+    }
+
+    #[test]
+    fn what_stands_in_parentheses_is_written_so() {
+        for text in [
+            "(id pr and title pr) or nickName pr",
+            "id pr and (title pr or nickName pr)",
+        ] {
+            assert_eq!(parse(text).expect(text).to_string(), text);
         }
     }
 }
