@@ -287,14 +287,14 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::access::{Issue, Scope, Tokens};
+    use crate::access::{Administrator, Issue, Scope, Tokens};
     use crate::api::Options;
     use crate::certificate::{Names, Source};
     use crate::clock::Instant;
     use crate::directory::describe;
     use crate::files;
-    use crate::http1::Head;
-    use crate::store::Store;
+    use crate::http1::{Body, Head};
+    use crate::store::{Change, Store};
 
     fn open(folder: &Path) -> Store {
         Store::open(&folder.join("users.redb"), Duration::ZERO, describe).expect("a store")
@@ -445,5 +445,39 @@ mod tests {
         maintain(&api, &cell, 1, &mut None);
         assert_eq!(cell.summary().fingerprint, new.summary().fingerprint);
         assert_ne!(cell.summary().fingerprint, old);
+    }
+
+    #[test]
+    fn deactivations_are_recalled_at_any_tick() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = open(folder.path());
+        let time = SystemClock.now();
+        let off = format!(
+            "{{\"time\":\"{time}\",\"principal\":\"token:0a:okta\",\"userName\":\"jane\",\"changes\":\
+             [{{\"attribute\":\"active\",\"before\":true,\"after\":false}}]}}"
+        );
+        let newer = 0..limits::ALARM_ROWS_MAX;
+        let rows = newer.fold(Change::none().audit(off), |all, _| {
+            all.audit("{}".to_owned())
+        });
+        store.commit(rows).expect("written");
+        let options = Options {
+            address: Some(([127, 0, 0, 1], 1).into()),
+            ..Options::without_server(folder.path())
+        };
+        let api = Api::new(store, options).expect("an API");
+        let has = |count: usize| {
+            let head = Head::new("GET", "/admin/status", &[]).expect("a head");
+            let who = Administrator::from_local_socket("test");
+            let admitted = api.admit_administrator(&head, &who).ok().expect("admitted");
+            let Body::Bytes(body) = api.answer(admitted, None).body else {
+                panic!("it is short");
+            };
+            let wanted = format!("\"deactivationsLastHour\":{count},");
+            String::from_utf8(body).expect("text").contains(&wanted)
+        };
+        assert!(has(0));
+        maintain(&api, &private(folder.path(), time), 1, &mut None);
+        assert!(has(1));
     }
 }
