@@ -392,20 +392,33 @@ mod tests {
             ("emails[type eq \"work\"] and userName pr", true),
             ("emails[primary eq false]", true),
             ("emails[primary eq null]", true),
+            ("photos.primary eq false", false),
         ] {
             check(text, wanted);
         }
         for text in [
-            "emails[emails[type pr]]",
+            "emails[value[type pr]]",
             "emails.value[type pr]",
-            "userName[value pr]",
             "not userName pr",
-            "meta.created co \"2026\"",
-            "meta.created ew \"Z\"",
+            "meta.created co \"2026-01-31T12:00:00Z\"",
+            "meta.created ew \"2026-01-31T12:00:00Z\"",
+            "title eq a(b",
+            "title eq a\"b\"",
             "title eq '",
         ] {
             assert!(parse(text).is_err(), "{text}");
         }
+        for (text, why) in [
+            ("userName[value pr]", "brackets must follow"),
+            ("title eq “head cook”", "straight quotes"),
+        ] {
+            let detail = parse(text).expect_err(text).detail;
+            assert!(detail.contains(why), "{detail}");
+        }
+        // A boolean without quotes is nothing to tolerate.
+        let mut leniency = Leniency::compatible();
+        Filter::parse("active eq true", &mut leniency).expect("a filter");
+        assert!(leniency.tolerated().is_empty());
     }
 
     #[test]
