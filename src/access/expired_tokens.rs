@@ -15,7 +15,7 @@ pub(super) fn expired_among<'a>(
     now: Instant,
 ) -> HashSet<TokenId> {
     let mut names: HashMap<&str, Vec<&Token>> = HashMap::new();
-    for token in tokens.filter(|token| !token.is_temporary) {
+    for token in tokens {
         names.entry(&token.name).or_default().push(token);
     }
     let ended = names.values().filter_map(|same| expired_of(same, now));
