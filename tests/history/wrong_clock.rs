@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant as Monotonic;
 
 use golinks_scim::clock::Instant;
-use golinks_scim::directory::{Keep, Manner, Past, Then};
+use golinks_scim::directory::{Beginning, Keep, Manner, Past, Then, ToUndo};
 use golinks_scim::limits;
 use serde_json::json;
 
@@ -156,4 +156,43 @@ fn an_undo_may_begin_behind_a_row_that_is_ahead() {
     let undone = undo(since).expect("done").undone;
     assert_eq!(undone.len(), 1, "{undone:?}");
     assert_eq!(title_at(&kept, &id, kept.now()), "Cook");
+}
+
+/// What a refusal says to give is accepted.
+#[test]
+fn an_undo_may_begin_with_the_oldest_row() {
+    let mut kept = Kept::new();
+    let early = kept.now();
+    let id = kept.create("eve", "a");
+    kept.change(&id, "title", &json!("Cook"), "a");
+    let undo = |since, is_forced| {
+        let manner = Manner {
+            is_forced,
+            is_dry_run: true,
+        };
+        let selection = ToUndo::Since { since, token: None };
+        let undone = kept.directory.undo(&selection, manner, None, &caller("c"));
+        undone
+            .map(|page| page.undone.len())
+            .map_err(|error| format!("{error:?}"))
+    };
+    let change = |sequence| undo(Beginning::Change(sequence), false);
+    assert_eq!([1, 2].map(change), [Ok(1), Ok(1)]);
+    for sequence in [0, 3] {
+        assert_eq!(change(sequence), Err("NotFound".to_owned()));
+    }
+    let keep = Keep {
+        days: None,
+        bytes: Some(450),
+    };
+    let removed = kept.directory.trim(keep, Monotonic::now());
+    assert_eq!(removed.expect("done"), 1);
+    assert!(change(1).is_err_and(|why| why.contains("before change 2 were")));
+    assert_eq!(change(2), Ok(1));
+    let refused = undo(Beginning::Moment(early), false).expect_err("too early");
+    let oldest = refused.split("rows before ").nth(1).expect("a time");
+    let oldest = oldest.split(' ').next().and_then(Instant::parse);
+    let oldest = Beginning::Moment(oldest.expect("a time"));
+    assert_eq!(undo(oldest, false), Ok(1));
+    assert_eq!(undo(Beginning::Moment(early), true), Ok(1), "it is forced");
 }
