@@ -223,6 +223,16 @@ fn what_a_revoked_token_has_open_is_ended_soon() {
     assert_closed(&mut idle, "a token that was taken back");
     let most = limits::BODY_DURATION_MAX / 2;
     assert!(begun.elapsed() < most, "{:?}", begun.elapsed());
+    let observer = door.server.token_with("observer", &["--scope", "metrics"]);
+    let head = format!(
+        "GET /metrics HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\r\n",
+        observer.reveal()
+    );
+    let mut tls = door.connect();
+    tls.write_all(head.as_bytes()).expect("taken");
+    let metrics = String::from_utf8(read(&mut tls, false).body).expect("text");
+    let counted = "{route=\"/scim/v2/.search\",method=\"POST\",status=\"401\"} 1\n";
+    assert!(metrics.contains(counted), "{metrics}");
     door.server.stop();
 }
 
