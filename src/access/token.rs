@@ -404,15 +404,21 @@ mod tests {
     use super::*;
     use crate::{limits, secret};
 
+    fn okta() -> Issue {
+        Issue::new("okta", Scope::Read)
+    }
+
+    fn issued(issue: Issue) -> Token {
+        let epoch = Instant::from_millis(0);
+        Token::issued(issue, secret::sha256(b"x"), epoch, |_| false)
+    }
+
     /// A row of a release that did not record who issued a token is still valid.
     #[test]
     fn who_issued_a_token_is_kept_where_it_was_written() {
-        let issue = Issue {
+        let token = issued(Issue {
             issued_by: Some("administrator:jane".to_owned()),
-            ..Issue::new("okta", Scope::Read)
-        };
-        let token = Token::issued(issue, secret::sha256(b"x"), Instant::from_millis(0), |_| {
-            false
+            ..okta()
         });
         let row = token.with(|token| token.expires = None).encode();
         let read = |row: &[u8]| Token::decode(row, None).expect("a token").issued_by;
@@ -425,12 +431,7 @@ mod tests {
 
     #[test]
     fn a_network_that_cannot_be_read_opens_the_token_to_nobody() {
-        let token = Token::issued(
-            Issue::new("okta", Scope::Read),
-            secret::sha256(b"x"),
-            Instant::from_millis(0),
-            |_| false,
-        );
+        let token = issued(okta());
         let text = String::from_utf8(token.encode()).expect("text");
         let foreign = text.replace("\"allow_from\":[]", "\"allow_from\":[\"?\"]");
         assert_ne!(foreign, text);
@@ -441,7 +442,7 @@ mod tests {
     #[test]
     fn a_change_of_a_token_keeps_the_rest() {
         let now = Instant::from_millis(0);
-        let mut token = Token::issued(okta(), secret::sha256(b"x"), now, |_| false);
+        let mut token = issued(okta());
         token.cut_short(now);
         token.revoked = Some(now);
         token.is_temporary = true;
@@ -456,12 +457,11 @@ mod tests {
 
     #[test]
     fn a_rate_of_its_own_goes_before_that_of_the_server() {
-        let (epoch, now) = (Instant::from_millis(0), Monotonic::now());
-        let issue = Issue {
+        let now = Monotonic::now();
+        let token = issued(Issue {
             rate_limit: Some(1),
             ..okta()
-        };
-        let token = Token::issued(issue, secret::sha256(b"x"), epoch, |_| false);
+        });
         let admitted = (0..100).filter(|_| token.admit(Some(10), now).is_ok());
         assert_eq!(admitted.count(), limits::RATE_BURST_SECONDS as usize);
         // A charge that leaves a debt: ten seconds later it is paid at the server's rate only.
@@ -473,8 +473,7 @@ mod tests {
     /// A restore says which tokens have other rights than before.
     #[test]
     fn each_term_counts() {
-        let epoch = Instant::from_millis(0);
-        let token = Token::issued(okta(), secret::sha256(b"x"), epoch, |_| false);
+        let token = issued(okta());
         assert!(token.has_terms_of(&token.under(&Terms::default())));
         let network = "192.0.2.0/24".parse().expect("a network");
         for terms in [
@@ -483,7 +482,7 @@ mod tests {
                 ..Terms::default()
             },
             Terms {
-                mode: Some(Mode::Compatible),
+                mode: Some(Mode::Strict),
                 ..Terms::default()
             },
             Terms {
