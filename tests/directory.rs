@@ -13,12 +13,6 @@ use serde_json::json;
 
 use crate::support::{Server, Talk, scim_error, without_settings};
 
-/// A client for all paths of the server, not only those of the SCIM API.
-fn client(server: &Server) -> Client {
-    let pem = fs::read(server.data_dir().join("tls/ca.pem")).expect("the CA");
-    Client::new(&format!("https://{}", server.address()), &pem).expect("a client")
-}
-
 fn send(client: &mut Client, method: &str, target: &str, headers: &[(&str, &str)]) -> Response {
     let request = Request {
         method,
@@ -33,7 +27,7 @@ fn send(client: &mut Client, method: &str, target: &str, headers: &[(&str, &str)
 #[test]
 fn the_page_is_there_without_a_token_and_may_do_nothing_foreign() {
     let server = Server::start();
-    let mut client = client(&server);
+    let mut client = server.client_at_root();
     let root = send(&mut client, "GET", "/", &[]);
     assert_eq!(
         (root.status, root.header("location")),
@@ -93,7 +87,7 @@ fn the_page_is_there_without_a_token_and_may_do_nothing_foreign() {
 #[test]
 fn files_are_kept_for_ever_and_the_page_is_asked_for_again() {
     let server = Server::start();
-    let mut client = client(&server);
+    let mut client = server.client_at_root();
     for file in page::files() {
         let target = format!("/directory/{}", file.name);
         let plain = send(&mut client, "GET", &target, &[]);
@@ -149,7 +143,7 @@ fn off_is_no_page_and_no_way_to_it() {
         command
     });
     let file = format!("/directory/{}", page::files()[0].name);
-    let mut client = client(&server);
+    let mut client = server.client_at_root();
     for target in ["/", "/directory/", "/directory", &file] {
         let response = send(&mut client, "GET", target, &[]);
         assert_eq!(response.status, 404, "{target}");

@@ -27,13 +27,6 @@ fn user(name: &str) -> Value {
     })
 }
 
-/// A client for `/metrics`, which is not below `/scim/v2`.
-fn at_the_root(server: &Server) -> Client {
-    let pem = std::fs::read(server.data_dir().join("tls/ca.pem")).expect("a certificate");
-    let base = format!("https://{}", server.address());
-    Client::new(&base, &pem).expect("a client")
-}
-
 /// The counter of a tolerance.
 fn count(metrics: &mut Client, authorization: &str, tolerance: Tolerance) -> u64 {
     let answer = send(metrics, authorization, "GET", "/metrics", None);

@@ -10,7 +10,6 @@ mod metrics;
 use std::collections::BTreeMap;
 
 use golinks_scim::http1::client::Response;
-use golinks_scim::idp::client::Client;
 use golinks_scim::metrics::Format;
 use golinks_scim::secret::Secret;
 
@@ -83,9 +82,7 @@ impl Scrape {
 
 /// Sends a GET to a path outside of the SCIM base URL.
 fn read(server: &Server, token: &Secret, target: &str, header: (&str, &str)) -> Response {
-    let pem = std::fs::read(server.data_dir().join("tls/ca.pem")).expect("the CA");
-    let base = format!("https://{}", server.address());
-    let mut client = Client::new(&base, &pem).expect("a client");
+    let mut client = server.client_at_root();
     let authorization = format!("Bearer {}", token.reveal());
     send_bytes(&mut client, &authorization, "GET", target, header, None).expect("an answer")
 }

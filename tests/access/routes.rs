@@ -88,9 +88,7 @@ fn a_refused_delete_names_the_command_that_allows_it_and_deletes_nothing() {
 fn administration_does_not_exist_on_the_network() {
     let server = Server::start();
     let token = issue(&server, &["all", "--scope", "full"]);
-    let pem = std::fs::read(server.data_dir().join("tls/ca.pem")).expect("the CA");
-    let root = format!("https://{}", server.address());
-    let mut client = golinks_scim::idp::client::Client::new(&root, &pem).expect("a client");
+    let mut client = server.client_at_root();
     let authorization = format!("Bearer {}", token.reveal());
     let mut walked = 0;
     for (method, path, access) in route_table() {

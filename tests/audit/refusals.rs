@@ -1,7 +1,5 @@
 //! The rows of refusals: when they are written, how many there are, and what they never contain.
 
-use std::fs;
-
 use golinks_scim::limits;
 use serde_json::{Map, Value, json};
 
@@ -10,9 +8,7 @@ use crate::support::{CORE, Talk, body, send, wait_until};
 
 /// How many commits the server has made, according to its metrics.
 fn commits(talk: &Talk, token: &str) -> u64 {
-    let pem = fs::read(talk.server.data_dir().join("tls/ca.pem")).expect("the CA");
-    let base = format!("https://{}", talk.server.address());
-    let mut client = golinks_scim::idp::client::Client::new(&base, &pem).expect("a client");
+    let mut client = talk.server.client_at_root();
     let authorization = format!("Bearer {token}");
     let answer = send(&mut client, &authorization, "GET", "/metrics", None).expect("an answer");
     let text = String::from_utf8_lossy(&answer.body).into_owned();

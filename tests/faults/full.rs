@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use golinks_scim::directory::Error;
 use golinks_scim::http1::client::Response;
-use golinks_scim::idp::client::Client;
 use golinks_scim::limits;
 use golinks_scim::scim::Preconditions;
 use golinks_scim::store::{StorageFault, WriteError};
@@ -300,10 +299,13 @@ fn ready(server: &Server, authorization: &str) -> u16 {
 
 /// Sends a request on a connection of its own.
 pub(super) fn asked(server: &Server, authorization: &str, target: &str) -> Response {
-    let pem = std::fs::read(server.data_dir().join("tls/ca.pem")).expect("a certificate");
-    let base = format!("https://{}", server.address());
-    let mut client = Client::new(&base, &pem).expect("a client");
-    let answer = send(&mut client, authorization, "GET", target, None);
+    let answer = send(
+        &mut server.client_at_root(),
+        authorization,
+        "GET",
+        target,
+        None,
+    );
     answer.expect("an answer")
 }
 

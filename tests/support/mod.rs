@@ -166,9 +166,18 @@ impl Server {
 
     /// A client of the SCIM base URL that trusts the server's private authority.
     pub(crate) fn client(&self) -> Client {
+        self.client_of("/scim/v2")
+    }
+
+    /// A client of all paths, not only those of the SCIM API: `/metrics`, `/directory/`.
+    pub(crate) fn client_at_root(&self) -> Client {
+        self.client_of("")
+    }
+
+    fn client_of(&self, base: &str) -> Client {
         let path = self.data_dir().join("tls/ca.pem");
         let pem = std::fs::read(&path).expect("a running server has its authority's certificate");
-        let base_url = format!("https://{}/scim/v2", self.address());
+        let base_url = format!("https://{}{base}", self.address());
         Client::new(&base_url, &pem).expect("the authority's certificate is usable")
     }
 

@@ -4,7 +4,7 @@
 use golinks_scim::scim::Tolerance;
 use serde_json::{Value, json};
 
-use super::{ENTERPRISE, PATCH_OP, at_the_root, count, token, user};
+use super::{ENTERPRISE, PATCH_OP, count, token, user};
 use crate::support::{CORE, Talk};
 
 /// An administrator who misses a value looks for the name of its attribute; the value itself is
@@ -64,7 +64,7 @@ fn an_extensions_attribute_is_shown_without_its_urn() {
     let mut talk = Talk::start(&["--rate-limit", "off"]);
     let strict = token(&talk.server, &["strict", "--mode", "strict"]);
     let reader = token(&talk.server, &["metrics", "--scope", "metrics"]);
-    let mut metrics = at_the_root(&talk.server);
+    let mut metrics = talk.server.client_at_root();
     let mut body = user("u");
     body[ENTERPRISE]["department"] = json!("D");
     let created = talk.json("POST", "/Users", Some(&body), 201);

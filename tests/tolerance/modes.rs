@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::catalogue::Sent::{self, Bare, Create, NoOperation, Patch, Query, Search};
 use super::catalogue::all;
-use super::{ENTERPRISE, PATCH_OP, at_the_root, count, token, user};
+use super::{ENTERPRISE, PATCH_OP, count, token, user};
 use crate::support::{CORE, Talk, scim_error};
 
 fn request(
@@ -86,7 +86,7 @@ fn each_is_understood_and_counted_or_refused_as_the_mode_says() {
     );
     let compatible = talk.authorization.clone();
     let reader = token(&talk.server, &["metrics", "--scope", "metrics"]);
-    let mut metrics = at_the_root(&talk.server);
+    let mut metrics = talk.server.client_at_root();
 
     let mut seen = BTreeSet::new();
     for (number, forgiven) in all().enumerate() {
