@@ -11,9 +11,9 @@ use serde_json::Value;
 
 use super::error::{Error, ErrorType, Why, quoted};
 use super::fold::{is_unseen, lone_joiner};
-use super::patch::{Budget, Patch, is_nothing};
+use super::patch::{Budget, Patch};
 use super::path::Target;
-use super::schema::{self, ENTERPRISE, ENTERPRISE_URN, Kind, USER, USER_URN};
+use super::schema::{self, ENTERPRISE, ENTERPRISE_URN, USER, USER_URN};
 use super::tolerance::{Leniency, Tolerance};
 use super::{Object, member, message, value, whole_name};
 use crate::limits;
@@ -410,12 +410,19 @@ fn in_schema_order(mut attributes: Object) -> Object {
 /// Takes out of a body the members whose names are attribute paths or attributes of the extension,
 /// the core attributes under the core schema's URN, and an extension that has such members.
 fn take_paths(body: &mut Object) -> Object {
+    // A number or a list of one may be a value too.
+    let has_value = |attribute, value: &Value| {
+        let stored = value::normalise(attribute, value.clone(), &mut Leniency::compatible());
+        matches!(stored, Ok(Some(_)))
+    };
     // What has a value under the extension's URN is not touched by a member beside it.
     let extension = member(body, ENTERPRISE_URN).and_then(Value::as_object);
     let members = extension.into_iter().flatten();
     let told: Vec<&str> = members
-        .filter(|(_, value)| !is_nothing(value))
-        .filter_map(|(name, _)| Some(ENTERPRISE.attribute(name)?.name))
+        .filter_map(|(name, value)| {
+            let attribute = ENTERPRISE.attribute(name)?;
+            has_value(attribute, value).then_some(attribute.name)
+        })
         .collect();
     let is_path = |name: &str, value: &Value| {
         if name.eq_ignore_ascii_case(USER_URN) {
@@ -427,8 +434,7 @@ fn take_paths(body: &mut Object) -> Object {
         }
         if let Some(attribute) = ENTERPRISE.attribute(name) {
             // Of another type, it is a member of the client's own, which is ignored like others.
-            let fits = value.is_string() || (attribute.kind == Kind::Complex && value.is_object());
-            return fits && !is_nothing(value) && !told.contains(&attribute.name);
+            return has_value(attribute, value) && !told.contains(&attribute.name);
         }
         // A name that cannot be read as a path is an unknown attribute.
         name.contains(['.', '['])

@@ -172,6 +172,12 @@ fn an_extensions_attribute_in_a_body_needs_no_urn() {
         replaced[ENTERPRISE]["manager"], body["manager"],
         "{replaced}"
     );
+    // It is as tolerant of types as under the URN.
+    let loose = json!({"schemas": [CORE], "userName": "v", "employeeNumber": 7,
+        "department": ["D"], "manager": [{"value": "m"}], "division": true});
+    let created = talk.json("POST", "/Users", Some(&loose), 201);
+    let all = json!({"employeeNumber": "7", "department": "D", "manager": {"value": "m"}});
+    assert_eq!(created[ENTERPRISE], all, "{created}");
 }
 
 #[test]

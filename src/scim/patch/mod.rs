@@ -474,7 +474,7 @@ fn is_read_only(path: &AttributePath) -> bool {
 }
 
 /// Whether a value means unassigned.
-pub(super) fn is_nothing(value: &Value) -> bool {
+fn is_nothing(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::String(text) => text.is_empty(),
