@@ -12,6 +12,7 @@ mod start;
 mod tokens;
 mod users;
 
+use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -69,13 +70,7 @@ fn stop(server: &mut Child) -> Option<ExitStatus> {
 /// Runs a command on a terminal of this width, and returns what it shows on both streams.
 fn shown_on_a_terminal(columns: u16, command: &mut Command) -> String {
     let (mut screen, keyboard) = start::terminal();
-    let size = Winsize {
-        ws_row: 24,
-        ws_col: columns,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    tcsetwinsize(&keyboard, size).expect("ours");
+    resize(&keyboard, columns);
     command
         .stdout(keyboard.try_clone().expect("a descriptor"))
         .stderr(keyboard);
@@ -87,6 +82,16 @@ fn shown_on_a_terminal(columns: u16, command: &mut Command) -> String {
     running.wait().expect("it is a child of this process");
     let shown = String::from_utf8(shown).expect("text");
     shown.replace("\r\n", "\n")
+}
+
+fn resize(terminal: &File, columns: u16) {
+    let size = Winsize {
+        ws_row: 24,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    tcsetwinsize(terminal, size).expect("ours");
 }
 
 /// Asserts that the one token in a listing is valid for a year.

@@ -198,6 +198,8 @@ fn follow(data_dir: &Path, format: Format) -> Result<(), Failure> {
                 let rows = elements(&page["rows"]);
                 if !rows.is_empty() {
                     listing.page(rows)?;
+                    // Nobody sees the end of this list.
+                    listing.tell_left_out();
                 }
                 let next = page["next"].as_u64().or_else(|| page["end"].as_u64());
                 first = next.unwrap_or(first);

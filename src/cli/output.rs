@@ -345,11 +345,16 @@ impl Listing {
             (Format::Json, _) => write("\n]\n")?,
             _ => {}
         }
-        if !self.left_out.is_empty() {
-            let titles = self.left_out.join(", ");
+        self.tell_left_out();
+        Ok(())
+    }
+
+    /// Names the columns that were left out, once.
+    pub(super) fn tell_left_out(&mut self) {
+        let titles = std::mem::take(&mut self.left_out).join(", ");
+        if !titles.is_empty() {
             hint(&format!("a wider terminal or -o json also shows {titles}"));
         }
-        Ok(())
     }
 
     fn table(&mut self, rows: &[Value], text: &mut String) {

@@ -4,12 +4,14 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{check, serve, shown_on_a_terminal, stop};
+use super::{check, resize, serve, shown_on_a_terminal, start, stop};
 use crate::support::{Server, cli_in, cli_on, command_on};
 
 /// Somebody may demand to be erased, but nobody must be erased by mistake.
@@ -358,4 +360,34 @@ fn a_list_fits_on_a_terminal() {
         rows.contains("  enterprise  ") && !rows.contains("urn:"),
         "{rows}"
     );
+}
+
+/// Nobody sees the end of a list that is followed.
+#[test]
+fn whoever_follows_the_trail_is_told_of_columns_without_room() {
+    let server = Server::start();
+    let (mut screen, keyboard) = start::terminal();
+    resize(&keyboard, 90);
+    let mut command = command_on(&server.data_dir());
+    command
+        .args(["audit", "follow"])
+        .stdout(keyboard.try_clone().expect("a descriptor"))
+        .stderr(keyboard);
+    let mut follower = command.spawn().expect("the binary runs");
+    drop(command);
+    let reader = thread::spawn(move || {
+        let mut shown = Vec::new();
+        screen.read_to_end(&mut shown).ok();
+        String::from_utf8(shown).expect("text")
+    });
+    // Only rows that are written after it has begun are shown.
+    for number in 0..20 {
+        server.token(&format!("t{number}"));
+        thread::sleep(Duration::from_millis(100));
+    }
+    follower.kill().expect("ended");
+    follower.wait().expect("it is a child of this process");
+    let shown = reader.join().expect("read");
+    let hint = "hint: a wider terminal or -o json also shows REQUEST";
+    assert_eq!(shown.matches(hint).count(), 1, "{shown}");
 }
