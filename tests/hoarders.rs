@@ -263,9 +263,11 @@ fn a_token_that_asks_what_no_index_answers_leaves_others_their_turn() {
     other.write_all(&door.with_token(sorted)).expect("taken");
     assert_eq!(read(&mut other, false).status, 200);
     let mut observer = door.server.client_at_root();
+    let metrics = door.server.token_with("metrics", &["--scope", "metrics"]);
+    let metrics = format!("Bearer {}", metrics.reveal());
     // If the token were revoked sooner, none of its queries would be looked at.
     wait_until("a query was told that too many wait", || {
-        let answer = send(&mut observer, &authorization, "GET", "/metrics", None);
+        let answer = send(&mut observer, &metrics, "GET", "/metrics", None);
         let metrics = String::from_utf8(answer.expect("an answer").body).expect("text");
         let errors = metrics
             .lines()

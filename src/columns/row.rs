@@ -92,8 +92,8 @@ impl Row {
         content: Content,
     ) -> Result<Self, Error> {
         if id.is_none() && user_name.is_none() {
-            let what = "the row does not identify the user: fill in its userName or id, or its Email if \
-                        the file has neither column";
+            let what = "the row does not identify the user: fill in its userName or id, or its \
+                        Email if the file has neither column";
             return Err(wrong(what.to_owned()));
         }
         Ok(Self {

@@ -13,7 +13,7 @@ use super::error::{Error, ErrorType, Why, quoted};
 use super::fold::{is_unseen, lone_joiner};
 use super::patch::{Budget, Patch};
 use super::path::Target;
-use super::schema::{self, ENTERPRISE, ENTERPRISE_URN, USER, USER_URN};
+use super::schema::{self, Attribute, ENTERPRISE, ENTERPRISE_URN, USER, USER_URN};
 use super::tolerance::{Leniency, Tolerance};
 use super::{Object, member, message, value, whole_name};
 use crate::limits;
@@ -410,46 +410,50 @@ fn in_schema_order(mut attributes: Object) -> Object {
 /// Takes out of a body the members whose names are attribute paths or attributes of the extension,
 /// the core attributes under the core schema's URN, and an extension that has such members.
 fn take_paths(body: &mut Object) -> Object {
-    // A number or a list of one may be a value too.
-    let has_value = |attribute, value: &Value| {
-        let stored = value::normalise(attribute, value.clone(), &mut Leniency::compatible());
-        matches!(stored, Ok(Some(_)))
-    };
-    // What has a value under the extension's URN is not touched by a member beside it.
-    let extension = member(body, ENTERPRISE_URN).and_then(Value::as_object);
-    let members = extension.into_iter().flatten();
-    let told: Vec<&str> = members
-        .filter_map(|(name, value)| {
-            let attribute = ENTERPRISE.attribute(name)?;
-            has_value(attribute, value).then_some(attribute.name)
-        })
+    let members = body.iter();
+    let named: Vec<String> = members
+        .filter(|(name, value)| is_path(body, name, value))
+        .map(|(name, _)| name.clone())
         .collect();
-    let is_path = |name: &str, value: &Value| {
-        if name.eq_ignore_ascii_case(USER_URN) {
-            return value.is_object();
-        }
-        if name.eq_ignore_ascii_case(ENTERPRISE_URN) {
-            let members = value.as_object();
-            return members.is_some_and(|members| members.keys().any(|name| name.contains('.')));
-        }
-        if let Some(attribute) = ENTERPRISE.attribute(name) {
-            // Of another type, it is a member of the client's own, which is ignored like others.
-            return has_value(attribute, value) && !told.contains(&attribute.name);
-        }
-        // A name that cannot be read as a path is an unknown attribute.
-        name.contains(['.', '['])
-            && matches!(
-                Target::parse(name, &mut Leniency::compatible()),
-                Ok(Some(Target::Attribute { .. }))
-            )
-    };
-    if !body.iter().any(|(name, value)| is_path(name, value)) {
+    if named.is_empty() {
         return Object::new();
     }
     let members = std::mem::take(body).into_iter();
-    let (paths, others) = members.partition(|(name, value)| is_path(name, value));
+    let (paths, others) = members.partition(|(name, _)| named.contains(name));
     *body = others;
     paths
+}
+
+/// Whether this member of a body is one of those that [`take_paths`] takes.
+fn is_path(body: &Object, name: &str, value: &Value) -> bool {
+    if name.eq_ignore_ascii_case(USER_URN) {
+        return value.is_object();
+    }
+    if name.eq_ignore_ascii_case(ENTERPRISE_URN) {
+        let members = value.as_object();
+        return members.is_some_and(|members| members.keys().any(|name| name.contains('.')));
+    }
+    if let Some(attribute) = ENTERPRISE.attribute(name) {
+        // What has a value under the extension's URN is not touched by a member beside it.
+        let extension = member(body, ENTERPRISE_URN).and_then(Value::as_object);
+        let under = extension.and_then(|members| member(members, attribute.name));
+        let is_told = under.is_some_and(|under| has_value(attribute, under));
+        // Of another type, it is a member of the client's own, which is ignored like others.
+        return !is_told && has_value(attribute, value);
+    }
+    // A name that cannot be read as a path is an unknown attribute.
+    name.contains(['.', '['])
+        && matches!(
+            Target::parse(name, &mut Leniency::compatible()),
+            Ok(Some(Target::Attribute { .. }))
+        )
+}
+
+/// Whether this is a value of the attribute, in any of the forms that are accepted: a number or a
+/// list of one may be.
+fn has_value(attribute: &Attribute, value: &Value) -> bool {
+    let stored = value::normalise(attribute, value.clone(), &mut Leniency::compatible());
+    matches!(stored, Ok(Some(_)))
 }
 
 fn extension_members(value: Value, leniency: &mut Leniency) -> Result<Object, Error> {
