@@ -287,7 +287,7 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::access::{Administrator, Issue, Scope, Tokens};
+    use crate::access::{Issue, Scope, Tokens};
     use crate::api::Options;
     use crate::certificate::{Names, Source};
     use crate::clock::Instant;
@@ -313,22 +313,35 @@ mod tests {
         Api::new(open(folder), Options::without_server(folder)).expect("an API")
     }
 
-    /// Issues a token and uses it once; the use is not stored yet.
-    fn api_with_use(folder: &Path) -> Api {
-        let issue = Issue::new("okta", Scope::Full);
+    /// Issues a token in the closed store, and returns the request that uses it.
+    fn request(folder: &Path, scope: Scope, target: &str) -> String {
         let tokens = Tokens::load(Arc::new(open(folder))).expect("none");
+        let issue = Issue::new("okta", scope);
         let issued = tokens.issue(issue, SystemClock.now(), |_| "{}".to_owned());
         let (_, text) = issued.expect("issued");
-        drop(tokens);
-        let api = api(folder);
-        let request = format!(
-            "GET /scim/v2/Users HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {}\r\n\r\n",
+        format!(
+            "GET {target} HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {}\r\n\r\n",
             text.reveal()
-        );
+        )
+    }
+
+    /// The answer's body.
+    fn answered(api: &Api, request: &str) -> String {
         let parsed = Head::parse(request.as_bytes()).expect("good");
         let (head, _) = parsed.expect("whole");
         let admitted = api.admit(&head, IpAddr::from(Ipv4Addr::LOCALHOST));
-        assert!(admitted.is_ok(), "a good token");
+        let admitted = admitted.ok().expect("a good token");
+        let Body::Bytes(body) = api.answer(admitted, None).body else {
+            panic!("it is short");
+        };
+        String::from_utf8(body).expect("text")
+    }
+
+    /// An API whose token was used once; the use is not stored yet.
+    fn api_with_use(folder: &Path) -> Api {
+        let request = request(folder, Scope::Full, "/scim/v2/Users");
+        let api = api(folder);
+        answered(&api, &request);
         api
     }
 
@@ -461,20 +474,16 @@ mod tests {
             all.audit("{}".to_owned())
         });
         store.commit(rows).expect("written");
+        drop(store);
+        let request = request(folder.path(), Scope::Metrics, "/metrics");
         let options = Options {
             address: Some(([127, 0, 0, 1], 1).into()),
             ..Options::without_server(folder.path())
         };
-        let api = Api::new(store, options).expect("an API");
+        let api = Api::new(open(folder.path()), options).expect("an API");
         let has = |count: usize| {
-            let head = Head::new("GET", "/admin/status", &[]).expect("a head");
-            let who = Administrator::from_local_socket("test");
-            let admitted = api.admit_administrator(&head, &who).ok().expect("admitted");
-            let Body::Bytes(body) = api.answer(admitted, None).body else {
-                panic!("it is short");
-            };
-            let wanted = format!("\"deactivationsLastHour\":{count},");
-            String::from_utf8(body).expect("text").contains(&wanted)
+            let wanted = format!("golinks_scim_deactivations_last_hour {count}\n");
+            answered(&api, &request).contains(&wanted)
         };
         assert!(has(0));
         maintain(&api, &private(folder.path(), time), 1, &mut None);
