@@ -25,7 +25,12 @@ pub fn fold(text: &str) -> String {
 /// The length of a text as it counts where the text may be folded: see
 /// [`limits::FOLDED_BYTES_COST`].
 pub fn folded_bytes(text: &[u8]) -> usize {
-    let non_ascii = text.iter().filter(|byte| !byte.is_ascii()).count();
+    // This is asked of each row of a scan. Sums of bytes are added sixteen at a time; counting one
+    // by one made a scan a fifth longer.
+    let sums = text
+        .chunks(128)
+        .map(|part| part.iter().map(|byte| byte >> 7).sum::<u8>());
+    let non_ascii: usize = sums.map(usize::from).sum();
     text.len() + non_ascii * (limits::FOLDED_BYTES_COST - 1)
 }
 
@@ -100,6 +105,25 @@ const UNDECOMPOSED: &[(char, &str)] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_ascii_counts_more_wherever_it_stands() {
+        for length in [0_usize, 1, 127, 128, 129, 1000] {
+            let text: Vec<u8> = (0..length)
+                .map(|at| if at % 3 == 0 { 0xef } else { b'x' })
+                .collect();
+            let more = limits::FOLDED_BYTES_COST - 1;
+            assert_eq!(
+                folded_bytes(&text),
+                length + length.div_ceil(3) * more,
+                "{length}"
+            );
+            assert_eq!(
+                folded_bytes(&vec![0xff; length]),
+                length * limits::FOLDED_BYTES_COST
+            );
+        }
+    }
 
     #[test]
     fn plain_texts() {
