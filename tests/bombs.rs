@@ -152,6 +152,17 @@ fn json_that_means_to_exhaust_is_refused() {
             &[201],
         ),
         (
+            "40,000 members that are paths",
+            user(&format!(
+                ",{}",
+                (10_000..50_000)
+                    .map(|n| format!("\"ims[type eq {n}]\":1"))
+                    .collect::<Vec<_>>()
+                    .join(",")
+            )),
+            &[400],
+        ),
+        (
             "too many emails",
             user(&format!(",\"emails\":[{}]", many(100_000, "{}"))),
             &[400, 413],

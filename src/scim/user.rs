@@ -411,15 +411,16 @@ fn in_schema_order(mut attributes: Object) -> Object {
 /// the core attributes under the core schema's URN, and an extension that has such members.
 fn take_paths(body: &mut Object) -> Object {
     let members = body.iter();
-    let named: Vec<String> = members
-        .filter(|(name, value)| is_path(body, name, value))
-        .map(|(name, _)| name.clone())
+    let found: Vec<bool> = members
+        .map(|(name, value)| is_path(body, name, value))
         .collect();
-    if named.is_empty() {
+    if !found.contains(&true) {
         return Object::new();
     }
+    // In the same order: looking for each name among those found would be quadratic.
+    let mut found = found.into_iter();
     let members = std::mem::take(body).into_iter();
-    let (paths, others) = members.partition(|(name, _)| named.contains(name));
+    let (paths, others) = members.partition(|_| found.next() == Some(true));
     *body = others;
     paths
 }
