@@ -67,11 +67,15 @@ pub(super) fn slice(
     scan: &mut Scan<'_>,
 ) -> Result<PageSlice, Error> {
     let (all, count) = (whole(users.len()), query.count);
+    // The users before a page by index, those up to its end, and those from its beginning on.
+    let around = |index: usize| {
+        let skip = index.saturating_sub(1).min(all);
+        (skip, skip.saturating_add(count), all - skip)
+    };
     let keys = match &query.start {
         Start::Index(index) => {
-            let skip = index.saturating_sub(1).min(all);
-            let behind = all - skip;
-            behind.min(skip.saturating_add(count))
+            let (_, most, behind) = around(*index);
+            most.min(behind)
         }
         Start::After(_) | Start::Before(_) => count,
     };
@@ -105,8 +109,7 @@ pub(super) fn slice(
     };
     Ok(match &query.start {
         Start::Index(index) => {
-            let skip = index.saturating_sub(1).min(all);
-            let (most, behind) = (skip.saturating_add(count), all - skip);
+            let (skip, most, behind) = around(*index);
             let page: Vec<Entry> = if behind < most {
                 // Nearer to the end, fewer keys are held in the opposite order.
                 let mut least = Least::new(behind);
