@@ -12,7 +12,7 @@
 //! they have seen the total number of users still fetch the rest, since the reported total is never
 //! less than the next index while there is a next page (`query`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Instant as Monotonic;
 
@@ -28,8 +28,19 @@ pub(super) struct PageEnds {
     known: Mutex<Known>,
 }
 
-/// Keyed by who asked for what ([`super::cursor::binding`]) and the index of the next page.
-type Known = BTreeMap<(Digest, usize), Noted>;
+#[derive(Default)]
+struct Known {
+    ends: BTreeMap<Key, Noted>,
+    /// The ends that nobody awaits, in the order of [`Noted::spare`]: walks with other counts leave
+    /// thousands, which a first page must not look through.
+    spare: BTreeSet<Spare>,
+}
+
+/// Who asked for what ([`super::cursor::binding`]), and the index of the next page.
+type Key = (Digest, usize);
+
+/// Who asked for what, whose walk it is by its `count`, or none if anybody's, and the index.
+type Spare = (Digest, Option<usize>, usize);
 
 /// Where a page ended.
 pub(super) struct End {
@@ -69,7 +80,7 @@ impl PageEnds {
     ) {
         let key = (binding, next_index);
         let mut known = self.lock();
-        match known.get(&key) {
+        match known.ends.get(&key) {
             // The end of a finished walk does not replace the end of a walk that continues, or of a
             // page that the same walk may request again.
             Some(other) if end.next == NextPage::Missing && other.is_needed_by(end.count, now) => {
@@ -81,8 +92,8 @@ impl PageEnds {
             Some(other) if other.is_awaited(now) && other.end.place.is_before(&end.place, sort) => {
                 return;
             }
-            Some(_) => {}
-            None => make_room(&mut known, now),
+            Some(_) => known.remove(&key),
+            None => known.make_room(now),
         }
         known.insert(key, Noted { end, at: now });
     }
@@ -90,32 +101,66 @@ impl PageEnds {
     /// The user with whom the page before `index` ended, if that is still remembered. It stays
     /// remembered: the answer may be lost, and the client asks again.
     pub(super) fn find(&self, binding: Digest, index: usize, now: Monotonic) -> Option<Position> {
+        let key = (binding, index);
         let mut known = self.lock();
-        let noted = known.get_mut(&(binding, index))?;
+        let Known { ends, spare } = &mut *known;
+        let noted = ends.get_mut(&key)?;
         if noted.end.next == NextPage::Due {
             noted.end.next = NextPage::Requested;
+            spare.extend(noted.spare(&key));
         }
         noted.is_fresh(now).then(|| noted.end.place.clone())
     }
 
     /// Forgets the ends that an earlier walk with this `count` left after the page at `index`, which
-    /// is the first or the last page.
+    /// is the first or the last page. Those of other walks stay if they may be requested again: a
+    /// connection test that reads one user must not forget them.
     pub(super) fn forget_after(&self, binding: Digest, index: usize, count: usize) {
         let mut known = self.lock();
-        let beyond = known.range((binding, index.saturating_add(1))..=(binding, usize::MAX));
-        let left = beyond.filter(|(_, noted)| match noted.end.next {
-            NextPage::Due => false,
-            // Another walk, such as a connection test that reads one user, must not forget it.
-            NextPage::Requested => noted.end.count == count,
-            NextPage::Missing => true,
-        });
-        for key in left.map(|(key, _)| *key).collect::<Vec<_>>() {
-            known.remove(&key);
+        for whose in [Some(count), None] {
+            let beyond = (binding, whose, index.saturating_add(1))..=(binding, whose, usize::MAX);
+            let left: Vec<Spare> = known.spare.range(beyond).copied().collect();
+            for (_, _, index) in left {
+                known.remove(&(binding, index));
+            }
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
         ignore_poison(self.known.lock())
+    }
+}
+
+impl Known {
+    fn insert(&mut self, key: Key, noted: Noted) {
+        self.spare.extend(noted.spare(&key));
+        self.ends.insert(key, noted);
+    }
+
+    fn remove(&mut self, key: &Key) {
+        let spare = self.ends.remove(key).and_then(|noted| noted.spare(key));
+        if let Some(spare) = spare {
+            self.spare.remove(&spare);
+        }
+    }
+
+    /// Forgets the least useful quarter, if there are too many: looking for a single one at each
+    /// page would take longer than the page itself.
+    fn make_room(&mut self, now: Monotonic) {
+        if self.ends.len() < limits::PAGE_ENDS_MAX {
+            return;
+        }
+        let usefulness = |noted: &Noted| {
+            let is_last = noted.end.next == NextPage::Missing;
+            (noted.is_fresh(now), !is_last, noted.at)
+        };
+        let mut all: Vec<_> = self.ends.values().map(usefulness).collect();
+        let (_, most_useful_to_go, _) = all.select_nth_unstable(limits::PAGE_ENDS_MAX / 4);
+        let most_useful_to_go = *most_useful_to_go;
+        self.ends
+            .retain(|_, noted| usefulness(noted) > most_useful_to_go);
+        let kept = self.ends.iter();
+        self.spare = kept.filter_map(|(key, noted)| noted.spare(key)).collect();
     }
 }
 
@@ -135,25 +180,17 @@ impl Noted {
             }
     }
 
+    /// Where this end stands among those that nobody awaits, if it is one.
+    fn spare(&self, (binding, index): &Key) -> Option<Spare> {
+        match self.end.next {
+            NextPage::Due => None,
+            NextPage::Requested => Some((*binding, Some(self.end.count), *index)),
+            NextPage::Missing => Some((*binding, None, *index)),
+        }
+    }
+
     fn is_awaited(&self, now: Monotonic) -> bool {
         self.end.next == NextPage::Due && self.is_fresh(now)
-    }
-}
-
-fn make_room(known: &mut Known, now: Monotonic) {
-    if known.len() < limits::PAGE_ENDS_MAX {
-        return;
-    }
-    known.retain(|_, noted| noted.is_fresh(now));
-    if known.len() >= limits::PAGE_ENDS_MAX {
-        known.retain(|_, noted| noted.end.next != NextPage::Missing);
-    }
-    if known.len() >= limits::PAGE_ENDS_MAX {
-        // A quarter at once: looking for one at each page would take longer than the page itself.
-        let mut times: Vec<Monotonic> = known.values().map(|noted| noted.at).collect();
-        let (_, newest_to_go, _) = times.select_nth_unstable(limits::PAGE_ENDS_MAX / 4);
-        let newest_to_go = *newest_to_go;
-        known.retain(|_, noted| noted.at > newest_to_go);
     }
 }
 
@@ -173,6 +210,15 @@ mod tests {
             count: 100,
             next,
         }
+    }
+
+    fn assert_spare_are_right(ends: &PageEnds) {
+        let known = ends.lock();
+        let spare = known
+            .ends
+            .iter()
+            .filter_map(|(key, noted)| noted.spare(key));
+        assert_eq!(known.spare, spare.collect());
     }
 
     fn who(number: u8) -> Digest {
@@ -195,7 +241,7 @@ mod tests {
             ends.note(who(3), index, end(2, Due), None, when);
         }
         assert_eq!(ends.find(who(1), 101, start), None, "the oldest went");
-        let kept = ends.lock().len();
+        let kept = ends.lock().ends.len();
         assert!((limits::PAGE_ENDS_MAX / 2..=limits::PAGE_ENDS_MAX).contains(&kept));
         for index in [limits::PAGE_ENDS_MAX / 2, limits::PAGE_ENDS_MAX - 1] {
             assert_eq!(ends.find(who(3), index, start), Some(place(2)), "{index}");
@@ -203,8 +249,9 @@ mod tests {
         // However many come in one moment.
         for index in 0..2 * limits::PAGE_ENDS_MAX {
             ends.note(who(4), index, end(2, Due), None, start);
-            assert!(ends.lock().len() <= limits::PAGE_ENDS_MAX);
+            assert!(ends.lock().ends.len() <= limits::PAGE_ENDS_MAX);
         }
+        assert_spare_are_right(&ends);
     }
 
     #[test]
@@ -225,7 +272,8 @@ mod tests {
         // The end was used, and then nobody asked for it in time, so that it can be replaced.
         for (second, now) in [(5, start), (6, late)] {
             note(101, second, None, now);
-            assert_eq!(ends.lock()[&(who(1), 101)].end.place, place(second));
+            assert_eq!(ends.lock().ends[&(who(1), 101)].end.place, place(second));
+            assert_spare_are_right(&ends);
         }
 
         note(201, 8, None, late);
@@ -244,7 +292,8 @@ mod tests {
         note(401, 8, None, start);
         note(401, 9, None, start + limits::PAGE_END_DURATION_MAX / 2);
         note(401, 9, None, late);
-        assert_eq!(ends.lock()[&(who(1), 401)].end.place, place(9));
+        assert_eq!(ends.lock().ends[&(who(1), 401)].end.place, place(9));
+        assert_spare_are_right(&ends);
     }
 
     #[test]
@@ -283,5 +332,6 @@ mod tests {
         let late = now + limits::PAGE_END_DURATION_MAX + Duration::from_secs(1);
         ends.note(who(1), 301, end(4, Missing), None, late);
         assert_eq!(ends.find(who(1), 301, late), Some(place(4)), "given up");
+        assert_spare_are_right(&ends);
     }
 }
