@@ -159,8 +159,10 @@ impl Known {
         let most_useful_to_go = *most_useful_to_go;
         self.ends
             .retain(|_, noted| usefulness(noted) > most_useful_to_go);
-        let kept = self.ends.iter();
-        self.spare = kept.filter_map(|(key, noted)| noted.spare(key)).collect();
+        self.spare.clear();
+        for (key, noted) in &self.ends {
+            self.spare.extend(noted.spare(key));
+        }
     }
 }
 
