@@ -346,7 +346,7 @@ impl Restore<'_> {
         });
         drop(restored);
         let txn = database.begin_write()?;
-        let mut tables = Tables::open(&txn, chain)?;
+        let mut tables = Tables::new(&txn, chain);
         // No era is repeated, even if the clock went backwards.
         let now = u32::try_from(self.now).unwrap_or(0);
         tables.put_era(now.max(last.saturating_add(1)))?;

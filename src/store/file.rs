@@ -243,7 +243,7 @@ pub(super) fn remove_leftovers(path: &Path, before: Option<i64>) {
 /// Makes the tables in a database that has none.
 pub(super) fn initialise(database: &Database) -> Result<(), ReadError> {
     let txn = database.begin_write()?;
-    Tables::open(&txn, ChainPosition::default())?.initialise()?;
+    Tables::new(&txn, ChainPosition::default()).initialise()?;
     txn.commit()?;
     Ok(())
 }

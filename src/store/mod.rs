@@ -38,6 +38,7 @@ mod file;
 mod holes;
 mod index;
 mod integrity;
+mod lazy_table;
 mod name_hints;
 mod newest_index;
 mod opening;

@@ -92,6 +92,10 @@ impl Snapshot {
         &self.index
     }
 
+    pub(super) fn check_progress(&self) -> &CheckProgress {
+        &self.check_progress
+    }
+
     /// How many rows of users there are.
     pub(super) fn user_count(&self) -> Result<u64, ReadError> {
         Ok(self.users.len()?)

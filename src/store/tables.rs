@@ -31,6 +31,8 @@
 //! A file of an older format is brought up to date when it is opened for writing (see `upgrade`).
 //! The name `used` is never given to another table.
 
+use std::cell::Cell;
+
 use redb::{
     Database, MultimapTable, MultimapTableDefinition, ReadableDatabase, ReadableTable,
     StorageError, Table, TableDefinition, WriteTransaction,
@@ -39,6 +41,7 @@ use redb::{
 use super::audit::{self, ChainPosition};
 use super::change::{Change, Keys, Put};
 use super::index::Changes;
+use super::lazy_table::LazyTable;
 use super::seal::{open_number, seal_number, seal_row, seal_text};
 use super::{FORMAT, OpenError, ReadError};
 
@@ -64,49 +67,53 @@ pub(super) const CHAIN_INDEX: &str = "index";
 
 /// All tables of one write transaction.
 pub(super) struct Tables<'txn> {
-    meta: Table<'txn, &'static str, u64>,
-    settings: Table<'txn, &'static str, &'static str>,
-    pub(super) users: Table<'txn, u32, &'static [u8]>,
-    pub(super) names: Table<'txn, &'static [u8], u32>,
-    externals: MultimapTable<'txn, &'static [u8], u32>,
-    emails: MultimapTable<'txn, &'static [u8], u32>,
-    pub(super) tokens: Table<'txn, &'static str, &'static [u8]>,
-    seen: Table<'txn, &'static str, &'static str>,
-    audit: Table<'txn, u64, &'static [u8]>,
-    chain_table: Table<'txn, &'static str, &'static [u8]>,
-    pub(super) users_next: u32,
+    meta: LazyTable<'txn, Table<'txn, &'static str, u64>>,
+    settings: LazyTable<'txn, Table<'txn, &'static str, &'static str>>,
+    pub(super) users: LazyTable<'txn, Table<'txn, u32, &'static [u8]>>,
+    pub(super) names: LazyTable<'txn, Table<'txn, &'static [u8], u32>>,
+    externals: LazyTable<'txn, MultimapTable<'txn, &'static [u8], u32>>,
+    emails: LazyTable<'txn, MultimapTable<'txn, &'static [u8], u32>>,
+    pub(super) tokens: LazyTable<'txn, Table<'txn, &'static str, &'static [u8]>>,
+    seen: LazyTable<'txn, Table<'txn, &'static str, &'static str>>,
+    audit: LazyTable<'txn, Table<'txn, u64, &'static [u8]>>,
+    chain_table: LazyTable<'txn, Table<'txn, &'static str, &'static [u8]>>,
+    users_next: Cell<Option<u32>>,
     chain: ChainPosition,
 }
 
 impl<'txn> Tables<'txn> {
-    pub(super) fn open(
-        txn: &'txn WriteTransaction,
-        chain: ChainPosition,
-    ) -> Result<Self, ReadError> {
-        let meta = txn.open_table(META)?;
-        Ok(Self {
-            users_next: u32::try_from(users_next_of(&meta)?).unwrap_or(u32::MAX),
-            meta,
-            settings: txn.open_table(SETTINGS)?,
-            users: txn.open_table(USERS)?,
-            names: txn.open_table(NAMES)?,
-            externals: txn.open_multimap_table(EXTERNALS)?,
-            emails: txn.open_multimap_table(EMAILS)?,
-            tokens: txn.open_table(TOKENS)?,
-            seen: txn.open_table(SEEN)?,
-            audit: txn.open_table(AUDIT)?,
-            chain_table: txn.open_table(CHAIN)?,
+    pub(super) fn new(txn: &'txn WriteTransaction, chain: ChainPosition) -> Self {
+        Self {
+            meta: LazyTable::new(txn, |txn| txn.open_table(META)),
+            settings: LazyTable::new(txn, |txn| txn.open_table(SETTINGS)),
+            users: LazyTable::new(txn, |txn| txn.open_table(USERS)),
+            names: LazyTable::new(txn, |txn| txn.open_table(NAMES)),
+            externals: LazyTable::new(txn, |txn| txn.open_multimap_table(EXTERNALS)),
+            emails: LazyTable::new(txn, |txn| txn.open_multimap_table(EMAILS)),
+            tokens: LazyTable::new(txn, |txn| txn.open_table(TOKENS)),
+            seen: LazyTable::new(txn, |txn| txn.open_table(SEEN)),
+            audit: LazyTable::new(txn, |txn| txn.open_table(AUDIT)),
+            chain_table: LazyTable::new(txn, |txn| txn.open_table(CHAIN)),
+            users_next: Cell::new(None),
             chain,
-        })
+        }
     }
 
-    /// Writes the format, the first sequence and the beginning of the audit chain to a file without
-    /// a format. The tables already exist: opening makes them.
+    /// Makes all tables in a file without a format, with the format, the first sequence and the
+    /// beginning of the audit chain. Opening a table makes it.
     pub(super) fn initialise(&mut self) -> Result<(), ReadError> {
-        put_number(&mut self.meta, META_FORMAT, FORMAT)?;
-        put_number(&mut self.meta, META_USERS_NEXT, 1)?;
+        self.settings.get()?;
+        self.users.get()?;
+        self.names.get()?;
+        self.externals.get()?;
+        self.emails.get()?;
+        self.tokens.get()?;
+        self.seen.get()?;
+        self.audit.get()?;
+        put_number(self.meta.get_mut()?, META_FORMAT, FORMAT)?;
+        put_number(self.meta.get_mut()?, META_USERS_NEXT, 1)?;
         put_position(
-            &mut self.chain_table,
+            self.chain_table.get_mut()?,
             CHAIN_ANCHOR,
             ChainPosition::default(),
         )?;
@@ -115,20 +122,20 @@ impl<'txn> Tables<'txn> {
 
     /// Begins an era.
     pub(super) fn put_era(&mut self, era: u32) -> Result<(), ReadError> {
-        put_number(&mut self.meta, META_ERA, u64::from(era))
+        put_number(self.meta.get_mut()?, META_ERA, u64::from(era))
     }
 
     /// Records the position where the audit trail's chain continues, and that the saved index is up
     /// to date. Call this before each commit.
     pub(super) fn put_chain(&mut self) -> Result<(), ReadError> {
-        put_position(&mut self.chain_table, CHAIN_INDEX, self.chain)?;
+        put_position(self.chain_table.get_mut()?, CHAIN_INDEX, self.chain)?;
         self.put_head()
     }
 
     /// Like [`Self::put_chain`], for a caller that has not checked whether the saved index is up to
     /// date: the index is ignored from then on.
     pub(super) fn put_head(&mut self) -> Result<(), ReadError> {
-        put_position(&mut self.chain_table, CHAIN_HEAD, self.chain)
+        put_position(self.chain_table.get_mut()?, CHAIN_HEAD, self.chain)
     }
 
     /// Applies the change of one plan, and records in `changes` which users it touches.
@@ -147,9 +154,9 @@ impl<'txn> Tables<'txn> {
                 facts,
                 row,
             } => {
-                self.users_next = self.users_next.max(sequence.saturating_add(1));
-                let next = u64::from(self.users_next);
-                put_number(&mut self.meta, META_USERS_NEXT, next)?;
+                let next = self.users_next()?.max(sequence.saturating_add(1));
+                self.users_next.set(Some(next));
+                put_number(self.meta.get_mut()?, META_USERS_NEXT, u64::from(next))?;
                 self.put_row(sequence, row)?;
                 self.change_keys(sequence, None, Some(&keys))?;
                 changes.insert(sequence, Some(facts));
@@ -167,30 +174,32 @@ impl<'txn> Tables<'txn> {
                 changes.insert(sequence, Some(facts));
             }
             Put::DeleteUser { sequence, before } => {
-                self.users.remove(sequence)?;
+                self.users.get_mut()?.remove(sequence)?;
                 self.change_keys(sequence, Some(&before), None)?;
                 changes.insert(sequence, None);
             }
             Put::Token { id, row } => {
                 let sealed = seal_row(id.as_bytes(), row);
-                self.tokens.insert(id.as_str(), sealed.as_slice())?;
+                self.tokens
+                    .get_mut()?
+                    .insert(id.as_str(), sealed.as_slice())?;
             }
             Put::ForgetToken { id } => {
-                self.tokens.remove(id.as_str())?;
-                self.seen.remove(id.as_str())?;
+                self.tokens.get_mut()?.remove(id.as_str())?;
+                self.seen.get_mut()?.remove(id.as_str())?;
             }
             Put::Seen { id, text } => {
                 let sealed = seal_text(&id, &text);
-                self.seen.insert(id.as_str(), sealed.as_str())?;
+                self.seen.get_mut()?.insert(id.as_str(), sealed.as_str())?;
             }
             Put::Setting { name, value } => {
                 let sealed = seal_text(name, &value);
-                self.settings.insert(name, sealed.as_str())?;
+                self.settings.get_mut()?.insert(name, sealed.as_str())?;
             }
             Put::Audit { text } => {
                 let sequence = self.chain.next_sequence;
                 let row = audit::encode(&self.chain, &text);
-                self.audit.insert(sequence, row.as_slice())?;
+                self.audit.get_mut()?.insert(sequence, row.as_slice())?;
                 self.chain = self.chain.after(&row);
             }
             Put::TrimAudit { through } => self.trim_audit(through)?,
@@ -205,19 +214,19 @@ impl<'txn> Tables<'txn> {
             if sequence > through {
                 break;
             }
-            self.audit.remove(sequence)?;
+            self.audit.get_mut()?.remove(sequence)?;
             self.chain.bytes = self.chain.bytes.saturating_sub(bytes);
             anchor = Some(behind);
         }
         if let Some(anchor) = anchor {
-            put_position(&mut self.chain_table, CHAIN_ANCHOR, anchor)?;
+            put_position(self.chain_table.get_mut()?, CHAIN_ANCHOR, anchor)?;
         }
         Ok(())
     }
 
     /// The sequence and the bytes of the oldest row, and the position after it.
     fn oldest_audit(&self) -> Result<Option<(u64, u64, ChainPosition)>, ReadError> {
-        let oldest = self.audit.first()?;
+        let oldest = self.audit.get()?.first()?;
         Ok(oldest.map(|(sequence, row)| {
             let (sequence, row) = (sequence.value(), row.value());
             (
@@ -230,7 +239,7 @@ impl<'txn> Tables<'txn> {
 
     fn put_row(&mut self, sequence: u32, row: Vec<u8>) -> Result<(), ReadError> {
         let sealed = seal_row(&sequence.to_be_bytes(), row);
-        self.users.insert(sequence, sealed.as_slice())?;
+        self.users.get_mut()?.insert(sequence, sealed.as_slice())?;
         Ok(())
     }
 
@@ -244,10 +253,10 @@ impl<'txn> Tables<'txn> {
         let [old, new] = [before, after].map(|keys| keys.map(|keys| keys.name.as_slice()));
         if old != new {
             if let Some(old) = old {
-                self.names.remove(old)?;
+                self.names.get_mut()?.remove(old)?;
             }
             if let Some(new) = new {
-                self.names.insert(new, sequence)?;
+                self.names.get_mut()?.insert(new, sequence)?;
             }
         }
         for (table, old, new) in [
@@ -256,13 +265,23 @@ impl<'txn> Tables<'txn> {
         ] {
             let is_in = |keys: &[Vec<u8>], key: &Vec<u8>| keys.binary_search(key).is_ok();
             for gone in old.iter().filter(|key| !is_in(new, key)) {
-                table.remove(gone.as_slice(), sequence)?;
+                table.get_mut()?.remove(gone.as_slice(), sequence)?;
             }
             for added in new.iter().filter(|key| !is_in(old, key)) {
-                table.insert(added.as_slice(), sequence)?;
+                table.get_mut()?.insert(added.as_slice(), sequence)?;
             }
         }
         Ok(())
+    }
+
+    /// The sequence that the next user gets.
+    pub(super) fn users_next(&self) -> Result<u32, ReadError> {
+        if let Some(next) = self.users_next.get() {
+            return Ok(next);
+        }
+        let next = u32::try_from(users_next_of(self.meta.get()?)?).unwrap_or(u32::MAX);
+        self.users_next.set(Some(next));
+        Ok(next)
     }
 
     /// The chain's head after all changes that were applied.

@@ -12,34 +12,51 @@ use super::check_progress::CheckProgress;
 use super::seal::open_row;
 use super::tables::Tables;
 use super::{Change, ReadError, Snapshot};
+use crate::limits;
 
 /// Tables, read-only.
-pub struct View<'a>(Source<'a>);
-
-enum Source<'a> {
-    Writer(&'a Tables<'a>, &'a CheckProgress),
-    Committed(&'a Snapshot, Names),
+pub struct View<'a> {
+    rows: &'a dyn Rows,
+    progress: &'a CheckProgress,
+    /// How long to wait for the check of the names.
+    patience: Duration,
+    /// The supposed owner of each changed userName; `None` if nobody would have it.
+    supposed_names: BTreeMap<Vec<u8>, Option<u32>>,
 }
 
-/// The supposed owner of each changed userName; `None` if nobody would have it.
-type Names = BTreeMap<Vec<u8>, Option<u32>>;
+/// What a view reads.
+trait Rows {
+    fn next_user(&self) -> Result<u32, ReadError>;
+    fn user(&self, sequence: u32) -> Result<Option<Vec<u8>>, ReadError>;
+    fn sequence_of_name(&self, name: &[u8]) -> Result<Option<u32>, ReadError>;
+    fn token(&self, id: &str) -> Result<Option<Vec<u8>>, ReadError>;
+}
 
 impl<'a> View<'a> {
-    pub(super) fn of_writer(tables: &'a Tables<'a>, progress: &'a CheckProgress) -> Self {
-        Self(Source::Writer(tables, progress))
+    pub(super) fn of_writer(tables: &'a Tables<'_>, progress: &'a CheckProgress) -> Self {
+        Self {
+            rows: tables,
+            progress,
+            // The writer must not wait: all other writes would wait, too.
+            patience: Duration::ZERO,
+            supposed_names: BTreeMap::new(),
+        }
     }
 
     /// A view of a committed state: running a plan on it only shows what the plan would do.
     pub fn of_committed(snapshot: &'a Snapshot) -> Self {
-        Self(Source::Committed(snapshot, Names::new()))
+        Self {
+            rows: snapshot,
+            progress: snapshot.check_progress(),
+            patience: limits::CHECK_WAIT_MAX,
+            supposed_names: BTreeMap::new(),
+        }
     }
 
-    /// Makes a view of a committed state find users under the names that they would have after
-    /// `change`. Their rows are not seen.
+    /// Makes the view find users under the names that they would have after `change`. Their rows
+    /// are not seen.
     pub fn suppose(&mut self, change: &Change) {
-        let Source::Committed(_, names) = &mut self.0 else {
-            return;
-        };
+        let names = &mut self.supposed_names;
         for put in &change.puts {
             match put {
                 Put::CreateUser { sequence, keys, .. } => {
@@ -60,53 +77,71 @@ impl<'a> View<'a> {
 
     /// The sequence that the next created user gets; `None` if all are used up.
     pub fn next_user(&self) -> Result<Option<u32>, ReadError> {
-        let next = match &self.0 {
-            Source::Writer(tables, _) => tables.users_next,
-            Source::Committed(snapshot, _) => snapshot.next_user()?,
-        };
+        let next = self.rows.next_user()?;
         Ok((next < u32::MAX).then_some(next))
     }
 
     /// The row of a user.
     pub fn user(&self, sequence: u32) -> Result<Option<Vec<u8>>, ReadError> {
-        match &self.0 {
-            Source::Writer(tables, _) => {
-                let Some(row) = tables.users.get(sequence)? else {
-                    return Ok(None);
-                };
-                let row = open_row(&sequence.to_be_bytes(), row.value())?;
-                Ok(Some(row.to_vec()))
-            }
-            Source::Committed(snapshot, _) => Ok(snapshot.user(sequence)?.map(|row| row.to_vec())),
-        }
+        self.rows.user(sequence)
     }
 
     /// The user with this folded userName.
     pub fn user_by_name(&self, name: &[u8]) -> Result<Option<u32>, ReadError> {
-        match &self.0 {
-            Source::Writer(tables, progress) => {
-                let found = tables.names.get(name)?;
-                let found = found.map(|sequence| sequence.value());
-                // The writer must not wait here: all other writes would wait, too.
-                progress.named(name, found, Duration::ZERO, |sequence| self.user(sequence))
-            }
-            Source::Committed(snapshot, names) => match names.get(name) {
-                Some(supposed) => Ok(*supposed),
-                None => snapshot.user_by_name(name),
-            },
+        if let Some(supposed) = self.supposed_names.get(name) {
+            return Ok(*supposed);
         }
+        let found = self.rows.sequence_of_name(name)?;
+        let row = |sequence| self.user(sequence);
+        self.progress.named(name, found, self.patience, row)
     }
 
     /// The row of a token by its public id.
     pub fn token(&self, id: &str) -> Result<Option<Vec<u8>>, ReadError> {
-        match &self.0 {
-            Source::Writer(tables, _) => {
-                let Some(row) = tables.tokens.get(id)? else {
-                    return Ok(None);
-                };
-                Ok(Some(open_row(id.as_bytes(), row.value())?.to_vec()))
-            }
-            Source::Committed(snapshot, _) => snapshot.token(id),
-        }
+        self.rows.token(id)
+    }
+}
+
+impl Rows for Tables<'_> {
+    fn next_user(&self) -> Result<u32, ReadError> {
+        self.users_next()
+    }
+
+    fn user(&self, sequence: u32) -> Result<Option<Vec<u8>>, ReadError> {
+        let Some(row) = self.users.get()?.get(sequence)? else {
+            return Ok(None);
+        };
+        let row = open_row(&sequence.to_be_bytes(), row.value())?;
+        Ok(Some(row.to_vec()))
+    }
+
+    fn sequence_of_name(&self, name: &[u8]) -> Result<Option<u32>, ReadError> {
+        let found = self.names.get()?.get(name)?;
+        Ok(found.map(|sequence| sequence.value()))
+    }
+
+    fn token(&self, id: &str) -> Result<Option<Vec<u8>>, ReadError> {
+        let Some(row) = self.tokens.get()?.get(id)? else {
+            return Ok(None);
+        };
+        Ok(Some(open_row(id.as_bytes(), row.value())?.to_vec()))
+    }
+}
+
+impl Rows for Snapshot {
+    fn next_user(&self) -> Result<u32, ReadError> {
+        Self::next_user(self)
+    }
+
+    fn user(&self, sequence: u32) -> Result<Option<Vec<u8>>, ReadError> {
+        Ok(Self::user(self, sequence)?.map(|row| row.to_vec()))
+    }
+
+    fn sequence_of_name(&self, name: &[u8]) -> Result<Option<u32>, ReadError> {
+        Self::sequence_of_name(self, name)
+    }
+
+    fn token(&self, id: &str) -> Result<Option<Vec<u8>>, ReadError> {
+        Self::token(self, id)
     }
 }

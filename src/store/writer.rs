@@ -372,7 +372,7 @@ impl Writer {
         let txn = open.database.begin_write()?;
         let mut changes = Changes::new();
         let written = {
-            let mut tables = Tables::open(&txn, open.chain)?;
+            let mut tables = Tables::new(&txn, open.chain);
             let written = self.run_plans(&mut tables, &mut changes, plans, batch)?;
             // A plan may have found nothing to change because of a commit that is not on disk yet.
             if !self.syncer.awaited(|| self.syncer.wait_idle()) {
