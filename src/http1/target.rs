@@ -71,10 +71,7 @@ pub fn query_pairs(query: &str) -> Result<Vec<Pair<'_>>, Fault> {
 /// Whether `+` in a value is a space, as in a form. A value whose first space is `%20` follows RFC
 /// 3986, where `+` is itself: many clients write `userName%20eq%20%22a+b@example.com%22`.
 fn is_form(value: &str) -> bool {
-    match (value.find('+'), value.find("%20")) {
-        (Some(plus), Some(space)) => plus < space,
-        _ => true,
-    }
+    memchr(b'+', value.as_bytes()).is_none_or(|plus| !value[..plus].contains("%20"))
 }
 
 /// Decodes percent-escapes. Most texts have none and are borrowed unchanged.

@@ -44,7 +44,8 @@ pub(super) fn refreshed(then: Option<&Object>, now: &Object, is_outdated: bool) 
 /// Whether the whole is all that is left of a name, and consisted of the removed parts.
 pub(super) fn is_left_over(then: &Object, now: &Object) -> bool {
     let whole = text(then, "formatted");
-    !composed(then).is_empty()
+    then != now
+        && !composed(then).is_empty()
         && composed(now).is_empty()
         && whole == text(now, "formatted")
         && whole.is_some_and(|whole| is_made_of(whole, then))

@@ -11,7 +11,7 @@ use super::change::RowReader;
 use super::chunk::CHUNK;
 use super::index::Changes;
 use super::seal::{open_row, open_text};
-use super::tables::{self, SETTINGS};
+use super::tables::{self, EMAILS, EXTERNALS, SETTINGS};
 use super::{OpenError, ReadError, Snapshot};
 
 impl Snapshot {
@@ -70,10 +70,10 @@ impl Snapshot {
         if self.user_count()? != users || names != users {
             return damaged("the index of userNames holds other users");
         }
-        if Pairs::of(&self.externals)?.as_ref() != Some(externals) {
+        if Pairs::of(&self.txn.open_multimap_table(EXTERNALS)?)?.as_ref() != Some(externals) {
             return damaged("the index of externalIds holds other users");
         }
-        if Pairs::of(&self.emails)?.as_ref() != Some(emails) {
+        if Pairs::of(&self.txn.open_multimap_table(EMAILS)?)?.as_ref() != Some(emails) {
             return damaged("the index of email addresses holds other users");
         }
         Ok(())
