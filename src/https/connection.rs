@@ -4,7 +4,7 @@
 mod body;
 
 use std::io::{self, BufRead, IoSlice, Write};
-use std::net::{IpAddr, TcpStream};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant as Monotonic;
 
@@ -27,7 +27,6 @@ const TIMED_OUT: Fault = Fault::new(408, "the request did not arrive in time");
 pub(super) struct Connection<'a> {
     shared: &'a Shared,
     slot: &'a Slot,
-    stream: Arc<TcpStream>,
     socket: Deadline,
     tls: ServerConnection,
     peer: IpAddr,
@@ -53,14 +52,16 @@ enum Then {
 
 impl<'a> Connection<'a> {
     /// Serves a connection until it ends.
-    pub(super) fn serve(shared: &'a Shared, slot: &'a Slot, stream: Arc<TcpStream>, peer: IpAddr) {
+    pub(super) fn serve(shared: &'a Shared, slot: &'a Slot, peer: IpAddr) {
         let opened = Monotonic::now();
-        let mut socket =
-            Deadline::new(Arc::clone(&stream), opened + limits::HANDSHAKE_DURATION_MAX);
+        let mut socket = Deadline::new(
+            Arc::clone(&slot.stream),
+            opened + limits::HANDSHAKE_DURATION_MAX,
+        );
         match socket.peek() {
             // A TLS record begins with a small number, an HTTP request with a capital letter.
             Ok(byte) if byte.is_ascii_uppercase() => {
-                return refuse_plain_http(shared, &mut socket, &stream, peer);
+                return refuse_plain_http(shared, &mut socket, peer);
             }
             Ok(_) => {}
             Err(_) => return,
@@ -72,7 +73,6 @@ impl<'a> Connection<'a> {
         let mut connection = Self {
             shared,
             slot,
-            stream,
             socket,
             tls,
             peer,
@@ -325,7 +325,7 @@ impl<'a> Connection<'a> {
                 return Then::End;
             }
         }
-        linger::drop_until_end(&self.stream, &mut self.socket, &self.shared.closing);
+        linger::drop_until_end(&mut self.socket, &self.shared.closing);
         Then::End
     }
 
@@ -386,7 +386,7 @@ fn last_bytes(api: &Api, answer: &Answer) -> Vec<u8> {
 }
 
 /// Answers a client that speaks plain HTTP to the TLS port.
-fn refuse_plain_http(shared: &Shared, socket: &mut Deadline, stream: &TcpStream, peer: IpAddr) {
+fn refuse_plain_http(shared: &Shared, socket: &mut Deadline, peer: IpAddr) {
     let fault = Fault::new(
         400,
         "this port speaks HTTPS: begin the base URL with https://",
@@ -395,6 +395,6 @@ fn refuse_plain_http(shared: &Shared, socket: &mut Deadline, stream: &TcpStream,
     let bytes = last_bytes(&shared.api, &answer);
     socket.set(Monotonic::now() + limits::CLOSE_DURATION_MAX);
     if socket.write_all(&bytes).is_ok() {
-        linger::drop_until_end(stream, socket, &shared.closing);
+        linger::drop_until_end(socket, &shared.closing);
     }
 }

@@ -3,7 +3,7 @@
 //! forever by sending a byte now and then.
 
 use std::io::{self, IoSlice, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant as Monotonic};
 
@@ -38,6 +38,11 @@ impl Deadline {
     /// When the last bytes arrived, even if they did not complete a record.
     pub(super) fn heard(&self) -> Monotonic {
         self.heard
+    }
+
+    /// Closes our sending side.
+    pub(super) fn end_sending(&self) -> io::Result<()> {
+        self.stream.shutdown(Shutdown::Write)
     }
 
     /// Looks at the first byte without consuming it.

@@ -2,7 +2,6 @@
 //! Closing a socket with unread bytes would send a reset that overtakes the answer.
 
 use std::io::{ErrorKind, Read};
-use std::net::{Shutdown, TcpStream};
 use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant as Monotonic};
@@ -15,12 +14,8 @@ const DROP_BYTES: usize = 16 * 1024;
 /// Closes our sending side and drops what arrives until the peer closes its own or is silent, up to
 /// a bound. `closing` holds the time at which the server began to close: from then on, this takes
 /// at most [`limits::CLOSE_DURATION_MAX`].
-pub(super) fn drop_until_end(
-    stream: &TcpStream,
-    socket: &mut Deadline,
-    closing: &OnceLock<Monotonic>,
-) {
-    if stream.shutdown(Shutdown::Write).is_ok() {
+pub(super) fn drop_until_end(socket: &mut Deadline, closing: &OnceLock<Monotonic>) {
+    if socket.end_sending().is_ok() {
         drop_all(socket, closing, limits::LINGER_SILENCE_MAX, || false);
     }
 }

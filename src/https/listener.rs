@@ -173,8 +173,7 @@ fn welcome(
         stream.set_nodelay(true)
     };
     prepare().map_err(|error| format!("a connection cannot be prepared: {error}"))?;
-    let stream = Arc::new(stream);
-    let Some(slot) = shared.connections.enter(Arc::clone(&stream), peer) else {
+    let Some(slot) = shared.connections.enter(Arc::new(stream), peer) else {
         return Err(
             "a connection was refused: all slots are in use by busy clients with a valid token"
                 .to_owned(),
@@ -184,7 +183,7 @@ fn welcome(
     let job = Box::new(move || {
         let _connected = entered.0.api.connected();
         let Entered(shared, slot) = &entered;
-        Connection::serve(shared, slot, stream, peer);
+        Connection::serve(shared, slot, peer);
     });
     let end_one = || shared.connections.make_room_for(&slot);
     workers

@@ -13,7 +13,7 @@ use crate::locks::ignore_poison;
 /// A connection as `connections` and its worker share it.
 pub(super) struct Slot {
     pub(super) number: u64,
-    stream: Arc<TcpStream>,
+    pub(super) stream: Arc<TcpStream>,
     pub(super) group: IpAddr,
     /// Set when the connection must end: its next answer is the last.
     ending: AtomicBool,
