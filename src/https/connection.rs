@@ -10,7 +10,6 @@ use std::time::Instant as Monotonic;
 
 use rustls::{ServerConnection, Stream};
 
-use self::body::BodyError;
 use super::deadline::Deadline;
 use super::linger;
 use super::listener::Shared;
@@ -35,12 +34,12 @@ pub(super) struct Connection<'a> {
     received: Vec<u8>,
 }
 
-/// What came next on the connection.
-enum Next {
-    Request(Head),
+/// Why a head or a body was not read to the end.
+enum Unread {
     Fault(Fault),
-    /// The peer has closed the connection or was silent for too long.
-    Nothing,
+    /// The peer has closed the connection or sent no request for too long, or the connection was
+    /// ended to make room or to stop.
+    Gone,
 }
 
 /// Whether the connection goes on after an exchange.
@@ -54,10 +53,8 @@ impl<'a> Connection<'a> {
     /// Serves a connection until it ends.
     pub(super) fn serve(shared: &'a Shared, slot: &'a Slot, peer: IpAddr) {
         let opened = Monotonic::now();
-        let mut socket = Deadline::new(
-            Arc::clone(&slot.stream),
-            opened + limits::HANDSHAKE_DURATION_MAX,
-        );
+        let until = opened + limits::HANDSHAKE_DURATION_MAX;
+        let mut socket = Deadline::new(Arc::clone(&slot.stream), until);
         match socket.peek() {
             // A TLS record begins with a small number, an HTTP request with a capital letter.
             Ok(byte) if byte.is_ascii_uppercase() => {
@@ -103,14 +100,16 @@ impl<'a> Connection<'a> {
             // A request that has arrived by now is still read and answered.
             self.slot.end_reading();
         }
-        let (next, began) = self.next_request(now);
+        let arrived = self.await_request(now);
+        let began = Monotonic::now();
+        let head = arrived.and_then(|()| self.read_head(began));
         self.slot.set_reading(began);
-        match next {
+        match head {
+            Ok(head) => self.answer(&head, began + limits::REQUEST_DURATION_MAX),
+            Err(Unread::Fault(fault)) => self.refuse(&fault),
             // Without a `close_notify`, the client would believe that anything it sends from now on
             // was delivered (RFC 8446 section 6.1).
-            Next::Nothing => self.linger(),
-            Next::Fault(fault) => self.refuse(&fault),
-            Next::Request(head) => self.answer(&head, began + limits::REQUEST_DURATION_MAX),
+            Err(Unread::Gone) => self.linger(),
         }
     }
 
@@ -120,17 +119,20 @@ impl<'a> Connection<'a> {
         matches!(&self.received[..], b"" | b"\r" | b"\r\n")
     }
 
-    /// Waits for a request and reads its head. Also returns the time at which its first byte
-    /// arrived.
-    fn next_request(&mut self, now: Monotonic) -> (Next, Monotonic) {
+    /// Waits for the first byte of a request.
+    fn await_request(&mut self, now: Monotonic) -> Result<(), Unread> {
         self.socket.set(now + limits::IDLE_DURATION_MAX);
         while self.is_between() {
             match self.receive() {
                 Ok(count) if count > 0 => {}
-                _ => return (Next::Nothing, Monotonic::now()),
+                _ => return Err(Unread::Gone),
             }
         }
-        let began = Monotonic::now();
+        Ok(())
+    }
+
+    /// Reads the head of a request whose first byte arrived at `began`.
+    fn read_head(&mut self, began: Monotonic) -> Result<Head, Unread> {
         self.socket.set(began + limits::HEAD_DURATION_MAX);
         // Parsing the head again after each byte would take quadratic time. Only a new line or many
         // more bytes can change the result.
@@ -139,23 +141,13 @@ impl<'a> Connection<'a> {
             let new = &self.received[looked_at..];
             if looked_at == 0 || new.contains(&b'\n') || new.len() >= LOOK_AGAIN_BYTES {
                 looked_at = self.received.len();
-                match Head::parse(&self.received) {
-                    Ok(Some((head, length))) => {
-                        self.received.drain(..length);
-                        return (Next::Request(head), began);
-                    }
-                    Ok(None) => {}
-                    Err(fault) => return (Next::Fault(fault), began),
+                let parsed = Head::parse(&self.received).map_err(Unread::Fault)?;
+                if let Some((head, length)) = parsed {
+                    self.received.drain(..length);
+                    return Ok(head);
                 }
             }
-            match self.receive() {
-                Ok(0) => return (Next::Nothing, began),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                    return (Next::Fault(TIMED_OUT), began);
-                }
-                Err(_) => return (Next::Nothing, began),
-            }
+            self.receive_more()?;
         }
     }
 
@@ -194,11 +186,11 @@ impl<'a> Connection<'a> {
         }
         let body = match self.read_body(framing, expects, deadline) {
             Ok(body) => body,
-            Err(BodyError::Fault(fault)) => {
+            Err(Unread::Fault(fault)) => {
                 let answer = self.shared.api.refuse_body(&admission, &fault);
                 return self.write(answer, head, Then::End, deadline);
             }
-            Err(BodyError::Gone) => return self.break_off(&admission),
+            Err(Unread::Gone) => return self.break_off(&admission),
         };
         self.work(admission, body, head, Then::GoOn, deadline)
     }
@@ -338,6 +330,16 @@ impl<'a> Connection<'a> {
         self.received.extend_from_slice(bytes);
         stream.consume(count);
         Ok(count)
+    }
+
+    /// Receives more of a head or a body.
+    fn receive_more(&mut self) -> Result<(), Unread> {
+        match self.receive() {
+            Ok(0) => Err(Unread::Gone),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(Unread::Fault(TIMED_OUT)),
+            Err(_) => Err(Unread::Gone),
+        }
     }
 
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {

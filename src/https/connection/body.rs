@@ -3,18 +3,11 @@
 use std::io;
 use std::time::Instant as Monotonic;
 
-use super::{Connection, TIMED_OUT};
+use super::{Connection, Unread};
+use crate::http1::BODY_TOO_LARGE;
 use crate::http1::chunks::Decoder;
 use crate::http1::framing::Framing;
-use crate::http1::{BODY_TOO_LARGE, Fault};
 use crate::limits;
-
-/// Why a body was not read to the end.
-pub(super) enum BodyError {
-    Fault(Fault),
-    /// The client has closed the connection, or it was ended to make room or to stop.
-    Gone,
-}
 
 impl Connection<'_> {
     /// Reads the body that this framing announces, if it announces one; `expects` says that the
@@ -24,20 +17,20 @@ impl Connection<'_> {
         framing: Framing,
         expects: bool,
         deadline: Monotonic,
-    ) -> Result<Option<Vec<u8>>, BodyError> {
+    ) -> Result<Option<Vec<u8>>, Unread> {
         if !framing.has_body() {
             return Ok(None);
         }
         // Refuse the body before the client is asked to send it and before memory is allocated for
         // it.
         if matches!(framing, Framing::Length(length) if length > limits::BODY_BYTES_MAX) {
-            return Err(BodyError::Fault(BODY_TOO_LARGE));
+            return Err(Unread::Fault(BODY_TOO_LARGE));
         }
         let until = Monotonic::now() + limits::BODY_DURATION_MAX;
         self.socket.set(until.min(deadline));
         if expects && self.received.is_empty() {
             self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-                .map_err(|_| BodyError::Gone)?;
+                .map_err(|_| Unread::Gone)?;
         }
         match framing {
             Framing::None => Ok(None),
@@ -46,7 +39,7 @@ impl Connection<'_> {
                 let left = length.saturating_sub(self.received.len());
                 self.received.reserve_exact(left);
                 while self.received.len() < length {
-                    self.receive_of_body()?;
+                    self.receive_more()?;
                 }
                 let rest = self.received.split_off(length);
                 Ok(Some(std::mem::replace(&mut self.received, rest)))
@@ -55,30 +48,19 @@ impl Connection<'_> {
         }
     }
 
-    fn read_chunks(&mut self) -> Result<Vec<u8>, BodyError> {
+    fn read_chunks(&mut self) -> Result<Vec<u8>, Unread> {
         // Reserve the largest allowed size: memory that is never written to costs nothing.
         let mut body = Vec::with_capacity(limits::BODY_BYTES_MAX);
         let mut decoder = Decoder::new(limits::BODY_BYTES_MAX);
         loop {
             let taken = decoder
                 .feed(&self.received, &mut body)
-                .map_err(BodyError::Fault)?;
+                .map_err(Unread::Fault)?;
             self.received.drain(..taken);
             if decoder.is_done() {
                 return Ok(body);
             }
-            self.receive_of_body()?;
-        }
-    }
-
-    fn receive_of_body(&mut self) -> Result<(), BodyError> {
-        match self.receive() {
-            Ok(0) => Err(BodyError::Gone),
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                Err(BodyError::Fault(TIMED_OUT))
-            }
-            Err(_) => Err(BodyError::Gone),
+            self.receive_more()?;
         }
     }
 
