@@ -51,23 +51,28 @@ impl Workers {
     /// logs nothing, since a flood of strangers would then fill the log.
     pub(super) fn submit(&self, job: Job, end_one: impl Fn()) -> Result<(), String> {
         let mut state = self.shared.lock();
-        let (mut no_thread, mut is_started) = (None, false);
-        if state.queue.len() >= state.waiting && state.threads < self.threads_max {
-            match self.start_thread() {
-                Ok(()) => {
-                    state.threads += 1;
-                    is_started = true;
-                }
-                Err(error) if state.threads == 0 => return Err(no_worker(Some(&error))),
-                Err(error) => no_thread = Some(error),
+        let needs_thread = state.queue.len() >= state.waiting && state.threads < self.threads_max;
+        let obstacle = match needs_thread.then(|| self.start_thread()) {
+            Some(Ok(())) => {
+                state.threads += 1;
+                None
             }
-        }
-        if no_thread.is_some() || !is_started && state.is_full() {
+            Some(Err(error)) => Some(format!("no thread can be started: {error}")),
+            None => {
+                let is_full = state.is_full();
+                is_full.then(|| "all workers are busy and the queue is full".to_owned())
+            }
+        };
+        if let Some(obstacle) = obstacle {
+            // Without any thread, no place would come free.
+            if state.threads == 0 {
+                return Err(obstacle);
+            }
             drop(state);
             end_one();
             state = self.shared.await_room();
             if state.is_full() {
-                return Err(no_worker(no_thread.as_ref()));
+                return Err(obstacle);
             }
         }
         state.queue.push_back(job);
@@ -88,14 +93,6 @@ impl Workers {
 impl State {
     fn is_full(&self) -> bool {
         self.queue.len() >= self.waiting + limits::CONNECTIONS_WAITING_MAX
-    }
-}
-
-/// Why no thread will serve a connection, with the system's error if it refused a thread.
-fn no_worker(refused: Option<&io::Error>) -> String {
-    match refused {
-        Some(error) => format!("no thread can be started: {error}"),
-        None => "all workers are busy and the queue is full".to_owned(),
     }
 }
 
