@@ -7,27 +7,20 @@ use std::time::Instant as Monotonic;
 use crate::clock::Instant;
 use crate::limits;
 
-/// The rows of one principal within a day.
+/// The rows of each principal within a day: when the day began, and how many there are since. There
+/// is an entry for each token that was refused within a day.
 #[derive(Default)]
-pub(super) struct Day {
-    began: Option<Monotonic>,
-    rows: u32,
-}
+pub(super) struct Days(BTreeMap<String, (Monotonic, u32)>);
 
-impl Day {
-    pub(super) fn is_over(&self, at: Monotonic) -> bool {
-        self.began
-            .is_some_and(|began| at.saturating_duration_since(began) >= limits::REFUSAL_DAY)
-    }
-
-    /// Counts a row, and returns whether there is room for it. A day that is over begins anew.
-    pub(super) fn take_place(&mut self, at: Monotonic) -> bool {
-        if self.is_over(at) {
-            *self = Self::default();
-        }
-        self.began.get_or_insert(at);
-        self.rows = self.rows.saturating_add(1);
-        self.rows <= limits::REFUSALS_PER_DAY_MAX
+impl Days {
+    /// Counts a row of this principal, and returns whether there is room for it. Days that are over
+    /// are dropped.
+    pub(super) fn take_place(&mut self, principal: &str, at: Monotonic) -> bool {
+        let is_on = |began: Monotonic| at.saturating_duration_since(began) < limits::REFUSAL_DAY;
+        self.0.retain(|_, (began, _)| is_on(*began));
+        let (_, rows) = self.0.entry(principal.to_owned()).or_insert((at, 0));
+        *rows = rows.saturating_add(1);
+        *rows <= limits::REFUSALS_PER_DAY_MAX
     }
 }
 
@@ -96,9 +89,12 @@ mod tests {
 
     #[test]
     fn a_day_takes_so_many_rows_and_the_next_day_again() {
-        let (mut day, start) = (Day::default(), Monotonic::now());
+        let (mut days, start) = (Days::default(), Monotonic::now());
         let most = limits::REFUSALS_PER_DAY_MAX;
-        let mut taken = |at| (0..2 * most).filter(|_| day.take_place(at)).count();
+        let mut taken = |at| {
+            let places = 0..2 * most;
+            places.filter(|_| days.take_place("okta", at)).count()
+        };
         assert_eq!(taken(start), most as usize);
         assert_eq!(taken(start + limits::REFUSAL_DAY / 2), 0);
         assert_eq!(taken(start + limits::REFUSAL_DAY), most as usize);

@@ -22,7 +22,7 @@ use serde_json::{Map, Value, json};
 
 use super::Api;
 use super::problem::Problem;
-use super::refusal_bounds::{Day, Minute, Sum};
+use super::refusal_bounds::{Days, Minute, Sum};
 use super::refusal_cause::Cause;
 use super::refused::Refused;
 use super::request::NOBODY;
@@ -44,8 +44,7 @@ struct State {
     known: VecDeque<Remembered>,
     strangers: VecDeque<Remembered>,
     minute: Minute,
-    /// The rows of each principal within a day, for each token that was live on that day.
-    days: BTreeMap<String, Day>,
+    days: Days,
     minute_of_strangers: Minute,
 }
 
@@ -148,15 +147,7 @@ impl Api {
             let refusal = Remembered::new(refused, principal, row.clone());
             remember(&mut state.known, refusal, limits::REFUSALS_REMEMBERED_MAX);
         }
-        // Tokens come and go, and a principal whose day is over would begin anew anyway.
-        state.days.retain(|_, day| !day.is_over(at));
-        let has_place = state.minute.take_place(principal)
-            && state
-                .days
-                .entry(principal.to_owned())
-                .or_default()
-                .take_place(at);
-        if has_place {
+        if state.minute.take_place(principal) && state.days.take_place(principal, at) {
             self.store.queue_audit_row(row);
             self.metrics.refused(Audited::ByRow);
         } else {
