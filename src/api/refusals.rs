@@ -127,10 +127,14 @@ impl Api {
         }
         let principal = &by.to_string();
         let (at, now) = (Monotonic::now(), self.clock.now());
-        // There may be thousands of these, so no row is built that would only be dropped.
         let only_says_wait = problem.is_transient && problem.cause != Some(Cause::Doubt);
-        if only_says_wait && self.count_if_told_before(principal, problem, at, now) {
-            return;
+        if only_says_wait {
+            let mut state = self.in_minute(at, now);
+            let cause = problem.cause.map(Cause::as_str);
+            // There may be thousands of these, so no row is built that would only be dropped.
+            if !state.minute.is_first_wait(principal, cause) {
+                return self.count_without_row(&mut state.minute, problem);
+            }
         }
         let is_explained = self.tuned.get().is_explained;
         let mut details = refused.details(problem);
@@ -138,9 +142,7 @@ impl Api {
             details.insert("shape".to_owned(), refused.shape());
         }
         let row = refused.row(principal, now, &details);
-        let mut state = self.refusals.lock();
-        let over = state.minute.begin(at, now);
-        self.queue_summary(&MORE, now, over);
+        let mut state = self.in_minute(at, now);
         // This is checked again under the lock, so that refusals that `tune` made the server forget
         // stay forgotten.
         if is_explained && self.tuned.get().is_explained {
@@ -151,31 +153,22 @@ impl Api {
             self.store.queue_audit_row(row);
             self.metrics.refused(Audited::ByRow);
         } else {
-            state.minute.count(problem.status.to_string());
-            self.metrics.refused(Audited::ByCount);
+            self.count_without_row(&mut state.minute, problem);
         }
     }
 
-    /// Counts an answer that only says to come back later, unless it is the principal's first of
-    /// this minute for this cause. Returns whether it was counted. Also notes the principal, and
-    /// sums up a minute that is over.
-    fn count_if_told_before(
-        &self,
-        principal: &str,
-        problem: &Problem,
-        at: Monotonic,
-        now: Instant,
-    ) -> bool {
+    /// Locks the refusals, with a minute that is not over; queues the row about one that is.
+    fn in_minute(&self, at: Monotonic, now: Instant) -> MutexGuard<'_, State> {
         let mut state = self.refusals.lock();
         let over = state.minute.begin(at, now);
         self.queue_summary(&MORE, now, over);
-        let cause = problem.cause.map(Cause::as_str);
-        let is_again = !state.minute.is_first_wait(principal, cause);
-        if is_again {
-            state.minute.count(problem.status.to_string());
-            self.metrics.refused(Audited::ByCount);
-        }
-        is_again
+        state
+    }
+
+    /// Counts a refusal that gets no row.
+    fn count_without_row(&self, minute: &mut Minute, problem: &Problem) {
+        minute.count(problem.status.to_string());
+        self.metrics.refused(Audited::ByCount);
     }
 
     /// Counts the refusal of a caller without a valid token, and remembers it for a while.
