@@ -14,8 +14,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
-use serde_json::Value;
-
+use super::audit::Caller;
 use super::change::{self, ChangeContext, Edit, Planned};
 use super::record::Record;
 use super::user_id::UserId;
@@ -28,8 +27,6 @@ use crate::scim::{
     self, Budget, Bulk, ErrorType, Leniency, Patch, Preconditions, Tolerated, User, reference,
 };
 use crate::store::{Change, ReadError, View};
-
-use super::audit::Caller;
 
 /// The outcome of one operation.
 #[derive(Debug)]
@@ -96,28 +93,25 @@ impl Directory {
         self.store.await_check()?;
         let order = bulk.order();
         let context = self.context(caller);
-        let state = Arc::new(Mutex::new(State::new(&bulk, &order.concat())));
+        let mut state = State::new(&bulk, &order.concat());
         let mut outcomes: Vec<BulkOutcome> = bulk.operations.iter().map(|_| None).collect();
         let mut operations: Vec<Option<Operation>> =
             bulk.operations.into_iter().map(Some).collect();
-        let mut plans = Vec::with_capacity(operations.len());
-        for together in order {
-            let mut tasks = Vec::with_capacity(together.len());
-            for &index in &together {
-                let operation = operations[index].take();
-                let operation = operation.expect("an order names each operation once");
-                let mut state = ignore_poison(state.lock());
-                tasks.push(Task::new(
-                    index,
-                    operation,
-                    &may,
-                    leniency,
-                    &mut state.reading,
-                ));
-            }
+        let mut read = |index: usize| {
+            let operation = operations[index].take();
+            let operation = operation.expect("an order names each operation once");
+            Task::new(index, operation, &may, leniency, &mut state.reading)
+        };
+        let groups: Vec<Vec<Task>> = order
+            .into_iter()
+            .map(|together| together.into_iter().map(&mut read).collect())
+            .collect();
+        let state = Arc::new(Mutex::new(state));
+        let mut plans = Vec::with_capacity(outcomes.len());
+        for mut tasks in groups {
             // Each operation has a plan for its own change, but the plan of the first tries all of
             // them.
-            for _ in together {
+            for _ in 0..tasks.len() {
                 let tasks = std::mem::take(&mut tasks);
                 let (state, context) = (Arc::clone(&state), context.clone());
                 plans.push(move |view: &View<'_>| {
@@ -464,7 +458,8 @@ impl State {
         if let Action::Create(data) | Action::Replace(_, data) | Action::Modify(_, data) =
             &mut action
         {
-            resolve(data, &id_of)?;
+            reference::resolve(data, &id_of)
+                .map_err(|unresolved| Error::Unresolved(unresolved.0))?;
         }
         Ok(Work::read(action, leniency, &mut self.reading)?)
     }
@@ -473,8 +468,4 @@ impl State {
     fn id_of(&self, bulk_id: &str) -> Option<UserId> {
         self.created.get(bulk_id)?.id
     }
-}
-
-fn resolve(data: &mut Value, id_of: &impl Fn(&str) -> Option<String>) -> Result<(), Error> {
-    reference::resolve(data, id_of).map_err(|unresolved| Error::Unresolved(unresolved.0))
 }
