@@ -46,6 +46,10 @@ impl State {
         matches!(self.doing, Doing::AtWork)
     }
 
+    fn is_waiting_stranger(&self) -> bool {
+        self.token.is_none() && !self.is_at_work()
+    }
+
     /// Whether an answer is being sent, or the client is being given time to read it.
     pub(super) fn is_writing(&self) -> bool {
         matches!(self.doing, Doing::Writing(_))
@@ -131,24 +135,21 @@ impl Slot {
 
     /// Whether it has shown no token and is not at work.
     pub(super) fn is_waiting_stranger(&self) -> bool {
-        let state = self.lock();
-        state.token.is_none() && !state.is_at_work()
+        self.lock().is_waiting_stranger()
     }
 
     /// Ends the connection at once, whatever it is doing; it starts no more work.
     pub(super) fn cut_off(&self) {
-        self.lock().is_cut = true;
-        self.end();
+        self.cut(&mut self.lock());
     }
 
     /// Ends the connection at once if it has shown no token. Bytes that have already arrived may
     /// still be read, but not worked on. False if it has shown a token by now or is at work.
     pub(super) fn cut_stranger(&self) -> bool {
         let mut state = self.lock();
-        let may_go = state.token.is_none() && !state.is_at_work();
+        let may_go = state.is_waiting_stranger();
         if may_go {
-            state.is_cut = true;
-            self.end();
+            self.cut(&mut state);
         }
         may_go
     }
@@ -160,16 +161,17 @@ impl Slot {
         if state.idle_since().is_some() {
             self.end_reading();
         } else if state.waits_since(now).is_some() {
-            state.is_cut = true;
-            self.end();
+            self.cut(&mut state);
         } else {
             return false;
         }
         true
     }
 
-    /// Makes the worker's next read or write fail. The connection may be gone already.
-    fn end(&self) {
+    /// Makes the worker begin no more work, and its next read or write fail. The connection may be
+    /// gone already.
+    fn cut(&self, state: &mut State) {
+        state.is_cut = true;
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
