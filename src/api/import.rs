@@ -19,13 +19,10 @@ use crate::scim::{User, differences_of_members, json};
 
 /// `POST /admin/users/import`: the rows of one request go into one commit.
 pub(super) fn import(api: &Api, admission: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
-    let mut request = Request::read(body)?;
-    let done = api.directory.import(
-        take(&mut request.rows),
-        request.empty,
-        request.is_dry_run,
-        &admission.caller(),
-    )?;
+    let (request, rows) = Request::read(body)?;
+    let done =
+        api.directory
+            .import(rows, request.empty, request.is_dry_run, &admission.caller())?;
     let reason = |error| reason(api, admission, error);
     Ok(request.answer(done, reason, |done, row| match done {
         Imported::Created(record) => put_user(row, RowOutcome::Created, &record),
@@ -53,8 +50,7 @@ pub(super) fn import(api: &Api, admission: &Admission, _: &Administrator, body: 
 /// status. If the status was left out of the request, no row claims anything about it. The answer
 /// shows the emails that a user would get, since somebody else here may have them.
 pub(super) fn compare(api: &Api, admission: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
-    let mut request = Request::read(body)?;
-    let rows = take(&mut request.rows);
+    let (request, rows) = Request::read(body)?;
     let active = rows
         .iter()
         .map(|row| !request.ignores_status && !row.tells_status() && !row.creates_unknown());
@@ -139,19 +135,19 @@ fn put_refused_user(
     put_name(row, &record);
 }
 
-/// A parsed request: the rows that can be read, and why the others cannot.
+/// A parsed request without the rows that can be read.
 struct Request {
     empty: Empty,
     is_dry_run: bool,
     /// Whether the rows had a status that the owner of the file ignores.
     ignores_status: bool,
-    rows: Vec<Row>,
     /// For each row of the request its line, and the refusal if it cannot be read.
     lines: Vec<(Value, Option<String>)>,
 }
 
 impl Request {
-    fn read(body: &[u8]) -> Result<Self, Problem> {
+    /// Parses a request, and returns its readable rows beside it.
+    fn read(body: &[u8]) -> Result<(Self, Vec<Row>), Problem> {
         let mut body = json::parse(body)?;
         let columns = match body.get("columns").and_then(Value::as_array) {
             Some(header) => {
@@ -163,7 +159,7 @@ impl Request {
         let empty = body.get("empty").and_then(Value::as_str).unwrap_or("keep");
         let empty =
             Empty::parse(empty).ok_or_else(|| Problem::new(400, "empty must be keep or clear"))?;
-        let rows = match body.get_mut("rows").map(Value::take) {
+        let all = match body.get_mut("rows").map(Value::take) {
             Some(Value::Array(rows)) if rows.len() <= limits::IMPORT_ROWS_MAX => rows,
             _ => {
                 let most = limits::IMPORT_ROWS_MAX;
@@ -171,27 +167,27 @@ impl Request {
                 return Err(Problem::new(400, what));
             }
         };
-        let mut request = Self {
-            empty,
-            is_dry_run: body.get("dryRun") == Some(&Value::Bool(true)),
-            ignores_status: body.get("ignoresStatus") == Some(&Value::Bool(true)),
-            rows: Vec::with_capacity(rows.len()),
-            lines: Vec::with_capacity(rows.len()),
-        };
-        for mut row in rows {
+        let (mut rows, mut lines) = (Vec::with_capacity(all.len()), Vec::with_capacity(all.len()));
+        for mut row in all {
             if !row.is_object() {
                 row = Value::Null;
             }
             let refusal = match read_row(columns.as_ref(), &mut row) {
                 Ok(read) => {
-                    request.rows.push(read);
+                    rows.push(read);
                     None
                 }
                 Err(problem) => Some(problem.detail),
             };
-            request.lines.push((row["line"].take(), refusal));
+            lines.push((row["line"].take(), refusal));
         }
-        Ok(request)
+        let request = Self {
+            empty,
+            is_dry_run: body.get("dryRun") == Some(&Value::Bool(true)),
+            ignores_status: body.get("ignoresStatus") == Some(&Value::Bool(true)),
+            lines,
+        };
+        Ok((request, rows))
     }
 
     /// Builds the answer, in which each row is in its place; `outcomes` belong to the rows that
