@@ -69,11 +69,10 @@ pub(super) struct Reversal {
 /// The later changes of an attribute, from the first one by another principal on. If an undo
 /// reverts the last of them, they are removed from here.
 struct Touches {
-    /// The sequence of the first of them.
-    change: u64,
-    /// Who made it.
+    /// Who made the first of them.
     principal: String,
-    /// All sequences, each with a digest of the replaced value: one user may have very many.
+    /// Their sequences, each with a digest of the replaced value: one user may have very many.
+    /// There is at least one.
     all: Vec<(u64, Digest)>,
 }
 
@@ -186,7 +185,6 @@ impl Reversal {
                     if is_own_undo && self.resets.get(free.key()) <= event.undoes.last() => {}
                 Entry::Vacant(free) => {
                     free.insert(Touches {
-                        change: sequence,
                         principal: event.principal.clone(),
                         all: vec![this],
                     });
@@ -218,7 +216,7 @@ impl Reversal {
             Ok(Some(record)) => record,
             // If the user is gone, the undo of its creation has nothing to do.
             Ok(None) if self.is_creation => {
-                return Ok(Ok((Change::none(), UndoEffect::nothing())));
+                return Ok(Ok((Change::none(), UndoEffect::default())));
             }
             Ok(None) => return refused(self.end(view)?),
             Err(error) => return refused(Obstacle::Other(error)),
@@ -233,7 +231,7 @@ impl Reversal {
         {
             return refused(Obstacle::Touched {
                 attribute: attribute.clone(),
-                by_change: touches.change,
+                by_change: touches.all[0].0,
                 principal: touches.principal.clone(),
             });
         }

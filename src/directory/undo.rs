@@ -77,8 +77,8 @@ pub struct Undone {
     pub outcome: Result<UndoEffect, Obstacle>,
 }
 
-/// The effect of an undo on a user.
-#[derive(Debug)]
+/// The effect of an undo on a user. The default is none: the user is like that already.
+#[derive(Debug, Default)]
 pub struct UndoEffect {
     /// The attributes whose previous values were restored; empty if they had those already.
     pub attributes: Vec<String>,
@@ -87,17 +87,6 @@ pub struct UndoEffect {
     pub values: Vec<(String, Value, Value)>,
     /// Whether a person has lost access by the undo (see `change::has_access`).
     pub lost_access: bool,
-}
-
-impl UndoEffect {
-    /// No effect: the user is like that already.
-    pub(super) fn nothing() -> Self {
-        Self {
-            attributes: Vec::new(),
-            values: Vec::new(),
-            lost_access: false,
-        }
-    }
 }
 
 /// Why a user's changes are not undone.
