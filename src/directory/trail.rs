@@ -1,7 +1,8 @@
 //! Searches the audit trail. The trail has no index: a search reads rows one after the other, and
 //! rejects most of them by a few bytes. One request reads [`limits::AUDIT_SCAN_ROWS_MAX`] rows at
 //! most, and says where the next one continues. The whole trail is read only to find who once had a
-//! userName, and in `history.rs` and `undo_source.rs`; all of these serve the local socket alone.
+//! userName, in `history.rs`, `undo_source.rs` and `verification.rs`, and by a restore
+//! (`returned_users.rs`): none of it for callers from the network.
 //! `audit` describes the content of rows; the store reads the bare rows (`store/trail.rs`).
 
 use std::mem;
