@@ -16,7 +16,8 @@ use super::chunk::CHUNK;
 use super::index::{Index, WordMatches};
 use super::name_hints::NameHints;
 use super::seal::{open_row, open_text, row_unchecked};
-use super::tables::{self, EMAILS, EXTERNALS, NAMES, SEEN, SETTINGS, TOKENS, USERS};
+use super::tables::{EMAILS, EXTERNALS, NAMES, SEEN, SETTINGS, TOKENS, USERS};
+use super::view::View;
 use super::{ReadError, Shared};
 use crate::limits;
 
@@ -31,7 +32,7 @@ pub struct Snapshot {
     pub(super) users: ReadOnlyTable<u32, &'static [u8]>,
     pub(super) names: ReadOnlyTable<&'static [u8], u32>,
     index: Index,
-    check_progress: Arc<CheckProgress>,
+    pub(super) check_progress: Arc<CheckProgress>,
     pub(super) hints: Arc<NameHints>,
     state: u64,
 }
@@ -87,10 +88,6 @@ impl Snapshot {
 
     pub(super) fn index(&self) -> &Index {
         &self.index
-    }
-
-    pub(super) fn check_progress(&self) -> &CheckProgress {
-        &self.check_progress
     }
 
     /// How many rows of users there are.
@@ -151,10 +148,6 @@ impl Snapshot {
         }))
     }
 
-    pub(super) fn next_user(&self) -> Result<u32, ReadError> {
-        Ok(u32::try_from(tables::users_next(&self.txn)?).unwrap_or(u32::MAX))
-    }
-
     /// Like [`Snapshot::user_by_name`], but tries a hint first. `is_named` tells quickly whether a
     /// row belongs to the user with this name; it may return false wrongly. If there are more users
     /// than the cache holds, a hint saves two of three reads: those of the table of names.
@@ -182,10 +175,7 @@ impl Snapshot {
 
     /// The user with this folded userName.
     pub fn user_by_name(&self, name: &[u8]) -> Result<Option<u32>, ReadError> {
-        let found = self.sequence_of_name(name)?;
-        let patience = limits::CHECK_WAIT_MAX;
-        self.check_progress
-            .named(name, found, patience, |sequence| self.user(sequence))
+        View::of_committed(self).user_by_name(name)
     }
 
     /// Like [`Self::user_by_name`], but returns the table's entry without waiting for the check.
@@ -280,14 +270,6 @@ impl Snapshot {
             tokens.push((id.value().to_owned(), row));
         }
         Ok(tokens)
-    }
-
-    /// The row of a token by its public id.
-    pub(super) fn token(&self, id: &str) -> Result<Option<Vec<u8>>, ReadError> {
-        let Some(row) = self.txn.open_table(TOKENS)?.get(id)? else {
-            return Ok(None);
-        };
-        Ok(Some(open_row(id.as_bytes(), row.value())?.to_vec()))
     }
 
     /// The last uses of tokens: the public id, and the text given to [`super::Change::seen`]. A

@@ -10,7 +10,7 @@ use redb::ReadableTable;
 use super::change::Put;
 use super::check_progress::CheckProgress;
 use super::seal::open_row;
-use super::tables::Tables;
+use super::tables::{self, TOKENS, Tables};
 use super::{Change, ReadError, Snapshot};
 use crate::limits;
 
@@ -47,7 +47,7 @@ impl<'a> View<'a> {
     pub fn of_committed(snapshot: &'a Snapshot) -> Self {
         Self {
             rows: snapshot,
-            progress: snapshot.check_progress(),
+            progress: &snapshot.check_progress,
             patience: limits::CHECK_WAIT_MAX,
             supposed_names: BTreeMap::new(),
         }
@@ -130,7 +130,7 @@ impl Rows for Tables<'_> {
 
 impl Rows for Snapshot {
     fn next_user(&self) -> Result<u32, ReadError> {
-        Self::next_user(self)
+        Ok(u32::try_from(tables::users_next(&self.txn)?).unwrap_or(u32::MAX))
     }
 
     fn user(&self, sequence: u32) -> Result<Option<Vec<u8>>, ReadError> {
@@ -142,6 +142,9 @@ impl Rows for Snapshot {
     }
 
     fn token(&self, id: &str) -> Result<Option<Vec<u8>>, ReadError> {
-        Self::token(self, id)
+        let Some(row) = self.txn.open_table(TOKENS)?.get(id)? else {
+            return Ok(None);
+        };
+        Ok(Some(open_row(id.as_bytes(), row.value())?.to_vec()))
     }
 }
