@@ -44,6 +44,7 @@ pub(super) fn refreshed(then: Option<&Object>, now: &Object, is_outdated: bool) 
 /// Whether the whole is all that is left of a name, and consisted of the removed parts.
 pub(super) fn is_left_over(then: &Object, now: &Object) -> bool {
     let whole = text(then, "formatted");
+    // Most changes concern other attributes, and composing takes longer than comparing.
     then != now
         && !composed(then).is_empty()
         && composed(now).is_empty()
