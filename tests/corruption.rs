@@ -114,6 +114,12 @@ fn tables_that_disagree_are_told() {
             let mut externals = txn.open_multimap_table(EXTERNALS).expect("the table");
             externals.insert(&b"other"[..], 2).expect("written");
         }),
+        ("no table of externalIds", |txn| {
+            assert!(txn.delete_multimap_table(EXTERNALS).expect("deleted"));
+        }),
+        ("no table of addresses", |txn| {
+            assert!(txn.delete_multimap_table(EMAILS).expect("deleted"));
+        }),
         ("a row of another", |txn| {
             let mut users = txn.open_table(USERS).expect("the table");
             let first = users.get(1).expect("read").expect("there").value().to_vec();
