@@ -11,7 +11,7 @@ use super::ReadError;
 pub(super) struct LazyTable<'txn, T> {
     txn: &'txn WriteTransaction,
     open: fn(&'txn WriteTransaction) -> Result<T, TableError>,
-    opened: OnceCell<T>,
+    table: OnceCell<T>,
 }
 
 impl<'txn, T> LazyTable<'txn, T> {
@@ -22,20 +22,22 @@ impl<'txn, T> LazyTable<'txn, T> {
         Self {
             txn,
             open,
-            opened: OnceCell::new(),
+            table: OnceCell::new(),
         }
     }
 
-    pub(super) fn get(&self) -> Result<&T, ReadError> {
-        if let Some(table) = self.opened.get() {
+    /// The table, opened.
+    pub(super) fn opened(&self) -> Result<&T, ReadError> {
+        if let Some(table) = self.table.get() {
             return Ok(table);
         }
         let table = (self.open)(self.txn)?;
-        Ok(self.opened.get_or_init(|| table))
+        Ok(self.table.get_or_init(|| table))
     }
 
-    pub(super) fn get_mut(&mut self) -> Result<&mut T, ReadError> {
-        self.get()?;
-        Ok(self.opened.get_mut().expect("the table is open"))
+    /// The table, opened, to write to.
+    pub(super) fn opened_mut(&mut self) -> Result<&mut T, ReadError> {
+        self.opened()?;
+        Ok(self.table.get_mut().expect("the table is open"))
     }
 }

@@ -102,18 +102,18 @@ impl<'txn> Tables<'txn> {
     /// Makes all tables in a file without a format, with the format, the first sequence and the
     /// beginning of the audit chain. Opening a table makes it.
     pub(super) fn initialise(&mut self) -> Result<(), ReadError> {
-        self.settings.get()?;
-        self.users.get()?;
-        self.names.get()?;
-        self.externals.get()?;
-        self.emails.get()?;
-        self.tokens.get()?;
-        self.seen.get()?;
-        self.audit.get()?;
-        put_number(self.meta.get_mut()?, META_FORMAT, FORMAT)?;
-        put_number(self.meta.get_mut()?, META_USERS_NEXT, 1)?;
+        self.settings.opened()?;
+        self.users.opened()?;
+        self.names.opened()?;
+        self.externals.opened()?;
+        self.emails.opened()?;
+        self.tokens.opened()?;
+        self.seen.opened()?;
+        self.audit.opened()?;
+        put_number(self.meta.opened_mut()?, META_FORMAT, FORMAT)?;
+        put_number(self.meta.opened_mut()?, META_USERS_NEXT, 1)?;
         put_position(
-            self.chain_table.get_mut()?,
+            self.chain_table.opened_mut()?,
             CHAIN_ANCHOR,
             ChainPosition::default(),
         )?;
@@ -122,20 +122,20 @@ impl<'txn> Tables<'txn> {
 
     /// Begins an era.
     pub(super) fn put_era(&mut self, era: u32) -> Result<(), ReadError> {
-        put_number(self.meta.get_mut()?, META_ERA, u64::from(era))
+        put_number(self.meta.opened_mut()?, META_ERA, u64::from(era))
     }
 
     /// Records the position where the audit trail's chain continues, and that the saved index is up
     /// to date. Call this before each commit.
     pub(super) fn put_chain(&mut self) -> Result<(), ReadError> {
-        put_position(self.chain_table.get_mut()?, CHAIN_INDEX, self.chain)?;
+        put_position(self.chain_table.opened_mut()?, CHAIN_INDEX, self.chain)?;
         self.put_head()
     }
 
     /// Like [`Self::put_chain`], for a caller that has not checked whether the saved index is up to
     /// date: the index is ignored from then on.
     pub(super) fn put_head(&mut self) -> Result<(), ReadError> {
-        put_position(self.chain_table.get_mut()?, CHAIN_HEAD, self.chain)
+        put_position(self.chain_table.opened_mut()?, CHAIN_HEAD, self.chain)
     }
 
     /// Applies the change of one plan, and records in `changes` which users it touches.
@@ -156,7 +156,7 @@ impl<'txn> Tables<'txn> {
             } => {
                 let next = self.users_next()?.max(sequence.saturating_add(1));
                 self.users_next.set(Some(next));
-                put_number(self.meta.get_mut()?, META_USERS_NEXT, u64::from(next))?;
+                put_number(self.meta.opened_mut()?, META_USERS_NEXT, u64::from(next))?;
                 self.put_row(sequence, row)?;
                 self.change_keys(sequence, None, Some(&keys))?;
                 changes.insert(sequence, Some(facts));
@@ -174,32 +174,34 @@ impl<'txn> Tables<'txn> {
                 changes.insert(sequence, Some(facts));
             }
             Put::DeleteUser { sequence, before } => {
-                self.users.get_mut()?.remove(sequence)?;
+                self.users.opened_mut()?.remove(sequence)?;
                 self.change_keys(sequence, Some(&before), None)?;
                 changes.insert(sequence, None);
             }
             Put::Token { id, row } => {
                 let sealed = seal_row(id.as_bytes(), row);
                 self.tokens
-                    .get_mut()?
+                    .opened_mut()?
                     .insert(id.as_str(), sealed.as_slice())?;
             }
             Put::ForgetToken { id } => {
-                self.tokens.get_mut()?.remove(id.as_str())?;
-                self.seen.get_mut()?.remove(id.as_str())?;
+                self.tokens.opened_mut()?.remove(id.as_str())?;
+                self.seen.opened_mut()?.remove(id.as_str())?;
             }
             Put::Seen { id, text } => {
                 let sealed = seal_text(&id, &text);
-                self.seen.get_mut()?.insert(id.as_str(), sealed.as_str())?;
+                self.seen
+                    .opened_mut()?
+                    .insert(id.as_str(), sealed.as_str())?;
             }
             Put::Setting { name, value } => {
                 let sealed = seal_text(name, &value);
-                self.settings.get_mut()?.insert(name, sealed.as_str())?;
+                self.settings.opened_mut()?.insert(name, sealed.as_str())?;
             }
             Put::Audit { text } => {
                 let sequence = self.chain.next_sequence;
                 let row = audit::encode(&self.chain, &text);
-                self.audit.get_mut()?.insert(sequence, row.as_slice())?;
+                self.audit.opened_mut()?.insert(sequence, row.as_slice())?;
                 self.chain = self.chain.after(&row);
             }
             Put::TrimAudit { through } => self.trim_audit(through)?,
@@ -214,19 +216,19 @@ impl<'txn> Tables<'txn> {
             if sequence > through {
                 break;
             }
-            self.audit.get_mut()?.remove(sequence)?;
+            self.audit.opened_mut()?.remove(sequence)?;
             self.chain.bytes = self.chain.bytes.saturating_sub(bytes);
             anchor = Some(behind);
         }
         if let Some(anchor) = anchor {
-            put_position(self.chain_table.get_mut()?, CHAIN_ANCHOR, anchor)?;
+            put_position(self.chain_table.opened_mut()?, CHAIN_ANCHOR, anchor)?;
         }
         Ok(())
     }
 
     /// The sequence and the bytes of the oldest row, and the position after it.
     fn oldest_audit(&self) -> Result<Option<(u64, u64, ChainPosition)>, ReadError> {
-        let oldest = self.audit.get()?.first()?;
+        let oldest = self.audit.opened()?.first()?;
         Ok(oldest.map(|(sequence, row)| {
             let (sequence, row) = (sequence.value(), row.value());
             (
@@ -239,7 +241,9 @@ impl<'txn> Tables<'txn> {
 
     fn put_row(&mut self, sequence: u32, row: Vec<u8>) -> Result<(), ReadError> {
         let sealed = seal_row(&sequence.to_be_bytes(), row);
-        self.users.get_mut()?.insert(sequence, sealed.as_slice())?;
+        self.users
+            .opened_mut()?
+            .insert(sequence, sealed.as_slice())?;
         Ok(())
     }
 
@@ -253,10 +257,10 @@ impl<'txn> Tables<'txn> {
         let [old, new] = [before, after].map(|keys| keys.map(|keys| keys.name.as_slice()));
         if old != new {
             if let Some(old) = old {
-                self.names.get_mut()?.remove(old)?;
+                self.names.opened_mut()?.remove(old)?;
             }
             if let Some(new) = new {
-                self.names.get_mut()?.insert(new, sequence)?;
+                self.names.opened_mut()?.insert(new, sequence)?;
             }
         }
         for (table, old, new) in [
@@ -265,10 +269,10 @@ impl<'txn> Tables<'txn> {
         ] {
             let is_in = |keys: &[Vec<u8>], key: &Vec<u8>| keys.binary_search(key).is_ok();
             for gone in old.iter().filter(|key| !is_in(new, key)) {
-                table.get_mut()?.remove(gone.as_slice(), sequence)?;
+                table.opened_mut()?.remove(gone.as_slice(), sequence)?;
             }
             for added in new.iter().filter(|key| !is_in(old, key)) {
-                table.get_mut()?.insert(added.as_slice(), sequence)?;
+                table.opened_mut()?.insert(added.as_slice(), sequence)?;
             }
         }
         Ok(())
@@ -279,7 +283,7 @@ impl<'txn> Tables<'txn> {
         if let Some(next) = self.users_next.get() {
             return Ok(next);
         }
-        let next = u32::try_from(users_next_of(self.meta.get()?)?).unwrap_or(u32::MAX);
+        let next = u32::try_from(users_next_of(self.meta.opened()?)?).unwrap_or(u32::MAX);
         self.users_next.set(Some(next));
         Ok(next)
     }

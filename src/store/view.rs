@@ -108,7 +108,7 @@ impl Rows for Tables<'_> {
     }
 
     fn user(&self, sequence: u32) -> Result<Option<Vec<u8>>, ReadError> {
-        let Some(row) = self.users.get()?.get(sequence)? else {
+        let Some(row) = self.users.opened()?.get(sequence)? else {
             return Ok(None);
         };
         let row = open_row(&sequence.to_be_bytes(), row.value())?;
@@ -116,12 +116,12 @@ impl Rows for Tables<'_> {
     }
 
     fn sequence_of_name(&self, name: &[u8]) -> Result<Option<u32>, ReadError> {
-        let found = self.names.get()?.get(name)?;
+        let found = self.names.opened()?.get(name)?;
         Ok(found.map(|sequence| sequence.value()))
     }
 
     fn token(&self, id: &str) -> Result<Option<Vec<u8>>, ReadError> {
-        let Some(row) = self.tokens.get()?.get(id)? else {
+        let Some(row) = self.tokens.opened()?.get(id)? else {
             return Ok(None);
         };
         Ok(Some(open_row(id.as_bytes(), row.value())?.to_vec()))
