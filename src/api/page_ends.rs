@@ -31,8 +31,8 @@ pub(super) struct PageEnds {
 #[derive(Default)]
 struct Known {
     ends: BTreeMap<Key, Noted>,
-    /// The ends that nobody awaits, in the order of [`Noted::spare`]: walks with other counts leave
-    /// thousands, which a first page must not look through.
+    /// The ends whose next page is not due, by whose they are ([`Noted::spare`]): walks with other
+    /// counts leave thousands, which a first page must not look through.
     spare: BTreeSet<Spare>,
 }
 
@@ -178,7 +178,7 @@ impl Noted {
             }
     }
 
-    /// Where this end stands among those that nobody awaits, if it is one.
+    /// Where this end stands among those whose next page is not due, if it is one.
     fn spare(&self, (binding, index): &Key) -> Option<Spare> {
         match self.end.next {
             NextPage::Due => None,
