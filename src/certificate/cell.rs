@@ -11,6 +11,7 @@ use rustls::sign::CertifiedKey;
 
 use super::authority::{Authority, AuthoritySummary, PrivateFiles};
 use super::chain::{self, Chain, Link};
+use super::error_text::OWN_OF_AUTHORITY;
 use super::source::{Source, SourceState, Stamp};
 use super::ways::{Objection, Ways, Window};
 use super::{Error, Names, request};
@@ -429,19 +430,16 @@ fn private(directory: &Path, names: &Names, now: Instant) -> Result<Current, Err
 
 fn from_files([chain, key]: [&Path; 2], host: &str, now: Instant) -> Result<Current, Error> {
     let loaded = Chain::load(chain, key)?;
-    let is_ca_itself = loaded.leaf.self_issued && loaded.leaf.is_authority;
+    let is_own_of_authority = loaded.leaf.is_own_of_authority();
     // Before the first start the host may be unknown.
     let host = Some(host).filter(|host| !host.is_empty());
     let mut current = current(loaded, None, host, now);
     let objections = current.summary.objections.iter();
     let warnings = objections.map(|objection| format!("{}: {objection}", chain.display()));
     current.summary.warnings = warnings.collect();
-    if is_ca_itself {
-        current.summary.warnings.push(format!(
-            "{}: it is a CA's own certificate, which some clients do not accept as a server's: make \
-             one that is no CA's (basicConstraints CA:FALSE)",
-            chain.display()
-        ));
+    if is_own_of_authority {
+        let warning = format!("{}: {OWN_OF_AUTHORITY}", chain.display());
+        current.summary.warnings.push(warning);
     }
     if let Some(ends) = current.summary.authority_ends().filter(|ends| now < *ends) {
         current.summary.warnings.push(format!(

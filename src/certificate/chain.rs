@@ -309,6 +309,11 @@ impl Facts {
             public_key: parsed.public_key().raw.to_vec(),
         })
     }
+
+    /// Whether it is the certificate of an authority at the top, rather than a server's.
+    pub(super) fn is_own_of_authority(&self) -> bool {
+        self.self_issued && self.is_authority
+    }
 }
 
 fn host_of(name: &GeneralName<'_>) -> Option<String> {

@@ -6,6 +6,11 @@ use rustls::{CertificateError, OtherError};
 
 use crate::clock::Instant;
 
+/// Why a CA's own certificate is not a server's. Clients that are based on rustls, our check among
+/// them, refuse it.
+pub(super) const OWN_OF_AUTHORITY: &str = "it is a CA's own certificate, which some clients do not accept as a server's: issue one for \
+     the server that is no CA's (basicConstraints CA:FALSE)";
+
 /// Describes an error in plain words.
 pub fn words_of(error: &rustls::Error) -> String {
     use CertificateError as Why;
@@ -63,10 +68,7 @@ pub fn words_of(error: &rustls::Error) -> String {
         Why::BadEncoding => "a certificate cannot be read",
         // For the verifier's own errors, rustls shows only their names.
         Why::Other(OtherError(inner)) => match inner.to_string().as_str() {
-            "CaUsedAsEndEntity" => {
-                "it is a CA's own certificate, which is not accepted as a server's: issue one for \
-                 the server"
-            }
+            "CaUsedAsEndEntity" => OWN_OF_AUTHORITY,
             "EndEntityUsedAsCa" => "the certificate given as its issuer is not a CA's",
             "NameConstraintViolation" => "its CA may not issue certificates for this name",
             "PathLenConstraintViolated" => "its CA may not have another CA below it, but does",

@@ -19,7 +19,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::authority::{COMMON_NAME_CHARS_MAX, own_key, san};
 use super::chain::{Chain, certificates, without_mark};
-use super::error_text::words_of_pem;
+use super::error_text::{OWN_OF_AUTHORITY, words_of_pem};
 use super::ways::{Objection, Ways};
 use super::{Error, Names, files};
 use crate::clock::Instant;
@@ -82,7 +82,7 @@ pub struct Installed {
 /// Checks a chain, leaf first, against a key: the given one, or else the pending one, or else the
 /// installed one. Then puts both where a server with this data directory finds them. Nothing is
 /// changed unless every check passes: the key fits, each certificate is followed by its issuer and
-/// signed by it, the leaf is for `host`, and it is valid now.
+/// signed by it, the leaf is for `host` and not a CA's own certificate, and it is valid now.
 pub fn install(
     directory: &Path,
     chain: &Path,
@@ -113,6 +113,9 @@ pub fn install(
             Objection::Elsewhere(what) => Error::Elsewhere(chain.to_owned(), what),
             objection => bad(objection.to_string()),
         });
+    }
+    if loaded.leaf.is_own_of_authority() {
+        return Err(bad(OWN_OF_AUTHORITY.to_owned()));
     }
     let text = key_text(&key, &key_pem)? + &certificates_text(&loaded.key.cert);
     files::write(&to, &text)?;

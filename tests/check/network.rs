@@ -113,7 +113,7 @@ fn a_certificate_that_no_client_accepts() {
         (
             its_own_authority(),
             0,
-            "it is a CA's own certificate, which is not accepted as a server's: issue one for",
+            "it is a CA's own certificate, which some clients do not accept as a server's: issue one",
         ),
     ] {
         put(made);
