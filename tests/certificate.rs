@@ -102,6 +102,10 @@ fn what_is_served_is_told_to_programs_too() {
     let shown = server.cli(&["cert", "show"]);
     let told = server.cli(&["cert", "show", "-o", "json"]).stdout;
     let told: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+    let ends = told[0]["certificate"]["notAfter"].as_str().expect("text");
+    let ends = format!("\nends         {}Z, in ", &ends[..19]);
+    assert!(shown.stdout.contains(&ends), "{shown:?}");
+    assert!(!shown.stdout.contains(".000Z"), "{shown:?}");
     let days = told[0]["certificate"]["daysLeft"].as_i64();
     assert!(days.is_some_and(|days| (88..=90).contains(&days)), "{told}");
     let fingerprint = told[0]["authority"]["fingerprint"].as_str().expect("text");

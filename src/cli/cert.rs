@@ -125,7 +125,7 @@ fn install(configuration: &Configuration, chain: &Path, key: Option<&Path>) -> R
     output::say(&format!(
         "installed: for {}, until {}",
         installed.names.join(", "),
-        installed.not_after
+        whole_seconds(&installed.not_after.to_string())
     ));
     // A running server notices the new certificate by itself.
     let looks = 3 * limits::CERTIFICATE_LOOK_SECONDS;
@@ -243,11 +243,11 @@ fn tell_served(certificate: &Value) -> Result<(), Failure> {
         names.join(", ")
     };
     output::line(&format!("names        {names}"))?;
-    let ends = text_of(certificate, "notAfter");
+    let ends = whole_seconds(&text_of(certificate, "notAfter"));
     let left = Instant::parse(&ends).map(|ends| SystemClock.now().words_until(ends));
     let left = left.unwrap_or_default();
     output::line(&format!("ends         {ends}, {left}"))?;
-    let accepted_until = accepted_until(certificate);
+    let accepted_until = whole_seconds(&accepted_until(certificate));
     if accepted_until != ends {
         output::line(&format!(
             "accepted     until {accepted_until}, when an authority in the chain ends"
@@ -259,13 +259,19 @@ fn tell_served(certificate: &Value) -> Result<(), Failure> {
     for link in elements(&certificate["chain"]) {
         let [subject, issuer, ends] =
             ["subject", "issuer", "notAfter"].map(|name| text_of(link, name));
+        let ends = whole_seconds(&ends);
         output::line(&format!("{title:<12} {subject}, by {issuer}, until {ends}"))?;
         title = "";
     }
     for warning in warnings_of(certificate) {
-        output::line(&format!("warning      {warning}"))?;
+        output::line(&format!("warning      {}", whole_seconds(warning)))?;
     }
     Ok(())
+}
+
+/// A text without the milliseconds of its times, which certificates do not have.
+fn whole_seconds(text: &str) -> String {
+    text.replace(".000Z", "Z")
 }
 
 /// What clients might object to in the served certificate.
