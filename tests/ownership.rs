@@ -168,7 +168,7 @@ fn a_backup_reaches_where_only_root_may_write_and_comes_back() {
         let checked = store::check(&file, describe).expect("sound");
         assert_eq!(checked.counts.users, 1);
         let again = server.cli(&["backup", "create", text(&file)]);
-        assert_eq!(again.status, Some(1), "{again:?}");
+        assert_eq!(again.status, Some(64), "{again:?}");
         assert!(again.stderr.contains("exists already"), "{again:?}");
         assert_eq!((names(folder.path()), names(&data)), (1, before));
         let nowhere = server.cli(&["backup", "create", text(&file.join("nowhere"))]);

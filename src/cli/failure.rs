@@ -174,9 +174,13 @@ pub(super) fn store_hint(error: &OpenError) -> Option<&'static str> {
 
 /// The failure for a file that cannot be used, with the system's reason.
 pub(super) fn unusable(path: &Path, error: &io::Error) -> Failure {
-    let code = match error.kind() {
-        io::ErrorKind::AlreadyExists => status::REFUSED,
-        _ => io_status(error),
-    };
-    Failure::new(code, format!("{}: {error}", path.display()))
+    let shown = path.display();
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            let what = format!("{shown}: the file exists already");
+            Failure::new(status::USAGE, what)
+                .hint("name a file that is not there yet: nothing is overwritten")
+        }
+        _ => Failure::new(io_status(error), format!("{shown}: {error}")),
+    }
 }

@@ -72,7 +72,7 @@ fn a_backup_made_under_load_is_one_state_and_comes_back() {
         "{verified:?}"
     );
     let again = talk.server.cli(&["backup", "create", &file]);
-    assert_eq!(again.status, Some(1), "{again:?}");
+    assert_eq!(again.status, Some(64), "{again:?}");
     assert!(again.stderr.contains("exists already"), "{again:?}");
     let busy = talk.server.cli(&["backup", "restore", &file]);
     assert_eq!(busy.status, Some(69), "{busy:?}");

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use serde_json::{Value, json};
 
 use super::args::{Backup, Output};
-use super::{Failure, ask, io_status, output, status, store_status, with_client};
+use super::{Failure, ask, output, status, store_status, unusable, with_client};
 use crate::api::described_backup;
 use crate::clock::{Clock, SystemClock};
 use crate::config;
@@ -66,22 +66,22 @@ fn refuse_dash(file: &Path) -> Result<(), Failure> {
 /// Creates a backup. The server may be confined to its data directory, so it makes the copy there,
 /// and this command moves the copy to a place where its own user may write.
 fn create(data_dir: &Path, file: &Path) -> Result<(), Failure> {
-    let file = std::path::absolute(file).map_err(|error| not_moved(file, &error))?;
+    let file = std::path::absolute(file).map_err(|error| unusable(file, &error))?;
     // Check beforehand for whatever would prevent creating the file at the end.
     match fs::symlink_metadata(&file) {
-        Ok(_) => return Err(not_moved(&file, &io::ErrorKind::AlreadyExists.into())),
+        Ok(_) => return Err(unusable(&file, &io::ErrorKind::AlreadyExists.into())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(not_moved(&file, &error)),
+        Err(error) => return Err(unusable(&file, &error)),
     }
     if file.as_os_str().as_bytes().ends_with(b"/") {
         let what = format!("{}: what ends with / is no name of a file", file.display());
         return Err(Failure::new(status::USAGE, what).hint("name a file in that directory"));
     }
     let directory = files::need_room(&file, 0).and_then(|()| files::Directory::of(&file));
-    let directory = directory.map_err(|error| not_moved(&file, &error))?;
+    let directory = directory.map_err(|error| unusable(&file, &error))?;
     with_client(data_dir, |client| {
         let made = copied(client, &file)?;
-        take(data_dir, &made, &file, &directory).map_err(|error| not_moved(&file, &error))?;
+        take(data_dir, &made, &file, &directory).map_err(|error| unusable(&file, &error))?;
         output::say(&format!("{} is written", file.display()));
         tell(&made)
     })
@@ -99,8 +99,8 @@ fn stream(data_dir: &Path) -> Result<(), Failure> {
     let stdout = Path::new("/dev/stdout");
     with_client(data_dir, |client| {
         let made = copied(client, stdout)?;
-        let (copy, from) = opened(data_dir, &made).map_err(|error| not_moved(stdout, &error))?;
-        fs::remove_file(&copy).map_err(|error| not_moved(&copy, &error))?;
+        let (copy, from) = opened(data_dir, &made).map_err(|error| unusable(stdout, &error))?;
+        fs::remove_file(&copy).map_err(|error| unusable(&copy, &error))?;
         written_out(from).map_err(|failure| {
             // A reader that did not read all of it has no backup.
             if failure.is_reader_gone {
@@ -224,17 +224,6 @@ fn copy_to(mut from: File, file: &Path) -> io::Result<()> {
         let _ = fs::remove_file(&draft);
     }
     copied
-}
-
-fn not_moved(file: &Path, error: &io::Error) -> Failure {
-    let shown = file.display();
-    match error.kind() {
-        io::ErrorKind::AlreadyExists => Failure::new(
-            status::REFUSED,
-            format!("{shown}: the file exists already, and a backup overwrites nothing"),
-        ),
-        _ => Failure::new(io_status(error), format!("{shown}: {error}")),
-    }
 }
 
 fn unsound(file: &Path, error: &OpenError) -> Failure {

@@ -112,7 +112,7 @@ impl Target {
         };
         // Check this beforehand, so that the work does not fail at its end.
         if fs::symlink_metadata(path).is_ok() {
-            return Err(exists(path));
+            return Err(unusable(path, &io::ErrorKind::AlreadyExists.into()));
         }
         files::remove_drafts_of(
             path,
@@ -149,18 +149,8 @@ impl Target {
             .flush()
             .and_then(|()| draft.file.get_ref().sync_all())
             .and_then(|()| files::publish(&draft.written_at, &draft.path));
-        appeared.map_err(|error| match error.kind() {
-            // Another process has created the file in the meantime.
-            io::ErrorKind::AlreadyExists => exists(&draft.path),
-            _ => unusable(&draft.path, &error),
-        })
+        appeared.map_err(|error| unusable(&draft.path, &error))
     }
-}
-
-fn exists(path: &Path) -> Failure {
-    let what = format!("{}: the file exists already", path.display());
-    Failure::new(status::USAGE, what)
-        .hint("name a file that is not there yet: nothing is overwritten")
 }
 
 impl Drop for Draft {

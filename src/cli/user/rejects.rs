@@ -2,7 +2,7 @@
 //! so that it can be corrected there and imported again.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Access;
@@ -105,8 +105,8 @@ fn checked(
     user_file: &UserFile,
 ) -> Result<Option<PathBuf>, Failure> {
     if std::fs::symlink_metadata(&path).is_ok() {
-        let what = format!("{}: the file exists already", path.display());
-        return Err(Failure::new(status::USAGE, what).hint("name another one with --rejects"));
+        let failure = unusable(&path, &ErrorKind::AlreadyExists.into());
+        return Err(failure.hint("name another one with --rejects"));
     }
     if !user_file.format.is_of(&path) {
         let (form, ending) = user_file.format.name_and_ending();
