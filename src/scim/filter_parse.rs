@@ -224,11 +224,12 @@ impl<'a> Parser<'a> {
             )),
             Some(path) => Ok(path),
             None => {
+                let is_filtered = self.text[self.at..].starts_with('[');
                 self.at = start;
                 Err(self.error(&match self.parent {
                     _ if name.is_empty() => "an attribute was expected".to_owned(),
                     Some(parent) => format!("{} is not a part of {}", quoted(name), parent.name),
-                    None => path::unknown(name),
+                    None => path::unknown(name, is_filtered),
                 }))
             }
         }
@@ -413,6 +414,10 @@ mod tests {
             (
                 "firstName eq \"x\"",
                 "position 1: \"firstName\" is not an attribute of a User: did you mean name.givenName?",
+            ),
+            (
+                "address[type eq \"work\"]",
+                "position 1: \"address\" is not an attribute of a User: did you mean addresses?",
             ),
             ("emails[nothing pr]", "position 8"),
             ("active gt true", "position 15"),

@@ -154,9 +154,10 @@ pub(super) fn read(text: &str, leniency: &mut Leniency) -> Result<Option<Attribu
     Ok(Some(path))
 }
 
-/// What is wrong with a path that names nothing, and which path was probably meant.
-pub(super) fn unknown(text: &str) -> String {
-    let meant = similar(text).map(|path| format!(": did you mean {path}?"));
+/// What is wrong with a path that names nothing, and which path was probably meant. `is_filtered`
+/// says that a filter in brackets follows, as only a list can have.
+pub(super) fn unknown(text: &str, is_filtered: bool) -> String {
+    let meant = similar(text, is_filtered).map(|path| format!(": did you mean {path}?"));
     let meant = meant.unwrap_or_default();
     format!("{} is not an attribute of a User{meant}", quoted(text))
 }
@@ -164,7 +165,7 @@ pub(super) fn unknown(text: &str) -> String {
 /// The path that was probably meant by an unknown `name[.sub]`: in the singular or the plural, or
 /// within `name`. Of an attribute without a value of its own it is the text of the whole. A path
 /// that is never returned is not offered, since it could not be used.
-fn similar(text: &str) -> Option<AttributePath> {
+fn similar(text: &str, is_filtered: bool) -> Option<AttributePath> {
     if text.contains(':') {
         return None;
     }
@@ -185,6 +186,9 @@ fn similar(text: &str) -> Option<AttributePath> {
     ];
     let known = |guess: String| {
         let mut path = AttributePath::parse(&guess)?;
+        if is_filtered {
+            return path.attribute.multi_valued.then_some(path);
+        }
         if path.compared().kind == Kind::Complex {
             path.sub_attribute = Some(path.attribute.sub_attribute("formatted")?);
         }
@@ -330,9 +334,12 @@ mod tests {
             ("nothing", None),
             ("", None),
         ] {
-            let found = similar(text).map(|path| path.to_string());
+            let found = similar(text, false).map(|path| path.to_string());
             assert_eq!(found.as_deref(), meant, "{text}");
         }
+        let filtered = |text| similar(text, true).map(|path| path.to_string());
+        assert_eq!(filtered("address").as_deref(), Some("addresses"));
+        assert_eq!(filtered("names"), None, "it is no list");
     }
 
     #[test]

@@ -39,7 +39,8 @@ impl Sort {
         let invalid = |detail: String| Error::new(ErrorType::InvalidValue, detail);
         let path = path::read(by.trim(), leniency)
             .map_err(|error| error.of_kind(ErrorType::InvalidValue))?;
-        let path = path.ok_or_else(|| invalid(format!("sortBy {}", path::unknown(by.trim()))))?;
+        let path =
+            path.ok_or_else(|| invalid(format!("sortBy {}", path::unknown(by.trim(), false))))?;
         if path.attribute.returned == Returned::Never {
             return Err(invalid(format!(
                 "{path} cannot be sorted by: take it out of sortBy"
