@@ -342,6 +342,15 @@ fn methods_and_media_types_that_do_not_fit() {
         (405, Some("GET, POST, HEAD"))
     );
     scim_error(&response, "405");
+    // What a client sends that has forgotten `/Users`.
+    let response = talk.send("POST", "/", Some(&json!({})));
+    assert_eq!(response.status, 405);
+    let error = scim_error(&response, "base URL");
+    let detail = error["detail"].as_str().unwrap_or_default();
+    assert!(
+        detail.contains(": POST a user to /scim/v2/Users"),
+        "{detail}"
+    );
     for (method, target, allowed) in [
         ("POST", UNKNOWN, &["GET", "PUT", "PATCH", "DELETE"][..]),
         ("PUT", "/Users", &["GET", "POST"]),

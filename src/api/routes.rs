@@ -170,7 +170,11 @@ pub(super) fn find(head: &Head) -> Result<RouteMatch<'_>, Problem> {
     } else if method == Method::Other {
         Err(Problem::unknown_method())
     } else {
-        Err(Problem::method_not_allowed(&allowed))
+        let mut problem = Problem::method_not_allowed(&allowed);
+        if method == Post && segments == ["scim", "v2"] {
+            problem.detail += ": POST a user to /scim/v2/Users, bulk requests to /scim/v2/Bulk";
+        }
+        Err(problem)
     }
 }
 
