@@ -99,6 +99,23 @@ fn a_file_goes_in_and_comes_out_and_changes_nothing() {
     }
 }
 
+/// LibreOffice splits at commas, semicolons and tabs unless it is told otherwise. Quotes alone keep
+/// a formula from beginning within a text.
+#[test]
+fn a_text_with_the_delimiter_of_other_files_stays_in_its_cell() {
+    let desk = Desk::new();
+    let users = [("a@x", "x;=1"), ("b@x", "x\t=1"), ("c@x", "x=1")]
+        .map(|(name, title)| json!({"userName": name, "title": title}).to_string());
+    desk.write("staff.jsonl", users.join("\n"));
+    check(&desk.import("staff.jsonl", &[]), 0, &["3 created"]);
+    let exported = desk.export(&[]);
+    for cell in [",\"x;=1\",", ",\"x\t=1\",", ",x=1,"] {
+        assert!(exported.contains(cell), "{cell}: {exported}");
+    }
+    desk.write("again.csv", exported);
+    check(&desk.import("again.csv", &[]), 0, &["3 unchanged"]);
+}
+
 #[test]
 fn an_export_overwrites_nothing_and_appears_whole() {
     let desk = Desk::new();

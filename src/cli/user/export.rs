@@ -81,10 +81,18 @@ fn write(
     Ok(count)
 }
 
-/// Encodes one row of CSV.
+/// Encodes one row of CSV. If a cell has a semicolon or tab, all are quoted: in a spreadsheet that
+/// splits at these as well, a text could otherwise go on as a formula in a cell of its own.
 pub(super) fn record(delimiter: u8, cells: &[impl AsRef<[u8]>]) -> Result<Vec<u8>, Failure> {
+    let splits = |byte: &u8| *byte != delimiter && b";\t".contains(byte);
+    let style = if cells.iter().any(|it| it.as_ref().iter().any(splits)) {
+        csv::QuoteStyle::Always
+    } else {
+        csv::QuoteStyle::Necessary
+    };
     let mut writer = csv::WriterBuilder::new()
         .delimiter(delimiter)
+        .quote_style(style)
         .from_writer(Vec::new());
     let failed = |error: &dyn std::fmt::Display| Failure::new(status::IO, error);
     writer.write_record(cells).map_err(|error| failed(&error))?;
