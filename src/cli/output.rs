@@ -222,11 +222,12 @@ const WIDTH_MAX: usize = 64;
 /// determines which columns a terminal has no room for.
 pub(super) struct Listing {
     format: Format,
-    columns: Vec<&'static Column>,
+    columns: &'static [Column],
     /// Whether no column is spare after all.
     is_whole: bool,
     left_out: Vec<&'static str>,
-    widths: Vec<usize>,
+    /// The widths of the columns; `None` for one that is left out.
+    widths: Vec<Option<usize>>,
     /// The number of rows in an array so far.
     rows: usize,
     /// Whether a page could not be written.
@@ -292,7 +293,7 @@ impl Listing {
     pub(super) fn new(format: Format, columns: &'static [Column]) -> Self {
         Self {
             format,
-            columns: columns.iter().collect(),
+            columns,
             is_whole: false,
             left_out: Vec::new(),
             widths: Vec::new(),
@@ -358,48 +359,48 @@ impl Listing {
     }
 
     fn table(&mut self, rows: &[Value], text: &mut String) {
+        let cells = |row| self.columns.iter().map(|column| column.text(row)).collect();
+        let mut lines: Vec<Vec<String>> = rows.iter().map(cells).collect();
         if self.widths.is_empty() {
+            let titles = self.columns.iter().map(|c| c.title.to_owned()).collect();
+            lines.insert(0, titles);
             let room = terminal_width().filter(|_| !self.is_whole);
-            self.fit(rows, room.unwrap_or(usize::MAX));
-            let titles: Vec<_> = self.columns.iter().map(|c| c.title.to_owned()).collect();
-            self.row(&titles, text);
+            self.fit(&lines, room.unwrap_or(usize::MAX));
         }
-        for row in rows {
-            let cells = self.columns.iter().map(|column| column.text(row));
-            self.row(&cells.collect::<Vec<_>>(), text);
+        for cells in &lines {
+            self.line(cells, text);
         }
     }
 
     /// Chooses the widths of the columns. If they are wider than `room` together, spare columns are
     /// left out from the right until the others fit; none if they do not fit then either, since
     /// lines that wrap anyway may as well be whole.
-    fn fit(&mut self, rows: &[Value], room: usize) {
-        let width = |column: &&Column| {
-            let cells = rows
-                .iter()
-                .map(|row| column.text(row).width().min(WIDTH_MAX));
-            cells.fold(column.title.width(), usize::max)
+    fn fit(&mut self, lines: &[Vec<String>], room: usize) {
+        let width = |at: usize| {
+            let widths = lines.iter().map(|line| line[at].width().min(WIDTH_MAX));
+            widths.max()
         };
-        self.widths = self.columns.iter().map(width).collect();
-        let mut left_out = Vec::new();
-        let mut total = self.widths.iter().map(|width| width + 2).sum::<usize>();
-        for at in (0..self.columns.len()).rev() {
-            if total > room.saturating_add(2) && self.columns[at].is_spare {
-                total -= self.widths[at] + 2;
-                left_out.push(at);
+        self.widths = (0..self.columns.len()).map(width).collect();
+        let fits = |widths: &[Option<usize>]| {
+            let total: usize = widths.iter().flatten().map(|width| width + 2).sum();
+            total <= room.saturating_add(2)
+        };
+        let (mut fewer, mut left_out) = (self.widths.clone(), Vec::new());
+        for (at, column) in self.columns.iter().enumerate().rev() {
+            if column.is_spare && !fits(&fewer) {
+                fewer[at] = None;
+                left_out.insert(0, column.title);
             }
         }
-        if total <= room.saturating_add(2) {
-            for at in left_out {
-                self.widths.remove(at);
-                self.left_out.insert(0, self.columns.remove(at).title);
-            }
+        if fits(&fewer) {
+            (self.widths, self.left_out) = (fewer, left_out);
         }
     }
 
-    fn row(&self, cells: &[String], text: &mut String) {
+    fn line(&self, cells: &[String], text: &mut String) {
         let start = text.len();
         for (cell, width) in cells.iter().zip(&self.widths) {
+            let Some(width) = width else { continue };
             text.push_str(cell);
             let padding = width.saturating_sub(cell.width()) + 2;
             text.extend(std::iter::repeat_n(' ', padding));
@@ -458,14 +459,20 @@ fn moment(row: &Value, name: &str, bytes: usize) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
+
     use serde_json::json;
 
     use super::*;
 
     #[test]
-    fn a_long_cell_moves_its_own_line_only() {
+    fn a_long_cell_moves_its_own_line_only_and_is_made_once() {
+        static MADE: AtomicUsize = AtomicUsize::new(0);
         const COLUMNS: &[Column] = &[
-            column("A", |row| text_of(row, "a")),
+            column("A", |row| {
+                MADE.fetch_add(1, Ordering::Relaxed);
+                text_of(row, "a")
+            }),
             column("B", |_| "b".to_owned()),
         ];
         let mut listing = Listing::new(Format::Table, COLUMNS);
@@ -477,5 +484,6 @@ mod tests {
         let lengths: Vec<usize> = text.lines().map(str::len).collect();
         let short = WIDTH_MAX + "  b".len();
         assert_eq!(lengths, [short, 5000 + "  b".len(), short]);
+        assert_eq!(MADE.load(Ordering::Relaxed), 2);
     }
 }
