@@ -35,21 +35,24 @@ pub(super) fn reach(
     extra: Option<&ExtraAuthorities>,
     findings: &mut Findings,
 ) -> Result<Option<Reached>, Halt> {
-    let text = text_of(installation, "baseUrl");
+    let [url, listens] = ["baseUrl", "listens"].map(|name| text_of(installation, name));
     // Every server checks its own base URL, so a server that reports an invalid one is odd.
-    let url = BaseUrl::parse(&text)
-        .map_err(|what| Halt::UnexpectedAnswer(format!("its base URL is {text:?}: {what}")))?;
-    let listens = text_of(installation, "listens");
-    let Some((addresses, from)) = name(&url, &listens, findings)? else {
+    let url = BaseUrl::parse(&url)
+        .map_err(|what| Halt::UnexpectedAnswer(format!("its base URL is {url:?}: {what}")))?;
+    let listens: SocketAddr = listens
+        .parse()
+        .map_err(|what| Halt::UnexpectedAnswer(format!("it listens at {listens:?}: {what}")))?;
+    let Some((addresses, from)) = name(&url, listens, findings)? else {
         return Ok(None);
     };
-    if !port(&url, &addresses, &listens, findings)? {
+    if !port(&url, &addresses, listens, findings)? {
         return Ok(None);
     }
-    let accepted = peer::certificate(installation, &url, extra, findings)?;
+    let lead = lead(&url, listens);
+    let accepted = peer::certificate(installation, &url, extra, &lead, findings)?;
     Ok(accepted.map(|(https, is_certified)| Reached {
         https,
-        lead: lead(&url, &listens),
+        lead,
         is_certified,
         from,
     }))
@@ -83,7 +86,7 @@ const SET_BASE_URL: &str = "set base_url in the configuration to the name under 
 /// Resolves the base URL's host: its addresses, and from where they can be reached.
 fn name(
     url: &BaseUrl,
-    listens: &str,
+    listens: SocketAddr,
     findings: &mut Findings,
 ) -> Result<Option<(Vec<SocketAddr>, Reachability)>, Halt> {
     const TOPIC: &str = "name";
@@ -131,11 +134,10 @@ fn name(
 
 /// From where the host can be reached. A machine may resolve its own public name to a loopback
 /// address: this says nothing about other machines, unless the server listens only there.
-fn from(host: &str, addresses: &[SocketAddr], listens: &str) -> Reachability {
+fn from(host: &str, addresses: &[SocketAddr], listens: SocketAddr) -> Reachability {
     let is_inner = |ip: IpAddr| ip.to_canonical().is_loopback() || ip.is_unspecified();
     let are_inner = addresses.iter().all(|address| is_inner(address.ip()));
-    let listens: Option<SocketAddr> = listens.parse().ok();
-    let listens_to_itself = listens.is_some_and(|at| at.ip().to_canonical().is_loopback());
+    let listens_to_itself = listens.ip().to_canonical().is_loopback();
     if are_inner && (!is_public(host) || listens_to_itself) {
         Reachability::ThisMachine
     } else if is_public(host) {
@@ -149,7 +151,7 @@ fn from(host: &str, addresses: &[SocketAddr], listens: &str) -> Reachability {
 fn port(
     url: &BaseUrl,
     addresses: &[SocketAddr],
-    listens: &str,
+    listens: SocketAddr,
     findings: &mut Findings,
 ) -> Result<bool, Halt> {
     let wait = limits::CLIENT_CONNECT_DURATION_MAX;
@@ -171,37 +173,44 @@ fn port(
 }
 
 /// How to let a connection through to where the server listens.
-fn fix_of_port(url: &BaseUrl, listens: &str) -> String {
+fn fix_of_port(url: &BaseUrl, listens: SocketAddr) -> String {
     let port = url.port();
-    match listens.parse::<SocketAddr>() {
-        Ok(at) if at.port() == port && at.ip().is_unspecified() => {
-            format!("open port {port} in the firewall of this machine and in any in front of it")
-        }
-        Ok(at) if at.port() == port => {
-            format!("listen at every address of the machine: set listen to [::]:{port} and restart")
-        }
-        _ => lead(url, listens),
+    if listens.port() != port {
+        lead(url, listens)
+    } else if listens.ip().is_unspecified() {
+        format!("open port {port} in the firewall of this machine and in any in front of it")
+    } else {
+        format!("listen at every address of the machine: set listen to [::]:{port} and restart")
     }
 }
 
 /// How to make the base URL lead to where the server listens.
-pub(super) fn lead(url: &BaseUrl, listens: &str) -> String {
+fn lead(url: &BaseUrl, listens: SocketAddr) -> String {
     let (host, port) = (url.written_host(), url.port());
-    match listens.parse::<SocketAddr>() {
-        Ok(at) if at.port() != port => format!(
-            "forward port {port} of {host} to {at} (firewall or proxy), or set base_url to \
-             https://{host}:{} and restart",
-            at.port()
-        ),
-        _ => format!(
+    if listens.port() == port {
+        return format!(
             "make {host} point to this machine, or set base_url to a name that does, and restart"
-        ),
+        );
     }
+    format!(
+        "forward port {port} of {host} to {listens} (firewall or proxy), or set base_url to \
+         https://{host}:{} and restart",
+        listens.port()
+    )
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn a_server_that_names_no_address_is_odd() {
+        let installation = json!({"baseUrl": "https://localhost", "listens": "here"});
+        let reached = reach(&installation, None, &mut Findings::new(None));
+        assert!(matches!(reached, Err(Halt::UnexpectedAnswer(what)) if what.contains("\"here\"")));
+    }
 
     #[test]
     fn who_finds_a_host_follows_from_its_name_and_addresses() {
@@ -219,6 +228,7 @@ mod tests {
             ("10.0.0.7", "10.0.0.7", "[::]:443", ThisNetwork),
         ] {
             let addresses = [format!("{address}:443").parse().expect("an address")];
+            let listens = listens.parse().expect("an address");
             let found = from(host, &addresses, listens);
             assert!(found == wanted, "{host} {address} {listens}");
         }
@@ -227,7 +237,7 @@ mod tests {
     #[test]
     fn a_port_that_is_closed_is_opened_where_it_is_closed() {
         let six = BaseUrl::parse("https://[::1]:8443").expect("a URL");
-        let led = lead(&six, "[::1]:8444");
+        let led = lead(&six, "[::1]:8444".parse().expect("an address"));
         assert!(led.contains("https://[::1]:8444 and"), "{led}");
         let url = BaseUrl::parse("https://scim.example.com:8443").expect("a URL");
         for (listens, words) in [
@@ -238,7 +248,7 @@ mod tests {
                 "forward port 8443 of scim.example.com to [::]:8444",
             ),
         ] {
-            let fix = fix_of_port(&url, listens);
+            let fix = fix_of_port(&url, listens.parse().expect("an address"));
             assert!(fix.contains(words), "{listens}: {fix}");
         }
     }

@@ -8,7 +8,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::network::lead;
 use super::{ExtraAuthorities, Findings, Halt, command};
 use crate::certificate::{end_of, issuer_of};
 use crate::cli::output::{elements, text_of};
@@ -20,19 +19,20 @@ use crate::limits;
 
 const TOPIC: &str = "certificate";
 
-/// A client that has accepted the certificate shown, and whether a cloud service would accept it.
+/// A client that has accepted the certificate shown, and whether a cloud service would accept it;
+/// `lead` is how to make the base URL lead to the server.
 pub(super) fn certificate(
     installation: &Value,
     url: &BaseUrl,
     extra: Option<&ExtraAuthorities>,
+    lead: &str,
     findings: &mut Findings,
 ) -> Result<Option<(Client, bool)>, Halt> {
-    let way = lead(url, &text_of(installation, "listens"));
     let shown = match probe(url.as_str()) {
         Ok(PeerAnswer::Certificates(shown)) => shown,
         Ok(PeerAnswer::NoTls) => {
             let what = format!("what answers at {} does not speak TLS", place(url));
-            findings.fail(TOPIC, &what, &way)?;
+            findings.fail(TOPIC, &what, lead)?;
             return Ok(None);
         }
         Err(error) => {
@@ -55,7 +55,7 @@ pub(super) fn certificate(
             Ok(None)
         }
         Err(error) => {
-            let (what, fix) = foreign(&error, &shown, extra, url, &way);
+            let (what, fix) = foreign(&error, &shown, extra, url, lead);
             findings.fail(TOPIC, &what, &fix)?;
             Ok(None)
         }
