@@ -20,19 +20,19 @@ use crate::limits;
 const TOPIC: &str = "certificate";
 
 /// A client that has accepted the certificate shown, and whether a cloud service would accept it;
-/// `lead` is how to make the base URL lead to the server.
+/// `way` is how to make the base URL lead to the server.
 pub(super) fn certificate(
     installation: &Value,
     url: &BaseUrl,
     extra: Option<&ExtraAuthorities>,
-    lead: &str,
+    way: &str,
     findings: &mut Findings,
 ) -> Result<Option<(Client, bool)>, Halt> {
     let shown = match probe(url.as_str()) {
         Ok(PeerAnswer::Certificates(shown)) => shown,
         Ok(PeerAnswer::NoTls) => {
             let what = format!("what answers at {} does not speak TLS", place(url));
-            findings.fail(TOPIC, &what, lead)?;
+            findings.fail(TOPIC, &what, way)?;
             return Ok(None);
         }
         Err(error) => {
@@ -55,7 +55,7 @@ pub(super) fn certificate(
             Ok(None)
         }
         Err(error) => {
-            let (what, fix) = foreign(&error, &shown, extra, url, lead);
+            let (what, fix) = foreign(&error, &shown, extra, url, way);
             findings.fail(TOPIC, &what, &fix)?;
             Ok(None)
         }
