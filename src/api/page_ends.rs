@@ -36,11 +36,20 @@ struct Known {
     spare: BTreeSet<Spare>,
 }
 
-/// Who asked for what ([`super::cursor::binding`]), and the index of the next page.
-type Key = (Digest, usize);
+/// Who asked for what. In order, the ends of a principal are together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Asked {
+    /// Stands for the principal.
+    pub principal: Digest,
+    /// Stands for the principal and the query ([`super::cursor::binding`]).
+    pub list: Digest,
+}
+
+/// Who asked for what, and the index of the next page.
+type Key = (Asked, usize);
 
 /// Who asked for what, whose walk it is by its `count`, or none if anybody's, and the index.
-type Spare = (Digest, Option<usize>, usize);
+type Spare = (Asked, Option<usize>, usize);
 
 /// Where a page ended.
 pub(super) struct End {
@@ -72,13 +81,13 @@ impl PageEnds {
     /// Notes where the page before `next_index` of a list in this order ended.
     pub(super) fn note(
         &self,
-        binding: Digest,
+        asked: Asked,
         next_index: usize,
         end: End,
         sort: Option<&Sort>,
         now: Monotonic,
     ) {
-        let key = (binding, next_index);
+        let key = (asked, next_index);
         let mut known = self.lock();
         match known.ends.get(&key) {
             // The end of a finished walk does not replace the end of a walk that continues, or of a
@@ -100,8 +109,8 @@ impl PageEnds {
 
     /// The user with whom the page before `index` ended, if that is still remembered. It stays
     /// remembered: the answer may be lost, and the client asks again.
-    pub(super) fn find(&self, binding: Digest, index: usize, now: Monotonic) -> Option<Position> {
-        let key = (binding, index);
+    pub(super) fn find(&self, asked: Asked, index: usize, now: Monotonic) -> Option<Position> {
+        let key = (asked, index);
         let mut known = self.lock();
         let Known { ends, spare } = &mut *known;
         let noted = ends.get_mut(&key)?;
@@ -115,13 +124,13 @@ impl PageEnds {
     /// Forgets the ends that an earlier walk with this `count` left after the page at `index`, which
     /// is the first or the last page. Those of other walks stay if they may be requested again: a
     /// connection test that reads one user must not forget them.
-    pub(super) fn forget_after(&self, binding: Digest, index: usize, count: usize) {
+    pub(super) fn forget_after(&self, asked: Asked, index: usize, count: usize) {
         let mut known = self.lock();
         for whose in [Some(count), None] {
-            let beyond = (binding, whose, index.saturating_add(1))..=(binding, whose, usize::MAX);
+            let beyond = (asked, whose, index.saturating_add(1))..=(asked, whose, usize::MAX);
             let left: Vec<Spare> = known.spare.range(beyond).copied().collect();
             for (_, _, index) in left {
-                known.remove(&(binding, index));
+                known.remove(&(asked, index));
             }
         }
     }
@@ -144,21 +153,46 @@ impl Known {
         }
     }
 
-    /// Forgets the least useful quarter, if there are too many: looking for a single one at each
-    /// page would take longer than the page itself. A quick walk through everything must not take
-    /// the place of a slow one, so that what it has used goes before what is awaited.
+    /// If there are too many, forgets those that are too old, and the least useful quarter of the
+    /// principal with most ends: looking for a single one at each page would take longer than the
+    /// page itself. A quick walk through everything must not take the place of a slow one, so that
+    /// what it has used goes before what is awaited; nor may whoever can read make another's walk
+    /// miss users, so that others lose none.
     fn make_room(&mut self, now: Monotonic) {
         if self.ends.len() < limits::PAGE_ENDS_MAX {
             return;
         }
+        let Some(whose) = self.principal_with_most() else {
+            return;
+        };
         let usefulness = |noted: &Noted| (noted.is_fresh(now), noted.end.next, noted.at);
-        let mut all: Vec<_> = self.ends.values().map(usefulness).collect();
-        let (_, most_useful_to_go, _) = all.select_nth_unstable(limits::PAGE_ENDS_MAX / 4);
-        let is_to_go = |noted: &Noted| usefulness(noted) <= *most_useful_to_go;
-        let to_go = self.ends.iter().filter(|(_, noted)| is_to_go(noted));
+        let is_its = |(asked, _): &Key| asked.principal == whose;
+        let its = self.ends.iter().filter(|(key, _)| is_its(key));
+        let mut its: Vec<_> = its.map(|(_, noted)| usefulness(noted)).collect();
+        let quarter = its.len() / 4;
+        let (_, most_useful_to_go, _) = its.select_nth_unstable(quarter);
+        let is_to_go = |(key, noted): &(&Key, &Noted)| {
+            !noted.is_fresh(now) || is_its(key) && usefulness(noted) <= *most_useful_to_go
+        };
+        let to_go = self.ends.iter().filter(is_to_go);
         for key in to_go.map(|(key, _)| *key).collect::<Vec<_>>() {
             self.remove(&key);
         }
+    }
+
+    /// The principal with most ends; `None` if there are none.
+    fn principal_with_most(&self) -> Option<Digest> {
+        let (mut most, mut run) = ((0, None), (0, None));
+        for (asked, _) in self.ends.keys() {
+            if run.1 != Some(asked.principal) {
+                run = (0, Some(asked.principal));
+            }
+            run.0 += 1;
+            if run.0 > most.0 {
+                most = run;
+            }
+        }
+        most.1
     }
 }
 
@@ -179,11 +213,11 @@ impl Noted {
     }
 
     /// Where this end stands among those whose next page is not due, if it is one.
-    fn spare(&self, (binding, index): &Key) -> Option<Spare> {
+    fn spare(&self, (asked, index): &Key) -> Option<Spare> {
         match self.end.next {
             NextPage::Due => None,
-            NextPage::Requested => Some((*binding, Some(self.end.count), *index)),
-            NextPage::Missing => Some((*binding, None, *index)),
+            NextPage::Requested => Some((*asked, Some(self.end.count), *index)),
+            NextPage::Missing => Some((*asked, None, *index)),
         }
     }
 
@@ -219,8 +253,15 @@ mod tests {
         assert_eq!(known.spare, spare.collect());
     }
 
-    fn who(number: u8) -> Digest {
-        Digest::from([number; 32])
+    fn who(number: u8) -> Asked {
+        asked(1, number)
+    }
+
+    fn asked(principal: u8, list: u8) -> Asked {
+        Asked {
+            principal: Digest::from([principal; 32]),
+            list: Digest::from([list; 32]),
+        }
     }
 
     #[test]
@@ -275,6 +316,21 @@ mod tests {
             assert_eq!(ends.find(who(4), index, when), Some(place(4)));
         }
         assert_eq!(ends.find(who(3), 101, late), Some(place(3)), "awaited");
+        assert_spare_are_right(&ends);
+    }
+
+    #[test]
+    fn nobody_loses_a_place_to_another_who_reads_very_much() {
+        let ends = PageEnds::default();
+        let now = Monotonic::now();
+        ends.note(asked(1, 1), 101, end(1, Due), None, now);
+        ends.note(asked(3, 1), 101, end(3, Due), None, now);
+        for index in 0..2 * limits::PAGE_ENDS_MAX {
+            ends.note(asked(2, 9), index, end(2, Due), None, now);
+            assert!(ends.lock().ends.len() <= limits::PAGE_ENDS_MAX);
+        }
+        assert_eq!(ends.find(asked(1, 1), 101, now), Some(place(1)));
+        assert_eq!(ends.find(asked(3, 1), 101, now), Some(place(3)));
         assert_spare_are_right(&ends);
     }
 

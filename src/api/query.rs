@@ -8,7 +8,7 @@ use std::time::Instant as Monotonic;
 use super::Api;
 use super::cursor;
 use super::damage::Damages;
-use super::page_ends::{End, NextPage};
+use super::page_ends::{Asked, End, NextPage};
 use super::problem::Problem;
 use super::reply::{self, Outcome};
 use super::request::Admission;
@@ -20,7 +20,7 @@ use crate::http1::{Answer, Body};
 use crate::limits;
 use crate::scim::message::{self, Place};
 use crate::scim::{Paging, Projection, SearchRequest, json};
-use crate::secret::Digest;
+use crate::secret::{Digest, sha256};
 
 /// Room for most users, so that a buffer rarely has to be moved while it grows.
 const USER_BYTES: usize = 1024;
@@ -103,6 +103,13 @@ impl<'a> Walk<'a> {
         self.binding.get_or_init(make)
     }
 
+    fn asked(&self) -> Asked {
+        Asked {
+            principal: sha256(self.principal.to_string().as_bytes()),
+            list: *self.binding(),
+        }
+    }
+
     /// Where the page begins. Call it once: it marks the place of a page by index as used.
     fn start(&self) -> Result<Start, Problem> {
         let api = self.api;
@@ -113,7 +120,7 @@ impl<'a> Walk<'a> {
             }
             Paging::Index(index) => {
                 let now = Monotonic::now();
-                let place = api.page_ends.find(*self.binding(), *index, now);
+                let place = api.page_ends.find(self.asked(), *index, now);
                 place.map_or(Start::Index(*index), Start::After)
             }
         })
@@ -188,14 +195,15 @@ impl<'a> Walk<'a> {
     }
 
     fn note_end(&self, index: usize, page: &Page) {
-        let (ends, binding, count) = (&self.api.page_ends, *self.binding(), self.count());
+        let (ends, count) = (&self.api.page_ends, self.count());
         let Some(place) = page.end() else { return };
+        let asked = self.asked();
         let next = match page.after() {
             Some(_) => NextPage::Due,
             None => NextPage::Missing,
         };
         if index == 1 || next == NextPage::Missing {
-            ends.forget_after(binding, index, count);
+            ends.forget_after(asked, index, count);
         }
         let end = End {
             place: place.clone(),
@@ -203,7 +211,7 @@ impl<'a> Walk<'a> {
             next,
         };
         let (next_index, sort) = (index.saturating_add(page.len()), self.request.sort.as_ref());
-        ends.note(binding, next_index, end, sort, Monotonic::now());
+        ends.note(asked, next_index, end, sort, Monotonic::now());
     }
 
     /// The total to report. A client that reads until it has seen the total, as Okta does, must
