@@ -79,7 +79,7 @@ struct Walk<'a> {
     admission: &'a Admission<'a>,
     principal: &'a Principal,
     /// Computed when needed: most answers are the only page, and nothing is bound to them.
-    binding: OnceCell<Digest>,
+    asked: OnceCell<Asked>,
 }
 
 impl<'a> Walk<'a> {
@@ -94,20 +94,20 @@ impl<'a> Walk<'a> {
             api,
             admission,
             principal,
-            binding: OnceCell::new(),
+            asked: OnceCell::new(),
         }
     }
 
-    fn binding(&self) -> &Digest {
-        let make = || cursor::binding(self.principal, &self.request);
-        self.binding.get_or_init(make)
-    }
-
-    fn asked(&self) -> Asked {
-        Asked {
+    fn asked(&self) -> &Asked {
+        self.asked.get_or_init(|| Asked {
             principal: sha256(self.principal.to_string().as_bytes()),
-            list: *self.binding(),
-        }
+            list: cursor::binding(self.principal, &self.request),
+        })
+    }
+
+    /// What cursors are bound to.
+    fn binding(&self) -> &Digest {
+        &self.asked().list
     }
 
     /// Where the page begins. Call it once: it marks the place of a page by index as used.
@@ -120,7 +120,7 @@ impl<'a> Walk<'a> {
             }
             Paging::Index(index) => {
                 let now = Monotonic::now();
-                let place = api.page_ends.find(self.asked(), *index, now);
+                let place = api.page_ends.find(*self.asked(), *index, now);
                 place.map_or(Start::Index(*index), Start::After)
             }
         })
@@ -197,7 +197,7 @@ impl<'a> Walk<'a> {
     fn note_end(&self, index: usize, page: &Page) {
         let (ends, count) = (&self.api.page_ends, self.count());
         let Some(place) = page.end() else { return };
-        let asked = self.asked();
+        let asked = *self.asked();
         let next = match page.after() {
             Some(_) => NextPage::Due,
             None => NextPage::Missing,
