@@ -259,10 +259,11 @@ pub(super) struct Facts {
     pub(super) names: Vec<String>,
     pub(super) not_before: Instant,
     pub(super) not_after: Instant,
-    pub(super) self_issued: bool,
     /// The names of the subject and of the issuer, in DER.
     pub(super) subject: Vec<u8>,
     pub(super) issuer: Vec<u8>,
+    /// Whether it calls itself a CA's (basicConstraints).
+    is_ca: bool,
     /// Whether it may issue certificates.
     pub(super) is_authority: bool,
     /// Whether a server may use it.
@@ -291,9 +292,9 @@ impl Facts {
             names,
             not_before: moment(parsed.validity().not_before),
             not_after: moment(parsed.validity().not_after),
-            self_issued: parsed.subject() == parsed.issuer(),
             subject: parsed.subject().as_raw().to_vec(),
             issuer: parsed.issuer().as_raw().to_vec(),
+            is_ca: parsed.is_ca(),
             is_authority: parsed.is_ca() && {
                 let usage = parsed.key_usage().ok().flatten();
                 usage.is_none_or(|usage| usage.value.key_cert_sign())
@@ -310,9 +311,14 @@ impl Facts {
         })
     }
 
-    /// Whether it is the certificate of an authority at the top, rather than a server's.
+    pub(super) fn is_self_issued(&self) -> bool {
+        self.subject == self.issuer
+    }
+
+    /// Whether it is the certificate of an authority at the top, rather than a server's. Clients
+    /// that refuse it do not look at what else its key may be used for.
     pub(super) fn is_own_of_authority(&self) -> bool {
-        self.self_issued && self.is_authority
+        self.is_self_issued() && self.is_ca
     }
 }
 

@@ -108,7 +108,7 @@ impl Above<'_> {
     /// Checks that a client that does not already have this certificate would use it. A root always
     /// passes: clients use their own copy, which may have other dates.
     fn check(&self, now: Instant) -> Result<(), String> {
-        if self.facts.self_issued {
+        if self.facts.is_self_issued() {
             return Ok(());
         }
         if !self.facts.is_authority {
@@ -234,7 +234,7 @@ impl<'a> Ways<'a> {
     }
 
     fn is_self_signed(&self) -> bool {
-        self.chain.leaf.self_issued && self.above.is_empty()
+        self.chain.leaf.is_self_issued() && self.above.is_empty()
     }
 
     fn public(&self) -> Vec<Window> {
@@ -276,14 +276,14 @@ impl<'a> Ways<'a> {
         one.check(now)?;
         // Verify as well, since a certificate with the issuer's name may have another key.
         let goes_on = self.above.iter().any(|other| {
-            !other.facts.self_issued
+            !other.facts.is_self_issued()
                 && other.has_issued(one)
                 && other.check(now).is_ok()
                 && self.verify_up_to(other, now).is_ok()
         });
         // The verifier does not check the path length of `one`, which it treats as trusted.
         let is_too_deep = one.facts.path_length.is_some_and(|most| one.depth > most);
-        if goes_on || is_too_deep && !one.facts.self_issued {
+        if goes_on || is_too_deep && !one.facts.is_self_issued() {
             return Err("its certificates do not belong together".to_owned());
         }
         Ok(())

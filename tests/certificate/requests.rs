@@ -4,7 +4,8 @@ use std::fs;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer,
-    CustomExtension, DnType, GeneralSubtree, IsCa, KeyPair, NameConstraints, SanType,
+    CustomExtension, DnType, GeneralSubtree, IsCa, KeyPair, KeyUsagePurpose, NameConstraints,
+    SanType,
 };
 
 use super::{Customer, PRIVATE, put, put_as};
@@ -64,14 +65,17 @@ fn a_certificate_that_names_no_host_is_refused() {
 fn a_cas_own_certificate_is_not_installed() {
     let server = Server::start();
     let customer = Customer::new();
-    for (is_ca, status) in [
-        (IsCa::Ca(BasicConstraints::Unconstrained), 1),
-        (IsCa::NoCa, 0),
+    let top = || IsCa::Ca(BasicConstraints::Unconstrained);
+    // With a key usage of its own, `openssl req -x509` makes a CA that may sign nothing.
+    for (is_ca, usages, status) in [
+        (top(), vec![], 1),
+        (top(), vec![KeyUsagePurpose::DigitalSignature], 1),
+        (IsCa::NoCa, vec![], 0),
     ] {
         let key = KeyPair::generate().expect("a key");
         let names = ["localhost", "127.0.0.1"].map(str::to_owned);
         let mut parameters = CertificateParams::new(names).expect("names");
-        parameters.is_ca = is_ca;
+        (parameters.is_ca, parameters.key_usages) = (is_ca, usages);
         let chain = parameters.self_signed(&key).expect("a certificate").pem();
         let installed = install(&server, &customer, &chain, &key.serialize_pem());
         assert_eq!(installed.status, Some(status), "{installed:?}");
