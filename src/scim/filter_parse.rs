@@ -145,8 +145,7 @@ impl<'a> Parser<'a> {
     }
 
     fn value_path(&mut self, path: AttributePath) -> Result<Filter, Error> {
-        // A sub-attribute has none of its own, so there are no brackets within brackets.
-        if path.sub_attribute.is_some() || path.attribute.sub_attributes.is_empty() {
+        if !path.can_have_brackets() {
             return Err(self.error("brackets must follow an attribute that has sub-attributes"));
         }
         self.parent = Some(path.attribute);

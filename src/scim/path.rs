@@ -95,6 +95,12 @@ impl AttributePath {
             .unwrap_or(self.attribute)
     }
 
+    /// Whether a filter in brackets may follow. A sub-attribute has none of its own, so there are no
+    /// brackets within brackets.
+    pub(super) fn can_have_brackets(&self) -> bool {
+        self.sub_attribute.is_none() && !self.attribute.sub_attributes.is_empty()
+    }
+
     /// The name of the resource's top-level member that holds the value.
     pub fn member(&self) -> &'static str {
         self.extension
@@ -155,7 +161,7 @@ pub(super) fn read(text: &str, leniency: &mut Leniency) -> Result<Option<Attribu
 }
 
 /// What is wrong with a path that names nothing, and which path was probably meant. `is_filtered`
-/// says that a filter in brackets follows, as only a list can have.
+/// says that a filter in brackets follows.
 pub(super) fn unknown(text: &str, is_filtered: bool) -> String {
     let meant = similar(text, is_filtered).map(|path| format!(": did you mean {path}?"));
     let meant = meant.unwrap_or_default();
@@ -187,7 +193,7 @@ fn similar(text: &str, is_filtered: bool) -> Option<AttributePath> {
     let known = |guess: String| {
         let mut path = AttributePath::parse(&guess)?;
         if is_filtered {
-            return path.attribute.multi_valued.then_some(path);
+            return path.can_have_brackets().then_some(path);
         }
         if path.compared().kind == Kind::Complex {
             path.sub_attribute = Some(path.attribute.sub_attribute("formatted")?);
@@ -339,7 +345,9 @@ mod tests {
         }
         let filtered = |text| similar(text, true).map(|path| path.to_string());
         assert_eq!(filtered("address").as_deref(), Some("addresses"));
-        assert_eq!(filtered("names"), None, "it is no list");
+        assert_eq!(filtered("names").as_deref(), Some("name"));
+        assert_eq!(filtered("titles"), None, "it has no parts");
+        assert_eq!(filtered("email.value"), None, "a part has no parts");
     }
 
     #[test]
