@@ -97,6 +97,19 @@ fn rejected_rows_are_fixed_and_imported() {
     );
 }
 
+/// As in an export: a spreadsheet may split at commas too, and quotes kept this text whole.
+#[test]
+fn a_rejected_text_with_the_delimiter_of_other_files_stays_in_its_cell() {
+    let desk = Desk::new();
+    let file = "userName;active;title\na@x;perhaps;\"x,=1\"\n";
+    desk.write("s.csv", file);
+    check(&desk.import("s.csv", &[]), 1, &["1 rejected"]);
+    let text = fs::read_to_string(desk.path("s.rejects.csv")).expect("text");
+    assert!(text.contains(";\"x,=1\"\n"), "{text}");
+    desk.write("s.rejects.csv", text.replace("perhaps", "yes"));
+    check(&desk.import("s.rejects.csv", &[]), 0, &["1 created"]);
+}
+
 /// Rejected rows that nobody fixed are rejected at every import, and kept as they were.
 #[test]
 fn a_rejected_row_is_no_other_row_for_being_rejected_again() {

@@ -81,10 +81,11 @@ fn write(
     Ok(count)
 }
 
-/// Encodes one row of CSV. If a cell has a semicolon or tab, all are quoted: in a spreadsheet that
-/// splits at these as well, a text could otherwise go on as a formula in a cell of its own.
+/// Encodes one row of CSV. If a cell has the delimiter of other files, all are quoted: in a
+/// spreadsheet that splits there as well, a text could otherwise go on as a formula in a cell of its
+/// own.
 pub(super) fn record(delimiter: u8, cells: &[impl AsRef<[u8]>]) -> Result<Vec<u8>, Failure> {
-    let splits = |byte: &u8| *byte != delimiter && b";\t".contains(byte);
+    let splits = |byte: &u8| *byte != delimiter && b",;\t".contains(byte);
     let style = if cells.iter().any(|it| it.as_ref().iter().any(splits)) {
         csv::QuoteStyle::Always
     } else {
