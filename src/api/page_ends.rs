@@ -162,11 +162,14 @@ impl Known {
         if self.ends.len() < limits::PAGE_ENDS_MAX {
             return;
         }
-        let Some(whose) = self.principal_with_most() else {
+        let principals = self.ends.keys().map(|(asked, _)| asked.principal);
+        let principals: Vec<Digest> = principals.collect();
+        let by_principal = principals.chunk_by(|one, next| one == next);
+        let Some([whose, ..]) = by_principal.max_by_key(|its| its.len()) else {
             return;
         };
         let usefulness = |noted: &Noted| (noted.is_fresh(now), noted.end.next, noted.at);
-        let is_its = |(asked, _): &Key| asked.principal == whose;
+        let is_its = |(asked, _): &Key| asked.principal == *whose;
         let its = self.ends.iter().filter(|(key, _)| is_its(key));
         let mut its: Vec<_> = its.map(|(_, noted)| usefulness(noted)).collect();
         let quarter = its.len() / 4;
@@ -178,21 +181,6 @@ impl Known {
         for key in to_go.map(|(key, _)| *key).collect::<Vec<_>>() {
             self.remove(&key);
         }
-    }
-
-    /// The principal with most ends; `None` if there are none.
-    fn principal_with_most(&self) -> Option<Digest> {
-        let (mut most, mut run) = ((0, None), (0, None));
-        for (asked, _) in self.ends.keys() {
-            if run.1 != Some(asked.principal) {
-                run = (0, Some(asked.principal));
-            }
-            run.0 += 1;
-            if run.0 > most.0 {
-                most = run;
-            }
-        }
-        most.1
     }
 }
 
