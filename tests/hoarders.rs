@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 use golinks_scim::access::Administrator;
 use golinks_scim::api::{Api, TurnWait};
 use golinks_scim::directory::describe;
-use golinks_scim::http1::Head;
+use golinks_scim::http1::{Body, Head};
 use golinks_scim::limits;
 use golinks_scim::secret::Secret;
 use golinks_scim::store::Store;
+use serde_json::Value;
 use socket2::SockRef;
 
 use crate::slow::{Kept, populate, size};
@@ -372,6 +373,48 @@ fn assert_small(door: &Door, begin: fn(&Door) -> Tls, most: u64, kept: Duration)
     let authorization = format!("Bearer {}", door.token);
     assert_eq!(status(&mut door.server.client(), &authorization), Ok(200));
     drop(held);
+}
+
+/// The ends of pages that the server remembers are bounded. Whoever uses them all up by reading
+/// makes nobody else's walk miss a user.
+#[test]
+fn who_reads_very_much_makes_no_other_walk_miss_anybody() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::open(&folder.path().join("users.redb"), Duration::ZERO, describe);
+    let api = Api::new(store.expect("a store"), options()).expect("an API");
+    let ask = |who: &str, method: &str, target: &str, body: Option<&[u8]>| -> Value {
+        let who = Administrator::from_local_socket(who);
+        let head = Head::new(method, &format!("/scim/v2{target}"), &[]).expect("a head");
+        let admission = api.admit_administrator(&head, &who);
+        let admission = admission.unwrap_or_else(|refusal| panic!("{:?}", refusal.answer));
+        match api.answer(admission, body).body {
+            Body::Bytes(bytes) => serde_json::from_slice(&bytes).expect("JSON"),
+            _ => Value::Null,
+        }
+    };
+    let create = |name| {
+        ask(
+            "walker",
+            "POST",
+            "/Users",
+            Some(body(name).to_string().as_bytes()),
+        )
+    };
+    let created = ["u1", "u2", "u3", "u4"].map(create);
+    let page = |start| {
+        let target = format!("/Users?count=2&startIndex={start}");
+        let page = ask("walker", "GET", &target, None);
+        let users = page["Resources"].as_array().expect("Resources").clone();
+        users.into_iter().map(|user| user["userName"].clone())
+    };
+    assert!(page(1).eq(["u1", "u2"]));
+    for number in 0..=limits::PAGE_ENDS_MAX {
+        let target = format!("/Users?count=1&filter=title+ne+%22{number}%22");
+        assert_eq!(ask("reader", "GET", &target, None)["totalResults"], 4);
+    }
+    let gone = created[0]["id"].as_str().expect("an id");
+    ask("walker", "DELETE", &format!("/Users/{gone}"), None);
+    assert!(page(3).eq(["u3", "u4"]));
 }
 
 /// A request that has waited for a turn in vain is answered with the time to come back, and changes
