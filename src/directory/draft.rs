@@ -15,7 +15,7 @@ use super::audit::{self, Difference};
 use super::change::{ChangeContext, Planned, has_access};
 use super::record::Record;
 use super::row_header::RowHeader;
-use super::row_keys::KEYED;
+use super::row_keys::{KEYED, SEARCHED};
 use super::user_id::UserId;
 use super::{Error, Written};
 use crate::clock::Instant;
@@ -52,7 +52,8 @@ impl Decided {
             }));
         }
         let audit_row = tell(&record, &differences, now);
-        let keys = if differences.iter().any(|it| KEYED.contains(&it.attribute)) {
+        let touches = |names: &[&str]| differences.iter().any(|it| names.contains(&it.attribute));
+        let keys = if touches(&KEYED) {
             KeysAfter::Changed {
                 before: before.keys(),
                 after: record.keys(),
@@ -60,8 +61,13 @@ impl Decided {
         } else {
             KeysAfter::Same
         };
+        let facts = if touches(&SEARCHED) {
+            record.facts()
+        } else {
+            record.facts_without_text()
+        };
         let lost_access = has_access(&before) && !has_access(&record);
-        let draft = Draft::new(record, keys, audit_row)?;
+        let draft = Draft::new(record, keys, facts, audit_row)?;
         Ok(Self::Draft(Box::new(Draft {
             before: Some(before.header()),
             lost_access,
@@ -145,11 +151,16 @@ impl Draft {
         let now = context.clock.now();
         let record = Record::created(id, user, now);
         let audit_row = audit::created(&context.caller, now, &record);
-        let keys = KeysAfter::New(record.keys());
-        Self::new(record, keys, audit_row)
+        let (keys, facts) = (KeysAfter::New(record.keys()), record.facts());
+        Self::new(record, keys, facts, audit_row)
     }
 
-    fn new(record: Record, keys: KeysAfter, audit_row: String) -> Result<Self, Error> {
+    fn new(
+        record: Record,
+        keys: KeysAfter,
+        facts: Facts,
+        audit_row: String,
+    ) -> Result<Self, Error> {
         let row = record.encode();
         // `active` does not count: otherwise the status of a user of the largest size could not
         // change.
@@ -164,7 +175,7 @@ impl Draft {
         Ok(Self {
             before: None,
             keys,
-            facts: record.facts(),
+            facts,
             row,
             audit_row,
             record,
@@ -227,6 +238,7 @@ mod tests {
     use super::super::change::{Edit, decide};
     use super::*;
     use crate::clock::{Clock, SystemClock};
+    use crate::scim::schema::USER;
     use crate::scim::{Budget, Leniency};
 
     fn context() -> ChangeContext {
@@ -258,7 +270,12 @@ mod tests {
     /// Checks that the row, the record, the facts and the audit row agree.
     fn assert_agrees(draft: &Draft, now: Instant) {
         assert_eq!(draft.row, draft.record.encode());
-        assert_eq!(draft.facts, draft.record.facts());
+        let facts = match draft.before {
+            // The title is not searched.
+            Some(_) => draft.record.facts_without_text(),
+            None => draft.record.facts(),
+        };
+        assert_eq!(draft.facts, facts);
         let audit_row: Value = serde_json::from_str(&draft.audit_row).expect("JSON");
         assert_eq!(audit_row["user"], draft.record.id().to_string());
         assert_eq!(audit_row["time"], now.to_string());
@@ -292,6 +309,55 @@ mod tests {
         assert_agrees(&draft, earlier);
         assert_eq!(draft.record.last_modified(), now.next());
         assert_eq!(draft.record.created_at(), now);
+    }
+
+    #[test]
+    fn a_change_tells_the_searched_text_if_it_has_changed() {
+        let plain = |name: &str| json!([{"value": name}]);
+        let before = json!({
+            "userName": "jane", "displayName": "d", "name": {"givenName": "g"}, "active": true,
+            "nickName": "n", "profileUrl": "https://h/p", "title": "t", "userType": "u",
+            "preferredLanguage": "en", "locale": "en-US", "timezone": "Europe/Berlin",
+            "emails": plain("e@x"), "phoneNumbers": plain("1"), "ims": plain("i"),
+            "photos": plain("https://h/f"), "addresses": [{"locality": "a"}],
+            "entitlements": plain("e"), "roles": plain("r"), "x509Certificates": plain("YQ=="),
+            "externalId": "x",
+            "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {"department": "d"}
+        });
+        let record = |user: &Value| {
+            let user = User::parse(user.clone(), &mut Leniency::compatible()).expect("a user");
+            Record::created(UserId::new(0), user, SystemClock.now())
+        };
+        for attribute in USER.attributes {
+            let is_stored = !matches!(attribute.name, "password" | "groups");
+            assert_eq!(
+                before.get(attribute.name).is_some(),
+                is_stored,
+                "{}",
+                attribute.name
+            );
+        }
+        let record_before = record(&before);
+        for name in before.as_object().expect("members").keys() {
+            let mut after = before.clone();
+            match name.as_str() {
+                "userName" => after[name] = json!("joan"),
+                _ => after[name] = Value::Null,
+            }
+            let user = record(&after).user().clone();
+            let tell = |_: &Record, _: &[Difference<'_>], _| String::new();
+            let decided =
+                Decided::of(record_before.clone(), user, &context(), tell).expect("decided");
+            let Decided::Draft(draft) = decided else {
+                panic!("{name} has changed");
+            };
+            let (told, now) = (draft.facts.text.clone(), draft.record.facts().text);
+            match told {
+                Some(_) => assert_eq!(told, now, "{name}"),
+                None => assert_eq!(record_before.facts().text, now, "{name}"),
+            }
+            assert_eq!(told.is_some(), SEARCHED.contains(&name.as_str()), "{name}");
+        }
     }
 
     /// Otherwise nobody could deactivate a user who is older than the rule.

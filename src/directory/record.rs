@@ -174,9 +174,17 @@ impl Record {
     /// The facts about the user that are kept in memory.
     pub(super) fn facts(&self) -> Facts {
         Facts {
+            text: Some(searchable(self.user.searched_values())),
+            ..self.facts_without_text()
+        }
+    }
+
+    /// The facts after a change that leaves the text as it was.
+    pub(super) fn facts_without_text(&self) -> Facts {
+        Facts {
             active: self.user.active(),
             modified: self.header.last_modified.millis(),
-            text: searchable(self.user.searched_values()),
+            text: None,
         }
     }
 

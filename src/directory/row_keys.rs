@@ -14,6 +14,10 @@ use crate::store::{Facts, Keys};
 /// The attributes that [`keys`] uses. A change of any other attribute leaves the keys as they are.
 pub(super) const KEYED: [&str; 3] = ["userName", "externalId", "emails"];
 
+/// The attributes in which people are searched ([`crate::scim::User::searched_values`]). A change of
+/// any other attribute leaves the text of the facts as it is.
+pub(super) const SEARCHED: [&str; 4] = ["userName", "displayName", "name", "emails"];
+
 /// The keys of a user with these attributes.
 pub(super) fn keys<'a>(
     user_name: &str,
@@ -67,7 +71,7 @@ pub fn describe(row: &[u8]) -> Result<(Keys, Facts), String> {
     let facts = Facts {
         active: attributes.active,
         modified: header.last_modified.millis(),
-        text: searchable(values),
+        text: Some(searchable(values)),
     };
     Ok((keys, facts))
 }

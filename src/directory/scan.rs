@@ -187,7 +187,7 @@ mod tests {
             let facts = Facts {
                 active: Some(number.is_multiple_of(2)),
                 modified: i64::from(number),
-                text: format!("jane {family}"),
+                text: Some(format!("jane {family}")),
             };
             change.create_user(1 + number * apart, keys, facts, Vec::new())
         };

@@ -11,7 +11,7 @@ use super::error::{Error, ErrorType, quoted};
 use super::message::{self, BULK_REQUEST_URN, PATCH_URN};
 use super::reference::{self, REFERENCE};
 use super::tolerance::Leniency;
-use super::{Object, member};
+use super::{member, take_member};
 use crate::limits;
 
 /// A bulk request.
@@ -336,14 +336,6 @@ fn refuse_repeated_ids(operations: &mut [Operation]) {
                 Err(syntax("an operation before this one has the same bulkId").into());
         }
     }
-}
-
-fn take_member(object: &mut Object, name: &str) -> Option<Value> {
-    let key = object
-        .keys()
-        .find(|key| key.eq_ignore_ascii_case(name))?
-        .clone();
-    object.remove(&key)
 }
 
 #[cfg(test)]

@@ -185,8 +185,11 @@ impl<'de> Visitor<'de> for &Seed {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        // Room for the attributes of most users: growing would hash all names again. Objects inside
+        // are smaller, and may be many.
+        let is_outermost = self.room.get() == limits::BODY_VALUES_MAX;
+        let mut object = Map::with_capacity(if is_outermost { 14 } else { 0 });
         self.take(limits::BODY_OBJECT_VALUES)?;
-        let mut object = Map::new();
         let mut names = Names::default();
         while let Some(name) = members.next_key::<String>()? {
             if !names.add(&name, &object) {

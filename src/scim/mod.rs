@@ -72,3 +72,10 @@ pub(crate) fn member<'a>(object: &'a Object, name: &str) -> Option<&'a serde_jso
             .map(|(_, value)| value)
     })
 }
+
+/// Removes a member and returns its value, instead of copying it. The order of the others changes.
+fn take_member(object: &mut Object, name: &str) -> Option<serde_json::Value> {
+    let key = object.keys().find(|key| key.eq_ignore_ascii_case(name))?;
+    let key = key.clone();
+    object.swap_remove(&key)
+}

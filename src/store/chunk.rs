@@ -17,8 +17,8 @@ pub struct Facts {
     pub active: Option<bool>,
     /// When the user was last changed, in milliseconds since the epoch.
     pub modified: i64,
-    /// The text by which the user is found.
-    pub text: String,
+    /// The text by which the user is found; `None` in a change that leaves it as it was.
+    pub text: Option<String>,
 }
 
 /// The users of [`CHUNK`] sequences.
@@ -48,11 +48,15 @@ impl Chunk {
         for (slot, facts) in changes {
             modified[*slot] = facts.as_ref().map_or(i64::MIN, |facts| facts.modified);
         }
-        let is_found_as_before = |(slot, facts): &(usize, Option<Facts>)| {
-            let facts = facts.as_ref().map(|facts| facts.text.as_str());
-            facts == self.texts.of(*slot).strip_suffix('\0')
+        let changes_text = |(slot, facts): &&(usize, Option<Facts>)| {
+            let before = self.texts.of(*slot).strip_suffix('\0');
+            match facts {
+                Some(facts) => facts.text.is_some() && facts.text.as_deref() != before,
+                None => before.is_some(),
+            }
         };
-        let texts = if changes.iter().all(is_found_as_before) {
+        let mut changes = changes.iter().filter(changes_text).peekable();
+        let texts = if changes.peek().is_none() {
             Arc::clone(&self.texts)
         } else {
             Arc::new(self.texts.after(changes))
@@ -77,13 +81,14 @@ pub(super) struct Texts {
 }
 
 impl Texts {
-    fn after(&self, changes: &[(usize, Option<Facts>)]) -> Self {
-        let mut all = String::with_capacity(self.all.len() + 64 * changes.len());
+    /// The texts after these changes, each of which tells the text of its slot or empties it.
+    fn after<'a>(&self, changes: impl Iterator<Item = &'a (usize, Option<Facts>)>) -> Self {
+        let mut all = String::with_capacity(self.all.len() + 256);
         let mut ends = Vec::with_capacity(self.ends.len());
         for (slot, facts) in changes {
             self.append(ends.len()..*slot, &mut all, &mut ends);
-            if let Some(facts) = facts {
-                all.push_str(&facts.text);
+            if let Some(text) = facts.as_ref().and_then(|facts| facts.text.as_ref()) {
+                all.push_str(text);
                 all.push('\0');
             }
             ends.push(u32::try_from(all.len()).expect("users are bounded in size"));

@@ -121,7 +121,7 @@ impl Index {
                 Status::Inactive => Some(false),
             },
             modified,
-            text: self.chunk(sequence / CHUNK)?.text(sequence).to_owned(),
+            text: Some(self.chunk(sequence / CHUNK)?.text(sequence).to_owned()),
         })
     }
 
@@ -267,11 +267,10 @@ mod tests {
     use super::*;
 
     fn facts(active: bool, modified: i64, text: &str) -> Facts {
-        let text = text.to_owned();
         Facts {
             active: Some(active),
             modified,
-            text,
+            text: Some(text.to_owned()),
         }
     }
 

@@ -72,7 +72,8 @@ mod tests {
     }
 
     fn facts() -> impl Strategy<Value = Facts> {
-        let parts = (any::<Option<bool>>(), 0i64..1000, "[a-c]{0,2}");
+        let text = weighted(0.7, "[a-c]{0,2}");
+        let parts = (any::<Option<bool>>(), 0i64..1000, text);
         parts.prop_map(|(active, modified, text)| Facts {
             active,
             modified,
@@ -97,10 +98,11 @@ mod tests {
                 if !fails {
                     index = next;
                     for (user, facts) in changes {
-                        match facts {
-                            Some(facts) => model.insert(user, facts),
-                            None => model.remove(&user),
-                        };
+                        let before = model.remove(&user).and_then(|facts| facts.text);
+                        if let Some(facts) = facts {
+                            let text = facts.text.or(before).or(Some(String::new()));
+                            model.insert(user, Facts { text, ..facts });
+                        }
                     }
                 }
                 prop_assert_eq!(users(index.newest()), expected(&model));

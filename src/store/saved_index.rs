@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn a_chunk_reads_as_it_was_written() {
         let facts = |active, modified, text: &str| {
-            let text = text.to_owned();
+            let text = Some(text.to_owned());
             Some(Facts {
                 active,
                 modified,

@@ -40,6 +40,7 @@ use redb::{
 
 use super::audit::{self, ChainPosition};
 use super::change::{Change, Keys, Put};
+use super::chunk::Facts;
 use super::index::Changes;
 use super::lazy_table::LazyTable;
 use super::seal::{open_number, seal_number, seal_row, seal_text};
@@ -171,7 +172,10 @@ impl<'txn> Tables<'txn> {
                 if let Some((before, after)) = keys {
                     self.change_keys(sequence, Some(&before), Some(&after))?;
                 }
-                changes.insert(sequence, Some(facts));
+                // An earlier change in the same commit may tell the text.
+                let earlier = changes.remove(&sequence).flatten();
+                let text = facts.text.or(earlier.and_then(|facts| facts.text));
+                changes.insert(sequence, Some(Facts { text, ..facts }));
             }
             Put::DeleteUser { sequence, before } => {
                 self.users.opened_mut()?.remove(sequence)?;

@@ -59,6 +59,33 @@ fn section_3_7_every_method_in_one_request() {
 }
 
 #[test]
+fn who_is_changed_twice_in_one_request_is_found_by_the_last_of_each() {
+    let mut talk = Talk::start(&[]);
+    let user = talk.create("a");
+    let path = format!("/Users/{}", user["id"].as_str().expect("an id"));
+    let set = |path: &str, attribute: &str, value: &str| {
+        let operation = json!({"op": "replace", "path": attribute, "value": value});
+        json!({"method": "PATCH", "path": path, "data": [operation]})
+    };
+    let results = bulk(
+        &mut talk,
+        &json!([
+            set(&path, "displayName", "Zoe"),
+            set(&path, "title", "T"),
+            post("new", "d"),
+            set("/Users/bulkId:new", "title", "T"),
+            set("/Users/bulkId:new", "active", "false"),
+        ]),
+    );
+    assert_eq!(statuses(&results), ["200", "200", "201", "200", "200"]);
+    for (search, wanted) in [("zoe", "a"), ("d", "d")] {
+        let found = talk.json("GET", &format!("/Users?search={search}"), None, 200);
+        assert_eq!(found["totalResults"], 1, "{search}");
+        assert_eq!(found["Resources"][0]["userName"], wanted, "{search}");
+    }
+}
+
+#[test]
 fn section_3_7_a_name_that_an_earlier_operation_has_freed_can_be_given_again() {
     let mut talk = Talk::start(&[]);
     let results = bulk(

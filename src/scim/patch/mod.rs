@@ -8,6 +8,7 @@ mod assign;
 mod elements;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -17,7 +18,7 @@ use super::path::{AttributePath, Target};
 use super::schema::{Attribute, ENTERPRISE_URN, Mutability, USER_URN};
 use super::tolerance::{Leniency, Tolerance};
 use super::user::User;
-use super::{Object, member, value};
+use super::{Object, member, take_member, value};
 use crate::limits;
 use assign::Work;
 
@@ -30,17 +31,17 @@ enum Op {
 }
 
 /// One operation on one target.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Operation {
     op: Op,
     target: Target,
     value: Value,
 }
 
-/// The operations of one request.
+/// The operations of one request. A clone shares them.
 #[derive(Clone, Debug)]
 pub struct Patch {
-    operations: Vec<Operation>,
+    operations: Arc<[Operation]>,
 }
 
 /// The number of comparisons that changes may still make; other work is counted in comparisons as
@@ -81,8 +82,8 @@ impl Budget {
 impl Patch {
     /// Reads a PatchOp message.
     pub fn parse(body: Value, leniency: &mut Leniency) -> Result<Self, Error> {
-        let body = message::members(body, PATCH_URN, leniency)?;
-        let Some(Value::Array(items)) = member(&body, "Operations") else {
+        let mut body = message::members(body, PATCH_URN, leniency)?;
+        let Some(Value::Array(items)) = take_member(&mut body, "Operations") else {
             return Err(Error::new(
                 ErrorType::InvalidSyntax,
                 "Operations must be a list of operations",
@@ -102,14 +103,18 @@ impl Patch {
         for item in items {
             read_operation(item, &mut operations, leniency)?;
         }
-        Ok(Self { operations })
+        Ok(Self {
+            operations: operations.into(),
+        })
     }
 
     /// Turns the members of a User whose names are paths into a patch of the other members.
     pub(super) fn of_members(members: Object, leniency: &mut Leniency) -> Result<Self, Error> {
         let mut operations = Vec::new();
         read_members(Op::Replace, members, &mut operations, leniency)?;
-        Ok(Self { operations })
+        Ok(Self {
+            operations: operations.into(),
+        })
     }
 
     /// Whether the patch unassigns `active` by its path, which differs from not mentioning it.
@@ -189,7 +194,7 @@ impl Patch {
     ) -> Result<User, Error> {
         let mut attributes = user.clone().into_attributes();
         let mut work = Work::new(leniency, budget, self.sets_reference());
-        for operation in &self.operations {
+        for operation in self.operations.iter() {
             operation.apply(&mut attributes, &mut work)?;
         }
         // Each attribute is checked once, however many operations change it, since a list may be
@@ -210,23 +215,24 @@ impl Patch {
 }
 
 fn read_operation(
-    item: &Value,
+    item: Value,
     operations: &mut Vec<Operation>,
     leniency: &mut Leniency,
 ) -> Result<(), Error> {
-    let item = item
-        .as_object()
-        .ok_or_else(|| Error::new(ErrorType::InvalidSyntax, "each operation must be an object"))?;
-    let op = read_op(item, leniency)?;
-    let value = match member(item, "value") {
-        Some(value) => value.clone(),
+    let Value::Object(mut item) = item else {
+        let detail = "each operation must be an object";
+        return Err(Error::new(ErrorType::InvalidSyntax, detail));
+    };
+    let op = read_op(&item, leniency)?;
+    let value = match take_member(&mut item, "value") {
+        Some(value) => value,
         None if op == Op::Remove => Value::Null,
         None => {
             let detail = "an add or replace operation needs a value";
             return Err(Error::new(ErrorType::InvalidValue, detail));
         }
     };
-    match member(item, "path") {
+    match member(&item, "path") {
         // A path of only the core schema's URN means the user itself.
         Some(Value::String(path))
             if !path.trim().is_empty() && !path.trim().eq_ignore_ascii_case(USER_URN) =>
