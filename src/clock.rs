@@ -169,9 +169,16 @@ impl Instant {
     }
 }
 
+/// `{}` writes the milliseconds. `{:.0}` leaves them out, for people who read when a certificate ends:
+/// its times are whole seconds.
 impl fmt::Display for Instant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(std::str::from_utf8(&self.to_text()).expect("it is ASCII"))
+        let text = self.to_text();
+        let text = std::str::from_utf8(&text).expect("it is ASCII");
+        if f.precision() == Some(0) {
+            return write!(f, "{}Z", &text[..19]);
+        }
+        f.write_str(text)
     }
 }
 
@@ -300,6 +307,7 @@ mod tests {
         }
         let east = Instant::parse("2026-11-23T21:30:00+01:00").expect("valid");
         assert_eq!(east.to_string(), "2026-11-23T20:30:00.000Z");
+        assert_eq!(format!("{east:.0}"), "2026-11-23T20:30:00Z");
         assert_eq!(Instant::parse("yesterday"), None);
         let two_zones = "2026-11-23T21:30:00+05:00[Europe/Paris]";
         assert_eq!(Instant::parse(two_zones), None);

@@ -194,11 +194,11 @@ fn certificate_out_of_date(api: &Api) -> Option<Reason> {
     let (summary, now) = (cell.summary(), api.clock.now());
     let what = if summary.out_of_date(now).is_some() {
         let (begins, ends) = (summary.not_before, summary.not_after);
-        format!("the certificate is valid from {begins} to {ends}, but it is now {now}")
+        format!("the certificate is valid from {begins:.0} to {ends:.0}, but it is now {now:.0}")
     } else if !summary.is_interrupted(now) {
         return None;
     } else if let Some(ends) = summary.authority_ends().filter(|ends| *ends <= now) {
-        format!("an authority in the certificate's chain ended at {ends}: clients refuse it")
+        format!("an authority in the certificate's chain ended at {ends:.0}: clients refuse it")
     } else {
         "an authority in the certificate's chain is not valid yet: clients refuse it".to_owned()
     };

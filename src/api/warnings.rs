@@ -315,7 +315,10 @@ fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
         let (ends, days) = (authority.not_after, now.days_until(authority.not_after));
         return Some(Warning {
             kind: "certificate",
-            what: format!("the private CA ends at {ends}, {}", now.words_until(ends)),
+            what: format!(
+                "the private CA ends at {ends:.0}, {}",
+                now.words_until(ends)
+            ),
             fix: NEW_AUTHORITY,
             steps: vec![(authority.fingerprint, step(days, AUTHORITY_WARNING_DAYS)?)],
         });
@@ -323,7 +326,10 @@ fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
     let ends = summary.not_after;
     Some(Warning {
         kind: "certificate",
-        what: format!("the certificate ends at {ends}, {}", now.words_until(ends)),
+        what: format!(
+            "the certificate ends at {ends:.0}, {}",
+            now.words_until(ends)
+        ),
         fix: cell.fix(now),
         steps: vec![(
             summary.fingerprint.clone(),
@@ -342,7 +348,7 @@ fn authority_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
     let key = format!("{} authority", summary.fingerprint);
     Some(Warning {
         kind: "certificate",
-        what: format!("an authority in the certificate's chain ends at {ends}, {when}"),
+        what: format!("an authority in the certificate's chain ends at {ends:.0}, {when}"),
         fix: cell.fix(now),
         steps: vec![(key, step_of_chain(&summary, ends, now)?)],
     })
@@ -368,7 +374,7 @@ fn certificate_stays(api: &Api) -> Option<Warning> {
     let ((why, fix), ends) = (cell.hindrance()?, cell.summary().not_after);
     Some(Warning {
         kind: "certificate",
-        what: format!("{why}; the certificate that ends at {ends} stays in use"),
+        what: format!("{why}; the certificate that ends at {ends:.0} stays in use"),
         fix,
         steps: Vec::new(),
     })

@@ -268,7 +268,7 @@ impl Cell {
         if now < authority.not_before || now >= authority.not_after {
             // Leave out the current time, so that the log reports this only once.
             let what = format!(
-                "it is valid from {} to {}, and the machine's clock is outside of that",
+                "it is valid from {:.0} to {:.0}, and the machine's clock is outside of that",
                 authority.not_before, authority.not_after
             );
             return Err(Error::Bad(authority.path.clone(), what));
@@ -443,7 +443,7 @@ fn from_files([chain, key]: [&Path; 2], host: &str, now: Instant) -> Result<Curr
     }
     if let Some(ends) = current.summary.authority_ends().filter(|ends| now < *ends) {
         current.summary.warnings.push(format!(
-            "{}: an authority in it ends at {ends}, before the leaf: clients that need it will \
+            "{}: an authority in it ends at {ends:.0}, before the leaf: clients that need it will \
              refuse the chain then",
             chain.display()
         ));

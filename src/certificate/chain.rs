@@ -165,11 +165,11 @@ fn certificate_of(
 /// Checks that a certificate with these dates is valid at `now`.
 pub(super) fn check_dates(begins: Instant, ends: Instant, now: Instant) -> Result<(), String> {
     if ends <= now {
-        return Err(format!("the certificate ended at {ends}"));
+        return Err(format!("the certificate ended at {ends:.0}"));
     }
     if begins > now {
         return Err(format!(
-            "the certificate is not valid before {begins}; is the clock right?"
+            "the certificate is not valid before {begins:.0}; is the clock right?"
         ));
     }
     Ok(())

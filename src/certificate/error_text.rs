@@ -23,11 +23,11 @@ pub fn words_of(error: &rustls::Error) -> String {
     };
     let words = match why {
         Why::ExpiredContext { not_after, .. } => {
-            return format!("a certificate ended at {}", at(not_after.as_secs()));
+            return format!("a certificate ended at {:.0}", at(not_after.as_secs()));
         }
         Why::NotValidYetContext { not_before, .. } => {
             let begins = at(not_before.as_secs());
-            return format!("a certificate is not valid before {begins}; is the clock right?");
+            return format!("a certificate is not valid before {begins:.0}; is the clock right?");
         }
         Why::NotValidForNameContext {
             expected,

@@ -123,9 +123,9 @@ fn install(configuration: &Configuration, chain: &Path, key: Option<&Path>) -> R
         }
     })?;
     output::say(&format!(
-        "installed: for {}, until {}",
+        "installed: for {}, until {:.0}",
         installed.names.join(", "),
-        whole_seconds(&installed.not_after.to_string())
+        installed.not_after
     ));
     // A running server notices the new certificate by itself.
     let looks = 3 * limits::CERTIFICATE_LOOK_SECONDS;
@@ -264,12 +264,12 @@ fn tell_served(certificate: &Value) -> Result<(), Failure> {
         title = "";
     }
     for warning in warnings_of(certificate) {
-        output::line(&format!("warning      {}", whole_seconds(warning)))?;
+        output::line(&format!("warning      {warning}"))?;
     }
     Ok(())
 }
 
-/// A text without the milliseconds of its times, which certificates do not have.
+/// A time from JSON without its milliseconds, which certificates do not have.
 fn whole_seconds(text: &str) -> String {
     text.replace(".000Z", "Z")
 }

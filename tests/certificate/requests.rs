@@ -148,12 +148,12 @@ fn a_chain_that_clients_would_refuse_says_why() {
         (
             by(&old),
             vec![&old],
-            "chain: of an authority in it: the certificate ended at 2021-01-01",
+            "chain: of an authority in it: the certificate ended at 2021-01-01T00:00:00Z",
         ),
         (
             by(&old),
             vec![&old, root],
-            "chain: of an authority in it: the certificate ended at 2021-01-01",
+            "chain: of an authority in it: the certificate ended at 2021-01-01T00:00:00Z",
         ),
         (
             by(&of_same_name),

@@ -188,10 +188,11 @@ fn accepted(
 /// root that has expired, but most others do not.
 fn trusting(last: &Value, now: Instant) -> String {
     let [issuer, ends] = ["issuer", "notAfter"].map(|it| text_of(last, it));
-    if Instant::parse(&ends).is_some_and(|ends| ends <= now) {
-        format!("a newer \"{issuer}\" than that of the chain, which ended at {ends}")
-    } else {
-        format!("\"{issuer}\"")
+    match Instant::parse(&ends) {
+        Some(ends) if ends <= now => {
+            format!("a newer \"{issuer}\" than that of the chain, which ended at {ends:.0}")
+        }
+        _ => format!("\"{issuer}\""),
     }
 }
 
@@ -249,7 +250,7 @@ mod tests {
             ("2026-11-25T08:30:01.000Z", "\"Root\""),
             (
                 "2026-11-25T08:30:00.000Z",
-                "a newer \"Root\" than that of the chain, which ended at 2026-11-25T08:30:00.000Z",
+                "a newer \"Root\" than that of the chain, which ended at 2026-11-25T08:30:00Z",
             ),
         ] {
             let root = json!({"issuer": "Root", "notAfter": ends});

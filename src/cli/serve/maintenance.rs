@@ -111,7 +111,7 @@ fn renew(cell: &Cell, is_look: bool, last_renewal_error: &mut Option<String>) {
         Ok(renewed) => {
             *last_renewal_error = None;
             if let Some(summary) = renewed {
-                log::info!("the certificate was renewed until {}", summary.not_after);
+                log::info!("the certificate was renewed until {:.0}", summary.not_after);
                 warn_of(&summary);
             }
         }
@@ -136,7 +136,7 @@ fn log_reload(reloaded: Result<certificate::Summary, certificate::Error>) {
     match reloaded {
         Ok(summary) => {
             log::info!(
-                "the certificate was read again, it ends at {}",
+                "the certificate was read again, it ends at {:.0}",
                 summary.not_after
             );
             warn_of(&summary);

@@ -250,6 +250,7 @@ fn what_clients_object_to_replaces_nothing_that_they_accept() {
         put(&folder, chain);
         let refused = cell.reload(now()).expect_err(words).to_string();
         assert!(refused.contains(words), "{words}: {refused}");
+        assert!(!refused.contains(".000Z"), "{refused}");
         // If there is no better chain, this one is served, and may be replaced by a similar one.
         let (folder, begun) = served(chain);
         assert!(begun.summary().warnings[0].contains(words), "{words}");
