@@ -2,7 +2,7 @@
 //! grows with the number of outstanding refusals, so that clients that obey it come back spread out
 //! instead of all at once.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::time::Instant as Monotonic;
 
 use crate::limits;
@@ -39,40 +39,41 @@ impl Limiter {
     /// time that the rate needs for the requests already refused, at most
     /// [`limits::RETRY_AFTER_SECONDS_MAX`].
     pub fn admit(&self, per_second: u32, now: Monotonic) -> Result<(), u32> {
-        let mut state = ignore_poison(self.state.lock());
-        state.pass_time(per_second, now);
+        let (mut state, rate) = self.state_at(per_second, now);
         if state.allowance >= 1.0 {
             state.allowance -= 1.0;
             return Ok(());
         }
-        Err(state.refuse(per_second))
+        Err(state.refuse(rate))
     }
 
     /// Takes the cost of `requests` further requests, even if less is left. Fails if other requests
     /// that were admitted at the same time have already overdrawn the bucket.
     pub fn charge(&self, per_second: u32, requests: u32, now: Monotonic) -> Result<(), u32> {
-        let mut state = ignore_poison(self.state.lock());
-        state.pass_time(per_second, now);
+        let (mut state, rate) = self.state_at(per_second, now);
         if state.allowance < 0.0 {
-            return Err(state.refuse(per_second));
+            return Err(state.refuse(rate));
         }
         state.allowance -= f64::from(requests);
         Ok(())
     }
+
+    /// Locks the state and brings it up to `now`. Also returns the rate to go by, at least one.
+    fn state_at(&self, per_second: u32, now: Monotonic) -> (MutexGuard<'_, State>, f64) {
+        let rate = f64::from(per_second.max(1));
+        let burst = rate * f64::from(limits::RATE_BURST_SECONDS);
+        let mut state = ignore_poison(self.state.lock());
+        let passed = now.saturating_duration_since(state.at).as_secs_f64();
+        state.at = state.at.max(now);
+        state.allowance = (state.allowance + passed * rate).min(burst);
+        state.backlog = (state.backlog - passed * rate).max(0.0);
+        (state, rate)
+    }
 }
 
 impl State {
-    fn pass_time(&mut self, per_second: u32, now: Monotonic) {
-        let rate = f64::from(per_second.max(1));
-        let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.at = self.at.max(now);
-        self.allowance = (self.allowance + passed * rate).min(burst(per_second));
-        self.backlog = (self.backlog - passed * rate).max(0.0);
-    }
-
     /// Counts a refused request. Returns the number of seconds after which to try again.
-    fn refuse(&mut self, per_second: u32) -> u32 {
-        let rate = f64::from(per_second.max(1));
+    fn refuse(&mut self, rate: f64) -> u32 {
         let owed = self.backlog - self.allowance.min(0.0);
         let seconds = 1.0 + (owed / rate).floor();
         let longest = f64::from(limits::RETRY_AFTER_SECONDS_MAX);
@@ -86,10 +87,6 @@ impl State {
         let seconds = seconds.min(longest) as u32;
         seconds
     }
-}
-
-fn burst(per_second: u32) -> f64 {
-    f64::from(per_second.max(1)) * f64::from(limits::RATE_BURST_SECONDS)
 }
 
 #[cfg(test)]
