@@ -196,7 +196,7 @@ impl Api {
 
     /// [`Self::note_stranger`] for bytes that cannot be read as a request.
     pub(super) fn note_unreadable(&self, id: RequestId, peer: Option<IpAddr>, fault: &Fault) {
-        let refused = Refused::unreadable(id, peer);
+        let refused = Refused::unread(id, peer);
         self.note_stranger("unreadable", &refused, &Problem::from_fault(fault));
     }
 

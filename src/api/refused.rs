@@ -40,30 +40,25 @@ impl<'a> Refused<'a> {
             (None, query.unwrap_or_default())
         };
         Self {
-            request_id: request.request_id,
-            address: request.peer,
             method: head.method().as_str(),
             route: routes::pattern(head),
             parameter,
             query,
             user_agent: head.header("user-agent").map(String::from_utf8_lossy),
-            body: &[],
-            operation: None,
+            ..Self::unread(request.request_id, request.peer)
         }
     }
 
     /// A request that was admitted.
     pub(super) fn admitted(admission: &'a Admission<'_>, body: &'a [u8]) -> Self {
         Self {
-            request_id: admission.request_id(),
-            address: admission.address(),
             method: admission.method(),
             route: admission.route().path,
             parameter: Some(admission.parameter().into()),
             query: admission.parameters().to_vec(),
             user_agent: admission.user_agent(),
             body,
-            operation: None,
+            ..Self::unread(admission.request_id(), admission.address())
         }
     }
 
@@ -75,8 +70,8 @@ impl<'a> Refused<'a> {
         }
     }
 
-    /// Bytes that cannot be read as a request.
-    pub(super) fn unreadable(request_id: RequestId, address: Option<IpAddr>) -> Self {
+    /// A request of which nothing was read, such as bytes that are none.
+    pub(super) fn unread(request_id: RequestId, address: Option<IpAddr>) -> Self {
         Self {
             request_id,
             address,
