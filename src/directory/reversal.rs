@@ -1,13 +1,12 @@
 //! A reversal: the attributes of one user before the changes that are undone, read from the user's
 //! audit rows, and the plan that restores them.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 
 use super::attribute_values;
-use super::audit::{self, CREATE, DELETE, UNDO, UserEvent};
+use super::audit::{self, AttributeChange, CREATE, DELETE, UNDO, UserEvent};
 use super::change::{self, ChangeContext, Planned, Unplanned};
 use super::matching;
 use super::record::Record;
@@ -66,14 +65,28 @@ pub(super) struct Reversal {
     pub(super) bytes: usize,
 }
 
-/// The later changes of an attribute, from the first one by another principal on. If an undo
-/// reverts the last of them, they are removed from here.
+/// The later changes of an attribute, from the first one by another principal on, without those
+/// that were undone.
 struct Touches {
     /// Who made the first of them.
     principal: String,
     /// Their sequences, each with a digest of the replaced value: one user may have very many.
     /// There is at least one.
     all: Vec<(u64, Digest)>,
+}
+
+impl Touches {
+    /// Takes in the attribute's next change. If it is an undo of the last of these changes and
+    /// restores the value before them, they are removed, and none may be left. Any other change is
+    /// one more, even if it sets the same value again.
+    fn take(&mut self, sequence: u64, change: &AttributeChange, undoes: &[u64]) {
+        let stays = |(touch, _): &(u64, Digest)| !undoes.contains(touch);
+        let kept = self.all.iter().rposition(stays).map_or(0, |at| at + 1);
+        match self.all.get(kept) {
+            Some((_, before)) if *before == digest(&change.after) => self.all.truncate(kept),
+            _ => self.all.push((sequence, digest(&change.before))),
+        }
+    }
 }
 
 impl Reversal {
@@ -124,28 +137,34 @@ impl Reversal {
     /// Takes in a row whose change is to be undone.
     fn select(&mut self, sequence: u64, event: UserEvent) {
         self.changes.push(sequence);
-        if event.kind == CREATE {
-            self.is_creation = true;
-            self.targets = BTreeMap::from([("active".to_owned(), Value::Bool(false))]);
-        }
-        if event.kind == DELETE {
-            self.deletion = Some(sequence);
+        match event.kind.as_str() {
+            CREATE => {
+                self.is_creation = true;
+                self.targets = BTreeMap::from([("active".to_owned(), Value::Bool(false))]);
+            }
+            DELETE => self.deletion = Some(sequence),
+            _ => {}
         }
         // Undoing the creation only deactivates the user, so its other changes stay.
         if self.is_creation {
             self.select_status(sequence, &event);
-            return;
-        }
-        for change in event.changes {
-            // If this change overwrote another principal's, the undo restores that one's value.
-            if self.touched.remove(&change.attribute).is_some() {
-                self.resets.insert(change.attribute.clone(), sequence);
-                self.targets.insert(change.attribute, change.before);
-            } else {
-                self.targets
-                    .entry(change.attribute)
-                    .or_insert(change.before);
+        } else {
+            for change in event.changes {
+                self.select_change(sequence, change);
             }
+        }
+    }
+
+    /// Takes in a change that is to be undone. The undo restores what was there before the first of
+    /// them, or the value of another principal that a later one overwrote.
+    fn select_change(&mut self, sequence: u64, change: AttributeChange) {
+        if self.touched.remove(&change.attribute).is_some() {
+            self.resets.insert(change.attribute.clone(), sequence);
+            self.targets.insert(change.attribute, change.before);
+        } else {
+            self.targets
+                .entry(change.attribute)
+                .or_insert(change.before);
         }
     }
 
@@ -172,35 +191,24 @@ impl Reversal {
             // A full list names only the newest, and the others may be anybody's changes.
             && event.undoes.len() < limits::UNDO_CHANGES_TOLD_MAX;
         for change in event.changes {
-            if !self.targets.contains_key(&change.attribute) {
+            let name = &change.attribute;
+            if !self.targets.contains_key(name) {
                 continue;
             }
-            let digest = |value: &Value| secret::sha256(json::text(value).as_bytes());
-            let this = (sequence, digest(&change.before));
-            match self.touched.entry(change.attribute) {
-                // An undo of these changes does not count as another principal's change, unless all
-                // the changes that it undoes are older than the change in `resets`, before which
-                // the attribute had its target value.
-                Entry::Vacant(free)
-                    if is_own_undo && self.resets.get(free.key()) <= event.undoes.last() => {}
-                Entry::Vacant(free) => {
-                    free.insert(Touches {
-                        principal: event.principal.clone(),
-                        all: vec![this],
-                    });
+            // An undo of these changes restores the target value, unless all the changes that it
+            // undoes are older than the change in `resets`, before which the attribute had it.
+            let restores_target = is_own_undo && self.resets.get(name) <= event.undoes.last();
+            if let Some(touches) = self.touched.get_mut(name) {
+                touches.take(sequence, &change, &event.undoes);
+                if touches.all.is_empty() {
+                    self.touched.remove(name);
                 }
-                Entry::Occupied(mut touches) => {
-                    let all = &mut touches.get_mut().all;
-                    let stays = |(touch, _): &(u64, Digest)| !event.undoes.contains(touch);
-                    let kept = all.iter().rposition(stays).map_or(0, |at| at + 1);
-                    // Without an undo, setting the same value again is a change of its own.
-                    let undone = all.get(kept).filter(|it| it.1 == digest(&change.after));
-                    match undone {
-                        Some(_) if kept == 0 => drop(touches.remove()),
-                        Some(_) => all.truncate(kept),
-                        None => all.push(this),
-                    }
-                }
+            } else if !restores_target {
+                let first = Touches {
+                    principal: event.principal.clone(),
+                    all: vec![(sequence, digest(&change.before))],
+                };
+                self.touched.insert(change.attribute, first);
             }
         }
     }
@@ -318,9 +326,12 @@ impl Reversal {
     }
 }
 
+fn digest(value: &Value) -> Digest {
+    secret::sha256(json::text(value).as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::audit::AttributeChange;
     use super::*;
 
     fn change_of_title(kind: &str, undoes: Vec<u64>) -> UserEvent {
