@@ -22,7 +22,7 @@ use serde_json::Value;
 use super::audit::Caller;
 use super::change::ChangeContext;
 use super::reversal::{Reversal, givers_first};
-use super::undo_source::{gather, reaches};
+use super::undo_source::{Gathered, gather, reaches};
 use super::user_id::UserId;
 use super::{Directory, Error};
 use crate::clock::Instant;
@@ -143,14 +143,24 @@ impl Directory {
             }
             gather(&snapshot, selection, after, now)
         })?;
-        let context = self.context(caller);
+        let until = began + limits::UNDO_STEP_DURATION_MAX;
+        self.reverse_until(until, gathered, manner, &self.context(caller))
+    }
+
+    /// Undoes the changes of a slice of users in batches. Begins none after `until` but the first.
+    fn reverse_until(
+        &self,
+        until: Monotonic,
+        gathered: Gathered,
+        manner: Manner,
+        context: &ChangeContext,
+    ) -> Result<UndoPage, Error> {
         let mut undone = Vec::new();
         let mut reversals = gathered.reversals.into_values().peekable();
         while reversals.peek().is_some() {
             let batch = reversals.by_ref().take(limits::UNDO_BATCH_USERS_MAX);
-            let reversed = self.reverse(batch.collect(), manner, &context);
-            let is_late =
-                reversals.peek().is_some() && began.elapsed() >= limits::UNDO_STEP_DURATION_MAX;
+            let reversed = self.reverse(batch.collect(), manner, context);
+            let is_late = reversals.peek().is_some() && Monotonic::now() >= until;
             let has_failed = match reversed {
                 Ok(these) => {
                     undone.extend(these);
@@ -201,5 +211,47 @@ impl Directory {
             .collect();
         undone.sort_by_key(|it| it.user.sequence());
         Ok(undone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::{audit, describe};
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::store::Store;
+
+    /// The client waits for the answer, and asks for the next slice.
+    #[test]
+    fn a_slice_that_takes_long_ends_after_a_batch() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("users.redb");
+        let store = Store::open(&path, Duration::ZERO, describe).expect("a store");
+        let directory = Directory::new(Arc::new(store), Arc::new(SystemClock));
+        let (now, batch) = (Monotonic::now(), limits::UNDO_BATCH_USERS_MAX);
+        for (until, users, undone, next) in [
+            (
+                now + limits::UNDO_STEP_DURATION_MAX,
+                batch + 1,
+                batch + 1,
+                None,
+            ),
+            (now, batch + 1, batch, u32::try_from(batch).ok()),
+            (now, batch, batch, None),
+        ] {
+            // None of the users exists any more.
+            let reversals = (1..).take(users);
+            let reversals = reversals.map(|user| (user, Reversal::of(UserId::new(user))));
+            let gathered = Gathered {
+                reversals: reversals.collect(),
+                next: None,
+            };
+            let context = directory.context(&audit::itself());
+            let page = directory.reverse_until(until, gathered, Manner::default(), &context);
+            let page = page.expect("done");
+            assert_eq!((page.undone.len(), page.next), (undone, next));
+        }
     }
 }
