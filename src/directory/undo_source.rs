@@ -229,10 +229,23 @@ impl Gathering<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::json;
 
+    use super::super::describe;
     use super::super::user_id::UserId;
     use super::*;
+    use crate::store::{Change, Store};
+
+    fn row(time: Instant, user: Option<u32>, bytes: usize) -> String {
+        json!({
+            "time": time.to_string(), "principal": "token:0a:okta", "kind": "modify",
+            "user": user.map(|user| UserId::new(user).to_string()), "userName": "jane",
+            "version": "W/\"2\"", "changes": [], "more": "x".repeat(bytes),
+        })
+        .to_string()
+    }
 
     /// Otherwise only the user's later changes would be undone, and the next slice would begin
     /// after the user.
@@ -243,24 +256,56 @@ mod tests {
             since: Beginning::Moment(now),
             token: None,
         };
-        let mut gathering = Gathering {
-            selection: &selection,
-            times: Times::default(),
-            after: None,
-            before: None,
-            reversals: BTreeMap::new(),
-            bytes: 0,
-        };
         let half = limits::UNDO_SLICE_BYTES_MAX / 2;
-        for (sequence, (user, bytes)) in (1..).zip([(1, half), (2, half), (2, 1), (1, 1)]) {
-            let row = json!({
-                "time": now.to_string(), "principal": "token:0a:okta", "kind": "modify",
-                "user": UserId::new(user).to_string(), "userName": "jane", "version": "W/\"2\"",
-                "changes": [], "more": "x".repeat(bytes),
-            });
-            gathering.take(sequence, &row.to_string());
+        for (rows, kept, before) in [
+            // No more users are left than must be.
+            (
+                vec![(1, 1), (2, half), (3, half), (3, 1), (2, 1)],
+                vec![1, 2],
+                Some(3),
+            ),
+            // A slice without users would be the last.
+            (vec![(1, half), (1, half), (1, 1)], vec![1], None),
+        ] {
+            let mut gathering = Gathering {
+                selection: &selection,
+                times: Times::default(),
+                after: None,
+                before: None,
+                reversals: BTreeMap::new(),
+                bytes: 0,
+            };
+            for (sequence, (user, bytes)) in (1..).zip(rows) {
+                gathering.take(sequence, &row(now, Some(user), bytes));
+            }
+            assert!(gathering.reversals.keys().eq(&kept), "{kept:?}");
+            assert_eq!(gathering.before, before);
         }
-        assert!(gathering.reversals.keys().eq([&1]));
-        assert_eq!(gathering.before, Some(2));
+    }
+
+    /// Rows about no user may have waited for a commit, so their times do not tell when the rows
+    /// before them were written.
+    #[test]
+    fn a_row_that_is_ahead_was_written_before_a_moment_if_a_later_row_of_a_user_was() {
+        let [early, since, now, ahead] = [1, 2, 3, 4].map(Instant::from_millis);
+        let rows = [
+            (ahead, Some(1), true),
+            (early, Some(1), true),
+            (ahead, Some(1), false),
+            (early, None, true),
+        ]
+        .map(|(time, user, is_before)| (row(time, user, 0), is_before));
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("users.redb");
+        let store = Store::open(&path, Duration::ZERO, describe).expect("a store");
+        for (row, _) in rows.clone() {
+            let written = store.write(|_| Ok(Ok::<_, ()>((Change::none().audit(row), ()))));
+            written.expect("written").expect("planned");
+        }
+        let snapshot = store.snapshot().expect("open");
+        let times = Times::read(&snapshot, since, now).expect("read");
+        for (sequence, (row, is_before)) in (1..).zip(rows) {
+            assert_eq!(times.is_before(sequence, &row), is_before, "{sequence}");
+        }
     }
 }
