@@ -65,6 +65,14 @@ impl DeferredSync {
         Ok(())
     }
 
+    /// A storage whose sync has failed.
+    #[cfg(test)]
+    pub(super) fn failed() -> Self {
+        let failed = Self::new(Box::new(redb::backends::InMemoryBackend::new()));
+        *failed.step() = Step::Failed;
+        failed
+    }
+
     fn step(&self) -> MutexGuard<'_, Step> {
         ignore_poison(self.step.lock())
     }

@@ -177,7 +177,7 @@ impl Syncer {
             let has_failed = matches!(work, Work::Failed(_));
             let callers = self.finished(work, callers);
             if has_failed {
-                // Without this, an idle writer would not see the failure.
+                // Without this, an idle writer would see the failure only at its next checkpoint.
                 queue.prod();
             }
             queue.wake();
@@ -241,6 +241,28 @@ mod tests {
             Next::Batch(_, callers) => (ticket, callers),
             _ => panic!("something was queued"),
         }
+    }
+
+    /// The callers of the commit wait for it.
+    #[test]
+    fn a_writer_that_is_idle_is_prodded_when_a_commit_has_failed() {
+        let (queue, syncer) = (Queue::new(Commits::default()), Syncer::default());
+        syncer.give(UnsyncedCommit {
+            storage: DeferredSync::failed(),
+            snapshot: None,
+            unanswered: Unanswered {
+                callers: Vec::new(),
+                audit_rows: Vec::new(),
+                head: ChainPosition::default(),
+            },
+            changes: 1,
+            began: Monotonic::now(),
+        });
+        syncer.close();
+        syncer.run(&Shared::default(), &queue);
+        let next = queue.next(Some(Duration::ZERO));
+        assert!(matches!(next, Next::Batch(plans, _) if plans.is_empty()));
+        assert!(syncer.take_failed().is_some());
     }
 
     #[test]
