@@ -29,7 +29,6 @@ pub(super) struct Connection<'a> {
     socket: Deadline,
     tls: ServerConnection,
     peer: IpAddr,
-    opened: Monotonic,
     /// Bytes received but not yet used; a pipelined request may wait here.
     received: Vec<u8>,
 }
@@ -52,8 +51,7 @@ enum Then {
 impl<'a> Connection<'a> {
     /// Serves a connection until it ends.
     pub(super) fn serve(shared: &'a Shared, slot: &'a Slot, peer: IpAddr) {
-        let opened = Monotonic::now();
-        let until = opened + limits::HANDSHAKE_DURATION_MAX;
+        let until = Monotonic::now() + limits::HANDSHAKE_DURATION_MAX;
         let mut socket = Deadline::new(Arc::clone(&slot.stream), until);
         match socket.peek() {
             // A TLS record begins with a small number, an HTTP request with a capital letter.
@@ -73,7 +71,6 @@ impl<'a> Connection<'a> {
             socket,
             tls,
             peer,
-            opened,
             received: Vec::new(),
         };
         if let Err(error) = connection.handshake() {
@@ -297,9 +294,7 @@ impl<'a> Connection<'a> {
 
     /// Whether the next answer must be the last.
     fn is_last(&self, now: Monotonic) -> bool {
-        self.shared.closing.get().is_some()
-            || self.slot.is_ending()
-            || now.duration_since(self.opened) >= limits::CONNECTION_AGE_MAX
+        self.shared.closing.get().is_some() || self.slot.is_last(now)
     }
 
     /// Ends the connection so that the peer can read everything that was sent: closes TLS, then the

@@ -15,6 +15,7 @@ pub(super) struct Slot {
     pub(super) number: u64,
     pub(super) stream: Arc<TcpStream>,
     pub(super) group: IpAddr,
+    opened: Monotonic,
     /// Set when the connection must end: its next answer is the last.
     ending: AtomicBool,
     state: Mutex<State>,
@@ -84,6 +85,7 @@ impl Slot {
             number,
             stream,
             group,
+            opened: now,
             ending: AtomicBool::new(false),
             state: Mutex::new(State {
                 token: None,
@@ -129,6 +131,11 @@ impl Slot {
     }
 
     /// Whether the next answer must be the last.
+    pub(super) fn is_last(&self, now: Monotonic) -> bool {
+        self.is_ending() || now.duration_since(self.opened) >= limits::CONNECTION_AGE_MAX
+    }
+
+    /// Whether it was ended here.
     pub(super) fn is_ending(&self) -> bool {
         self.ending.load(Ordering::SeqCst)
     }
@@ -207,6 +214,8 @@ mod tests {
         let (server, peer) = listener.accept().expect("accepted");
         let (server, now) = (Arc::new(server), Monotonic::now());
         let slot = Slot::new(1, Arc::clone(&server), peer.ip(), now);
+        let then = now + limits::CONNECTION_AGE_MAX;
+        assert!(!slot.is_last(now) && slot.is_last(then), "it has no end");
         client.write_all(b"?").expect("sent");
         // Make sure that the byte has arrived before the end.
         server.peek(&mut [0]).expect("arrived");
