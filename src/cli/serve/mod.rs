@@ -241,7 +241,7 @@ fn open_certificate(config: &config::Serve, base_url: &BaseUrl) -> Result<Arc<Ce
         let mut fix = cell.fix(now).to_string();
         // Before the authority's validity begins, the advice is about the clock anyway.
         if !summary.is_before_authority(now) {
-            fix = format!("if the time really is {now}: {fix}; if not, set the clock");
+            fix = format!("if the time really is {now:.0}: {fix}; if not, set the clock");
         }
         log::error!(
             "{what}: it is served anyway, but clients will refuse it and /readyz answers 503; \
