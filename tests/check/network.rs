@@ -131,11 +131,12 @@ fn a_certificate_that_no_client_accepts() {
         kill_process(Pid::from_child(running), Signal::HUP).expect("ours");
         // Each start of the server begins a new log.
         let deadline = Instant::now() + Duration::from_secs(10);
-        while !place.log().contains("the certificate was read again") {
+        // The lines' own times have milliseconds.
+        let again = "the certificate was read again, it ends at 4096-01-01T00:00:00Z";
+        while !place.log().contains(again) {
             assert!(Instant::now() < deadline, "{}", place.log());
             std::thread::sleep(Duration::from_millis(10));
         }
-        assert!(!place.log().contains(".000Z"), "{}", place.log());
         place.is_well();
     }
 }
