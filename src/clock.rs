@@ -169,8 +169,8 @@ impl Instant {
     }
 }
 
-/// `{}` writes the milliseconds. `{:.0}` leaves them out, for people who read when a certificate ends:
-/// its times are whole seconds.
+/// `{}` writes the milliseconds. `{:.0}` leaves them out, for people who read when a certificate
+/// ends: its times are whole seconds.
 impl fmt::Display for Instant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.to_text();

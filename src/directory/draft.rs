@@ -351,7 +351,7 @@ mod tests {
             let Decided::Draft(draft) = decided else {
                 panic!("{name} has changed");
             };
-            let (told, now) = (draft.facts.text.clone(), draft.record.facts().text);
+            let (told, now) = (draft.facts.text, draft.record.facts().text);
             match told {
                 Some(_) => assert_eq!(told, now, "{name}"),
                 None => assert_eq!(record_before.facts().text, now, "{name}"),

@@ -14,8 +14,8 @@ use crate::store::{Facts, Keys};
 /// The attributes that [`keys`] uses. A change of any other attribute leaves the keys as they are.
 pub(super) const KEYED: [&str; 3] = ["userName", "externalId", "emails"];
 
-/// The attributes in which people are searched ([`crate::scim::User::searched_values`]). A change of
-/// any other attribute leaves the text of the facts as it is.
+/// The attributes in which people are searched ([`crate::scim::User::searched_values`]). A change
+/// of any other attribute leaves the text of the facts as it is.
 pub(super) const SEARCHED: [&str; 4] = ["userName", "displayName", "name", "emails"];
 
 /// The keys of a user with these attributes.

@@ -11,7 +11,7 @@ use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde::{Deserializer, Serialize};
 use serde_json::{Map, Number, Value};
 
-use super::{Error, ErrorType};
+use super::{Error, ErrorType, USUAL_ATTRIBUTES};
 use crate::limits;
 
 const TOO_MANY: &str = "has too many values, send fewer at once: the limit is reached";
@@ -185,10 +185,9 @@ impl<'de> Visitor<'de> for &Seed {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        // Room for the attributes of most users: growing would hash all names again. Objects inside
-        // are smaller, and may be many.
-        let is_outermost = self.room.get() == limits::BODY_VALUES_MAX;
-        let mut object = Map::with_capacity(if is_outermost { 14 } else { 0 });
+        // The first object is usually the body itself. Those inside are smaller, and may be many.
+        let is_first = self.room.get() == limits::BODY_VALUES_MAX;
+        let mut object = Map::with_capacity(if is_first { USUAL_ATTRIBUTES } else { 0 });
         self.take(limits::BODY_OBJECT_VALUES)?;
         let mut names = Names::default();
         while let Some(name) = members.next_key::<String>()? {

@@ -62,6 +62,10 @@ pub use version::Preconditions;
 /// A JSON object that keeps the order of its members.
 pub(crate) type Object = serde_json::Map<String, serde_json::Value>;
 
+/// Most users have no more attributes than this. An object with room for them need not grow, which
+/// would hash all names again.
+const USUAL_ATTRIBUTES: usize = 14;
+
 /// The member of `object` whose name equals `name` without regard to case: attribute names
 /// are case-insensitive (RFC 7643 section 2.1).
 pub(crate) fn member<'a>(object: &'a Object, name: &str) -> Option<&'a serde_json::Value> {

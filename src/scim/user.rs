@@ -16,7 +16,7 @@ use super::patch::{Budget, Patch};
 use super::path::Target;
 use super::schema::{self, Attribute, ENTERPRISE, ENTERPRISE_URN, USER, USER_URN};
 use super::tolerance::{Leniency, Tolerance};
-use super::{Object, member, message, value, whole_name};
+use super::{Object, USUAL_ATTRIBUTES, member, message, value, whole_name};
 use crate::limits;
 
 /// The attributes of one User. A clone shares them until one of the two changes, since copying them
@@ -374,8 +374,7 @@ impl<'de> Visitor<'de> for AttributesVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Object, A::Error> {
-        // Room for the attributes of most users: growing would hash all names again.
-        let mut attributes = Object::with_capacity(14);
+        let mut attributes = Object::with_capacity(USUAL_ATTRIBUTES);
         while let Some(name) = members.next_key::<String>()? {
             if matches!(name.as_str(), "schemas" | "id") {
                 members.next_value::<IgnoredAny>()?;

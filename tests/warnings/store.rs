@@ -39,7 +39,7 @@ fn with_a_damaged_row() -> Here {
     let facts = Facts {
         active: Some(true),
         modified: 0,
-        text: None,
+        text: Some(String::new()),
     };
     let spoilt = Change::none().create_user(DAMAGED, keys, facts, b"no row".to_vec());
     here.start_again_after(spoilt)
