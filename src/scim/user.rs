@@ -19,8 +19,8 @@ use super::tolerance::{Leniency, Tolerance};
 use super::{Object, USUAL_ATTRIBUTES, member, message, value, whole_name};
 use crate::limits;
 
-/// The attributes of one User. A clone shares them until one of the two changes, since copying them
-/// was a tenth of a replace (`tests/bench/counts`).
+/// The attributes of one User. A clone shares them until one of the two changes: copying them was a
+/// tenth of the work on a replace before its commit.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct User {
     attributes: Arc<Object>,
