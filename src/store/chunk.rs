@@ -48,18 +48,15 @@ impl Chunk {
         for (slot, facts) in changes {
             modified[*slot] = facts.as_ref().map_or(i64::MIN, |facts| facts.modified);
         }
-        let changes_text = |(slot, facts): &&(usize, Option<Facts>)| {
-            let before = self.texts.of(*slot).strip_suffix('\0');
-            match facts {
-                Some(facts) => facts.text.is_some() && facts.text.as_deref() != before,
-                None => before.is_some(),
-            }
+        let changes_text = |(slot, facts): &&(usize, Option<Facts>)| match facts {
+            Some(Facts { text: None, .. }) => false,
+            facts => text_of(facts.as_ref()) != self.texts.of(*slot).strip_suffix('\0'),
         };
-        let mut changes = changes.iter().filter(changes_text).peekable();
-        let texts = if changes.peek().is_none() {
+        let changes: Vec<_> = changes.iter().filter(changes_text).collect();
+        let texts = if changes.is_empty() {
             Arc::clone(&self.texts)
         } else {
-            Arc::new(self.texts.after(changes))
+            Arc::new(self.texts.after(&changes))
         };
         Self { texts, modified }
     }
@@ -82,12 +79,12 @@ pub(super) struct Texts {
 
 impl Texts {
     /// The texts after these changes, each of which tells the text of its slot or empties it.
-    fn after<'a>(&self, changes: impl Iterator<Item = &'a (usize, Option<Facts>)>) -> Self {
-        let mut all = String::with_capacity(self.all.len() + 256);
+    fn after(&self, changes: &[&(usize, Option<Facts>)]) -> Self {
+        let mut all = String::with_capacity(self.all.len() + 64 * changes.len());
         let mut ends = Vec::with_capacity(self.ends.len());
         for (slot, facts) in changes {
             self.append(ends.len()..*slot, &mut all, &mut ends);
-            if let Some(text) = facts.as_ref().and_then(|facts| facts.text.as_ref()) {
+            if let Some(text) = text_of(facts.as_ref()) {
                 all.push_str(text);
                 all.push('\0');
             }
@@ -144,6 +141,11 @@ impl Texts {
         }
         hits
     }
+}
+
+/// The text that a change tells; `None` also for a deleted user.
+fn text_of(facts: Option<&Facts>) -> Option<&str> {
+    facts.and_then(|facts| facts.text.as_deref())
 }
 
 pub(super) fn place(number: u32) -> usize {
