@@ -42,21 +42,25 @@ impl Chunk {
         }
     }
 
-    /// The chunk with some slots changed; `changes` are in ascending order.
-    pub(super) fn after(&self, changes: &[(usize, Option<Facts>)]) -> Self {
+    /// The chunk after changes of its users, which are in ascending order.
+    pub(super) fn after(&self, changes: &[(u32, Option<Facts>)]) -> Self {
+        let slot = |sequence: &u32| place(sequence % CHUNK);
         let mut modified = self.modified.clone();
-        for (slot, facts) in changes {
-            modified[*slot] = facts.as_ref().map_or(i64::MIN, |facts| facts.modified);
+        for (sequence, facts) in changes {
+            let facts = facts.as_ref();
+            modified[slot(sequence)] = facts.map_or(i64::MIN, |facts| facts.modified);
         }
-        let changes_text = |(slot, facts): &&(usize, Option<Facts>)| match facts {
-            Some(Facts { text: None, .. }) => false,
-            facts => text_of(facts.as_ref()) != self.texts.of(*slot).strip_suffix('\0'),
-        };
-        let changes: Vec<_> = changes.iter().filter(changes_text).collect();
-        let texts = if changes.is_empty() {
+        let told = changes.iter().filter_map(|(sequence, facts)| match facts {
+            None => Some((slot(sequence), None)),
+            Some(facts) => Some((slot(sequence), Some(facts.text.as_deref()?))),
+        });
+        let is_new =
+            |(slot, text): &(usize, Option<&str>)| *text != self.texts.of(*slot).strip_suffix('\0');
+        let new: Vec<_> = told.filter(is_new).collect();
+        let texts = if new.is_empty() {
             Arc::clone(&self.texts)
         } else {
-            Arc::new(self.texts.after(&changes))
+            Arc::new(self.texts.after(&new))
         };
         Self { texts, modified }
     }
@@ -78,13 +82,13 @@ pub(super) struct Texts {
 }
 
 impl Texts {
-    /// The texts after these changes, each of which tells the text of its slot or empties it.
-    fn after(&self, changes: &[&(usize, Option<Facts>)]) -> Self {
+    /// The texts after some slots have got other ones, or none.
+    fn after(&self, changes: &[(usize, Option<&str>)]) -> Self {
         let mut all = String::with_capacity(self.all.len() + 64 * changes.len());
         let mut ends = Vec::with_capacity(self.ends.len());
-        for (slot, facts) in changes {
+        for (slot, text) in changes {
             self.append(ends.len()..*slot, &mut all, &mut ends);
-            if let Some(text) = text_of(facts.as_ref()) {
+            if let Some(text) = text {
                 all.push_str(text);
                 all.push('\0');
             }
@@ -141,11 +145,6 @@ impl Texts {
         }
         hits
     }
-}
-
-/// The text that a change tells; `None` also for a deleted user.
-fn text_of(facts: Option<&Facts>) -> Option<&str> {
-    facts.and_then(|facts| facts.text.as_deref())
 }
 
 pub(super) fn place(number: u32) -> usize {

@@ -39,24 +39,21 @@ impl Index {
 
     /// What these changes change in this state.
     pub(super) fn difference(&self, changes: Changes) -> Difference {
-        let mut statuses = Vec::with_capacity(changes.len());
-        let mut by_chunk: BTreeMap<u32, Vec<(usize, Option<Facts>)>> = BTreeMap::new();
-        for (sequence, facts) in changes {
-            statuses.push((sequence, Status::of(facts.as_ref())));
-            let slot = place(sequence % CHUNK);
-            let of_chunk = by_chunk.entry(sequence / CHUNK).or_default();
-            of_chunk.push((slot, facts));
-        }
-        let chunks = by_chunk.into_iter().map(|(number, changes)| {
+        let changes: Vec<(u32, Option<Facts>)> = changes.into_iter().collect();
+        let statuses = changes.iter();
+        let statuses = statuses.map(|(sequence, facts)| (*sequence, Status::of(facts.as_ref())));
+        let by_chunk = changes.chunk_by(|(one, _), (next, _)| one / CHUNK == next / CHUNK);
+        let chunks = by_chunk.map(|changes| {
+            let number = changes[0].0 / CHUNK;
             let chunk = match self.chunk(number) {
-                Some(chunk) => chunk.after(&changes),
-                None => Chunk::empty().after(&changes),
+                Some(chunk) => chunk.after(changes),
+                None => Chunk::empty().after(changes),
             };
             (number, Arc::new(chunk))
         });
         Difference {
             chunks: chunks.collect(),
-            statuses,
+            statuses: statuses.collect(),
         }
     }
 
