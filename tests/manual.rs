@@ -363,6 +363,40 @@ fn each_command_is_in_the_readme() {
 }
 
 /// Each tolerance has its row on the page about providers, in the order of the list.
+/// The figures of one run stand in a table, and some of them in two other places.
+#[test]
+fn the_figures_are_the_same_everywhere() {
+    let figures = read(&root().join("src/manual/figures.md"));
+    let readme = read(&root().join("README.md"));
+    let readme: Vec<&str> = readme.split_whitespace().collect();
+    let readme = readme.join(" ");
+    for (work, beside_others, in_readme) in [
+        ("retrieve by id", "retrieve by id", "retrievals"),
+        (
+            "`filter=userName eq`",
+            "filter by userName",
+            "searches by userName",
+        ),
+        (
+            "page of 100, at 500,000",
+            "a page deep in the directory",
+            "pages of a hundred",
+        ),
+        ("create, synced", "create", "synced creations"),
+    ] {
+        let row = format!("\n| {work} | ");
+        let (_, rest) = figures.split_once(&row).expect("a row of the table");
+        let figure = rest.split(' ').next().expect("a figure");
+        assert!(
+            figures.contains(&format!("\n| {beside_others} | {figure} | ")),
+            "{work}: {figure}"
+        );
+        let exact: u32 = figure.replace(',', "").parse().expect("a number");
+        let rounded = format!(" {},000 {in_readme}", (exact + 500) / 1000);
+        assert!(readme.contains(&rounded), "README.md lacks{rounded}");
+    }
+}
+
 #[test]
 fn each_tolerance_is_in_the_manual() {
     let page = PAGES.iter().find(|page| page.name == "providers");
