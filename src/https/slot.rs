@@ -135,7 +135,7 @@ impl Slot {
         self.is_ending() || now.duration_since(self.opened) >= limits::CONNECTION_AGE_MAX
     }
 
-    /// Whether it was ended here.
+    /// Whether it was told to end, by [`Self::end_after_answer`] or [`Self::end_reading`].
     pub(super) fn is_ending(&self) -> bool {
         self.ending.load(Ordering::SeqCst)
     }
