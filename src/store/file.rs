@@ -253,3 +253,31 @@ pub(super) fn initialise(database: &Database) -> Result<(), ReadError> {
     txn.commit()?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::fs::MetadataExt;
+
+    use rustix::time::{ClockId, clock_gettime};
+
+    use super::*;
+
+    /// A write gets the time of the last tick of the clock, and the inode need not be written again
+    /// at each sync. If somebody has asked for the times since the last write, it gets its own.
+    #[test]
+    fn who_asks_for_the_identity_does_not_have_the_next_write_change_the_times() {
+        let folder = tempfile::tempdir().expect("a folder");
+        // Between the looks at clock and file, a tick may pass, or another file get its own time.
+        let has_time_of_tick = (0..100).any(|turn| {
+            let path = folder.path().join(turn.to_string());
+            let mut file = File::create(&path).expect("made");
+            identity(&path).expect("there");
+            let tick = clock_gettime(ClockId::RealtimeCoarse);
+            file.write_all(b"1").expect("written");
+            let written = file.metadata().expect("there");
+            (written.mtime(), written.mtime_nsec()) == (tick.tv_sec, tick.tv_nsec)
+        });
+        assert!(has_time_of_tick);
+    }
+}
