@@ -7,7 +7,7 @@ use super::audit::{self, Caller, Difference};
 use super::draft::{Decided, Draft};
 use super::record::Record;
 use super::user_id::UserId;
-use super::{Error, Written, matching};
+use super::{Error, Written, record_of};
 use crate::clock::{Instant, SharedClock};
 use crate::columns::{Empty, Row};
 use crate::scim::fold::folded_bytes;
@@ -269,7 +269,7 @@ pub(super) fn stored(
 ) -> Result<Record, Unplanned> {
     let row = view.user(id.sequence())?.ok_or(Error::NotFound)?;
     budget.spend_on_user(folded_bytes(&row))?;
-    let record = matching(id, &row)?.ok_or(Error::NotFound)?;
+    let record = record_of(id, Some(row))?.ok_or(Error::NotFound)?;
     if !preconditions.allow_change(&record.version()) {
         return Err(Error::PreconditionFailed.into());
     }

@@ -10,7 +10,7 @@ use super::audit::{self, CREATE, DELETE, UserEvent};
 use super::record::{Record, version_number};
 use super::trail::holder_of;
 use super::user_id::UserId;
-use super::{Directory, Error, matching};
+use super::{Directory, Error, record_of};
 use crate::clock::Instant;
 use crate::scim::User;
 use crate::scim::fold::fold;
@@ -179,10 +179,7 @@ impl Bearers {
 }
 
 fn at(snapshot: &Snapshot, reach: &Reach, id: UserId, then: Then) -> Result<Past, Error> {
-    let record = match snapshot.user(id.sequence())? {
-        Some(row) => matching(id, &row)?,
-        None => None,
-    };
+    let record = record_of(id, snapshot.user(id.sequence())?)?;
     match (record, then) {
         (Some(record), Then::At(moment)) if record.last_modified() <= moment => {
             Ok(Past::Was(Box::new(record)))

@@ -10,7 +10,7 @@ use super::audit::Caller;
 use super::change::{self, ChangeContext, Edit, Planned, Unplanned};
 use super::record::Record;
 use super::user_id::UserId;
-use super::{Directory, Error, matching};
+use super::{Directory, Error, record_of};
 use crate::columns::{Empty, Row};
 use crate::locks::ignore_poison;
 use crate::scim::fold::fold;
@@ -162,9 +162,8 @@ fn create(view: &View<'_>, row: &Row, empty: Empty, context: &ChangeContext) -> 
 fn retrieve(view: &View<'_>, row: &Row) -> Result<Option<Record>, Unplanned> {
     if let Some(id) = row.id() {
         let id = UserId::parse(id).ok_or(Error::NotFound)?;
-        let row = view.user(id.sequence())?.ok_or(Error::NotFound)?;
-        let found = matching(id, &row)?.ok_or(Error::NotFound)?;
-        return Ok(Some(found));
+        let found = record_of(id, view.user(id.sequence())?)?;
+        return Ok(Some(found.ok_or(Error::NotFound)?));
     }
     let name = fold(row.user_name().unwrap_or_default()).into_bytes();
     let row = match view.user_by_name(&name)? {

@@ -39,7 +39,7 @@ mod undo_source;
 mod user_id;
 mod verification;
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Deref};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant as Monotonic};
 
@@ -471,8 +471,8 @@ fn retrieve(snapshot: &Snapshot, id: UserId) -> Result<Option<Stored<Row<'_>>>, 
     Ok(stored.filter(|stored| stored.id() == id))
 }
 
-/// The record in a row, if it has this id. An id is more than its sequence.
-fn matching(id: UserId, row: &[u8]) -> Result<Option<Record>, Error> {
-    let record = Record::decode(row).map_err(Error::Damaged)?;
-    Ok((record.id() == id).then_some(record))
+/// The record in the row at the sequence of this id, if it has this id.
+fn record_of(id: UserId, row: Option<impl Deref<Target = [u8]>>) -> Result<Option<Record>, Error> {
+    let record = row.map(|row| Record::decode(&row).map_err(Error::Damaged));
+    Ok(record.transpose()?.filter(|record| record.id() == id))
 }

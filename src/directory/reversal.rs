@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::attribute_values;
 use super::audit::{self, AttributeChange, CREATE, DELETE, UNDO, UserEvent};
 use super::change::{self, ChangeContext, Planned, Unplanned};
-use super::matching;
 use super::record::Record;
+use super::record_of;
 use super::undo::{Manner, Obstacle, UndoEffect, Undone};
 use super::user_id::UserId;
 use crate::limits;
@@ -288,10 +288,7 @@ impl Reversal {
 
     /// The user's current state, if it still exists.
     fn retrieve(&self, view: &View<'_>) -> Result<Option<Record>, Unplanned> {
-        match view.user(self.id.sequence())? {
-            Some(row) => Ok(matching(self.id, &row)?),
-            None => Ok(None),
-        }
+        Ok(record_of(self.id, view.user(self.id.sequence())?)?)
     }
 
     /// The attributes that do not have their target values.
