@@ -27,7 +27,7 @@ pub(super) fn givers_first(reversals: Vec<Reversal>) -> Vec<Reversal> {
         .map(|(at, it)| (fold(&it.user_name), at))
         .collect();
     let holder = |reversal: &Reversal| {
-        let name = reversal.targets.get("userName")?.as_str()?;
+        let name = reversal.targets.get("userName")?.value.as_str()?;
         holders.get(&fold(name)).copied()
     };
     let awaited: Vec<_> = reversals.iter().map(holder).collect();
@@ -46,45 +46,56 @@ pub(super) fn givers_first(reversals: Vec<Reversal>) -> Vec<Reversal> {
     ordered
 }
 
-/// The attributes of one user before the changes that are undone. Attributes of the extension are
-/// named by their paths, see [`attribute_values`].
+/// The attributes of one user before the changes that are undone.
 pub(super) struct Reversal {
     id: UserId,
     user_name: String,
     /// The user's version after the newest row that was taken in.
     version: String,
     changes: Vec<u64>,
-    targets: BTreeMap<String, Value>,
-    /// The change before which an attribute had its target value, if that is not the first change.
-    resets: BTreeMap<String, u64>,
-    /// Later changes by others, by attribute.
-    touched: BTreeMap<String, Touches>,
+    /// By attribute. Attributes of the extension are named by their paths, see
+    /// [`attribute_values`].
+    targets: BTreeMap<String, Target>,
     is_creation: bool,
     /// The sequence of the deletion, if a deletion is to be undone.
     deletion: Option<u64>,
     pub(super) bytes: usize,
 }
 
-/// The later changes of an attribute, from the first one by another principal on, without those
-/// that were undone.
-struct Touches {
+/// What an attribute is restored to.
+#[derive(Default)]
+struct Target {
+    value: Value,
+    /// The change before which the attribute had this value, if that is not the first change.
+    reset: Option<u64>,
+    /// The later changes of the attribute, from the first one by another principal on, without
+    /// those that were undone: their sequences, each with a digest of the replaced value, since one
+    /// user may have very many.
+    touches: Vec<(u64, Digest)>,
     /// Who made the first of them.
-    principal: String,
-    /// Their sequences, each with a digest of the replaced value: one user may have very many.
-    /// There is at least one.
-    all: Vec<(u64, Digest)>,
+    toucher: String,
 }
 
-impl Touches {
-    /// Takes in the attribute's next change. If it is an undo of the last of these changes and
+impl Target {
+    fn of(value: Value) -> Self {
+        Self {
+            value,
+            ..Self::default()
+        }
+    }
+
+    /// Takes in the attribute's next change. If it is an undo of the last of the touches and
     /// restores the value before them, they are removed, and none may be left. Any other change is
     /// one more, even if it sets the same value again.
-    fn take(&mut self, sequence: u64, change: &AttributeChange, undoes: &[u64]) {
+    fn touch(&mut self, sequence: u64, change: &AttributeChange, by: &str, undoes: &[u64]) {
+        if self.touches.is_empty() {
+            by.clone_into(&mut self.toucher);
+        }
         let stays = |(touch, _): &(u64, Digest)| !undoes.contains(touch);
-        let kept = self.all.iter().rposition(stays).map_or(0, |at| at + 1);
-        match self.all.get(kept) {
-            Some((_, before)) if *before == digest(&change.after) => self.all.truncate(kept),
-            _ => self.all.push((sequence, digest(&change.before))),
+        let kept = self.touches.iter().rposition(stays).map_or(0, |at| at + 1);
+        match self.touches.get(kept) {
+            Some((_, before)) if *before == digest(&change.after) => self.touches.truncate(kept),
+            _ => self.touches.push((sequence, digest(&change.before))),
         }
     }
 }
@@ -97,8 +108,6 @@ impl Reversal {
             version: String::new(),
             changes: Vec::new(),
             targets: BTreeMap::new(),
-            resets: BTreeMap::new(),
-            touched: BTreeMap::new(),
             is_creation: false,
             deletion: None,
             bytes: 0,
@@ -140,16 +149,17 @@ impl Reversal {
         match event.kind.as_str() {
             CREATE => {
                 self.is_creation = true;
-                self.targets = BTreeMap::from([("active".to_owned(), Value::Bool(false))]);
+                let inactive = Target::of(Value::Bool(false));
+                self.targets = BTreeMap::from([("active".to_owned(), inactive)]);
             }
             DELETE => self.deletion = Some(sequence),
             _ => {}
         }
-        // Undoing the creation only deactivates the user, so its other changes stay.
-        if self.is_creation {
-            self.select_status(sequence, &event);
-        } else {
-            for change in event.changes {
+        for change in event.changes {
+            // Undoing the creation only deactivates the user, so its other changes stay.
+            if self.is_creation {
+                self.select_status(sequence, &change);
+            } else {
                 self.select_change(sequence, change);
             }
         }
@@ -158,28 +168,29 @@ impl Reversal {
     /// Takes in a change that is to be undone. The undo restores what was there before the first of
     /// them, or the value of another principal that a later one overwrote.
     fn select_change(&mut self, sequence: u64, change: AttributeChange) {
-        if self.touched.remove(&change.attribute).is_some() {
-            self.resets.insert(change.attribute.clone(), sequence);
-            self.targets.insert(change.attribute, change.before);
-        } else {
-            self.targets
-                .entry(change.attribute)
-                .or_insert(change.before);
+        let known = self.targets.get(&change.attribute);
+        if known.is_none_or(|known| !known.touches.is_empty()) {
+            let target = Target {
+                reset: known.map(|_| sequence),
+                ..Target::of(change.before)
+            };
+            self.targets.insert(change.attribute, target);
         }
     }
 
-    /// Takes in a later selected change of a user whose creation is to be undone. If it overwrote
-    /// another principal's deactivation, the undo restores the deactivation, which is what it would
-    /// do anyway; an activation by another principal remains an obstacle.
-    fn select_status(&mut self, sequence: u64, event: &UserEvent) {
-        let status = event.changes.iter().find(|it| it.attribute == "active");
-        let Some(status) = status.filter(|_| self.touched.contains_key("active")) else {
+    /// Takes in a later selected change of a user whose creation is to be undone, which has only
+    /// the status as its target. If it overwrote another principal's deactivation, the undo
+    /// restores the deactivation, which is what it would do anyway; an activation by another
+    /// principal remains an obstacle.
+    fn select_status(&mut self, sequence: u64, change: &AttributeChange) {
+        let status = self.targets.get_mut(&change.attribute);
+        let Some(status) = status.filter(|status| !status.touches.is_empty()) else {
             return;
         };
-        if status.before == Value::Bool(true) {
-            self.resets.insert("active".to_owned(), sequence);
-        } else if !self.resets.contains_key("active") {
-            self.touched.remove("active");
+        if change.before == Value::Bool(true) {
+            status.reset = Some(sequence);
+        } else if status.reset.is_none() {
+            status.touches.clear();
         }
     }
 
@@ -191,24 +202,14 @@ impl Reversal {
             // A full list names only the newest, and the others may be anybody's changes.
             && event.undoes.len() < limits::UNDO_CHANGES_TOLD_MAX;
         for change in event.changes {
-            let name = &change.attribute;
-            if !self.targets.contains_key(name) {
+            let Some(target) = self.targets.get_mut(&change.attribute) else {
                 continue;
-            }
+            };
             // An undo of these changes restores the target value, unless all the changes that it
-            // undoes are older than the change in `resets`, before which the attribute had it.
-            let restores_target = is_own_undo && self.resets.get(name) <= event.undoes.last();
-            if let Some(touches) = self.touched.get_mut(name) {
-                touches.take(sequence, &change, &event.undoes);
-                if touches.all.is_empty() {
-                    self.touched.remove(name);
-                }
-            } else if !restores_target {
-                let first = Touches {
-                    principal: event.principal.clone(),
-                    all: vec![(sequence, digest(&change.before))],
-                };
-                self.touched.insert(change.attribute, first);
+            // undoes are older than `reset`, before which the attribute had it.
+            let restores = is_own_undo && target.reset.as_ref() <= event.undoes.last();
+            if !restores || !target.touches.is_empty() {
+                target.touch(sequence, &change, &event.principal, &event.undoes);
             }
         }
     }
@@ -233,14 +234,17 @@ impl Reversal {
             return refused(Obstacle::Meanwhile);
         }
         let attributes = self.differing(&record);
-        let is_touched = |(name, _): &(&String, _)| attributes.contains(name);
+        let touched = attributes.iter().find_map(|name| {
+            let target = &self.targets[name];
+            Some((name, target, target.touches.first()?.0))
+        });
         if !manner.is_forced
-            && let Some((attribute, touches)) = self.touched.iter().find(is_touched)
+            && let Some((attribute, target, by_change)) = touched
         {
             return refused(Obstacle::Touched {
                 attribute: attribute.clone(),
-                by_change: touches.all[0].0,
-                principal: touches.principal.clone(),
+                by_change,
+                principal: target.toucher.clone(),
             });
         }
         let values = self.short_values(&record, &attributes);
@@ -279,7 +283,7 @@ impl Reversal {
         let is_short = |value: &Value| value.to_string().len() <= limits::UNDO_VALUE_BYTES_MAX;
         let values = attributes.iter().filter_map(|name| {
             let now = attribute_values::value_of(now, name);
-            let before = &self.targets[name];
+            let before = &self.targets[name].value;
             let are_short = is_short(now) && is_short(before);
             are_short.then(|| (name.clone(), now.clone(), before.clone()))
         });
@@ -296,7 +300,7 @@ impl Reversal {
         let now = record.user().attributes();
         self.targets
             .iter()
-            .filter(|(name, before)| attribute_values::value_of(now, name) != *before)
+            .filter(|(name, target)| *attribute_values::value_of(now, name) != target.value)
             .map(|(name, _)| name.clone())
             .collect()
     }
@@ -308,8 +312,8 @@ impl Reversal {
         context: &ChangeContext,
     ) -> Planned<super::Written> {
         let mut attributes = record.user().attributes().clone();
-        for (path, before) in &self.targets {
-            attribute_values::assign(&mut attributes, path, before);
+        for (path, target) in &self.targets {
+            attribute_values::assign(&mut attributes, path, &target.value);
         }
         let user = User::from_attributes(attributes);
         let newest = self
@@ -357,7 +361,8 @@ mod tests {
             }
             let undo = change_of_title(UNDO, (1..=named).collect());
             reversal.take(named + 1, undo, false);
-            assert_eq!(reversal.touched.is_empty(), is_own, "{named}");
+            let touches = &reversal.targets["title"].touches;
+            assert_eq!(touches.is_empty(), is_own, "{named}");
         }
     }
 }
