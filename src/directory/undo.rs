@@ -155,32 +155,22 @@ impl Directory {
         manner: Manner,
         context: &ChangeContext,
     ) -> Result<UndoPage, Error> {
-        let mut undone = Vec::new();
-        let mut reversals = gathered.reversals.into_values().peekable();
-        while reversals.peek().is_some() {
+        let (mut undone, all) = (Vec::new(), gathered.reversals.len());
+        let mut reversals = gathered.reversals.into_values();
+        while undone.len() < all && (undone.is_empty() || Monotonic::now() < until) {
             let batch = reversals.by_ref().take(limits::UNDO_BATCH_USERS_MAX);
-            let reversed = self.reverse(batch.collect(), manner, context);
-            let is_late = reversals.peek().is_some() && Monotonic::now() >= until;
-            let has_failed = match reversed {
-                Ok(these) => {
-                    undone.extend(these);
-                    false
-                }
+            match self.reverse(batch.collect(), manner, context) {
+                Ok(these) => undone.extend(these),
                 Err(error) if undone.is_empty() => return Err(error),
                 // The changes made so far are reported; the next call will meet the error.
-                Err(_) => true,
-            };
-            if (has_failed || is_late)
-                && let Some(last) = undone.last()
-            {
-                let next = Some(last.user.sequence());
-                return Ok(UndoPage { undone, next });
+                Err(_) => break,
             }
         }
-        Ok(UndoPage {
-            undone,
-            next: gathered.next,
-        })
+        let next = match undone.last() {
+            Some(last) if undone.len() < all => Some(last.user.sequence()),
+            _ => gathered.next,
+        };
+        Ok(UndoPage { undone, next })
     }
 
     /// Undoes the changes of some users in one commit, or reports what that would do.
