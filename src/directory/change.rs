@@ -8,7 +8,7 @@ use super::draft::{Decided, Draft};
 use super::record::Record;
 use super::user_id::UserId;
 use super::{Error, Written, record_of};
-use crate::clock::{Instant, SharedClock};
+use crate::clock::SharedClock;
 use crate::columns::{Empty, Row};
 use crate::scim::fold::folded_bytes;
 use crate::scim::user::Echo;
@@ -157,12 +157,7 @@ impl Edit {
 }
 
 /// Applies a row of a table to the user `before`, which has this `version`.
-pub(super) fn imported(
-    row: &Row,
-    empty: Empty,
-    before: &User,
-    version: &str,
-) -> Result<User, scim::Error> {
+fn imported(row: &Row, empty: Empty, before: &User, version: &str) -> Result<User, scim::Error> {
     let applied = |before: &User, is_outdated: bool| {
         let mut user = row.apply(Some(before), empty)?;
         user.refresh_formatted_name(before, is_outdated);
@@ -220,17 +215,6 @@ pub(super) fn decide(
     let mut decided = Decided::of(before, user, context, tell)?;
     *decided.tolerances() = leniency.tolerated().to_vec();
     Ok(decided)
-}
-
-/// The write that turns `before` into `user`, if they differ; `tell` makes its audit row.
-pub(super) fn put_user(
-    view: &View<'_>,
-    before: Record,
-    user: User,
-    context: &ChangeContext,
-    tell: impl FnOnce(&Record, &[Difference<'_>], Instant) -> String,
-) -> Planned<Written> {
-    Decided::of(before, user, context, tell)?.put(view)
 }
 
 /// Whether a person has access through this user. Test users do not count: deactivating very many

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::attribute_values;
 use super::audit::{self, AttributeChange, CREATE, DELETE, UNDO, UserEvent};
 use super::change::{self, ChangeContext, Planned, Unplanned};
+use super::draft::Decided;
 use super::record::Record;
 use super::record_of;
 use super::undo::{Manner, Obstacle, UndoEffect, Undone};
@@ -320,10 +321,11 @@ impl Reversal {
             .changes
             .len()
             .saturating_sub(limits::UNDO_CHANGES_TOLD_MAX);
-        change::put_user(view, record, user, context, |after, differences, now| {
+        let decided = Decided::of(record, user, context, |after, differences, now| {
             let undoes = &self.changes[newest..];
             audit::undone(&context.caller, now, after, differences, undoes)
-        })
+        })?;
+        decided.put(view)
     }
 }
 
