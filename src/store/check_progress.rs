@@ -9,7 +9,7 @@
 //!     └──────▶ broken off: the store is being closed
 //! ```
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Deref};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
@@ -86,12 +86,12 @@ impl CheckProgress {
 
     /// The user found under a userName. Waits up to `patience` for the check of the key tables,
     /// unless the user's row confirms the name.
-    pub(super) fn named(
+    pub(super) fn named<R: Deref<Target = [u8]>>(
         &self,
         name: &[u8],
         found: Option<u32>,
         patience: Duration,
-        row: impl FnOnce(u32) -> Result<Option<Vec<u8>>, ReadError>,
+        row: impl FnOnce(u32) -> Result<Option<R>, ReadError>,
     ) -> Result<Option<u32>, ReadError> {
         if !self.is_whole()
             && !(found.map(row).transpose()?.flatten()).is_some_and(|row| self.has_name(&row, name))

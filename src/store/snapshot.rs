@@ -17,7 +17,6 @@ use super::index::{Index, WordMatches};
 use super::name_hints::NameHints;
 use super::seal::{open_row, open_text, row_unchecked};
 use super::tables::{EMAILS, EXTERNALS, NAMES, SEEN, SETTINGS, TOKENS, USERS};
-use super::view::View;
 use super::{ReadError, Shared};
 use crate::limits;
 
@@ -175,7 +174,10 @@ impl Snapshot {
 
     /// The user with this folded userName.
     pub fn user_by_name(&self, name: &[u8]) -> Result<Option<u32>, ReadError> {
-        View::of_committed(self).user_by_name(name)
+        let found = self.sequence_of_name(name)?;
+        let row = |sequence| self.user(sequence);
+        self.check_progress
+            .named(name, found, limits::CHECK_WAIT_MAX, row)
     }
 
     /// Like [`Self::user_by_name`], but returns the table's entry without waiting for the check.
