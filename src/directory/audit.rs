@@ -146,6 +146,12 @@ pub(super) fn time_text(row: &str) -> Option<&str> {
     row.strip_prefix(TIME)?.split('"').next()
 }
 
+/// Whether a row is about refusals. It has waited to be written, so its time is earlier than its
+/// position suggests.
+pub(super) fn is_of_refusals(row: &str) -> bool {
+    row.contains("\"kind\":\"refuse")
+}
+
 /// When a row was written.
 pub(super) fn time_of(row: &str) -> Option<Instant> {
     Instant::parse(time_text(row)?)

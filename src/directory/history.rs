@@ -90,10 +90,8 @@ impl Reach {
     fn read(snapshot: &Snapshot, first: u64, now: Instant) -> Result<Self, Error> {
         let mut oldest = None;
         snapshot.audits_from(first, |_, text| {
-            // The row of a refusal waits to be written, so its time is earlier than its position
-            // suggests.
-            let is_refusal = text.contains("\"kind\":\"refuse");
-            oldest = audit::time_of(text).filter(|time| *time <= now && !is_refusal);
+            let time = audit::time_of(text).filter(|time| *time <= now);
+            oldest = time.filter(|_| !audit::is_of_refusals(text));
             match oldest {
                 Some(_) => ControlFlow::Break(()),
                 None => ControlFlow::Continue(()),

@@ -29,12 +29,19 @@ pub(super) fn reaches(snapshot: &Snapshot, selection: &ToUndo, now: Instant) -> 
         return Ok(());
     };
     let first = snapshot.audit_extent()?.first;
-    let row = snapshot.audit(first)?;
-    let oldest = row.as_deref().and_then(audit::time_of);
-    let before = match (since, row.as_deref().zip(oldest)) {
+    let mut oldest = None;
+    snapshot.audits_from(first, |sequence, row| {
+        if audit::is_of_refusals(row) {
+            return ControlFlow::Continue(());
+        }
+        oldest = audit::time_of(row).map(|time| (time, sequence, row.to_owned()));
+        ControlFlow::Break(())
+    })?;
+    let before = match (since, oldest) {
         _ if first <= 1 => return Ok(()),
-        (Beginning::Moment(since), Some((row, oldest)))
-            if oldest > *since && !Times::read(snapshot, *since, now)?.is_before(first, row) =>
+        (Beginning::Moment(since), Some((oldest, sequence, row)))
+            if oldest > *since
+                && !Times::read(snapshot, *since, now)?.is_before(sequence, &row) =>
         {
             // A time in the future comes from a clock that was ahead.
             if oldest <= now {
@@ -231,7 +238,7 @@ impl Gathering<'_> {
 mod tests {
     use std::time::Duration;
 
-    use serde_json::json;
+    use serde_json::{Map, json};
 
     use super::super::describe;
     use super::super::user_id::UserId;
@@ -306,6 +313,28 @@ mod tests {
         let times = Times::read(&snapshot, since, now).expect("read");
         for (sequence, (row, is_before)) in (1..).zip(rows) {
             assert_eq!(times.is_before(sequence, &row), is_before, "{sequence}");
+        }
+    }
+
+    /// Its time is from before changes whose rows come before it, and which were removed.
+    #[test]
+    fn the_row_of_a_refusal_does_not_tell_how_far_back_the_trail_reaches() {
+        let [refused, since, changed, now] = [1, 2, 3, 4].map(Instant::from_millis);
+        let refusal = audit::event(&audit::itself(), refused, "refuse", &Map::new());
+        let rows = [row(changed, Some(1), 0), refusal, row(now, Some(1), 0)];
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("users.redb");
+        let store = Store::open(&path, Duration::ZERO, describe).expect("a store");
+        let change = rows.into_iter().fold(Change::none(), Change::audit);
+        store.commit(change.trim_audit(1)).expect("written");
+        let snapshot = store.snapshot().expect("open");
+        for (since, is_reached) in [(since, false), (changed, false), (now, true)] {
+            let selection = ToUndo::Since {
+                since: Beginning::Moment(since),
+                token: None,
+            };
+            let reached = reaches(&snapshot, &selection, now);
+            assert_eq!(reached.is_ok(), is_reached, "{since}");
         }
     }
 }
