@@ -84,7 +84,7 @@ impl State {
     fn window(&mut self, network: IpAddr, now: Monotonic) -> &mut Window {
         let known = &mut self.by_network;
         if known.len() >= limits::FAILURE_ADDRESSES_MAX && !known.contains_key(&network) {
-            known.retain(|_, window| !window.is_over(now));
+            known.retain(|_, window| !is_over(window.began, now));
             let oldest = known.iter().min_by_key(|(_, window)| window.began);
             let oldest = oldest.map(|(network, _)| *network);
             if known.len() >= limits::FAILURE_ADDRESSES_MAX
@@ -93,9 +93,13 @@ impl State {
                 known.remove(&oldest);
             }
         }
-        let fresh = Window::begin(now);
+        let fresh = Window {
+            began: now,
+            failed: 0,
+            refused: 0,
+        };
         let window = known.entry(network).or_insert(fresh);
-        if window.is_over(now) {
+        if is_over(window.began, now) {
             *window = fresh;
         }
         window
@@ -115,20 +119,6 @@ impl State {
             );
         }
         *lines < limits::FAILURES_TOLD_MAX
-    }
-}
-
-impl Window {
-    fn begin(began: Monotonic) -> Self {
-        Self {
-            began,
-            failed: 0,
-            refused: 0,
-        }
-    }
-
-    fn is_over(&self, now: Monotonic) -> bool {
-        is_over(self.began, now)
     }
 }
 

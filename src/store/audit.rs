@@ -132,25 +132,11 @@ enum How {
     ChangedOrCutOff,
 }
 
-impl ChainBroken {
-    pub(super) fn missing(sequence: u64) -> Self {
-        Self {
+impl How {
+    fn at(self, sequence: u64) -> ChainBroken {
+        ChainBroken {
             sequence,
-            how: How::Missing,
-        }
-    }
-
-    pub(super) fn changed(sequence: u64) -> Self {
-        Self {
-            sequence,
-            how: How::Changed,
-        }
-    }
-
-    fn changed_or_cut_off(sequence: u64) -> Self {
-        Self {
-            sequence,
-            how: How::ChangedOrCutOff,
+            how: self,
         }
     }
 }
@@ -202,19 +188,19 @@ impl Walk {
         if !follows {
             let next = self.at.next_sequence;
             let before = match self.last {
-                Some(last) if sequence == next => ChainBroken::changed(last),
-                Some(last) => ChainBroken::changed_or_cut_off(last),
-                None if sequence == next => ChainBroken::changed(next.saturating_sub(1)),
-                None => ChainBroken::missing(next),
+                Some(last) if sequence == next => How::Changed.at(last),
+                Some(last) => How::ChangedOrCutOff.at(last),
+                None if sequence == next => How::Changed.at(next.saturating_sub(1)),
+                None => How::Missing.at(next),
             };
-            let row = ChainBroken::changed(sequence);
+            let row = How::Changed.at(sequence);
             self.doubted = Some(Doubt { row, before });
         }
         self.last = Some(sequence);
         self.at.next_sequence = sequence;
         self.at = self.at.after(row);
         if text_of(row).is_none() {
-            return Err(ChainBroken::changed(sequence));
+            return Err(How::Changed.at(sequence));
         }
         Ok(())
     }
@@ -228,9 +214,9 @@ impl Walk {
         }
         let next = self.at.next_sequence;
         Err(if next < noted.next_sequence {
-            ChainBroken::missing(next)
+            How::Missing.at(next)
         } else {
-            ChainBroken::changed(self.last.unwrap_or(next))
+            How::Changed.at(self.last.unwrap_or(next))
         })
     }
 
