@@ -247,7 +247,8 @@ type Tried = Result<(Change, (Done, Vec<Tolerated>)), Error>;
 struct Creation {
     /// The position among the request's creations, in the order in which they are performed.
     place: u32,
-    /// Assigned when the first plan runs. If the creation fails, no other user gets its sequence.
+    /// Assigned when the first plan runs. If the creation fails, nobody gets this id: a later
+    /// request may use its sequence, but with another random part.
     id: Option<UserId>,
     has_failed: bool,
 }

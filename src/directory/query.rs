@@ -99,7 +99,8 @@ impl Page {
         self.slice.sequences.is_empty()
     }
 
-    /// The position before which the previous page ends; `None` if this is the first page.
+    /// The position before which the previous page ends; `None` if this is the first page, or if a
+    /// walk that does not count ([`Query::is_counted`]) has not looked at the users before it.
     pub fn before(&self) -> Option<&Position> {
         let (first, _) = self.slice.ends.as_ref()?;
         self.slice.has_before.then_some(first)
