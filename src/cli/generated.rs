@@ -12,6 +12,9 @@ use clap_mangen::roff::{Roff, roman};
 use super::args::{Args, EXIT_STATUS, GLOBAL, NEXT};
 use super::{Failure, output, unusable};
 
+/// What the foot of every man page names.
+const SOURCE: &str = concat!("golinks-scim ", env!("CARGO_PKG_VERSION"));
+
 pub(super) fn completions(shell: Shell) -> Result<(), Failure> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Args::command(), "golinks-scim", &mut text);
@@ -43,7 +46,7 @@ fn pages(command: clap::Command, dir: &Path) -> io::Result<()> {
     let has_version = command.get_version().is_some();
     let notes = command.get_after_long_help().or(command.get_after_help());
     let notes = notes.map(ToString::to_string);
-    let man = Man::new(command.mut_args(under_a_heading));
+    let man = Man::new(command.mut_args(under_a_heading)).source(SOURCE);
     let mut page = Vec::new();
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
@@ -79,4 +82,23 @@ fn section(heading: &str, text: &str, page: &mut Vec<u8>) -> io::Result<()> {
     let mut roff = Roff::default();
     roff.control("SH", [heading]).text([roman(text)]);
     roff.to_writer(page)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By its default, clap_mangen names the command alone there, such as "serve".
+    #[test]
+    fn each_page_names_the_program_at_its_foot() {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        man(folder.path()).expect("written");
+        for page in std::fs::read_dir(folder.path()).expect("a folder") {
+            let page = page.expect("a page").path();
+            let text = std::fs::read_to_string(&page).expect("text");
+            let title = text.lines().find(|line| line.starts_with(".TH "));
+            let title = title.unwrap_or_default().replace('\\', "");
+            assert!(title.contains(SOURCE), "{}: {title}", page.display());
+        }
+    }
 }
