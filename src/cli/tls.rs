@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::failure::other_data_dir;
 use super::rights::User;
 use super::{Failure, quoted, status};
 use crate::certificate::{self, Error, Names, Source};
@@ -164,13 +165,20 @@ fn hint_of_own(path: &Path, kind: Option<io::ErrorKind>) -> Option<String> {
     if !certificate::is_of_installed(path) {
         return None;
     }
+    let directory = files::directory_of(path);
+    let data_dir = files::directory_of(directory);
     Some(match kind {
-        // This file is looked for first, so the error is about the directory, whatever should be
-        // in it.
+        // This file is looked for first, so the error is about a directory above it, whatever
+        // should be in it.
+        Some(io::ErrorKind::NotADirectory) if !data_dir.is_dir() => format!(
+            "{} is not a directory: {}",
+            data_dir.display(),
+            other_data_dir()
+        ),
         Some(io::ErrorKind::NotADirectory) => format!(
             "move away {}, which must be a directory, and restore it from a copy; if there is \
              none, the next start makes a new CA",
-            quoted(files::directory_of(path))
+            quoted(directory)
         ),
         Some(io::ErrorKind::IsADirectory) => {
             format!("move away {shown}, then: {{program}} cert install CHAIN.pem --key KEY.pem")

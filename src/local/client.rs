@@ -202,6 +202,9 @@ fn open(data_dir: &Path) -> Result<Api, Error> {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             return Err(forbidden(data_dir, data_dir));
         }
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return Err(Error::NoDirectory(data_dir.to_owned()));
+        }
         Err(error) => return Err(Error::Store(OpenError::Io(error))),
     }
     let store =

@@ -147,6 +147,24 @@ fn an_address_that_no_interface_has_is_told() {
     );
 }
 
+/// Somebody may take the store's file for the data directory.
+#[test]
+fn a_file_in_the_place_of_the_data_directory_is_told() {
+    let folder = TempDir::new().expect("a folder");
+    let file = folder.path().join("users.redb");
+    fs::write(&file, "").expect("written");
+    for command in [["user", "list"], ["cert", "show"]] {
+        let output = cli_on(&file, &command);
+        let what = format!("there is no user directory in {}", file.display());
+        check(&output, 69, &what);
+        check(&output, 69, "name another data directory with --data-dir");
+    }
+    let advice = format!("{} is not a directory: name another", file.display());
+    check(&cli_on(&file, &["config", "check"]), 78, &advice);
+    let checked = cli_on(&file, &["check"]);
+    assert!(checked.stdout.contains(&advice), "{checked:?}");
+}
+
 /// The link may lead to a disk that is not mounted.
 #[test]
 fn a_link_to_what_is_not_there_is_told() {
