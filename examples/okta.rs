@@ -149,7 +149,10 @@ impl Okta {
                 let name = oldest["userName"].as_str().unwrap_or("(no userName)");
                 let (name, lacks) = (printable(name), lacks.join(", "));
                 say(&format!(
-                    "SPEC looks at the oldest user, {name}, who lacks {lacks}: complete them, or it fails\n"
+                    "SPEC looks at the oldest user, {name}, and fails unless they are active and have a"
+                ));
+                say(&format!(
+                    "given name, a family name and an email; it will fail because of: {lacks}\n"
                 ));
             }
         }
