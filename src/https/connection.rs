@@ -395,3 +395,6 @@ fn refuse_plain_http(shared: &Shared, socket: &mut Deadline, peer: IpAddr) {
         linger::drop_until_end(socket, &shared.closing);
     }
 }
+
+#[cfg(test)]
+mod tests;
