@@ -19,9 +19,12 @@ use golinks_scim::scim::{Leniency, User};
 use golinks_scim::store::{Change, Facts, Keys, RowReader, Store};
 use memchr::memmem;
 use redb::{Database, ReadableTable, TableDefinition, WriteTransaction};
+use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::{Talk, body, caller, cli_in, options, sealed, wait_until};
+use crate::support::{
+    Talk, body, caller, cli_in, command, options, run_to_its_end, sealed, wait_until,
+};
 
 const USERS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("users");
 const NAMES: TableDefinition<'_, &[u8], u32> = TableDefinition::new("names");
@@ -379,6 +382,39 @@ fn chunks_leave_the_file_when_they_change_and_come_back() {
     }
     drop((directory, store));
     assert_eq!(found(&open(folder.path()), "newcomer"), [MANY + 1]);
+}
+
+/// The check takes so long that the server serves before it ends. A machine that is fast enough to
+/// check even this store first ends the server in the same way.
+#[test]
+fn a_server_ends_over_damage_that_is_found_while_it_serves() {
+    const LAST: u32 = 400;
+    let mut talk = Talk::start(&[]);
+    let mut user = body("user001");
+    user["emails"] = (0..1000)
+        .map(|number| json!({"value": format!("{number}@h")}))
+        .collect();
+    talk.json("POST", "/Users", Some(&user), 201);
+    let directory = talk.server.stop_and_keep();
+    let store = open(&directory.path().join("data"));
+    let snapshot = store.snapshot().expect("open");
+    let mut row = snapshot.user(1).expect("read").expect("there").to_vec();
+    let at = memmem::find(&row, b"user001").expect("its name");
+    let others = (2..=LAST).fold(Change::none(), |all, number| {
+        row[at..at + 7].copy_from_slice(format!("user{number:03}").as_bytes());
+        let (mut keys, facts) = describe(&row).expect("a row");
+        if number == LAST {
+            keys.name = b"somebody else".to_vec();
+        }
+        all.create_user(number, keys, facts, row.clone())
+    });
+    store.commit(others).expect("written");
+    drop(snapshot);
+    drop(store);
+    let output = run_to_its_end(command(&directory).args(["serve", "--listen", "127.0.0.1:0"]));
+    assert_eq!(output.status, Some(65), "{output:?}");
+    let damage = format!("user {LAST}: it is not found by its userName\nhint: restore a backup");
+    assert!(output.stderr.contains(&damage), "{output:?}");
 }
 
 /// With a small store, the start waits for the check, so the server does not even begin to serve.
