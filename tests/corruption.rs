@@ -2,13 +2,15 @@
 //! damaged and what to do, but never gives a wrong answer.
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 
 use golinks_scim::clock::{Clock, SystemClock};
 use memchr::memmem;
 use redb::{Database, MultimapTableDefinition, ReadableTable, TableDefinition, WriteTransaction};
 use serde_json::json;
 
-use crate::support::{Talk, body, cli_in, number, stored_number};
+use crate::slow::populate;
+use crate::support::{Server, Talk, body, cli_in, number, scim_error, send, stored_number};
 
 /// The size of redb's header, which holds two roots and says which of them is current.
 const HEADER_BYTES: usize = 320;
@@ -241,6 +243,72 @@ fn an_undo_believes_no_audit_row_that_was_changed() {
     let output = cli_in(&directory, &undo);
     assert_eq!(output.status, Some(0), "{output:?}");
     assert!(output.stdout.contains("jane"), "{output:?}");
+}
+
+/// Nothing verifies the checksums of pages that are read after the start. So each damage is done to
+/// every page but the header, of a store larger than what the server keeps in memory.
+#[test]
+fn no_answer_is_wrong_when_the_file_is_damaged_under_a_server() {
+    const USERS: usize = 240;
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    let authorization = talk.authorization.clone();
+    populate(&mut talk.server.client(), &authorization, USERS, 60_000);
+    let page = format!("/Users?count={USERS}&attributes=id");
+    let all = talk.json("GET", &page, None, 200)["Resources"].take();
+    let ids: Vec<&str> = (0..USERS).filter_map(|at| all[at]["id"].as_str()).collect();
+    let targets = ids.iter().map(|id| format!("/Users/{id}"));
+    let pages = (1..USERS).step_by(USERS / 8);
+    let pages = pages.map(|at| format!("/Users?startIndex={at}&count=4&attributes=id"));
+    let targets: Vec<String> = targets.chain(pages).collect();
+    let mut directory = talk.server.stop_and_keep();
+    let path = directory.path().join("data/users.redb");
+    let good = fs::read(&path).expect("the store");
+    let kinds: [fn(&mut [u8]); 4] = [
+        |page| page.fill(0),
+        // The number of its entries, the end of the first one, and a bit of each key in a branch.
+        |page| page[3] ^= 1 << 4,
+        |page| page[5] ^= 1 << 6,
+        |page| {
+            page.iter_mut()
+                .skip(8)
+                .step_by(4)
+                .for_each(|byte| *byte ^= 1)
+        },
+    ];
+    for (kind, damage) in kinds.iter().enumerate() {
+        fs::write(&path, &good).expect("written");
+        let server = Server::start_on(directory);
+        let mut client = server.client();
+        let mut ask = |target: &str| {
+            let answer = send(&mut client, &authorization, "GET", target, None);
+            answer.unwrap_or_else(|error| panic!("{kind}: {target}: {error}"))
+        };
+        // By then, the check that goes on after the start has ended.
+        let nobody = ask("/Users?filter=userName%20eq%20%22nobody%22");
+        assert_eq!(nobody.status, 200);
+        let wanted: Vec<Vec<u8>> = targets.iter().map(|target| ask(target).body).collect();
+        let mut bad = fs::read(&path).expect("the store");
+        bad.chunks_mut(PAGE_BYTES).skip(1).for_each(damage);
+        let file = fs::OpenOptions::new().write(true).open(&path);
+        let file = file.expect("the store");
+        let at = PAGE_BYTES as u64;
+        file.write_all_at(&bad[PAGE_BYTES..], at).expect("written");
+        let mut told = 0;
+        for (target, wanted) in targets.iter().zip(&wanted) {
+            let answer = ask(target);
+            let what = format!("{kind}: {target}");
+            if answer.status == 200 {
+                assert!(answer.body == *wanted, "{what}: a wrong answer");
+                continue;
+            }
+            let error = scim_error(&answer, &what);
+            assert!(matches!(answer.status, 500 | 503), "{what}: {error}");
+            told += 1;
+        }
+        println!("damage {kind}: {told} of {} told", targets.len());
+        assert!(told > 0, "{kind}: all of it was in memory");
+        directory = server.stop_and_keep();
+    }
 }
 
 #[test]

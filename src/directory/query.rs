@@ -148,21 +148,23 @@ impl Page {
         sequences: &'a [u32],
     ) -> Result<Box<dyn Iterator<Item = Result<Row<'a>, Error>> + 'a>, Error> {
         const PASSED_OVER_MAX: usize = 4;
+        // The page's own snapshot holds every user of its selection.
+        let one = |&sequence: &u32| self.snapshot.user(sequence)?.ok_or(Error::NotFound);
         if let (Some(&first), Some(&last)) = (sequences.first(), sequences.last())
             && first < last
             && sequences.is_sorted()
             && whole(u64::from(last - first)) < sequences.len() * PASSED_OVER_MAX
         {
             let mut between = self.snapshot.users_between(first, last)?;
-            let mut find = move |wanted: u32| {
-                let found = between.find(|row| !matches!(row, Ok((it, _)) if *it < wanted));
-                let (_, row) = found.ok_or(Error::NotFound)??;
-                Ok(row)
+            let find = move |wanted: &u32| {
+                let found = between.find(|row| !matches!(row, Ok((it, _)) if it < wanted));
+                match found.transpose()? {
+                    Some((it, row)) if it == *wanted => Ok(row),
+                    _ => one(wanted),
+                }
             };
-            return Ok(Box::new(sequences.iter().map(move |&wanted| find(wanted))));
+            return Ok(Box::new(sequences.iter().map(find)));
         }
-        // The page's own snapshot holds every user of its selection.
-        let one = |&sequence: &u32| self.snapshot.user(sequence)?.ok_or(Error::NotFound);
         Ok(Box::new(sequences.iter().map(one)))
     }
 }

@@ -38,6 +38,8 @@ pub(super) struct CheckProgress {
     is_unverified: AtomicBool,
     /// Whether the index differs from the users' rows.
     is_stale: AtomicBool,
+    /// Whether it ever did. A snapshot that is held for long keeps its index.
+    was_stale: AtomicBool,
     describe: Option<RowReader>,
 }
 
@@ -123,6 +125,11 @@ impl CheckProgress {
     /// Whether the index must be rebuilt.
     pub(super) fn is_stale(&self) -> bool {
         self.is_stale.load(Ordering::Acquire)
+    }
+
+    /// Whether every index since the start has listed just the users who have a row.
+    pub(super) fn is_index_right(&self) -> bool {
+        self.is_whole() && !self.was_stale.load(Ordering::Acquire)
     }
 
     /// Notes that the index was rebuilt.
@@ -223,6 +230,7 @@ fn check(shared: &Shared, describe: RowReader) -> Result<bool, OpenError> {
         }
     })?;
     if !is_right {
+        progress.was_stale.store(true, Ordering::Release);
         progress.is_stale.store(true, Ordering::Release);
     }
     Ok(checked.is_continue())

@@ -7,7 +7,7 @@ use std::thread;
 
 use redb::{
     AccessGuard, Database, ReadOnlyMultimapTable, ReadOnlyTable, ReadTransaction, ReadableDatabase,
-    ReadableTable, ReadableTableMetadata,
+    ReadableTable, ReadableTableMetadata, StorageError,
 };
 use roaring::RoaringBitmap;
 
@@ -127,10 +127,17 @@ impl Snapshot {
         self.index.modified(sequence)
     }
 
-    /// The row of a user.
+    /// The row of a user. Of the pages on the way to a row, nothing verifies the checksums, so it
+    /// is an error if there is no row for a user whom the index lists.
     pub fn user(&self, sequence: u32) -> Result<Option<Row<'_>>, ReadError> {
-        let sealed = self.users.get(sequence)?;
-        sealed.map(|sealed| Row::open(sequence, sealed)).transpose()
+        if let Some(sealed) = self.users.get(sequence)? {
+            return Row::open(sequence, sealed).map(Some);
+        }
+        if self.index.live().contains(sequence) && self.check_progress.is_index_right() {
+            let how = format!("user {sequence}: it is not found at its place");
+            return Err(StorageError::Corrupted(how).into());
+        }
+        Ok(None)
     }
 
     /// The rows of users from one sequence to another, both included. This is cheaper than looking
@@ -304,4 +311,54 @@ fn sequences(
         found.insert(sequence?.value());
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::file::Site;
+    use super::super::writer::Writer;
+    use super::super::{Change, Facts, Keys, Store};
+    use super::*;
+
+    fn described(row: &[u8]) -> (Keys, Facts) {
+        let keys = Keys {
+            name: row.to_vec(),
+            external: None,
+            emails: Vec::new(),
+        };
+        let facts = Facts {
+            active: Some(true),
+            modified: 0,
+            text: Some(String::new()),
+        };
+        (keys, facts)
+    }
+
+    /// As if a damaged page led past the row.
+    #[test]
+    fn a_row_that_is_not_found_any_more_is_no_sign_that_the_user_is_gone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("users.redb");
+        let describe = |row: &[u8]| Ok(described(row));
+        let store = Store::open(&path, Duration::ZERO, describe).expect("a store");
+        let (keys, facts) = described(b"jane");
+        let jane = Change::none().create_user(1, keys, facts, b"jane".to_vec());
+        store.commit(jane).expect("written");
+        drop(store);
+        let writer = Writer::new(Site::file(&path), describe, Shared::default(), true);
+        let open = writer.open(Duration::ZERO).expect("it is there");
+        let txn = open.database.begin_write().expect("a transaction");
+        let mut users = txn.open_table(USERS).expect("the table");
+        assert!(users.remove(1).expect("removed").is_some());
+        drop(users);
+        txn.commit().expect("committed");
+        let index = open.index.newest().clone();
+        let snapshot = Snapshot::begin(&open.database, index, &writer.shared, 0);
+        let snapshot = snapshot.expect("a state");
+        let found = snapshot.user(1).map(|row| row.is_some());
+        assert!(found.is_err_and(|error| !error.is_transient()));
+        assert!(snapshot.user(2).is_ok_and(|row| row.is_none()));
+    }
 }
