@@ -259,22 +259,20 @@ fn no_answer_is_wrong_when_the_file_is_damaged_under_a_server() {
     let targets = ids.iter().map(|id| format!("/Users/{id}"));
     let pages = (1..USERS).step_by(USERS / 8);
     let pages = pages.map(|at| format!("/Users?startIndex={at}&count=4&attributes=id"));
-    let targets: Vec<String> = targets.chain(pages).collect();
+    let scan = "/Users?filter=not%20(title%20sw%20%22y%22)&count=500&attributes=id".to_owned();
+    let targets: Vec<String> = targets.chain(pages).chain([scan]).collect();
     let mut directory = talk.server.stop_and_keep();
     let path = directory.path().join("data/users.redb");
     let good = fs::read(&path).expect("the store");
-    let kinds: [fn(&mut [u8]); 4] = [
+    let kinds: [fn(&mut [u8]); 5] = [
         |page| page.fill(0),
-        // The number of its entries, the end of the first one, and a bit of each key in a branch.
+        |page| page.iter_mut().step_by(4).for_each(|byte| *byte ^= 1),
+        // The number of the entries, the end of the first one, and the number of a branch's keys.
         |page| page[3] ^= 1 << 4,
         |page| page[5] ^= 1 << 6,
-        |page| {
-            page.iter_mut()
-                .skip(8)
-                .step_by(4)
-                .for_each(|byte| *byte ^= 1)
-        },
+        |page| page[2] ^= u8::from(page[0] == 2),
     ];
+    let mut told = 0;
     for (kind, damage) in kinds.iter().enumerate() {
         fs::write(&path, &good).expect("written");
         let server = Server::start_on(directory);
@@ -293,7 +291,6 @@ fn no_answer_is_wrong_when_the_file_is_damaged_under_a_server() {
         let file = file.expect("the store");
         let at = PAGE_BYTES as u64;
         file.write_all_at(&bad[PAGE_BYTES..], at).expect("written");
-        let mut told = 0;
         for (target, wanted) in targets.iter().zip(&wanted) {
             let answer = ask(target);
             let what = format!("{kind}: {target}");
@@ -305,10 +302,11 @@ fn no_answer_is_wrong_when_the_file_is_damaged_under_a_server() {
             assert!(matches!(answer.status, 500 | 503), "{what}: {error}");
             told += 1;
         }
-        println!("damage {kind}: {told} of {} told", targets.len());
-        assert!(told > 0, "{kind}: all of it was in memory");
         directory = server.stop_and_keep();
     }
+    let all = targets.len() * kinds.len();
+    println!("{told} of {all} answers told of damage, no wrong answer");
+    assert!(told > all / 10, "most was in memory");
 }
 
 #[test]

@@ -133,11 +133,18 @@ impl Snapshot {
         if let Some(sealed) = self.users.get(sequence)? {
             return Row::open(sequence, sealed).map(Some);
         }
-        if self.index.live().contains(sequence) && self.check_progress.is_index_right() {
-            let how = format!("user {sequence}: it is not found at its place");
+        let is_lost = self.index.live().contains(sequence);
+        self.check_lost(is_lost, sequence).map(|()| None)
+    }
+
+    /// Fails if rows that the index lists were not found, the first of them at this sequence or
+    /// later.
+    fn check_lost(&self, is_lost: bool, first: u32) -> Result<(), ReadError> {
+        if is_lost && self.check_progress.is_index_right() {
+            let how = format!("user {first}, or a later one, is not found at its place");
             return Err(StorageError::Corrupted(how).into());
         }
-        Ok(None)
+        Ok(())
     }
 
     /// The rows of users from one sequence to another, both included. This is cheaper than looking
@@ -255,6 +262,7 @@ impl Snapshot {
             }
             return Ok(());
         }
+        let mut left = set.intersection_len(self.users());
         let between = self.users.range(first..=last);
         for entry in between.map_err(ReadError::from)? {
             let (sequence, sealed) = entry.map_err(ReadError::from)?;
@@ -263,11 +271,12 @@ impl Snapshot {
             if set.contains(sequence) {
                 let row = open_row(&sequence.to_be_bytes(), sealed.value());
                 if visit(sequence, row.map_err(ReadError::from)?)?.is_break() {
-                    break;
+                    return Ok(());
                 }
+                left = left.saturating_sub(1);
             }
         }
-        Ok(())
+        Ok(self.check_lost(left > 0, first)?)
     }
 
     /// All tokens: public id and row.
@@ -359,6 +368,12 @@ mod tests {
         let snapshot = snapshot.expect("a state");
         let found = snapshot.user(1).map(|row| row.is_some());
         assert!(found.is_err_and(|error| !error.is_transient()));
+        let mut seen = 0;
+        let scanned = snapshot.each_user::<ReadError>(snapshot.users(), |_, _| {
+            seen += 1;
+            Ok(ControlFlow::Continue(()))
+        });
+        assert!(scanned.is_err() && seen == 0);
         assert!(snapshot.user(2).is_ok_and(|row| row.is_none()));
     }
 }
