@@ -100,6 +100,57 @@ fn failures_heal() {
     visit.assert_clean();
 }
 
+/// The page waits half a minute for an answer, which the test makes a moment.
+#[test]
+#[ignore = "needs chromium and chromedriver"]
+fn an_answer_that_never_comes_is_given_up_and_asked_for_again() {
+    let mut visit = Visit::begin(start(3), 1280, 800);
+    visit.sign_in();
+    let browser = &visit.browser;
+    browser.wait(&settled(Some("3 people")));
+    browser.value(MEDDLE);
+    browser.value(
+        "window.later = setTimeout, window.first = () => {}, window.go = true, window.asked = 0,
+        window.setTimeout = (task, wait) => later(task, wait === 30000 ? 500 : wait),
+        meddle = (path, {signal}, real) => go || !path.includes('Users/') ? real() :
+            new Promise((_, fail) => {
+                if (++asked === 1) first();
+                signal.addEventListener('abort', () => later(() => fail(signal.reason), 100));
+            }), 1",
+    );
+    let is_told = |times: u32| {
+        let title = "document.querySelector('#panel h2')?.textContent";
+        browser.wait(&format!("{title}?.includes('cannot be shown')"));
+        let busy = browser.value("document.getElementById('panel').ariaBusy");
+        assert_eq!(busy, Value::Null);
+        for place in ["#panel", "#notice"] {
+            let told = browser.text_of(place);
+            assert!(told.contains("The server cannot be reached."), "{told}");
+        }
+        // The page asks again by itself.
+        browser.wait(&format!("asked > {times}"));
+        browser.value("go = true");
+        browser.wait("document.querySelector('#panel .facts')");
+        browser.wait("document.getElementById('notice').hidden");
+    };
+    browser.value("go = false");
+    browser.click(".row:nth-of-type(2)");
+    browser.wait("document.getElementById('panel').ariaBusy === 'true'");
+    is_told(1);
+
+    // The person is closed and opened again while a look for changes waits for an answer.
+    browser.value(
+        "asked = 0, go = false, first = () => {
+            const who = location.hash;
+            location.hash = '';
+            later(() => { location.hash = who; }, 20);
+        }, 1",
+    );
+    add(&mut visit.talk, &person("one@example.com", "One", "More"));
+    is_told(2);
+    visit.assert_clean();
+}
+
 /// A notice stays until there is an answer. A request that was aborted for another person does not
 /// count as an answer, nor does a search that still waits.
 #[test]
