@@ -4,13 +4,14 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::ops::Bound;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use redb::backends::FileBackend;
 use redb::{Builder, Database, StorageBackend};
-use rustix::fs::{AtFlags, CWD, StatxFlags};
+use rustix::fs::{AtFlags, CWD, StatxFlags, makedev};
+use rustix::io::Errno;
 
 use super::audit::ChainPosition;
 use super::backend::Backend;
@@ -67,8 +68,7 @@ impl Site {
 /// Identifies a file independently of its path.
 #[derive(Debug, PartialEq)]
 pub(super) struct Identity {
-    /// Major and minor number.
-    device: (u32, u32),
+    device: u64,
     inode: u64,
 }
 
@@ -79,11 +79,21 @@ pub(super) struct Identity {
 /// change them, and on ext4 without a journal each sync then also writes the inode: asked for at
 /// each commit, that was a tenth of a sync.
 pub(super) fn identity(path: &Path) -> io::Result<Identity> {
-    let found = rustix::fs::statx(CWD, path, AtFlags::empty(), StatxFlags::INO)?;
-    Ok(Identity {
-        device: (found.stx_dev_major, found.stx_dev_minor),
-        inode: found.stx_ino,
-    })
+    match rustix::fs::statx(CWD, path, AtFlags::empty(), StatxFlags::INO) {
+        Ok(found) => Ok(Identity {
+            device: makedev(found.stx_dev_major, found.stx_dev_minor),
+            inode: found.stx_ino,
+        }),
+        // Linux before 4.11, or a sandbox that is older than this call.
+        Err(Errno::NOSYS) => {
+            let found = fs::metadata(path)?;
+            Ok(Identity {
+                device: found.dev(),
+                inode: found.ino(),
+            })
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Opens the file at `path`, which must be a store.
@@ -257,7 +267,6 @@ pub(super) fn initialise(database: &Database) -> Result<(), ReadError> {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::os::unix::fs::MetadataExt;
 
     use rustix::time::{ClockId, clock_gettime};
 
