@@ -157,7 +157,7 @@ impl Directory {
     ) -> Result<UndoPage, Error> {
         let (mut undone, all) = (Vec::new(), gathered.reversals.len());
         let mut reversals = gathered.reversals.into_values();
-        while undone.len() < all && (undone.is_empty() || Monotonic::now() < until) {
+        while reversals.len() > 0 && (undone.is_empty() || Monotonic::now() < until) {
             let batch = reversals.by_ref().take(limits::UNDO_BATCH_USERS_MAX);
             match self.reverse(batch.collect(), manner, context) {
                 Ok(these) => undone.extend(these),
