@@ -2,9 +2,10 @@
 //! and at the end PATCH or DELETE, as its administrator chose. It deletes users, so its token must
 //! be allowed to.
 //!
-//! Sources in the steps: `django-scim2` and `authentik 11249` are reports of its requests, `RFC` is
-//! the answer that they require, and `cheat-sheet` is a vendor's summary that nothing else
-//! confirms.
+//! Sources in the steps: `define-user-schema` is OneLogin's own page on templates
+//! (<https://developers.onelogin.com/scim/define-user-schema>), `django-scim2` and
+//! `authentik 11249` are reports of its requests, `RFC` is the answer that they require, and
+//! `cheat-sheet` is a vendor's summary that nothing else confirms.
 
 use serde_json::{Value, json};
 
@@ -63,7 +64,7 @@ fn create() -> [Step; 3] {
 }
 
 /// Emails without `primary`: all are kept in order, and the user is found as before.
-fn replace_and_modify_emails() -> [Step; 3] {
+fn replace_and_modify_emails() -> [Step; 4] {
     let emails = json!([{"value": "{userName}"}, {"value": "second.{userName}"}]);
     let one_email = json!({"value": "new.{userName}"});
     [
@@ -78,6 +79,7 @@ fn replace_and_modify_emails() -> [Step; 3] {
             Check::Absent("emails[2]"),
             Check::equals("active", true),
         ])),
+        replace_from_template(),
         Step::patch(
             "modify with one email",
             "django-scim2",
@@ -92,6 +94,45 @@ fn replace_and_modify_emails() -> [Step; 3] {
             Check::equals("Resources[0].emails[0].value", "new.{userName}"),
         ])),
     ]
+}
+
+/// The template with enterprise attributes, which has the schemas of SCIM 1.1.
+fn replace_from_template() -> Step {
+    const ENTERPRISE: &str = "urn:scim:schemas:extension:enterprise:1.0";
+    let user_sent = json!({
+        "schemas": ["urn:scim:schemas:core:1.0", ENTERPRISE],
+        "userName": "{userName}",
+        "name": {
+            "familyName": "{familyName}",
+            "givenName": "{givenName}",
+            "formatted": "{givenName} {familyName}",
+        },
+        "emails": {"value": "{userName}", "type": "work", "primary": true},
+        "title": "Engineer",
+        ENTERPRISE: {
+            "department": "Research",
+            "manager": {"managerId": "boss", "displayName": "The Boss"},
+        },
+    });
+    Step::put(
+        "replace from the template",
+        "define-user-schema",
+        Body::Json(user_sent),
+    )
+    .checks(user([
+        Check::equals("name.familyName", "{familyName}"),
+        Check::equals("emails[0].value", "{userName}"),
+        Check::equals("title", "Engineer"),
+        Check::equals("active", true),
+        Check::equals(
+            "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User.department",
+            "Research",
+        ),
+        Check::equals(
+            "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User.manager.value",
+            "boss",
+        ),
+    ]))
 }
 
 /// The administrator's choice: deactivation, which can be undone, or deletion.

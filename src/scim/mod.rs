@@ -14,6 +14,7 @@
 //!
 //! json (a body is read once)   shape (what a refused body looked like)   version (entity tags)
 //! fold (texts that count as the same)   difference (between two states of a user)
+//! earlier (the schemas of SCIM 1.1)
 //! ```
 //!
 //! Two pairs of modules use each other. A path holds the filter in its brackets, and a filter
@@ -22,6 +23,7 @@
 pub mod bulk;
 mod cycle;
 pub mod difference;
+mod earlier;
 pub mod error;
 pub mod filter;
 pub mod fold;

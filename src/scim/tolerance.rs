@@ -30,6 +30,8 @@ pub enum Tolerance {
     UnknownSchema,
     /// A body without `schemas`, or with an extension whose URN is not among them (no suite).
     MissingSchemas,
+    /// A schema of SCIM 1.1, read as the one of SCIM 2.0 (`onelogin`).
+    EarlierSchema,
     /// One object where a list is expected, such as `emails` (`onelogin`).
     SingleValueForList,
     /// A bare value where an object with `value` is expected, such as `manager` (`entra::dialect`,
@@ -81,13 +83,14 @@ pub enum Tolerance {
 
 impl Tolerance {
     /// All tolerances.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::BooleanAsText,
         Self::NumberAsText,
         Self::ScalarAsText,
         Self::UnknownAttribute,
         Self::UnknownSchema,
         Self::MissingSchemas,
+        Self::EarlierSchema,
         Self::SingleValueForList,
         Self::PlainValueForComplex,
         Self::ListForSingleValue,
@@ -127,6 +130,7 @@ impl Tolerance {
             Self::UnknownAttribute => ("unknown-attribute", InvalidSyntax),
             Self::UnknownSchema => ("unknown-schema", InvalidSyntax),
             Self::MissingSchemas => ("missing-schemas", InvalidSyntax),
+            Self::EarlierSchema => ("earlier-schema", InvalidSyntax),
             Self::SingleValueForList => ("single-value-for-list", InvalidValue),
             Self::PlainValueForComplex => ("plain-value-for-complex", InvalidValue),
             Self::ListForSingleValue => ("list-for-single-value", InvalidValue),

@@ -16,7 +16,7 @@ use super::patch::{Budget, Patch};
 use super::path::Target;
 use super::schema::{self, Attribute, ENTERPRISE, ENTERPRISE_URN, USER, USER_URN};
 use super::tolerance::{Leniency, Tolerance};
-use super::{Object, USUAL_ATTRIBUTES, member, message, value, whole_name};
+use super::{Object, USUAL_ATTRIBUTES, earlier, member, message, value, whole_name};
 use crate::limits;
 
 /// The attributes of one User. A clone shares them until one of the two changes: copying them was a
@@ -48,6 +48,7 @@ impl User {
                 "the body must be a JSON object: one User",
             ));
         };
+        earlier::rename(&mut body, leniency)?;
         message::check_user_schemas(&body, leniency)?;
         let paths = take_paths(&mut body);
         let mut user = Self::from_members(body, leniency)?;

@@ -158,6 +158,18 @@ fn each_tolerance_of_a_body_is_strict_modes_error() {
 }
 
 #[test]
+fn what_a_body_has_under_the_schema_of_today_counts_more_than_under_the_earlier_one() {
+    const EARLIER: &str = "urn:scim:schemas:extension:enterprise:1.0";
+    let members = json!({EARLIER: {"manager": {"managerId": "a", "value": "b"}}});
+    let kept = json!({ENTERPRISE: {"manager": {"value": "b"}}});
+    check_parse(&members, &kept, Some(Tolerance::EarlierSchema));
+    let body = json!({"schemas": ["URN:scim:schemas:core:1.0", ENTERPRISE], "userName": "bob",
+        ENTERPRISE: {"department": "S"}, EARLIER: {"department": "R"}});
+    let read = User::parse(body, &mut Leniency::compatible()).expect("a user");
+    assert_eq!(read, user(&json!({ENTERPRISE: {"department": "S"}})));
+}
+
+#[test]
 fn members_may_have_paths_as_names() {
     for (members, kept) in [
         (

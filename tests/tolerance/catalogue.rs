@@ -41,6 +41,7 @@ use Sent::{Bare, Create, NoOperation, Patch, Query, Search};
 pub(super) fn all() -> impl Iterator<Item = Forgiven> {
     [
         bodies(),
+        earlier(),
         lists(),
         malformed(),
         patches(),
@@ -161,6 +162,32 @@ fn bodies() -> Vec<Forgiven> {
             Create(json!({"nickName": "", "name": {"middleName": ""}})),
             ("/nickName", Value::Null),
             "invalidValue",
+        ),
+    ]
+}
+
+/// The templates in which OneLogin's documentation defines a user.
+fn earlier() -> Vec<Forgiven> {
+    const CORE_1: &str = "urn:scim:schemas:core:1.0";
+    const ENTERPRISE_1: &str = "urn:scim:schemas:extension:enterprise:1.0";
+    let extension = json!({"department": "D", "manager": {"managerId": "m-1", "displayName": "B"}});
+    vec![
+        row(
+            Tolerance::EarlierSchema,
+            "OneLogin: https://developers.onelogin.com/scim/define-user-schema, core",
+            Create(json!({"schemas": [CORE_1]})),
+            ("/schemas", json!([CORE])),
+            "invalidSyntax",
+        ),
+        row(
+            Tolerance::EarlierSchema,
+            "OneLogin: the same page, enterprise",
+            Create(json!({"schemas": [CORE_1, ENTERPRISE_1], ENTERPRISE_1: extension})),
+            (
+                "/urn:ietf:params:scim:schemas:extension:enterprise:2.0:User",
+                json!({"department": "D", "manager": {"value": "m-1"}}),
+            ),
+            "invalidSyntax",
         ),
     ]
 }
