@@ -10,7 +10,10 @@ use serde_json::{Value, json};
 
 use super::args::Cert;
 use super::output::{self, Format, elements, text_of};
-use super::{Failure, as_root, ask, base_url, io_status, program, quoted, status, with_client};
+use super::{
+    Failure, as_root, ask, base_url, io_status, not_a_directory, program, quoted, status,
+    with_client,
+};
 use crate::certificate::{self, Names};
 use crate::clock::{Clock, Instant, SystemClock};
 use crate::config::{self, BaseUrl, Configuration};
@@ -285,16 +288,20 @@ fn failure(error: &certificate::Error, directory: &Path) -> Failure {
         certificate::Error::Io(_, error) => io_status(error),
         _ => status::REFUSED,
     };
+    let data_dir = files::directory_of(directory);
     let failure = match error {
         certificate::Error::Io(_, io) if files::is_unconfirmed(io) => Failure::new(code, error),
         _ => Failure::new(code, format!("{error} (nothing was changed)")),
     };
     match error {
-        _ if code == status::PERMISSION => failure.hint(as_root(files::directory_of(directory))),
+        _ if code == status::PERMISSION => failure.hint(as_root(data_dir)),
         certificate::Error::Elsewhere(_, it) if it.names.is_empty() => {
             failure.hint(fix_no_names(&it.host))
         }
         certificate::Error::Elsewhere(_, it) => failure.hint(fix_names(&it.host)),
+        certificate::Error::Io(path, _) if path.starts_with(directory) && !data_dir.is_dir() => {
+            failure.hint(not_a_directory(data_dir))
+        }
         certificate::Error::Io(path, io)
             if path.starts_with(directory) && is_of_another_kind(io, path == directory) =>
         {

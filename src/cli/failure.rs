@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::output;
 use crate::config::{self, Blame};
+use crate::files;
 use crate::fix::{filled, quoted};
 use crate::local;
 use crate::logging;
@@ -144,6 +145,18 @@ pub(super) fn other_data_dir() -> &'static str {
         "name another data directory with --data-dir; to reach that of a service, put sudo in front \
          and leave --data-dir out"
     }
+}
+
+/// The hint for a path whose data directory, or a part of it, is a file or a link to nothing.
+pub(super) fn not_a_directory(data_dir: &Path) -> String {
+    if files::is_away(data_dir) {
+        return MOUNT.to_owned();
+    }
+    format!(
+        "{} is not a directory: {}",
+        data_dir.display(),
+        other_data_dir()
+    )
 }
 
 pub(super) fn store_hint(error: &OpenError) -> Option<&'static str> {

@@ -9,9 +9,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::failure::other_data_dir;
 use super::rights::User;
-use super::{Failure, quoted, status};
+use super::{Failure, not_a_directory, quoted, status};
 use crate::certificate::{self, Error, Names, Source};
 use crate::clock::{Clock, SystemClock};
 use crate::{config, files};
@@ -170,11 +169,7 @@ fn hint_of_own(path: &Path, kind: Option<io::ErrorKind>) -> Option<String> {
     Some(match kind {
         // This file is looked for first, so the error is about a directory above it, whatever
         // should be in it.
-        Some(io::ErrorKind::NotADirectory) if !data_dir.is_dir() => format!(
-            "{} is not a directory: {}",
-            data_dir.display(),
-            other_data_dir()
-        ),
+        Some(io::ErrorKind::NotADirectory) if !data_dir.is_dir() => not_a_directory(data_dir),
         Some(io::ErrorKind::NotADirectory) => format!(
             "move away {}, which must be a directory, and restore it from a copy; if there is \
              none, the next start makes a new CA",

@@ -163,6 +163,20 @@ fn a_file_in_the_place_of_the_data_directory_is_told() {
     check(&cli_on(&file, &["config", "check"]), 78, &advice);
     let checked = cli_on(&file, &["check"]);
     assert!(checked.stdout.contains(&advice), "{checked:?}");
+    // A part of the path may be a file as well.
+    for data_dir in [&file, &file.join("data"), &file.join("x/data")] {
+        let advice = format!("{} is not a directory: name another", data_dir.display());
+        let asked = cli_on(data_dir, &["cert", "request", "--name", "scim.example.com"]);
+        check(
+            &asked,
+            74,
+            &format!("(nothing was changed)\nhint: {advice}"),
+        );
+        if data_dir != &file {
+            let checked = cli_on(data_dir, &["check"]);
+            assert_eq!(checked.stdout.matches(&advice).count(), 2, "{checked:?}");
+        }
+    }
 }
 
 /// The link may lead to a disk that is not mounted.

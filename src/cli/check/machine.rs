@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{Findings, Halt, command, number, server};
 use crate::certificate;
 use crate::cli::rights::{Fault, User};
-use crate::cli::{MOUNT, as_root, tls};
+use crate::cli::{MOUNT, as_root, not_a_directory, tls};
 use crate::clock::Instant;
 use crate::config::{self, Blame, Configuration, Sources, default_file};
 use crate::files;
@@ -96,6 +96,7 @@ pub(super) fn data_directory(
         Err(error) => {
             let fix = match error.kind() {
                 ErrorKind::PermissionDenied => as_root(data_dir),
+                ErrorKind::NotADirectory => not_a_directory(data_dir),
                 _ if files::is_away(data_dir) => MOUNT.to_owned(),
                 _ => server::first_start(config, findings),
             };
