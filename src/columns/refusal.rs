@@ -15,14 +15,19 @@ const SAME_USER: &str = "another row is about the same user: ";
 
 /// The reason to refuse a row of too many or too few cells.
 pub(super) fn wrong_count(cells: usize, columns: usize) -> String {
-    format!("{ROW_HAS}{cells}{CELLS}{columns} columns")
+    let s = if cells == 1 { "" } else { "s" };
+    let columns = match columns {
+        1 => "is 1 column".to_owned(),
+        _ => format!("are {columns} columns"),
+    };
+    format!("{ROW_HAS}{cells} cell{s}{AND_THERE}{columns}")
 }
 
 /// Whether a row was refused for this reason.
 pub fn is_wrong_count(reason: &str) -> bool {
     let rest = reason.strip_prefix(ROW_HAS);
-    rest.is_some_and(|rest| rest.contains(CELLS))
+    rest.is_some_and(|rest| rest.contains(AND_THERE))
 }
 
 const ROW_HAS: &str = "the row has ";
-const CELLS: &str = " cells, and there are ";
+const AND_THERE: &str = ", and there ";
