@@ -4,6 +4,9 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
+/// How a base URL begins; upper and lower case count as the same (RFC 3986 section 3.1).
+const SCHEME: &str = "https://";
+
 /// The path that is appended to a base URL without a path.
 const DEFAULT_PATH: &str = "/scim/v2";
 
@@ -27,7 +30,7 @@ impl BaseUrl {
             path => path,
         };
         Ok(Self {
-            text: format!("https://{}{path}", parts.authority),
+            text: format!("{SCHEME}{}{path}", parts.authority),
             host: parts.host.to_owned(),
             port: parts.port,
             path: path.to_owned(),
@@ -104,9 +107,10 @@ pub struct Parts<'a> {
 impl<'a> Parts<'a> {
     /// Splits a URL into its parts. The error says what is wrong with it.
     pub fn of(url: &'a str) -> Result<Self, String> {
-        let rest = url
-            .strip_prefix("https://")
-            .ok_or("the base URL must begin with https://")?;
+        let (scheme, rest) = url.split_at_checked(SCHEME.len()).unwrap_or_default();
+        if !scheme.eq_ignore_ascii_case(SCHEME) {
+            return Err(format!("the base URL must begin with {SCHEME}"));
+        }
         let plain = |c: char| c.is_ascii_graphic() && !"\"<>\\^`{|}".contains(c);
         if !rest.chars().all(plain) {
             return Err("the base URL holds a character that URLs do not have".to_owned());
@@ -270,6 +274,9 @@ mod tests {
             ("https://[::1]:1", "[::1]:1/scim/v2", "::1", 1, false),
             ("https://10.0.0.1:1/x", "10.0.0.1:1/x", "10.0.0.1", 1, true),
             ("https://scim/v2", "scim/v2", "scim", 443, true),
+            // RFC 3986 section 3.1.
+            ("HTTPS://a.com", "a.com/scim/v2", "a.com", 443, false),
+            ("Https://h:1/X", "h:1/X", "h", 1, true),
         ] {
             let url = BaseUrl::parse(text).expect(text);
             assert_eq!(url.as_str(), format!("https://{wanted}"));
@@ -281,6 +288,8 @@ mod tests {
             "h",
             "",
             "https://",
+            "HTTP://h",
+            "https:/é/h",
             "https://:1",
             "https://h:x",
             "https://u@h",
