@@ -128,6 +128,23 @@ fn a_refused_line_changes_no_comparison_of_the_next() {
     assert!(!told.stderr.contains("user reactivate"), "{told:?}");
 }
 
+/// The rows of the file come first, and refused ones may have no userName.
+#[test]
+fn the_columns_of_a_comparison_are_aligned_after_refused_rows() {
+    let desk = Desk::new();
+    desk.write("here.csv", "userName,title\nfirst.last@example.com,\n");
+    check(&desk.import("here.csv", &[]), 0, &["1 created"]);
+    desk.write("there.csv", "userName,title\nfirst.last@example.com\n");
+    let told = desk.diff("there.csv", &[]);
+    check(&told, 1, &["2 differences"]);
+    let column = |words: &str| told.stdout.lines().find_map(|line| line.find(words));
+    let columns = ["DIFFERENCE", "refused: ", "not there"].map(column);
+    assert!(
+        columns[0].is_some() && columns.iter().all(|it| *it == columns[0]),
+        "{told:?}"
+    );
+}
+
 /// A comparison refuses the rows that an import would refuse, and then proposes to deactivate
 /// nobody.
 #[test]

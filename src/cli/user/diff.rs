@@ -19,6 +19,7 @@ use super::statuses::Statuses;
 use super::{USERS, each_page, is_active};
 use crate::columns::RowOutcome;
 use crate::directory::UserId;
+use crate::limits;
 use crate::local::Client;
 
 const COLUMNS: &[Column] = &[
@@ -38,6 +39,7 @@ pub(super) fn run(
     let mut diff = Diff {
         typed,
         listing: Listing::new(typed.output.output, COLUMNS),
+        held: Vec::new(),
         bar: progress::bar(user_file.rows + users, "rows and users"),
         newest,
         seen: RoaringBitmap::new(),
@@ -85,6 +87,9 @@ fn difference(line: &Value, who: &str, what: &str) -> Value {
 struct Diff<'a> {
     typed: &'a args::Diff,
     listing: Listing,
+    /// Differences that are not printed yet, so that the first page of a table has enough rows to
+    /// choose its widths by.
+    held: Vec<Value>,
     bar: ProgressBar,
     /// The sequence number of the newest user at the start of the comparison.
     newest: Option<u32>,
@@ -164,7 +169,7 @@ impl Diff<'_> {
         each_page(client, query, usize::MAX, |users| {
             let found = self.only_here(users)?;
             self.bar.inc(users.len() as u64);
-            self.show(&found)
+            self.show(found)
         })?;
         for id in self.claims.returning() {
             self.statuses.note(true, &id)?;
@@ -192,7 +197,7 @@ impl Diff<'_> {
                 self.compare(row, email, &mut found)?;
             }
             self.bar.inc(lines.len() as u64);
-            self.show(&found)?;
+            self.show(found)?;
         }
         if has_rows {
             return Ok(());
@@ -303,13 +308,21 @@ impl Diff<'_> {
         Ok(found)
     }
 
-    fn show(&mut self, found: &[Value]) -> Result<(), Failure> {
+    fn show(&mut self, found: Vec<Value>) -> Result<(), Failure> {
         self.count += found.len() as u64;
-        if found.is_empty() {
+        self.held.extend(found);
+        if self.held.len() < limits::LISTED_COUNT_MAX {
             return Ok(());
         }
-        let listing = &mut self.listing;
-        self.bar.suspend(|| listing.page(found))
+        self.print_held()
+    }
+
+    fn print_held(&mut self) -> Result<(), Failure> {
+        let (listing, held) = (&mut self.listing, std::mem::take(&mut self.held));
+        if held.is_empty() {
+            return Ok(());
+        }
+        self.bar.suspend(|| listing.page(&held))
     }
 
     /// Whether an import would create users a second time, or reactivate those who are to stay
@@ -319,9 +332,10 @@ impl Diff<'_> {
         self.others.named_otherwise > 0 || would_reactivate
     }
 
-    fn end(self, compared: Result<(), Failure>, user_file: &UserFile) -> Result<(), Failure> {
+    fn end(mut self, compared: Result<(), Failure>, user_file: &UserFile) -> Result<(), Failure> {
         self.bar.finish_and_clear();
-        compared?;
+        let printed = self.print_held();
+        compared.and(printed)?;
         let is_harmful = self.is_import_harmful(user_file);
         self.listing.end()?;
         let words = import_words(self.typed);
