@@ -31,10 +31,10 @@ const _: () = assert!(FOLLOW_PAUSE.as_millis() <= 500);
 pub(super) const COLUMNS: &[Column] = &[
     column("SEQUENCE", |row| text_of(row, "sequence")),
     column("WHEN (UTC)", |row| second(row, "time")),
-    column("BY", |row| text_of(row, "principal")),
+    column("BY", |row| text_of(row, "principal")).spare(),
     column("WHAT", |row| text_of(row, "kind")),
     column("WHO", who),
-    column("CHANGES", changes),
+    column("CHANGES", changes).spare(),
     column("REQUEST", |row| text_of(row, "requestId")).spare(),
 ];
 

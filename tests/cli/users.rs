@@ -328,6 +328,7 @@ fn a_list_fits_on_a_terminal() {
         (["user", "list"], 25, ""),
         (["user", "list"], 200, ""),
         (["audit", "list"], 130, "REQUEST"),
+        (["audit", "list"], 80, "BY, CHANGES, REQUEST"),
     ] {
         let table = shown(columns, &typed);
         let hint = format!("hint: a wider terminal or -o json also shows {left_out}\n");
