@@ -25,7 +25,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use cells::exported;
-pub use names::REASON;
+pub use names::{REASON, member_like, members};
 pub use outcome::{RowOutcome, put_refusal};
 pub use refusal::{is_same_user, is_wrong_count, same_user};
 pub use row::{Empty, Row};

@@ -105,6 +105,19 @@ pub(super) fn path_of(name: &str) -> Option<String> {
     Some(path.to_string())
 }
 
+/// The members that a User can have in JSON.
+pub fn members() -> impl Iterator<Item = &'static str> {
+    let attributes = schema::COMMON.iter().chain(schema::USER.attributes);
+    let names = attributes.map(|attribute| attribute.name);
+    names.chain([ENTERPRISE_URN])
+}
+
+/// The member that a friendly or misspelled name stands for.
+pub fn member_like(name: &str) -> Option<&'static str> {
+    let path = path_of(name).or_else(|| similar(name))?;
+    members().find(|member| *member == path)
+}
+
 fn whole(path: &str) -> String {
     if path.starts_with(':') {
         format!("{ENTERPRISE_URN}{path}")

@@ -260,6 +260,44 @@ fn an_ignored_status_is_no_claim() {
     ] {
         check(&desk.diff(name, &["--ignore", column]), 0, &[same]);
     }
+    // A misspelled name would leave the status in.
+    let actions = [Desk::import, Desk::diff];
+    for (name, ignored, what) in [
+        (
+            "lines.jsonl",
+            "staus",
+            "member staus to ignore\nhint: did you mean active?",
+        ),
+        (
+            "lines.jsonl",
+            "status",
+            "member status to ignore\nhint: did you mean active?",
+        ),
+        (
+            "lines.jsonl",
+            "badge",
+            "member badge to ignore\nhint: they can have schemas, id, ",
+        ),
+        (
+            "here.csv",
+            "staus",
+            "column staus to ignore\nhint: the columns are userName, Status",
+        ),
+    ] {
+        for action in actions {
+            check(
+                &action(&desk, name, &["--ignore", "userName", "--ignore", ignored]),
+                65,
+                &[what],
+            );
+        }
+    }
+    // No line has these, but others may.
+    let known = ["--ignore", "Title", "--ignore", "rejected because"];
+    check(&desk.diff("lines.jsonl", &known), 0, &[same]);
+    desk.write("badge.jsonl", lines.replace('}', ",\"badge\":7}"));
+    let ignored = ["--ignore", "BADGE"];
+    check(&desk.diff("badge.jsonl", &ignored), 0, &[same]);
     // The same holds for a column that looks like a status.
     desk.write(
         "odd.csv",

@@ -79,6 +79,9 @@ impl UserFile {
     pub(super) fn open(path: &Path, data_dir: &Path, ignored: &[String]) -> Result<Self, Failure> {
         let Input { mut file, is_json } = Input::open(path, data_dir)?;
         let check = FileCheck::of(path, &mut file, is_json)?;
+        if is_json {
+            require_ignored_members(path, &mut file, ignored)?;
+        }
         let start = if check.has_bom { BOM.len() as u64 } else { 0 };
         file.seek(SeekFrom::Start(start))
             .map_err(|error| unusable(path, &error))?;
@@ -361,6 +364,44 @@ fn require_ignored(path: &Path, header: &[String], ignored: &[String]) -> Result
     };
     let what = format!("{}: there is no column {missing} to ignore", path.display());
     let hint = format!("the columns are {}", header.join(", "));
+    Err(Failure::new(status::DATA, what).hint(hint))
+}
+
+/// Like [`require_ignored`], for a file of JSON lines. A line need not have all attributes of a User,
+/// so these can always be ignored; any other member must be in some line.
+fn require_ignored_members(
+    path: &Path,
+    file: &mut File,
+    ignored: &[String],
+) -> Result<(), Failure> {
+    let is_known = |name: &String| {
+        columns::is_reason(name) || columns::members().any(|one| is_same(one, name))
+    };
+    let mut missing: Vec<&String> = ignored.iter().filter(|name| !is_known(name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    file.rewind().map_err(|error| unusable(path, &error))?;
+    for line in BufReader::new(file).lines() {
+        let line = line.map_err(|error| unusable(path, &error))?;
+        if let Ok(Value::Object(line)) = json::parse_line(&line) {
+            missing.retain(|name| !line.keys().any(|member| is_same(member, name)));
+        }
+    }
+    let Some(missing) = missing.first() else {
+        return Ok(());
+    };
+    let what = format!(
+        "{}: no line has a member {missing} to ignore",
+        path.display()
+    );
+    let hint = match columns::member_like(missing) {
+        Some(meant) => format!("did you mean {meant}?"),
+        None => {
+            let members: Vec<&str> = columns::members().collect();
+            format!("they can have {}", members.join(", "))
+        }
+    };
     Err(Failure::new(status::DATA, what).hint(hint))
 }
 
