@@ -5,7 +5,7 @@
 //! in another user's directory is given to that user; otherwise the server could not read it.
 
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -281,6 +281,22 @@ pub fn is_taken(path: &Path) -> bool {
 pub fn is_away(path: &Path) -> bool {
     let is_missing = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
     path.is_symlink() && fs::metadata(path).is_err_and(is_missing)
+}
+
+/// Reads a file of at most this length. The name may be that of a very large file or of a device
+/// without an end.
+pub fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = File::open(path)?
+        .take(bytes_max + 1)
+        .read_to_end(&mut bytes)?;
+    if u64::try_from(read).is_ok_and(|read| read > bytes_max) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("it is larger than {bytes_max} bytes"),
+        ));
+    }
+    Ok(bytes)
 }
 
 /// The directory that contains `path`.

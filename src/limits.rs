@@ -520,6 +520,8 @@ pub const ENDED_TOKENS_TOLD_MAX: usize = 10;
 
 /// The configuration file.
 pub const CONFIGURATION_BYTES_MAX: u64 = 64 * 1024;
+/// The size of a file of certificates or of a key. All authorities that a system trusts take less.
+pub const CERTIFICATE_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// The longest path of a Unix socket (`sun_path` without its closing zero).
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 

@@ -12,6 +12,7 @@ use rustix::process::{getegid, geteuid, getgroups};
 use super::Error;
 use crate::files;
 use crate::fix::quoted;
+use crate::limits;
 
 /// The mode of keys and certificates. Certificates need no wider one, since nobody else can open
 /// the directory.
@@ -99,7 +100,7 @@ fn read_unless(path: &Path, exposing: impl FnOnce(u32) -> u32) -> Result<Vec<u8>
     let io = |error| Error::Io(path.to_owned(), error);
     let metadata = fs::metadata(path).map_err(io)?;
     let exposing = exposing(metadata.uid());
-    let read = fs::read(path).map_err(io);
+    let read = read(path);
     // Only a regular file can expose a key: others cannot read one out of a pipe or a device, and a
     // directory holds none.
     if !metadata.is_file() || metadata.mode() & exposing == 0 {
@@ -194,5 +195,6 @@ fn holds_key(text: &[u8]) -> bool {
 
 /// Reads a certificate file.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    fs::read(path).map_err(|error| Error::Io(path.to_owned(), error))
+    files::read_bounded(path, limits::CERTIFICATE_FILE_BYTES_MAX)
+        .map_err(|error| Error::Io(path.to_owned(), error))
 }

@@ -1,8 +1,7 @@
 //! The configuration file: TOML with the keys of [`SETTINGS`] at its top level. Errors name the
 //! line.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::ops::Range;
 use std::path::Path;
 
@@ -36,17 +35,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<(Key, Given)>, Error> {
 }
 
 pub(super) fn text_of(path: &Path) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    let longest = limits::CONFIGURATION_BYTES_MAX;
-    let read = File::open(path)?
-        .take(longest + 1)
-        .read_to_end(&mut bytes)?;
-    if u64::try_from(read).is_ok_and(|read| read > longest) {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            format!("it is larger than {longest} bytes"),
-        ));
-    }
+    let bytes = files::read_bounded(path, limits::CONFIGURATION_BYTES_MAX)?;
     // Decode only now, since the limit may fall within a character.
     String::from_utf8(bytes)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))

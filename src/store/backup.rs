@@ -195,6 +195,8 @@ fn go_on(may_go_on: &dyn Fn() -> bool) -> io::Result<()> {
 /// Reads a whole store file of this format or an older one without changing it. Checks every user's
 /// row, that the keys of each user lead to it and no other keys do, and the audit chain.
 pub fn check(path: &Path, describe: RowReader) -> Result<Backup, OpenError> {
+    // A file that is none of ours may be very large, so look at its beginning first.
+    Readable::open(path)?;
     let digest = digest_of(path)?;
     if UnsyncedData::of(Some(path)).is_anothers() {
         log::warn!(

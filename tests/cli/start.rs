@@ -179,6 +179,21 @@ fn a_file_in_the_place_of_the_data_directory_is_told() {
     }
 }
 
+/// Nor is a file of the wrong kind read whole, which may be very large.
+#[test]
+fn a_device_without_an_end_is_not_read_to_it() {
+    let server = Server::start();
+    let large = "/dev/zero: it is larger than 4194304 bytes";
+    for (command, status, words) in [
+        ("cert install /dev/zero", 74, large),
+        ("check --ca /dev/zero", 74, large),
+        ("backup verify /dev/zero", 65, "is not a sound backup"),
+    ] {
+        let typed: Vec<&str> = command.split(' ').collect();
+        check(&server.cli(&typed), status, words);
+    }
+}
+
 /// The link may lead to a disk that is not mounted.
 #[test]
 fn a_link_to_what_is_not_there_is_told() {

@@ -11,7 +11,6 @@ mod provider_requests;
 mod server;
 mod suites;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -23,9 +22,9 @@ use super::{Failure, answered, sent, service, status, unusable};
 use crate::certificate;
 use crate::clock::SystemClock;
 use crate::config::{self, Configuration, Sources};
-use crate::fix;
 use crate::idp;
 use crate::local::{self, Client};
+use crate::{files, fix, limits};
 
 /// The outcome of one check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,7 +141,8 @@ struct ExtraAuthorities {
 impl ExtraAuthorities {
     fn read(file: &Path) -> Result<Self, Failure> {
         let shown = super::quoted(file);
-        let pem = fs::read(file).map_err(|error| unusable(file, &error))?;
+        let pem = files::read_bounded(file, limits::CERTIFICATE_FILE_BYTES_MAX)
+            .map_err(|error| unusable(file, &error))?;
         // This only parses the certificates, so any base URL will do.
         if let Err(error) = idp::client::Client::new("https://localhost", &pem) {
             let form = certificate::file_format::conversion_hint_for_certificates(file, &pem);
