@@ -157,7 +157,7 @@ pub(super) enum Token {
         #[arg(value_parser = given)]
         name: String,
         /// How long the old token stays valid
-        #[arg(long, default_value = "7d")]
+        #[arg(long, default_value = "7d", value_parser = given)]
         overlap: String,
         #[command(flatten)]
         output: Output,
@@ -182,7 +182,7 @@ pub(super) struct TokenIssue {
     #[arg(long, default_value = "provision", value_parser = ["read", "provision", "full", "metrics"])]
     pub(super) scope: String,
     /// How long it is valid, such as 365d, 52w or 12h; until when, such as 2027-06-30; or `never`
-    #[arg(long, default_value_t = format!("{}d", limits::TOKEN_DAYS_DEFAULT))]
+    #[arg(long, default_value_t = format!("{}d", limits::TOKEN_DAYS_DEFAULT), value_parser = given)]
     pub(super) expires: String,
     /// `compatible` accepts what identity providers send beyond the RFCs; `strict` refuses it
     #[arg(long, default_value = "compatible", value_parser = ["compatible", "strict"])]
@@ -249,10 +249,10 @@ pub(super) enum Audit {
     /// List the rows of the audit trail, oldest first
     List {
         /// Only rows since TIME: a time, a date, or how long ago, such as 2h or 7d
-        #[arg(long, value_name = "TIME")]
+        #[arg(long, value_name = "TIME", value_parser = given)]
         since: Option<String>,
         /// Only rows before TIME
-        #[arg(long, value_name = "TIME")]
+        #[arg(long, value_name = "TIME", value_parser = given)]
         until: Option<String>,
         /// Only rows about this user, even a deleted one: a userName or an id
         #[arg(long, value_name = "WHO", value_parser = given)]
@@ -372,8 +372,8 @@ fn provider() -> impl TypedValueParser<Value = Provider> {
         .map(|name| Provider::named(&name).expect("it is one of the possible values"))
 }
 
-/// A name or a text: an empty one is that of a variable that is not set, and means nobody. Every
-/// argument that names a user or a token is read by this, and has its row in
+/// A name, a time or another text: an empty one is that of a variable that is not set, and means
+/// nothing. Every argument that names a user, a token or a time is read by this, and has its row in
 /// `tests/cli/conventions.rs`.
 pub(super) fn given(text: &str) -> Result<String, String> {
     if text.trim().is_empty() {

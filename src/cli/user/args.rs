@@ -94,7 +94,7 @@ pub(in crate::cli) struct Show {
     #[arg(value_parser = given)]
     pub(super) who: String,
     /// The user as of TIME: 2026-11-25T08:30:00Z, 2026-11-25, or how long ago, such as 2h
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = given)]
     pub(super) at: Option<String>,
     /// The user before this change: its number in `user history` or `audit list`
     #[arg(long, value_name = "CHANGE", conflicts_with = "at", value_parser = change)]
@@ -125,7 +125,7 @@ pub(in crate::cli) struct Add {
 
 #[derive(ClapArgs)]
 pub(in crate::cli) struct Import {
-    /// The file
+    /// The file; `-` for standard input
     pub(super) file: PathBuf,
     /// Change nothing; show for each row what it would do
     #[arg(long)]
@@ -136,7 +136,7 @@ pub(in crate::cli) struct Import {
     /// The file for rows that cannot be applied [default: beside FILE]
     #[arg(long, value_name = "FILE")]
     pub(super) rejects: Option<PathBuf>,
-    /// Ignore this column; can be repeated
+    /// Ignore this column, or this member of JSON lines; can be repeated
     #[arg(long, value_name = "COLUMN")]
     pub(super) ignore: Vec<String>,
     #[command(flatten)]
@@ -145,7 +145,7 @@ pub(in crate::cli) struct Import {
 
 #[derive(ClapArgs)]
 pub(in crate::cli) struct Export {
-    /// The file, which must not exist yet
+    /// The file, which must not exist yet [default: standard output]
     pub(super) file: Option<PathBuf>,
     #[command(flatten)]
     pub(super) selected: Selected,
@@ -156,12 +156,12 @@ pub(in crate::cli) struct Export {
 
 #[derive(ClapArgs)]
 pub(in crate::cli) struct Diff {
-    /// The file
+    /// The file; `-` for standard input
     pub(super) file: PathBuf,
     /// What an empty cell means for its attribute
     #[arg(long, default_value = "keep", value_parser = ["keep", "clear"])]
     pub(super) empty: String,
-    /// Ignore this column; can be repeated
+    /// Ignore this column, or this member of JSON lines; can be repeated
     #[arg(long, value_name = "COLUMN")]
     pub(super) ignore: Vec<String>,
     /// Write the users to deactivate and reactivate to this file, for an import
@@ -186,7 +186,7 @@ pub(in crate::cli) struct Undo {
     #[arg(conflicts_with_all = ["since", "from"])]
     pub(super) change: Option<u64>,
     /// All changes since TIME: 2026-11-25T08:30:00Z, 2026-11-25, or how long ago, such as 2h
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = given)]
     pub(super) since: Option<String>,
     /// All changes from the one with this number on
     #[arg(long, value_name = "CHANGE", value_parser = change, conflicts_with = "since")]
@@ -209,7 +209,7 @@ pub(in crate::cli) struct Undo {
 pub(in crate::cli) enum ExportFormat {
     /// A table for spreadsheets.
     Csv,
-    /// One resource a line.
+    /// One JSON object per line.
     Jsonl,
 }
 
@@ -220,7 +220,7 @@ pub(in crate::cli) enum ListFormat {
     Table,
     /// One JSON array.
     Json,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Jsonl,
     /// A table for spreadsheets.
     Csv,
