@@ -115,7 +115,8 @@ pub fn members() -> impl Iterator<Item = &'static str> {
 /// The member that a friendly or misspelled name stands for.
 pub fn member_like(name: &str) -> Option<&'static str> {
     let path = path_of(name).or_else(|| similar(name))?;
-    members().find(|member| *member == path)
+    let attribute = path.split('[').next();
+    members().find(|member| attribute == Some(*member))
 }
 
 fn whole(path: &str) -> String {

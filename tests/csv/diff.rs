@@ -275,6 +275,17 @@ fn an_ignored_status_is_no_claim() {
         ),
         (
             "lines.jsonl",
+            "emial",
+            "member emial to ignore\nhint: did you mean emails?",
+        ),
+        (
+            "lines.jsonl",
+            "",
+            "member '' to ignore\nhint: they can have schemas, id, ",
+        ),
+        ("here.csv", "", "there is no column '' to ignore"),
+        (
+            "lines.jsonl",
             "badge",
             "member badge to ignore\nhint: they can have schemas, id, ",
         ),

@@ -362,6 +362,7 @@ fn require_ignored(path: &Path, header: &[String], ignored: &[String]) -> Result
     let Some(missing) = ignored.iter().find(|one| !is_among(header, one)) else {
         return Ok(());
     };
+    let missing = quoted(Path::new(missing));
     let what = format!("{}: there is no column {missing} to ignore", path.display());
     let hint = format!("the columns are {}", header.join(", "));
     Err(Failure::new(status::DATA, what).hint(hint))
@@ -391,10 +392,8 @@ fn require_ignored_members(
     let Some(missing) = missing.first() else {
         return Ok(());
     };
-    let what = format!(
-        "{}: no line has a member {missing} to ignore",
-        path.display()
-    );
+    let shown = quoted(Path::new(missing));
+    let what = format!("{}: no line has a member {shown} to ignore", path.display());
     let hint = match columns::member_like(missing) {
         Some(meant) => format!("did you mean {meant}?"),
         None => {
