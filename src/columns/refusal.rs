@@ -31,3 +31,23 @@ pub fn is_wrong_count(reason: &str) -> bool {
 
 const ROW_HAS: &str = "the row has ";
 const AND_THERE: &str = ", and there ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_cell_and_one_column_are_singular() {
+        for (cells, columns, told) in [
+            (1, 3, "the row has 1 cell, and there are 3 columns"),
+            (2, 1, "the row has 2 cells, and there is 1 column"),
+        ] {
+            assert_eq!(wrong_count(cells, columns), told);
+            assert!(is_wrong_count(told));
+        }
+        // An earlier release wrote this into a file of rejected rows.
+        assert!(is_wrong_count(
+            "the row has 1 cells, and there are 3 columns"
+        ));
+    }
+}

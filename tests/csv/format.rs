@@ -139,12 +139,6 @@ fn encodings_quotes_and_headers() {
             "line 2: the row has 1 cell, and there are 2 columns",
         ),
         (
-            "unquoted",
-            b"userName\nDoe, Jane\n".to_vec(),
-            1,
-            "line 2: the row has 2 cells, and there is 1 column",
-        ),
-        (
             "lines that nobody counts",
             b"\xef\xbb\xbf\r\nuserName,title\r\n\r\na@x,\"U\r\nV\"\r\nb@x\r\n".to_vec(),
             1,

@@ -394,12 +394,11 @@ fn require_ignored_members(
     };
     let shown = quoted(Path::new(missing));
     let what = format!("{}: no line has a member {shown} to ignore", path.display());
-    let hint = match columns::member_like(missing) {
-        Some(meant) => format!("did you mean {meant}?"),
-        None => {
-            let members: Vec<&str> = columns::members().collect();
-            format!("they can have {}", members.join(", "))
-        }
+    let hint = if let Some(meant) = columns::member_like(missing) {
+        format!("did you mean {meant}?")
+    } else {
+        let members: Vec<&str> = columns::members().collect();
+        format!("they can have {}", members.join(", "))
     };
     Err(Failure::new(status::DATA, what).hint(hint))
 }
