@@ -58,9 +58,10 @@ pub(super) fn run(
     import.end()
 }
 
-/// Whether SIGINT (Ctrl-C) has arrived: what was applied is still reported. A second SIGINT ends
-/// the process at once. A process that was started with SIGINT ignored keeps ignoring it.
-fn interruption() -> Result<Arc<AtomicBool>, Failure> {
+/// Whether SIGINT (Ctrl-C) has arrived: what was applied is still reported, and an unfinished file
+/// removed. A second SIGINT ends the process at once. A process that was started with SIGINT ignored
+/// keeps ignoring it.
+pub(super) fn interruption() -> Result<Arc<AtomicBool>, Failure> {
     let is_interrupted = Arc::new(AtomicBool::new(false));
     if is_ignored() {
         return Ok(is_interrupted);
@@ -70,6 +71,14 @@ fn interruption() -> Result<Arc<AtomicBool>, Failure> {
         .and_then(|_| flag::register(SIGINT, Arc::clone(&is_interrupted)))
         .map_err(|error| Failure::new(status::IO, error))?;
     Ok(is_interrupted)
+}
+
+/// Fails if SIGINT has arrived.
+pub(super) fn refuse_interrupted(is_interrupted: &AtomicBool) -> Result<(), Failure> {
+    if is_interrupted.load(Ordering::Relaxed) {
+        return Err(Failure::new(status::INTERRUPTED, "interrupted"));
+    }
+    Ok(())
 }
 
 /// Whether this process ignores SIGINT (`proc_pid_status(5)`), as it does in the background of a
@@ -175,9 +184,7 @@ impl<'a> Import<'a> {
             if lines.is_empty() {
                 return Ok(());
             }
-            if is_interrupted.load(Ordering::Relaxed) {
-                return Err(Failure::new(status::INTERRUPTED, "interrupted"));
-            }
+            refuse_interrupted(is_interrupted)?;
             let request = json!({"empty": typed.empty, "dryRun": typed.dry_run});
             let target = "/admin/users/import";
             let outcomes = user_file.outcomes(client, target, request, &mut lines)?;
