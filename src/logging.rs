@@ -289,15 +289,35 @@ fn is_journal() -> bool {
         .is_ok_and(|stream| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
-/// Logs a panic and its location: every panic is a bug.
+thread_local! {
+    static LAST_PANIC_IS_OF_STORE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the last panic on this thread came from the store's library, which panics when it meets
+/// a damaged page.
+pub fn is_last_panic_of_store() -> bool {
+    LAST_PANIC_IS_OF_STORE.get()
+}
+
+/// Logs a panic and its location: every panic is a bug, or damage in the store's file.
 fn log_panic(info: &PanicHookInfo<'_>) {
     if thread::current().name() == Some(WRITER_THREAD) {
         return;
     }
+    LAST_PANIC_IS_OF_STORE.set(is_of_store(info));
+    let what = if is_of_store(info) {
+        "the store's file is damaged, its library stopped"
+    } else {
+        "bug"
+    };
     let place = info
         .location()
         .map_or_else(String::new, |place| format!(" at {place}"));
-    log::error!("bug{place}: {}", words_of(info));
+    log::error!("{what}{place}: {}", words_of(info));
+}
+
+fn is_of_store(info: &PanicHookInfo<'_>) -> bool {
+    info.location().is_some_and(|it| it.file().contains("redb"))
 }
 
 /// The message of a panic.
@@ -315,7 +335,7 @@ fn is_end_by_damage(info: &PanicHookInfo<'_>) -> bool {
     thread_local! {
         static STORE_HAS_PANICKED: Cell<bool> = const { Cell::new(false) };
     }
-    if info.location().is_some_and(|it| it.file().contains("redb")) {
+    if is_of_store(info) {
         STORE_HAS_PANICKED.set(true);
     }
     words_of(info) == LAST_WORDS && STORE_HAS_PANICKED.get()

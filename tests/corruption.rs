@@ -3,11 +3,13 @@
 
 use std::fs;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use golinks_scim::clock::{Clock, SystemClock};
 use memchr::memmem;
 use redb::{Database, MultimapTableDefinition, ReadableTable, TableDefinition, WriteTransaction};
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::slow::populate;
 use crate::support::{Server, Talk, body, cli_in, number, scim_error, send, stored_number};
@@ -245,23 +247,75 @@ fn an_undo_believes_no_audit_row_that_was_changed() {
     assert!(output.stdout.contains("jane"), "{output:?}");
 }
 
-/// Nothing verifies the checksums of pages that are read after the start. So each damage is done to
-/// every page but the header, of a store larger than what the server keeps in memory.
-#[test]
-fn no_answer_is_wrong_when_the_file_is_damaged_under_a_server() {
-    const USERS: usize = 240;
+const USERS: usize = 240;
+
+/// A store larger than what a server keeps in memory, a token for it, and where its users are.
+fn more_than_is_kept() -> (TempDir, String, Vec<String>) {
     let mut talk = Talk::start(&["--rate-limit", "off"]);
     let authorization = talk.authorization.clone();
     populate(&mut talk.server.client(), &authorization, USERS, 60_000);
     let page = format!("/Users?count={USERS}&attributes=id");
     let all = talk.json("GET", &page, None, 200)["Resources"].take();
-    let ids: Vec<&str> = (0..USERS).filter_map(|at| all[at]["id"].as_str()).collect();
-    let targets = ids.iter().map(|id| format!("/Users/{id}"));
+    let ids = (0..USERS).filter_map(|at| all[at]["id"].as_str());
+    let targets = ids.map(|id| format!("/Users/{id}")).collect();
+    (talk.server.stop_and_keep(), authorization, targets)
+}
+
+/// Damages every page but the first, which holds the header.
+fn damage_pages(path: &Path, damage: impl FnMut(&mut [u8])) {
+    let mut bad = fs::read(path).expect("the store");
+    bad.chunks_mut(PAGE_BYTES).skip(1).for_each(damage);
+    let file = fs::OpenOptions::new().write(true).open(path);
+    let file = file.expect("the store");
+    let at = PAGE_BYTES as u64;
+    file.write_all_at(&bad[PAGE_BYTES..], at).expect("written");
+}
+
+/// The store's library panics over a page that is neither a leaf nor a branch.
+#[test]
+fn a_panic_over_a_damaged_page_is_told_as_damage() {
+    let (directory, authorization, targets) = more_than_is_kept();
+    let server = Server::start_on(directory);
+    let token = server.token_with("monitor", &["--scope", "metrics"]);
+    let monitor = format!("Bearer {}", token.reveal());
+    let ready = || {
+        send(
+            &mut server.client_at_root(),
+            &monitor,
+            "GET",
+            "/readyz",
+            None,
+        )
+    };
+    assert_eq!(ready().expect("an answer").status, 200);
+    damage_pages(&server.data_dir().join("users.redb"), |page| page.fill(0));
+    let mut client = server.client();
+    let mut details = targets.iter().filter_map(|target| {
+        let answer = send(&mut client, &authorization, "GET", target, None);
+        let answer = answer.expect("an answer");
+        (answer.status == 500).then(|| scim_error(&answer, target)["detail"].to_string())
+    });
+    let detail = details.next().expect("most is not in memory");
+    assert!(detail.contains("restore a backup"), "{detail}");
+    let log = server.log_with("the store is damaged: reading it ended by a panic");
+    assert!(!log.contains("bug at"), "{log}");
+    let answer = ready().expect("an answer");
+    let error = scim_error(&answer, "/readyz").to_string();
+    assert!(
+        answer.status == 503 && error.contains("the store is damaged"),
+        "{error}"
+    );
+}
+
+/// Nothing verifies the checksums of pages that are read after the start. So each damage is done to
+/// every page but the header, of a store larger than what the server keeps in memory.
+#[test]
+fn no_answer_is_wrong_when_the_file_is_damaged_under_a_server() {
+    let (mut directory, authorization, targets) = more_than_is_kept();
     let pages = (1..USERS).step_by(USERS / 8);
     let pages = pages.map(|at| format!("/Users?startIndex={at}&count=4&attributes=id"));
     let scan = "/Users?filter=not%20(title%20sw%20%22y%22)&count=500&attributes=id".to_owned();
-    let targets: Vec<String> = targets.chain(pages).chain([scan]).collect();
-    let mut directory = talk.server.stop_and_keep();
+    let targets: Vec<String> = targets.into_iter().chain(pages).chain([scan]).collect();
     let path = directory.path().join("data/users.redb");
     let good = fs::read(&path).expect("the store");
     let kinds: [fn(&mut [u8]); 5] = [
@@ -285,12 +339,7 @@ fn no_answer_is_wrong_when_the_file_is_damaged_under_a_server() {
         let nobody = ask("/Users?filter=userName%20eq%20%22nobody%22");
         assert_eq!(nobody.status, 200);
         let wanted: Vec<Vec<u8>> = targets.iter().map(|target| ask(target).body).collect();
-        let mut bad = fs::read(&path).expect("the store");
-        bad.chunks_mut(PAGE_BYTES).skip(1).for_each(damage);
-        let file = fs::OpenOptions::new().write(true).open(&path);
-        let file = file.expect("the store");
-        let at = PAGE_BYTES as u64;
-        file.write_all_at(&bad[PAGE_BYTES..], at).expect("written");
+        damage_pages(&path, damage);
         for (target, wanted) in targets.iter().zip(&wanted) {
             let answer = ask(target);
             let what = format!("{kind}: {target}");

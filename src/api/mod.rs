@@ -300,7 +300,7 @@ impl Api {
     ) -> Answer {
         let started = Monotonic::now();
         let outcome = catch_unwind(AssertUnwindSafe(|| handle(&admission)));
-        let outcome = outcome.unwrap_or_else(|_| Err(admission.bug()));
+        let outcome = outcome.unwrap_or_else(|_| Err(admission.panicked()));
         if let Err(problem) = &outcome {
             self.damages.note(admission.request_id(), problem);
         }

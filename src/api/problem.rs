@@ -10,10 +10,10 @@ use super::request_id::RequestId;
 use crate::access::{IssueError, Rejection, Scope};
 use crate::directory;
 use crate::http1::{Answer, Fault, Field, Method};
-use crate::limits;
 use crate::scim::bulk::Endpoint;
 use crate::scim::{self, ErrorType, message};
-use crate::store::WriteError;
+use crate::store::{self, WriteError};
+use crate::{limits, logging};
 
 /// What went wrong, for the caller.
 pub(super) struct Problem {
@@ -271,6 +271,15 @@ impl Problem {
         )
     }
 
+    /// A panic while something was read.
+    pub(super) fn panicked() -> Self {
+        if logging::is_last_panic_of_store() {
+            directory::Error::Damaged(store::PANICKED.to_owned()).into()
+        } else {
+            Self::bug()
+        }
+    }
+
     /// A bug that changed nothing: before any work, in a read, or in a write that was given up.
     pub(super) fn bug() -> Self {
         Self::new(
@@ -341,7 +350,7 @@ impl From<directory::Error> for Problem {
             directory::Error::Scim(error) => error.into(),
             directory::Error::Damaged(how) => Self::damaged(
                 Damage::Store(how),
-                "the stored user cannot be read: restore a backup; the log says which row",
+                "the stored user cannot be read: restore a backup; the log says what is damaged",
             ),
             directory::Error::BrokenTrail(place) => Self::damaged(
                 Damage::Trail(place),

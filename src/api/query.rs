@@ -2,6 +2,7 @@
 //! 3.4.3, RFC 9865). All of them turn a request into a page in the same way.
 
 use std::cell::OnceCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant as Monotonic;
 
@@ -294,7 +295,9 @@ impl Iterator for PageWriter {
             return None;
         }
         let mut buffer = Vec::with_capacity(limits::ANSWER_PIECE_BYTES + limits::USER_BYTES_MAX);
-        match self.fill(limits::ANSWER_PIECE_BYTES, &mut buffer) {
+        let fill = || self.fill(limits::ANSWER_PIECE_BYTES, &mut buffer);
+        let filled = catch_unwind(AssertUnwindSafe(fill));
+        match filled.unwrap_or_else(|_| Err(Problem::panicked())) {
             Ok(()) => Some(Ok(buffer)),
             Err(problem) => {
                 self.damages.note(self.request, &problem);

@@ -281,9 +281,11 @@ impl Admission<'_> {
     }
 
     /// The problem to report when the handler has panicked.
-    pub(super) fn bug(&self) -> Problem {
-        if self.is_read() {
-            Problem::bug()
+    pub(super) fn panicked(&self) -> Problem {
+        let problem = Problem::panicked();
+        // Handlers only read the store, so damage says nothing about a change.
+        if self.is_read() || problem.damage.is_some() {
+            problem
         } else {
             Problem::bug_in_a_change()
         }

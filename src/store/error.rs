@@ -142,11 +142,14 @@ impl From<ReadError> for OpenError {
     }
 }
 
+/// How the store is damaged if redb panicked over it.
+pub const PANICKED: &str = "reading it ended by a panic";
+
 /// Opens something, turning a panic into an error: redb may panic on a file that was damaged from
 /// outside.
 pub(super) fn guarded<T>(open: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
     catch_unwind(AssertUnwindSafe(open))
-        .unwrap_or_else(|_| Err(OpenError::Damaged("reading it ended by a panic".to_owned())))
+        .unwrap_or_else(|_| Err(OpenError::Damaged(PANICKED.to_owned())))
 }
 
 /// Whether the error means that the file's content is wrong: a page is invalid or lies beyond the

@@ -71,7 +71,7 @@ pub use backup::{
 };
 pub use change::{Change, Keys, RowReader};
 pub use chunk::Facts;
-pub use error::{OpenError, ReadError, Unavailable, WriteError};
+pub use error::{OpenError, PANICKED, ReadError, Unavailable, WriteError};
 pub use file::Opener;
 pub use index::WordMatches;
 pub use presence::RESCUE;
