@@ -127,9 +127,18 @@ impl CheckProgress {
         self.is_stale.load(Ordering::Acquire)
     }
 
-    /// Whether every index since the start has listed just the users who have a row.
-    pub(super) fn is_index_right(&self) -> bool {
-        self.is_whole() && !self.was_stale.load(Ordering::Acquire)
+    /// Fails if `is_lost` says that the index lists users whose rows were not found, and every index
+    /// since the start has listed just the users who have a row.
+    pub(super) fn check_lost(
+        &self,
+        is_lost: bool,
+        who: impl FnOnce() -> String,
+    ) -> Result<(), ReadError> {
+        if is_lost && self.is_whole() && !self.was_stale.load(Ordering::Acquire) {
+            let how = format!("{} is not found at its place", who());
+            return Err(StorageError::Corrupted(how).into());
+        }
+        Ok(())
     }
 
     /// Notes that the index was rebuilt.

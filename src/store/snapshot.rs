@@ -7,7 +7,7 @@ use std::thread;
 
 use redb::{
     AccessGuard, Database, ReadOnlyMultimapTable, ReadOnlyTable, ReadTransaction, ReadableDatabase,
-    ReadableTable, ReadableTableMetadata, StorageError,
+    ReadableTable, ReadableTableMetadata,
 };
 use roaring::RoaringBitmap;
 
@@ -134,17 +134,9 @@ impl Snapshot {
             return Row::open(sequence, sealed).map(Some);
         }
         let is_lost = self.index.live().contains(sequence);
-        self.check_lost(is_lost, sequence).map(|()| None)
-    }
-
-    /// Fails if rows that the index lists were not found, the first of them at this sequence or
-    /// later.
-    fn check_lost(&self, is_lost: bool, first: u32) -> Result<(), ReadError> {
-        if is_lost && self.check_progress.is_index_right() {
-            let how = format!("user {first}, or a later one, is not found at its place");
-            return Err(StorageError::Corrupted(how).into());
-        }
-        Ok(())
+        self.check_progress
+            .check_lost(is_lost, || format!("user {sequence}"))
+            .map(|()| None)
     }
 
     /// The rows of users from one sequence to another, both included. This is cheaper than looking
@@ -276,7 +268,8 @@ impl Snapshot {
                 left = left.saturating_sub(1);
             }
         }
-        Ok(self.check_lost(left > 0, first)?)
+        let who = || format!("user {first}, or a later one,");
+        Ok(self.check_progress.check_lost(left > 0, who)?)
     }
 
     /// All tokens: public id and row.
@@ -367,7 +360,10 @@ mod tests {
         let snapshot = Snapshot::begin(&open.database, index, &writer.shared, 0);
         let snapshot = snapshot.expect("a state");
         let found = snapshot.user(1).map(|row| row.is_some());
-        assert!(found.is_err_and(|error| !error.is_transient()));
+        let error = found.expect_err("it is lost");
+        assert!(!error.is_transient());
+        let told = error.to_string();
+        assert!(told.ends_with("user 1 is not found at its place"), "{told}");
         let mut seen = 0;
         let scanned = snapshot.each_user::<ReadError>(snapshot.users(), |_, _| {
             seen += 1;

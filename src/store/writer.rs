@@ -25,7 +25,7 @@ use std::time::{Duration, Instant as Monotonic};
 use super::change::{Change, RowReader};
 use super::error::guarded;
 use super::file::Site;
-use super::index::Changes;
+use super::index::{Changes, Index};
 use super::opening::{Known, Open, abandon, close};
 use super::queue::{Callers, Next, Outcome, Plan, Queue, answer};
 use super::snapshot::Snapshot;
@@ -373,7 +373,8 @@ impl Writer {
         let mut changes = Changes::new();
         let written = {
             let mut tables = Tables::new(&txn, open.chain);
-            let written = self.run_plans(&mut tables, &mut changes, plans, batch)?;
+            let written =
+                self.run_plans(&mut tables, open.index.newest(), &mut changes, plans, batch)?;
             // A plan may have found nothing to change because of a commit that is not on disk yet.
             if !self.syncer.awaited(|| self.syncer.wait_idle()) {
                 return Ok(Attempt::Done(Outcome::Failed));
@@ -426,6 +427,7 @@ impl Writer {
     fn run_plans(
         &self,
         tables: &mut Tables<'_>,
+        index: &Index,
         changes: &mut Changes,
         mut plans: Vec<Plan>,
         batch: &mut Unanswered,
@@ -436,7 +438,12 @@ impl Writer {
             // Batches without plans count too: otherwise their number would have no bound.
             room = room.saturating_sub(plans.len().max(1));
             for plan in plans {
-                let change = plan(&View::of_writer(tables, &self.shared.check_progress))?;
+                let change = plan(&View::of_writer(
+                    tables,
+                    index,
+                    changes,
+                    &self.shared.check_progress,
+                ))?;
                 written += usize::from(!change.is_none());
                 self.shared.hints.follow(&change);
                 tables.apply(change, changes)?;
