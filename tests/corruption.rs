@@ -8,7 +8,7 @@ use std::path::Path;
 use golinks_scim::clock::{Clock, SystemClock};
 use memchr::memmem;
 use redb::{Database, MultimapTableDefinition, ReadableTable, TableDefinition, WriteTransaction};
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::slow::populate;
@@ -303,6 +303,90 @@ fn a_panic_over_a_damaged_page_is_told_as_damage() {
     let error = scim_error(&answer, "/readyz").to_string();
     assert!(
         answer.status == 503 && error.contains("the store is damaged"),
+        "{error}"
+    );
+}
+
+/// Such a store cannot be opened again, since that verifies every page.
+#[test]
+fn a_change_that_meets_damage_takes_the_store_from_no_reader() {
+    let (directory, authorization, targets) = more_than_is_kept();
+    let server = Server::start_on(directory);
+    let token = server.token_with("monitor", &["--scope", "metrics"]);
+    let mut client = server.client();
+    let mut ask = |method: &str, target: &str, body: Option<&Value>| {
+        let answer = send(&mut client, &authorization, method, target, body);
+        answer.unwrap_or_else(|error| panic!("{method} {target}: {error}"))
+    };
+    let mut leaves = 0;
+    damage_pages(&server.data_dir().join("users.redb"), |page| {
+        leaves += usize::from(page[0] == 1);
+        if page[0] == 1 && leaves % 2 == 1 {
+            page.fill(0);
+        }
+    });
+    let read: Vec<_> = targets.iter().map(|it| ask("GET", it, None)).collect();
+    let (whole, damaged): (Vec<_>, Vec<_>) =
+        (targets.iter().zip(&read)).partition(|(_, answer)| answer.status == 200);
+    assert!(whole.len() > 50 && damaged.len() > 50, "{}", whole.len());
+    let told = "the server's store is damaged and nothing was changed";
+    let patch = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": [{"op": "replace", "path": "title", "value": "other"}],
+    });
+    for (method, target, body) in [
+        ("DELETE", damaged[0].0, None),
+        ("PATCH", whole[0].0, Some(&patch)),
+    ] {
+        let answer = ask(method, target, body);
+        let error = scim_error(&answer, method).to_string();
+        assert!(answer.status == 429 && error.contains(told), "{error}");
+    }
+    let log = server.log_with("what can be read of it is served until the server stops");
+    assert!(!log.contains("cannot be reopened"), "{log}");
+    for (target, before) in whole {
+        let answer = ask("GET", target, None);
+        assert!(
+            answer.status == 200 && answer.body == before.body,
+            "{target}"
+        );
+    }
+    let monitor = format!("Bearer {}", token.reveal());
+    let ready = send(
+        &mut server.client_at_root(),
+        &monitor,
+        "GET",
+        "/readyz",
+        None,
+    );
+    let ready = scim_error(&ready.expect("an answer"), "/readyz").to_string();
+    assert!(ready.contains("as far as they are whole"), "{ready}");
+    let directory = server.stop_and_keep();
+    assert_eq!(cli_in(&directory, &["user", "list"]).status, Some(65));
+}
+
+/// A read beyond the end of the file makes the store's library refuse all reads.
+#[test]
+fn a_store_that_cannot_be_read_at_all_any_more_is_told_as_damaged() {
+    let (directory, authorization, targets) = more_than_is_kept();
+    let server = Server::start_on(directory);
+    let path = server.data_dir().join("users.redb");
+    let file = fs::OpenOptions::new().write(true).open(path);
+    let file = file.expect("the store");
+    file.set_len(10 * PAGE_BYTES as u64).expect("cut");
+    let mut client = server.client();
+    let mut ask = |target: &str| {
+        let answer = send(&mut client, &authorization, "GET", target, None);
+        answer.unwrap_or_else(|error| panic!("{target}: {error}"))
+    };
+    for target in &targets[..3] {
+        assert_ne!(ask(target).status, 404);
+    }
+    server.log_with("the store cannot be reopened yet: the store is damaged");
+    let answer = ask(&targets[0]);
+    let error = scim_error(&answer, "GET").to_string();
+    assert!(
+        answer.status == 500 && error.contains("restore a backup"),
         "{error}"
     );
 }

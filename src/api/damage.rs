@@ -19,9 +19,11 @@ pub(super) enum Damage {
 pub(super) struct Damages(Arc<OnceLock<String>>);
 
 impl Damages {
-    /// Logs the damage that a problem reports, and keeps the first damage to the store.
+    /// Logs the damage that a problem reports, and keeps the first damage to the store, which is
+    /// logged only once.
     pub(super) fn note(&self, id: RequestId, problem: &Problem) {
         match &problem.damage {
+            Some(Damage::Store(how)) if self.first() == Some(how) => {}
             Some(Damage::Store(how)) => {
                 log::error!(request = id.to_string().as_str(); "{id} the store is damaged: {how}");
                 self.0.get_or_init(|| how.clone());

@@ -128,12 +128,14 @@ fn reasons(api: &Api) -> Vec<Reason> {
             "the store's file was removed or replaced: users can be read, not changed".to_owned(),
             store::RESCUE,
         ),
+        Some(StorageFault::Damaged) => add(
+            "the store is damaged: users can be read, as far as they are whole, not changed"
+                .to_owned(),
+            store::RESTORE,
+        ),
     }
     if let Some(how) = api.damages.first() {
-        add(
-            format!("the store is damaged: {how}"),
-            "stop the server; then {program} backup restore FILE",
-        );
+        add(format!("the store is damaged: {how}"), store::RESTORE);
     }
     if let Some(disk) = Disk::of(&api.data_dir)
         && disk.free_bytes < limits::DISK_FREE_BYTES_MIN

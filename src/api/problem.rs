@@ -400,6 +400,11 @@ impl From<WriteError> for Problem {
                 "the file of the server's store was removed or replaced and nothing was changed: \
                  `golinks-scim check` says how to save its content",
             ),
+            WriteError::Damaged => Self::retry(
+                503,
+                limits::RETRY_DISK_SECONDS,
+                "the server's store is damaged and nothing was changed: restore a backup",
+            ),
             WriteError::Unknown => Self::retry(
                 503,
                 limits::RETRY_DISK_SECONDS,

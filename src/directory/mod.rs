@@ -67,7 +67,7 @@ use crate::clock::SharedClock;
 use crate::limits;
 use crate::scim::user::Echo;
 use crate::scim::{self, Budget, Leniency, Patch, Preconditions, Tolerated, User};
-use crate::store::{ReadError, Row, Snapshot, Store, Unavailable, View, WriteError};
+use crate::store::{ReadError, Row, Snapshot, StorageFault, Store, Unavailable, View, WriteError};
 use crate::turns::Turns;
 use change::{ChangeContext, Edit, Planned};
 use draft::Draft;
@@ -406,6 +406,9 @@ impl Directory {
             let outcome = snapshot.map_err(Error::from).and_then(&look);
             if !matches!(outcome, Err(Error::Unavailable)) || pauses == limits::READ_PAUSES_MAX {
                 return outcome;
+            }
+            if !is_open && self.store.fault() == Some(StorageFault::Damaged) {
+                return Err(Error::Damaged("it cannot be opened again".to_owned()));
             }
             // Only the writer can reopen the file, and without a write it would not notice the
             // failure. While no snapshot is published, the writer is already at work.

@@ -38,12 +38,15 @@ pub enum StorageFault {
     Failing,
     /// The file is no longer where it was opened; nothing is written to it.
     Lost,
+    /// The file is damaged, and takes no writes.
+    Damaged,
 }
 
 const WELL: u8 = 0;
 const FULL: u8 = 1;
 const FAILING: u8 = 2;
 const CLOSING: u8 = 3;
+const DAMAGED: u8 = 4;
 
 impl Health {
     /// What is wrong, if anything is.
@@ -51,6 +54,7 @@ impl Health {
         match self.0.load(Ordering::SeqCst) {
             FULL => Some(StorageFault::Full),
             FAILING => Some(StorageFault::Failing),
+            DAMAGED => Some(StorageFault::Damaged),
             _ => None,
         }
     }
@@ -61,6 +65,10 @@ impl Health {
 
     pub(super) fn set_failing(&self) {
         self.change(FAILING);
+    }
+
+    pub(super) fn set_damaged(&self) {
+        self.change(DAMAGED);
     }
 
     pub(super) fn set_well(&self) {

@@ -64,6 +64,8 @@ pub enum WriteError {
     Full,
     /// The file is no longer where it was opened. Nothing was written.
     Lost,
+    /// The file is damaged. Nothing was written.
+    Damaged,
     /// The disk failed, is full, or takes longer than [`crate::limits::WRITE_WAIT_MAX`]: the write
     /// may be found on disk afterwards.
     Unknown,

@@ -17,8 +17,8 @@
 //!   searched without a key is kept in memory beside it (`index.rs`), and so are hints about where
 //!   each userName leads (`name_hints.rs`).
 //! - After a failed write, redb refuses all further ones until the file is reopened (`PreviousIo`).
-//!   The writer reopens it; the store can be read meanwhile. On a full disk, writes wait for space
-//!   (`backend.rs`).
+//!   The writer reopens it; the store can be read meanwhile (`recovery.rs`). On a full disk, writes
+//!   wait for space (`backend.rs`).
 //! - Everything is checked before anything is served. In a large store the check goes on in the
 //!   background instead, and requests that depend on its outcome wait for it (`integrity.rs`,
 //!   `check_progress.rs`).
@@ -44,6 +44,7 @@ mod newest_index;
 mod opening;
 mod presence;
 mod queue;
+mod recovery;
 mod saved_index;
 mod seal;
 mod snapshot;
@@ -75,6 +76,7 @@ pub use error::{OpenError, PANICKED, ReadError, Unavailable, WriteError};
 pub use file::Opener;
 pub use index::WordMatches;
 pub use presence::RESCUE;
+pub use recovery::RESTORE;
 pub use snapshot::{Row, Snapshot};
 pub use summary::Summary;
 pub use trail::Extent;
@@ -375,8 +377,12 @@ impl Store {
             Outcome::Committed | Outcome::Unchanged => {
                 Ok(std::mem::take(&mut *ignore_poison(results.lock())))
             }
-            Outcome::Failed => Err(WriteError::Unavailable),
+            Outcome::Failed => Err(match self.shared.health.fault() {
+                Some(StorageFault::Damaged) => WriteError::Damaged,
+                _ => WriteError::Unavailable,
+            }),
             Outcome::Lost => Err(WriteError::Lost),
+            Outcome::Damaged => Err(WriteError::Damaged),
             Outcome::Unknown => Err(WriteError::Unknown),
             Outcome::Panicked => Err(WriteError::Panicked),
             Outcome::Closed => Err(WriteError::Closed),

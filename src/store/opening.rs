@@ -16,6 +16,7 @@ use super::audit::ChainPosition;
 use super::backend::{GuardedBackend, Overlay};
 use super::deferred_sync::DeferredSync;
 use super::error::guarded;
+use super::file::Readable;
 use super::index::Index;
 use super::newest_index::NewestIndex;
 use super::snapshot::Snapshot;
@@ -99,6 +100,18 @@ impl Writer {
         }
         let storage = Overlay::new((self.site.reader)()?)?;
         self.open_database(storage, known, false)
+    }
+
+    /// Fails as opening the storage again would, which is open and stays so. Nothing is written.
+    pub(super) fn try_again_beside(&self, known: &Known) -> Result<(), OpenError> {
+        let inner = match &self.site.path {
+            Some(path) => Box::new(Readable::open(path)?),
+            None => (self.site.reader)()?,
+        };
+        let opened = self.open_database(Overlay::new(inner)?, Some(known), false)?;
+        // Nothing is written, so it does not matter how closing ends.
+        let _ = close(opened);
+        Ok(())
     }
 
     /// Opens the database in `storage`. A database of an older format is upgraded in place if

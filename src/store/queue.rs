@@ -34,6 +34,8 @@ pub(super) enum Outcome {
     Failed,
     /// No part of the batch was written, since the file is no longer where it was opened.
     Lost,
+    /// No part of the batch is on disk, since the file is damaged.
+    Damaged,
     /// The disk failed during the write. Either it could not be read back to see what it kept, or
     /// it kept the batch but cannot be relied on. Or the file was lost during the commit.
     Unknown,

@@ -17,16 +17,19 @@
 //!   │                       ▼
 //!   └── try again ◀── publish a read-only view, refuse batches
 //! ```
+//!
+//! What follows an error is in `recovery.rs`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant as Monotonic};
 
+use super::backend::StorageFault;
 use super::change::{Change, RowReader};
 use super::error::guarded;
 use super::file::Site;
 use super::index::{Changes, Index};
-use super::opening::{Known, Open, abandon, close};
+use super::opening::{Open, abandon, close};
 use super::queue::{Callers, Next, Outcome, Plan, Queue, answer};
 use super::snapshot::Snapshot;
 use super::syncer::{Syncer, Unanswered, UnsyncedCommit};
@@ -34,13 +37,10 @@ use super::tables::Tables;
 use super::unsynced::UnsyncedData;
 use super::view::View;
 use super::{OpenError, ReadError, Shared, saved_index};
-use crate::files::is_lack_of_space;
-use crate::limits;
+use crate::{limits, logging};
 
 /// How long the queue must be empty before a checkpoint, after which the store reopens quickly.
 const IDLE_BEFORE_CHECKPOINT: Duration = Duration::from_secs(1);
-const REOPEN_PAUSE_MIN: Duration = Duration::from_millis(50);
-const REOPEN_PAUSE_MAX: Duration = Duration::from_secs(5);
 
 pub(super) struct Writer {
     pub(super) site: Site,
@@ -96,11 +96,22 @@ impl Writer {
         loop {
             // Even a panic outside of a commit must not end the only thread that writes.
             let stop = catch_unwind(AssertUnwindSafe(|| self.serve(&mut open)));
-            // The commit that the syncer is working on must not be published after this. A failed
-            // commit is fetched below.
+            // The commit that the syncer is working on must not be published after this.
             let _ = self.syncer.wait_idle();
-            self.shared.publish(None);
+            let mut unanswered = self.syncer.take_failed();
+            let mut is_closed = false;
+            match stop {
+                Ok(Stop::Closed) => is_closed = true,
+                Ok(Stop::Broken(batch)) => unanswered = unanswered.or(batch),
+                Err(_) => {
+                    self.note_panic();
+                }
+            }
             let known = open.known();
+            if !is_closed && self.shared.health.fault() == Some(StorageFault::Damaged) {
+                is_closed = self.hold(&open, &known, &mut unanswered);
+            }
+            self.shared.publish(None);
             let closed = if self.shared.presence.is_overwritten() {
                 abandon(open);
                 Ok(())
@@ -108,110 +119,28 @@ impl Writer {
                 self.shared.presence.forget_header();
                 close(open)
             };
-            let late = self.syncer.take_failed();
-            let unanswered = match stop {
-                Ok(Stop::Closed) => {
-                    if let Err(error) = closed {
-                        log::error!("closing the store failed: {error}");
-                    }
-                    return;
+            if is_closed {
+                if let Err(error) = closed {
+                    log::error!("closing the store failed: {error}");
                 }
-                Ok(Stop::Broken(unanswered)) => unanswered,
-                Err(_) => None,
-            };
-            match self.recover(&known, late.or(unanswered)) {
+                return;
+            }
+            match self.recover(&known, unanswered) {
                 Some(opened) => open = opened,
                 None => return self.shared.publish(None),
             }
         }
     }
 
-    /// Reopens the database, however long that takes. The callers of the failed batch are answered
-    /// at the first attempt. Returns `None` when nothing will be queued any more.
-    fn recover(&self, known: &Known, unanswered: Option<Unanswered>) -> Option<Open> {
-        match self.reopen(known) {
-            Ok(open) => {
-                if let Some(unanswered) = unanswered {
-                    // The commit is in the file, but a disk that has just failed cannot be relied
-                    // on.
-                    if unanswered.head == open.chain {
-                        answer(unanswered.callers, Outcome::Unknown);
-                    } else {
-                        answer(unanswered.callers, Outcome::Failed);
-                        self.shared.audit_queue.give_back(unanswered.audit_rows);
-                    }
-                }
-                return Some(open);
-            }
-            Err(error) => self.report_fault(&error),
+    /// Notes a panic that was caught on this thread just now. Returns the outcome of its batch if no
+    /// part of that is on disk.
+    fn note_panic(&self) -> Outcome {
+        if logging::is_last_panic_of_store() {
+            self.shared.health.set_damaged();
+            Outcome::Damaged
+        } else {
+            Outcome::Panicked
         }
-        if let Some(unanswered) = unanswered {
-            answer(unanswered.callers, Outcome::Unknown);
-            // A duplicate row is better than a lost one.
-            self.shared.audit_queue.give_back(unanswered.audit_rows);
-        }
-        let mut pause = REOPEN_PAUSE_MIN;
-        let mut view = None;
-        loop {
-            if view.is_none() {
-                view = self.view(known);
-            }
-            let is_suspect = self.queue.refuse_for(pause)?;
-            pause = (pause * 2).min(REOPEN_PAUSE_MAX);
-            if is_suspect && let Some(view) = view.take() {
-                // After one failed read of this view every other read fails, too.
-                self.shared.publish(None);
-                let _ = close(view);
-            }
-            // Readers keep this view meanwhile: a failing disk may take long to close the file.
-            let is_held = view.as_ref().is_some_and(Open::try_lock);
-            let made_up = guarded(|| self.unsynced.make_up(&self.site.opener, is_held));
-            if let Err(error) = made_up {
-                self.report_fault(&error);
-                continue;
-            }
-            self.shared.publish(None);
-            if let Some(view) = view.take() {
-                let _ = close(view);
-            }
-            match self.reopen(known) {
-                Ok(open) => {
-                    self.shared.health.set_well();
-                    return Some(open);
-                }
-                Err(error) => self.report_fault(&error),
-            }
-        }
-    }
-
-    /// Publishes a view of a storage that takes no writes. `None` if the storage cannot be read
-    /// either.
-    fn view(&self, known: &Known) -> Option<Open> {
-        let view = guarded(|| {
-            let view = self.open_for_reading(Some(known))?;
-            self.publish(&view)?;
-            Ok(view)
-        });
-        view.inspect_err(|error| log::error!("the store cannot be read either: {error}"))
-            .ok()
-    }
-
-    fn report_fault(&self, error: &OpenError) {
-        log::error!("the store cannot be reopened yet: {error}");
-        match error {
-            OpenError::Io(error) if is_lack_of_space(error) => self.shared.health.set_full(),
-            _ => self.shared.health.set_failing(),
-        }
-    }
-
-    fn reopen(&self, known: &Known) -> Result<Open, OpenError> {
-        let open = guarded(|| {
-            let open = self.open_for_writing(Some(known))?;
-            self.publish(&open)?;
-            Ok(open)
-        })?;
-        log::warn!("the store was reopened after a failure");
-        Ok(open)
     }
 
     fn serve(&self, open: &mut Open) -> Stop {
@@ -283,9 +212,13 @@ impl Writer {
             Ok(Ok(attempt)) => attempt,
             Ok(Err(error)) => {
                 log::error!("a batch of changes failed and was undone: {error}");
-                Attempt::Done(Outcome::Failed)
+                Attempt::Done(if error.is_transient() || error.is_not_yet() {
+                    Outcome::Failed
+                } else {
+                    Outcome::Damaged
+                })
             }
-            Err(_) => Attempt::Done(Outcome::Panicked),
+            Err(_) => Attempt::Done(self.note_panic()),
         };
         let stop = self.conclude(open, attempt, batch);
         self.syncer.tell();
@@ -408,7 +341,10 @@ impl Writer {
                 return Ok(Attempt::Uncertain);
             }
             // After a panic, too, the commit may have reached the disk.
-            Err(_) => return Ok(Attempt::Uncertain),
+            Err(_) => {
+                self.note_panic();
+                return Ok(Attempt::Uncertain);
+            }
         }
         open.index = index;
         open.saved -= outdated;
@@ -464,7 +400,7 @@ impl Writer {
         Ok(())
     }
 
-    fn snapshot(&self, open: &Open) -> Result<Snapshot, ReadError> {
+    pub(super) fn snapshot(&self, open: &Open) -> Result<Snapshot, ReadError> {
         let state = open.chain.next_sequence;
         Snapshot::begin(
             &open.database,
