@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use super::token::{Token, TokenState};
 use super::token_id::TokenId;
+use super::tokens::Tokens;
 use crate::clock::Instant;
 use crate::limits;
+use crate::locks::ignore_poison;
 
 /// The ids of the tokens that [`super::Tokens::ended`] lists: at most one per name.
 pub(super) fn expired_among<'a>(
@@ -61,19 +63,46 @@ impl Token {
     }
 }
 
+impl Tokens {
+    /// Forgets one dead token in memory if there are twice [`limits::TOKENS_MAX`] tokens. Dead
+    /// tokens are kept so that the log can distinguish "revoked" from "unknown". The caller then
+    /// removes it from the store; until that is done, nobody can revoke it, and a token whose
+    /// revocation is not written yet is not forgotten: its audit row is written with it.
+    pub(super) fn forget_dead(&self, now: Instant) -> Option<Arc<Token>> {
+        let unconfirmed = self.unconfirmed();
+        let mut by_digest = ignore_poison(self.by_digest.write());
+        let issued = by_digest.values().filter(|token| !token.is_temporary());
+        let all: Vec<_> = issued.cloned().collect();
+        if all.len() < 2 * limits::TOKENS_MAX {
+            return None;
+        }
+        let least = least_needed(&all, now, |token| !unconfirmed.is_of_revocation(token))?;
+        by_digest.remove(&least.digest)
+    }
+}
+
 /// The dead token to forget first: the oldest. Tokens that the administrator must still be told
 /// about come last.
-pub(super) fn least_needed(tokens: &[Arc<Token>], now: Instant) -> Option<&Arc<Token>> {
+fn least_needed(
+    tokens: &[Arc<Token>],
+    now: Instant,
+    may_go: impl Fn(&Token) -> bool,
+) -> Option<&Arc<Token>> {
     let ended = expired_among(tokens.iter(), now);
-    let dead = tokens.iter().filter(|token| !token.is_live(now));
+    let dead = tokens
+        .iter()
+        .filter(|token| !token.is_live(now) && may_go(token));
     dead.min_by_key(|token| (ended.contains(&token.id), token.created))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::access::{Issue, Scope};
     use crate::secret::sha256;
+    use crate::store::{Change, Store};
 
     const HOUR: i64 = 60 * 60;
     const DAY: i64 = 24 * HOUR;
@@ -198,11 +227,48 @@ mod tests {
             token("run", 2, Some(HOUR), None),
         ];
         for wanted in ["run", "revoked", "ended"] {
-            let least = least_needed(&tokens, now).expect("a dead one");
+            let least = least_needed(&tokens, now, |_| true).expect("a dead one");
             assert_eq!(least.name, wanted);
             let id = least.id.clone();
             tokens.retain(|token| token.id != id);
         }
-        assert!(least_needed(&tokens, now).is_none());
+        assert!(least_needed(&tokens, now, |_| true).is_none());
+    }
+
+    /// A revocation is refused at once and written later, so an issue may come in between. The row
+    /// of the revocation can only be written while the token is stored.
+    #[test]
+    fn a_token_is_not_forgotten_before_its_revocation_is_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("users.redb");
+        let store =
+            Store::open(&path, Duration::ZERO, |_| Err("no users".into())).expect("a store");
+        let mut change = Change::none();
+        for number in 0..2 * limits::TOKENS_MAX {
+            let is_live = number == 0;
+            let at_number = i64::try_from(number).expect("small");
+            let name = format!("t{number}");
+            let token = token(&name, at_number, None, (!is_live).then_some(at_number));
+            change = change.token(token.id.as_str(), token.encode());
+        }
+        store.commit(change).expect("written");
+        let tokens = Tokens::load(Arc::new(store)).expect("loaded");
+        let now = at(HOUR);
+        let revoked = tokens.refuse("t0", now, |_| "{}".to_owned());
+        assert_eq!(revoked.len(), 1);
+        let issue = Issue::new("new", Scope::Read);
+        tokens
+            .add(issue, now, Change::none(), |_| "{}".to_owned())
+            .expect("issued");
+        tokens.settle().expect("written");
+        let extent = tokens
+            .store
+            .snapshot()
+            .expect("open")
+            .audit_extent()
+            .expect("read");
+        assert_eq!(extent.rows, 2, "the issue and the revocation");
+        let forgotten = tokens.find("t1", now);
+        assert!(forgotten.is_empty(), "the oldest other one: {forgotten:?}");
     }
 }

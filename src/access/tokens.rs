@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::Instant as Monotonic;
 
 use super::error::{IssueError, LoadError, Rejection};
-use super::expired_tokens::{expired_among, least_needed};
+use super::expired_tokens::expired_among;
 use super::scope::Scope;
 use super::token::{Issue, Terms, Token};
 use super::token_text::{self, TokenText};
@@ -381,7 +381,7 @@ impl Tokens {
     }
 
     /// Commits a new token together with `change`, then accepts the token.
-    fn add(
+    pub(super) fn add(
         &self,
         issue: Issue,
         now: Instant,
@@ -390,36 +390,25 @@ impl Tokens {
     ) -> Result<(Arc<Token>, TokenText), IssueError> {
         let text = TokenText::generate();
         let token = Token::issued(issue, text.digest(), now, |id| self.is_taken(id));
-        let (change, forgotten) = self.forget_dead(change, now);
-        let change = change
+        let mut change = change
             .token(token.id.as_str(), token.encode())
             .audit(audit(&token));
+        let forgotten = self.forget_dead(now);
+        if let Some(dead) = &forgotten {
+            change = change.forget_token(dead.id.as_str());
+        }
         if let Err(error) = self.store.commit(change) {
-            // The token may be on disk, so lists must show it.
             if error == WriteError::Unknown {
+                // The token may be on disk, so lists must show it.
                 self.unconfirmed().is_of_change = true;
                 self.replace(vec![token]);
+            } else if let Some(dead) = forgotten {
+                ignore_poison(self.by_digest.write()).insert(dead.digest, dead);
             }
             return Err(error.into());
         }
-        if let Some(dead) = forgotten {
-            ignore_poison(self.by_digest.write()).remove(&dead);
-        }
         let mut added = self.replace(vec![token]);
         Ok((added.remove(0), text))
-    }
-
-    /// Forgets one dead token if there are twice [`limits::TOKENS_MAX`] tokens. Dead tokens are
-    /// kept so that the log can distinguish "revoked" from "unknown".
-    fn forget_dead(&self, change: Change, now: Instant) -> (Change, Option<Digest>) {
-        let all = self.all();
-        if all.len() < 2 * limits::TOKENS_MAX {
-            return (change, None);
-        }
-        match least_needed(&all, now) {
-            Some(token) => (change.forget_token(token.id.as_str()), Some(token.digest)),
-            None => (change, None),
-        }
     }
 
     fn replace(&self, tokens: Vec<Token>) -> Vec<Arc<Token>> {

@@ -25,6 +25,13 @@ pub(super) struct Unconfirmed {
     revocations: BTreeMap<TokenId, Revocation>,
 }
 
+impl Unconfirmed {
+    /// Whether the revocation of `token` is not known to be on disk.
+    pub(super) fn is_of_revocation(&self, token: &Token) -> bool {
+        self.revocations.contains_key(&token.id)
+    }
+}
+
 /// A revocation that must still be written.
 #[derive(Clone)]
 struct Revocation {
@@ -106,7 +113,7 @@ impl Tokens {
                 };
                 unconfirmed.revocations.insert(token.id.clone(), revocation);
             }
-            if unconfirmed.revocations.contains_key(&token.id) {
+            if unconfirmed.is_of_revocation(token) {
                 refused.push(Arc::clone(token));
             }
         }
