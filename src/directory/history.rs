@@ -68,7 +68,7 @@ impl Directory {
             {
                 return Err(Error::NotFound);
             }
-            let reach = Reach::read(&snapshot, extent.first, self.clock.now())?;
+            let reach = Reach::read(&snapshot, self.clock.now())?;
             match UserId::parse(who) {
                 Some(id) => at(&snapshot, &reach, id, then),
                 None => named_at(&snapshot, &reach, &fold(who), then),
@@ -78,16 +78,17 @@ impl Directory {
 }
 
 /// How far back the kept rows reach.
-struct Reach {
-    first: u64,
-    /// The time of the oldest row whose time is not in the future: a future time comes from a clock
-    /// that was ahead.
-    oldest: Option<Instant>,
+pub(super) struct Reach {
+    pub(super) first: u64,
+    /// The time of the oldest row that tells of its own moment: a row about refusals has waited,
+    /// and a time in the future comes from a clock that was ahead.
+    pub(super) oldest: Option<Instant>,
     now: Instant,
 }
 
 impl Reach {
-    fn read(snapshot: &Snapshot, first: u64, now: Instant) -> Result<Self, Error> {
+    pub(super) fn read(snapshot: &Snapshot, now: Instant) -> Result<Self, Error> {
+        let first = snapshot.audit_extent()?.first;
         let mut oldest = None;
         snapshot.audits_from(first, |_, text| {
             let time = audit::time_of(text).filter(|time| *time <= now);
@@ -100,8 +101,8 @@ impl Reach {
         Ok(Self { first, oldest, now })
     }
 
-    /// Whether rows that the answer would need were removed.
-    fn falls_short_of(&self, then: Then) -> bool {
+    /// Whether rows since that point were removed.
+    pub(super) fn falls_short_of(&self, then: Then) -> bool {
         let is_before_all = match then {
             Then::At(moment) => self.oldest.is_none_or(|oldest| oldest > moment),
             Then::Before(change) => self.first > change,

@@ -137,23 +137,31 @@ fn a_trail_does_not_reach_back_to_the_time_of_a_row_that_is_behind() {
     assert!(matches!(at(&newcomer), Past::Absent));
 }
 
+/// The time that the refusal of an undo says to give.
+fn time_given(refused: &str) -> Instant {
+    let oldest = refused.split("rows before ").nth(1).expect("a time");
+    let oldest = oldest.split(' ').next().and_then(Instant::parse);
+    oldest.unwrap_or_else(|| panic!("no time: {refused}"))
+}
+
 #[test]
 fn an_undo_may_begin_behind_a_row_that_is_ahead() {
     let (mut kept, id, early) = with_the_oldest_row_ahead();
     let since = kept.now();
     kept.change(&id, "title", &json!("Chef"), "a");
-    let manner = Manner {
-        is_forced: false,
-        is_dry_run: false,
-    };
-    let undo = |since| {
+    let undo = |since, is_dry_run| {
+        let manner = Manner {
+            is_forced: false,
+            is_dry_run,
+        };
         let selection = all_since(since, None);
         kept.directory.undo(&selection, manner, None, &caller("c"))
     };
-    let refused = undo(early).expect_err("rows of that time were removed");
-    let words = "before change 2 were removed";
-    assert!(format!("{refused:?}").contains(words), "{refused:?}");
-    let undone = undo(since).expect("done").undone;
+    let refused = undo(early, true).expect_err("rows of that time were removed");
+    let oldest = time_given(&format!("{refused:?}"));
+    assert!(oldest < since, "not the time of the row that is ahead");
+    assert!(undo(oldest, true).is_ok());
+    let undone = undo(since, false).expect("done").undone;
     assert_eq!(undone.len(), 1, "{undone:?}");
     assert_eq!(title_at(&kept, &id, kept.now()), "Cook");
 }
@@ -190,9 +198,7 @@ fn an_undo_may_begin_with_the_oldest_row() {
     assert!(change(1).is_err_and(|why| why.contains("before change 2 were")));
     assert_eq!(change(2), Ok(1));
     let refused = undo(Beginning::Moment(early), false).expect_err("too early");
-    let oldest = refused.split("rows before ").nth(1).expect("a time");
-    let oldest = oldest.split(' ').next().and_then(Instant::parse);
-    let oldest = Beginning::Moment(oldest.expect("a time"));
+    let oldest = Beginning::Moment(time_given(&refused));
     assert_eq!(undo(oldest, false), Ok(1));
     assert_eq!(undo(Beginning::Moment(early), true), Ok(1), "it is forced");
 }
