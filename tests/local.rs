@@ -58,6 +58,12 @@ fn others() -> Vec<Case> {
             400,
             "an absolute path",
         ),
+        (
+            "/admin/audit",
+            json!({"kind": "create", "user": "1"}),
+            400,
+            "kind must be one of those",
+        ),
         (verification, json!({"run": 1}), 409, "start again"),
         (import, json!({"rows": rows}), 400, most),
         (import, json!({"rows": {}}), 400, most),

@@ -1,7 +1,8 @@
-//! The audit trail for administrators: lists its rows in pages, and verifies it in steps. These are
-//! only the handlers: `directory` searches and verifies, and rows are written with each change.
+//! The audit trail for administrators: lists its rows in pages, verifies it in steps, and records
+//! what a command does by itself. These are only the handlers: `directory` searches and verifies,
+//! and rows are otherwise written with each change.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Api;
 use super::parameters::{self, sequence};
@@ -10,9 +11,19 @@ use super::reply::{self, Outcome};
 use super::request::Admission;
 use crate::access::Administrator;
 use crate::clock::Instant;
-use crate::directory::{Wanted, Way};
+use crate::directory::{self, Wanted, Way};
 use crate::limits;
 use crate::scim::json;
+use crate::store::Change;
+
+/// What commands do by themselves and have recorded: the kinds of rows, and their members.
+const RECORDED: [(&str, &[&str]); 2] = [
+    ("user.export", &["path", "count"]),
+    (
+        "cert.install",
+        &["path", "names", "notAfter", "fingerprint"],
+    ),
+];
 
 /// `GET /admin/audit`: at most `count` of the wanted rows, from `first` on, or newest first from
 /// the row before `before`. The answer also says where the next request continues, and which users
@@ -94,6 +105,23 @@ pub(super) fn verify(api: &Api, _: &Admission, _: &Administrator, body: &[u8]) -
             "found": report.found,
         }),
     ))
+}
+
+/// `POST /admin/audit`: a row about what a command does by itself. The body is its `kind` and the
+/// other members of its row.
+pub(super) fn record(api: &Api, admission: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
+    let told = json::parse(body)?;
+    let of_kind = RECORDED.iter().find(|(kind, _)| told["kind"] == *kind);
+    let (kind, names) = of_kind.ok_or_else(|| {
+        let what = "kind must be one of those that commands have recorded";
+        Problem::new(400, what)
+    })?;
+    let members = names.iter();
+    let members = members.map(|name| ((*name).to_owned(), told[*name].clone()));
+    let details: Map<String, Value> = members.collect();
+    let row = directory::event(&admission.caller(), api.clock.now(), kind, &details);
+    api.store.commit(Change::none().audit(row))?;
+    Ok(reply::json(201, &json!({})))
 }
 
 fn moment(admission: &Admission, name: &str) -> Result<Option<Instant>, Problem> {

@@ -101,6 +101,7 @@ static ROUTES: &[Route] = routes! {
     Delete "/admin/passing-tokens/{}"        Administration(tokens::forget_temporary);
     Get    "/admin/status"                   Administration(health::status);
     Get    "/admin/audit"                    Administration(audit::list);
+    Post   "/admin/audit"                    Administration(audit::record);
     Post   "/admin/audit/verification"       Administration(audit::verify);
     Get    "/admin/explanations/{}"          Administration(explanation::explanation);
     Post   "/admin/verification"             Administration(verification::verify);

@@ -38,6 +38,21 @@ pub(super) const COLUMNS: &[Column] = &[
     column("REQUEST", |row| text_of(row, "requestId")).spare(),
 ];
 
+/// Has the server record what this command has done by itself. It is recorded last: after a write
+/// that failed the store may not answer for a while, and an export may be what somebody saves from a
+/// disk that is full.
+pub(super) fn record(client: &mut Client, kind: &str, path: Option<&Path>, mut row: Value) {
+    let path = path.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
+    row["kind"] = json!(kind);
+    row["path"] = json!(path.map(|path| path.display().to_string()));
+    if let Err(failure) = ask(client, "POST", "/admin/audit", Some(&row)) {
+        output::say(&output::printable(&format!(
+            "warning: the audit trail may have no row of this: {}",
+            failure.what
+        )));
+    }
+}
+
 pub(super) fn run(data_dir: &Path, command: Audit) -> Result<(), Failure> {
     match command {
         Audit::Follow { output } => follow(data_dir, output.output),

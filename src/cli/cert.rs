@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::args::Cert;
 use super::output::{self, Format, elements, text_of};
 use super::{
-    Failure, as_root, ask, base_url, io_status, not_a_directory, program, quoted, status,
+    Failure, as_root, ask, audit, base_url, io_status, not_a_directory, program, quoted, status,
     with_client,
 };
 use crate::certificate::{self, Names};
@@ -130,10 +130,22 @@ fn install(configuration: &Configuration, chain: &Path, key: Option<&Path>) -> R
         installed.names.join(", "),
         installed.not_after
     ));
-    // A running server notices the new certificate by itself.
+    let served = await_served(configuration, &installed.fingerprint);
+    let recorded = with_client(data_dir, |client| {
+        let row = json!({"names": installed.names, "notAfter": installed.not_after.to_string(),
+            "fingerprint": installed.fingerprint});
+        audit::record(client, "cert.install", Some(chain), row);
+        Ok(())
+    });
+    served.and(recorded)
+}
+
+/// Waits until the server, if one runs, has noticed the new certificate by itself.
+fn await_served(configuration: &Configuration, fingerprint: &str) -> Result<(), Failure> {
+    let config = &configuration.serve;
     let looks = 3 * limits::CERTIFICATE_LOOK_SECONDS;
     for _ in 0..looks {
-        let served = installation(data_dir)?["certificate"].clone();
+        let served = installation(&config.data_dir)?["certificate"].clone();
         if served.is_null() {
             if configuration.is_data_dir_alone {
                 output::say(
@@ -148,7 +160,7 @@ fn install(configuration: &Configuration, chain: &Path, key: Option<&Path>) -> R
             }
             return Ok(());
         }
-        if text_of(&served, "fingerprint") == installed.fingerprint {
+        if text_of(&served, "fingerprint") == fingerprint {
             output::say("it is being served");
             for warning in warnings_of(&served) {
                 output::say(&format!("warning: {}", output::printable(warning)));

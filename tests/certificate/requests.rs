@@ -8,7 +8,10 @@ use rcgen::{
     SanType,
 };
 
+use serde_json::json;
+
 use super::{Customer, PRIVATE, put, put_as};
+use crate::audit::{left_behind, of_kind};
 use crate::support::{Output, Server, cli_in, status};
 
 /// RFC 5280 appendix A.1: a common name has 64 characters at most.
@@ -324,6 +327,12 @@ fn a_pair_is_installed_without_a_server_and_only_if_it_can_be_served() {
         assert_eq!(output.status, Some(status), "{output:?}");
         assert!(output.stderr.contains(words), "{words}: {output:?}");
     }
+    let rows = left_behind(&directory, &[]);
+    let [row] = of_kind(&rows, "cert.install")[..] else {
+        panic!("one was installed: {rows:?}")
+    };
+    assert_eq!(row["path"], chain.to_str().expect("text"), "{row}");
+    assert_eq!(row["names"], json!(["localhost", "127.0.0.1"]), "{row}");
     let broken = customer.folder.path().join("config.toml");
     fs::write(&broken, "rate_limt = 7\n").expect("written");
     let typed = [&broken, &chain, &key].map(|path| path.to_str().expect("text"));

@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::{Desk, check};
+use crate::audit::{left_behind, of_kind};
 use crate::support::{Output, cli_in, command_on, wait_until, without_settings};
 
 #[test]
@@ -221,4 +222,35 @@ fn an_export_that_is_interrupted_leaves_nothing_behind() {
     let told: Output = exporting.wait_with_output().expect("ours").into();
     check(&told, 130, &["golinks-scim: interrupted\n"]);
     assert_eq!(files(), 0, "{told:?}");
+}
+
+/// Data that has left cannot be called back, so the trail says who took it.
+#[test]
+fn an_export_leaves_a_row() {
+    let desk = Desk::new();
+    desk.write("a.csv", "userName,Status\na@x,yes\nb@x,no\n");
+    check(&desk.import("a.csv", &[]), 0, &["2 created"]);
+    let path = desk.path("out.csv");
+    let path = path.to_str().expect("text");
+    let export = |more: &[&str]| desk.server.cli(&[&["user", "export"], more].concat());
+    check(&export(&[path]), 0, &["2 users in"]);
+    // Nothing leaves these.
+    check(&export(&[path]), 64, &["exists"]);
+    check(&export(&["--filter", "title xx 1"]), 1, &["position 6"]);
+    check(&export(&["--inactive"]), 0, &["b@x"]);
+    let listed = desk.server.cli(&["audit", "list"]).stdout;
+    assert!(listed.contains(&format!("2 {path}")), "{listed}");
+    let directory = desk.server.stop_and_keep();
+    let none = ["user", "export", "--search", "nobody"];
+    check(&cli_in(&directory, &none), 0, &["userName"]);
+    let rows = left_behind(&directory, &[]);
+    let exports = of_kind(&rows, "user.export");
+    let told = exports.iter().map(|row| {
+        let by = row["principal"].as_str().unwrap_or_default();
+        assert!(by.starts_with("administrator:"), "{row}");
+        (row["path"].clone(), row["count"].clone())
+    });
+    let wanted = [(json!(path), 2), (Value::Null, 1), (Value::Null, 0)];
+    let wanted = wanted.map(|(path, count)| (path, json!(count)));
+    assert_eq!(told.collect::<Vec<_>>(), wanted, "{rows:?}");
 }

@@ -229,6 +229,14 @@ fn commands_on_a_full_disk_say_so_and_lose_nothing() {
         for (arguments, status, words) in [
             (&["user", "reactivate", "kept"][..], 0, ["", ""]),
             (
+                &["user", "export"],
+                0,
+                [
+                    "the audit trail may have no row of this",
+                    "disk failed, is full",
+                ],
+            ),
+            (
                 &["backup", "create", "copy.redb"],
                 74,
                 ["File too large", ""],

@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::super::output;
-use super::super::{Failure, status, unusable};
+use super::super::{Failure, audit, output, status, unusable};
 use super::args::{Export, ExportFormat};
 use super::each_page;
 use super::file_name::export_format;
@@ -31,14 +30,14 @@ pub(super) fn run(client: &mut Client, typed: &Export) -> Result<(), Failure> {
         (None, None) => ExportFormat::Csv,
     };
     let mut target = Target::open(file)?;
-    let count = write(
-        client,
-        &typed.selected.query(),
-        usize::MAX,
-        format,
-        &mut target,
-    )?;
-    target.end()?;
+    let (query, mut count) = (typed.selected.query(), 0);
+    let written = write(client, &query, usize::MAX, format, &mut target, &mut count);
+    let written = written.and_then(|()| target.end());
+    // Users may have left even if not all of them have.
+    if written.is_ok() || count > 0 {
+        audit::record(client, "user.export", file, json!({"count": count}));
+    }
+    written?;
     if let Some(file) = file {
         let who = output::counted(count, "user");
         output::say(&format!("{who} in {}", file.display()));
@@ -48,19 +47,20 @@ pub(super) fn run(client: &mut Client, typed: &Export) -> Result<(), Failure> {
 
 /// Prints up to `limit` users that a query selects, as CSV.
 pub(super) fn print(client: &mut Client, query: &str, limit: usize) -> Result<(), Failure> {
-    write(client, query, limit, ExportFormat::Csv, &mut Target::Output).map(drop)
+    let target = &mut Target::Output;
+    write(client, query, limit, ExportFormat::Csv, target, &mut 0)
 }
 
-/// Writes up to `limit` users that a query selects, and returns their number.
+/// Writes up to `limit` users that a query selects, and counts them.
 fn write(
     client: &mut Client,
     query: &str,
     limit: usize,
     format: ExportFormat,
     target: &mut Target,
-) -> Result<u64, Failure> {
+    count: &mut u64,
+) -> Result<(), Failure> {
     let (header, columns) = columns::exported();
-    let mut count = 0;
     // The header is written with the first page, so that nothing is printed if the filter is
     // refused.
     let mut text = match format {
@@ -75,13 +75,12 @@ fn write(
                 text.extend(output::json(user).into_bytes());
                 text.push(b'\n');
             }
-            count += 1;
+            *count += 1;
         }
         target.write(&mem::take(&mut text))
     })?;
     // If the limit is 0, no page was visited and the header is still unwritten.
-    target.write(&text)?;
-    Ok(count)
+    target.write(&text)
 }
 
 /// Encodes one row of CSV. If a cell has the delimiter of other files, all are quoted: in a
