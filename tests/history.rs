@@ -75,6 +75,9 @@ impl Clock for Ticking {
     }
 }
 
+/// Who made a state by undoing nothing but changes that are to be undone again.
+const OWN_UNDO: &str = "own undo";
+
 /// A directory in memory, with every state of its users, and when and by whom each was made.
 struct Kept {
     directory: Directory,
@@ -149,10 +152,11 @@ impl Kept {
         }
     }
 
-    /// The expected state of a user after `who`'s changes since a moment are undone by force.
-    fn wanted(&self, id: &str, since: Instant, who: &str) -> Value {
+    /// The expected state of a user after `who`'s changes since a moment are undone by force; and
+    /// whether that takes force, unless one of them created the user.
+    fn wanted(&self, id: &str, since: Instant, who: &str) -> (Value, bool) {
         let states = &self.states[id];
-        let mut wanted = states.last().expect("a state").2.clone();
+        let (mut wanted, mut takes_force) = (states.last().expect("a state").2.clone(), false);
         let extension = |name: &str| format!("/{ENTERPRISE_URN}/{name}");
         for attribute in [
             "/title",
@@ -170,6 +174,9 @@ impl Kept {
                 if before == after.pointer(attribute).unwrap_or(&Value::Null) {
                     continue;
                 }
+                if *by == OWN_UNDO {
+                    continue;
+                }
                 if *time < since || *by != who {
                     is_touched = target.is_some();
                 } else if target.is_none() || is_touched {
@@ -177,6 +184,8 @@ impl Kept {
                 }
             }
             if let Some(target) = target {
+                let now = wanted.pointer(attribute).unwrap_or(&Value::Null);
+                takes_force |= is_touched && *now != target;
                 let (parent, name) = attribute.rsplit_once('/').expect("a pointer");
                 if parent.len() > 1 && wanted.pointer(parent).is_none() {
                     wanted[&parent[1..]] = json!({});
@@ -198,7 +207,7 @@ impl Kept {
             .into_iter()
             .for_each(assigned);
         assigned(&mut wanted);
-        wanted
+        (wanted, takes_force)
     }
 }
 

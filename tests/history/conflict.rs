@@ -1,20 +1,21 @@
 //! Undoing where others have changed the same users or have taken their names, in a directory in
 //! memory; and random histories, undone by force.
 
+use golinks_scim::clock::Instant;
 use golinks_scim::directory::{
-    Directory, Manner, Obstacle, Past, Then, Thresholds, ToUndo, Undone,
+    Directory, Manner, Obstacle, Past, Then, Thresholds, ToUndo, Undone, Wanted, Way,
 };
 use golinks_scim::scim::schema::ENTERPRISE_URN;
 use serde_json::{Value, json};
 
-use super::{Kept, all_since, caller};
+use super::{Kept, OWN_UNDO, all_since, caller};
 use crate::model::Random;
 use crate::support::{number, record_of};
 
 /// Random histories; `UNDO_SEEDS` sets how many.
 #[test]
 fn taking_back_gives_what_the_first_change_found() {
-    for seed in 0..number("UNDO_SEEDS", 20) as u64 {
+    for seed in 0..number("UNDO_SEEDS", 100) as u64 {
         let mut random = Random(seed);
         let mut kept = Kept::new();
         let mut ids = Vec::new();
@@ -22,15 +23,21 @@ fn taking_back_gives_what_the_first_change_found() {
             let who = ["a", "b"][random.below(2)];
             ids.push(kept.create(&format!("user{number}"), who));
         }
-        let (mut since, at) = (kept.now(), random.below(30));
+        let (mut since, mut first, at) = (kept.now(), 1, random.below(30));
         for step in 0..30 {
             if step == at {
                 since = kept.now();
+                let page = kept.directory.trail(&Wanted::default(), Way::From(1), 1);
+                first = page.expect("read").extent.next;
             }
             let who = ["a", "b"][random.below(2)];
             if random.below(12) == 0 {
                 let name = format!("new{step}");
                 ids.push(kept.create(&name, who));
+                continue;
+            }
+            if random.below(8) == 0 {
+                undo_some(&mut kept, &mut random, first, &ids);
                 continue;
             }
             let id = ids[random.below(ids.len())].clone();
@@ -51,8 +58,9 @@ fn taking_back_gives_what_the_first_change_found() {
             }
         }
         assert_past(&kept, &mut random);
-        let wanted: Vec<_> = ids.iter().map(|id| kept.wanted(id, since, "a")).collect();
         let selection = all_since(since, Some("a"));
+        assert_refusals(&kept, &selection, since);
+        let wanted: Vec<_> = ids.iter().map(|id| kept.wanted(id, since, "a").0).collect();
         let undone = undo(&kept.directory, &selection, true);
         assert!(undone.iter().all(|it| it.outcome.is_ok()), "{undone:?}");
         for (id, wanted) in ids.iter().zip(&wanted) {
@@ -63,6 +71,48 @@ fn taking_back_gives_what_the_first_change_found() {
         let again = undo(&kept.directory, &selection, false);
         let nothing = |it: &Undone| matches!(&it.outcome, Ok(it) if it.attributes.is_empty());
         assert!(again.iter().all(nothing), "seed {seed}: {again:?}");
+    }
+}
+
+/// Somebody undoes some of the token's changes, which is a change like any other to a later undo.
+fn undo_some(kept: &mut Kept, random: &mut Random, first: u64, ids: &[String]) {
+    let states = &kept.states[&ids[random.below(ids.len())]];
+    let selection = all_since(states[random.below(states.len())].0, Some("a"));
+    let who = ["a", "b", "c"][random.below(3)];
+    let is_forced = random.below(2) == 0;
+    let undone = |is_dry_run| {
+        let manner = Manner {
+            is_forced,
+            is_dry_run,
+        };
+        let page = kept.directory.undo(&selection, manner, None, &caller(who));
+        page.expect("done").undone
+    };
+    let rehearsed = format!("{:?}", undone(true));
+    let undone = undone(false);
+    assert_eq!(format!("{undone:?}"), rehearsed);
+    for it in undone {
+        if it.outcome.is_ok_and(|effect| !effect.attributes.is_empty()) {
+            // It undoes nothing but what the last undo undoes as well.
+            let is_own = who != "a" && it.changes[0] >= first;
+            let who = if is_own { OWN_UNDO } else { who };
+            kept.note(&it.user.to_string(), who);
+        }
+    }
+}
+
+/// Asserts that an undo without force is refused for those users of whom somebody else has changed
+/// the same attributes since.
+fn assert_refusals(kept: &Kept, selection: &ToUndo, since: Instant) {
+    let manner = Manner {
+        is_forced: false,
+        is_dry_run: true,
+    };
+    let page = kept.directory.undo(selection, manner, None, &caller("c"));
+    for it in page.expect("done").undone {
+        let is_refused = matches!(it.outcome, Err(Obstacle::Touched { .. }));
+        let (_, is_touched) = kept.wanted(&it.user.to_string(), since, "a");
+        assert!(it.is_creation || is_refused == is_touched, "{it:?}");
     }
 }
 
