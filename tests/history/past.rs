@@ -1,12 +1,16 @@
 //! Users as they were at a moment or before a change, who had their names then, and who changed
 //! them.
 
+use std::collections::BTreeMap;
+use std::time::Instant as Monotonic;
+
 use golinks_scim::directory::{Keep, Past, Then, UserId, Wanted, Way};
 use golinks_scim::limits;
 use serde_json::{Value, json};
 
 use super::{Kept, PATCH, moment, newest_change, patch, rows, text};
-use crate::support::{Talk, command_on, record_of};
+use crate::model::Random;
+use crate::support::{Talk, command_on, number, record_of};
 
 #[test]
 fn a_user_is_shown_as_every_answer_showed_it() {
@@ -270,7 +274,7 @@ fn nobody_is_denied_by_a_trail_that_does_not_go_back_so_far() {
     for number in 0..20 {
         kept.create(&format!("user{number}"), "a");
     }
-    let removed = kept.directory.trim(keep, std::time::Instant::now());
+    let removed = kept.directory.trim(keep, Monotonic::now());
     assert!(removed.expect("done") > 3);
     let three = kept.create("bea", "a");
     let check = |kept: &Kept, name: &str| {
@@ -299,7 +303,7 @@ fn whoever_is_as_before_is_known_without_rows() {
         days: None,
         bytes: Some(1000),
     };
-    let removed = kept.directory.trim(keep, std::time::Instant::now());
+    let removed = kept.directory.trim(keep, Monotonic::now());
     let oldest = removed.expect("done") + 1;
     let then = kept.now();
     let last = kept.create("last", "a");
@@ -368,7 +372,7 @@ fn a_name_is_known_from_the_row_that_took_it_away() {
         days: None,
         bytes: Some(450),
     };
-    let removed = kept.directory.trim(keep, std::time::Instant::now());
+    let removed = kept.directory.trim(keep, Monotonic::now());
     assert_eq!(removed.expect("done"), 1);
     let known = |who: &str| kept.directory.known_as(who).expect("read");
     assert_eq!(known("Bob"), [renamed]);
@@ -407,11 +411,67 @@ fn whoever_had_a_name_is_found_in_a_trail_that_grows_and_shrinks() {
         days: None,
         bytes: Some(450),
     };
-    let removed = kept.directory.trim(keep, std::time::Instant::now());
+    let removed = kept.directory.trim(keep, Monotonic::now());
     assert_eq!(removed.expect("done"), 3);
     assert_eq!(
         known(&kept, "bob"),
         all[1..],
         "who was removed is forgotten"
     );
+}
+
+/// Random histories, from which random numbers of the oldest rows are removed.
+#[test]
+fn a_past_is_exact_or_forgotten_whatever_was_removed() {
+    let (mut known, mut forgotten) = (0, 0);
+    for seed in 0..number("PAST_SEEDS", 100) as u64 {
+        let mut random = Random(seed);
+        let mut kept = Kept::new();
+        let (mut births, mut ends) = (BTreeMap::new(), BTreeMap::new());
+        for step in 0..40 {
+            let living = kept.states.keys().filter(|id| !ends.contains_key(*id));
+            let living: Vec<String> = living.cloned().collect();
+            if living.is_empty() || random.below(6) == 0 {
+                let before = kept.now();
+                births.insert(kept.create(&format!("user{step}"), "a"), before);
+                continue;
+            }
+            let id = &living[random.below(living.len())];
+            match random.below(12) {
+                0 => drop(ends.insert(id.clone(), kept.delete(id))),
+                1 => trim_some(&kept, &mut random),
+                name => {
+                    let name = ["title", "nickName"][name % 2];
+                    kept.change(id, name, &json!(format!("v{}", random.below(4))), "a");
+                }
+            }
+        }
+        for (id, states) in &kept.states {
+            let states = states.iter().map(|(time, _, state)| (*time, Some(state)));
+            let none = births.get(id).into_iter().chain(ends.get(id));
+            for (time, state) in states.chain(none.map(|time| (*time, None))) {
+                let was = match kept.directory.at(id, Then::At(time)).expect("read") {
+                    Past::Was(record) => Some(Value::Object(record.user().attributes().clone())),
+                    Past::Absent => None,
+                    Past::Forgotten(_) => {
+                        forgotten += 1;
+                        continue;
+                    }
+                };
+                known += 1;
+                assert_eq!(was.as_ref(), state, "seed {seed}: {id} at {time}");
+            }
+        }
+    }
+    assert!(known > 0 && forgotten > 0, "{known} {forgotten}");
+}
+
+fn trim_some(kept: &Kept, random: &mut Random) {
+    let page = kept.directory.trail(&Wanted::default(), Way::From(1), 1);
+    let quarter = page.expect("read").extent.bytes / 4;
+    let keep = Keep {
+        days: None,
+        bytes: Some(quarter * (1 + random.below(3) as u64)),
+    };
+    kept.directory.trim(keep, Monotonic::now()).expect("done");
 }
