@@ -19,13 +19,17 @@ mod leavers;
 mod rejects;
 mod values;
 
+use std::fmt::Write as _;
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{Output, Server};
+use crate::support::{Output, Server, without_settings};
 
 /// A server and a folder for files.
 struct Desk {
@@ -74,6 +78,48 @@ impl Desk {
         assert_eq!(output.status, Some(0), "{output:?}");
         serde_json::from_str(&output.stdout).expect("JSON")
     }
+}
+
+/// The command, started by `env` with this option for SIGINT: if the tests run in the background,
+/// they ignore the signal, and so would the command.
+fn with_signal(option: &str, command: &Command) -> Command {
+    let mut started = Command::new("env");
+    without_settings(&mut started)
+        .arg(option)
+        .arg(command.get_program())
+        .args(command.get_args())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    started
+}
+
+/// Runs a command, sends SIGINT once it has printed a line, and only then reads the rest of its
+/// output. So it is still in its first thousand rows, waiting for its reader, when the signal
+/// comes. `option` is as in [`with_signal`].
+fn interrupted(option: &str, command: &Command) -> Output {
+    let started = with_signal(option, command).spawn();
+    let mut started = started.expect("the binary runs");
+    let mut reader = BufReader::new(started.stdout.take().expect("piped"));
+    let mut stdout = String::new();
+    reader.read_line(&mut stdout).expect("a row");
+    kill_process(Pid::from_child(&started), Signal::INT).expect("it waits");
+    reader.read_to_string(&mut stdout).expect("text");
+    let ended = started.wait_with_output().expect("ours");
+    Output {
+        stdout,
+        ..ended.into()
+    }
+}
+
+/// A file of three thousand rows, the first of which is rejected. What is printed of a thousand is
+/// more than a pipe holds.
+fn rows_to_interrupt() -> String {
+    let mut rows = "userName,Status\nbad@example.com,perhaps\n".to_owned();
+    for number in 1..3000 {
+        let _ = writeln!(rows, "u{number}@a-department-with-a-long-name.example.com,");
+    }
+    rows
 }
 
 fn check(output: &Output, status: i32, words: &[&str]) {

@@ -22,7 +22,7 @@ pub(super) const EXIT_STATUS: &str = "\
 0 done; 1 refused, not found, or different (user diff); 64 usage; 65 damaged or newer data, or \
 an invalid user file; 69 no directory, or the store is locked; 74 I/O; 77 permission; \
 78 configuration; 130 a second signal ended the server at once, or Ctrl-C \
-ended an import or an export.";
+ended an import, an export or a comparison.";
 
 /// What to type next.
 pub(super) const NEXT: &str = "\

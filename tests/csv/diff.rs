@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use golinks_scim::limits;
 use serde_json::{Value, json};
 
-use super::{Desk, check};
+use super::{Desk, check, interrupted, rows_to_interrupt};
 use crate::support::{Output, command_on, without_settings};
 
 #[test]
@@ -143,6 +143,23 @@ fn the_columns_of_a_comparison_are_aligned_after_refused_rows() {
         columns[0].is_some() && columns.iter().all(|it| *it == columns[0]),
         "{told:?}"
     );
+}
+
+/// A comparison notices the signal even while it has nothing to write into the file.
+#[test]
+fn a_comparison_that_is_interrupted_leaves_no_file_behind() {
+    let desk = Desk::new();
+    let mut compare = command_on(&desk.server.data_dir());
+    compare
+        .args(["user", "diff", "-o", "jsonl"])
+        .arg(desk.write("many.csv", rows_to_interrupt()))
+        .arg("--statuses")
+        .arg(desk.path("statuses.csv"));
+    let told = interrupted("--default-signal=INT", &compare);
+    check(&told, 130, &["golinks-scim: interrupted\n"]);
+    assert_eq!(told.stdout.lines().count(), 1000);
+    let files = fs::read_dir(desk.folder.path()).expect("there").count();
+    assert_eq!(files, 1, "{told:?}");
 }
 
 /// A comparison refuses the rows that an import would refuse, and then proposes to deactivate

@@ -2,15 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use super::{Desk, check};
+use super::{Desk, check, with_signal};
 use crate::audit::{left_behind, of_kind};
-use crate::support::{Output, cli_in, command_on, wait_until, without_settings};
+use crate::support::{Output, cli_in, command_on, wait_until};
 
 #[test]
 fn a_file_goes_in_and_comes_out_and_changes_nothing() {
@@ -203,19 +202,11 @@ fn an_export_overwrites_nothing_and_appears_whole() {
 fn an_export_that_is_interrupted_leaves_nothing_behind() {
     let desk = Desk::new();
     let files = || fs::read_dir(desk.folder.path()).expect("there").count();
-    let export = command_on(&desk.server.data_dir());
-    let mut started = Command::new("env");
-    let exporting = without_settings(&mut started)
-        // In the background, tests ignore the signal, and so would the command.
-        .arg("--default-signal=INT")
-        .arg(export.get_program())
-        .args(export.get_args())
-        .args(["user", "export"])
-        .arg(desk.path("out.csv"))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    let mut export = command_on(&desk.server.data_dir());
+    export.args(["user", "export"]).arg(desk.path("out.csv"));
     kill_process(desk.server.pid(), Signal::STOP).expect("it runs");
-    let exporting = exporting.spawn().expect("the binary runs");
+    let exporting = with_signal("--default-signal=INT", &export).spawn();
+    let exporting = exporting.expect("the binary runs");
     wait_until("the export has begun", || files() == 1);
     kill_process(Pid::from_child(&exporting), Signal::INT).expect("it waits");
     kill_process(desk.server.pid(), Signal::CONT).expect("it is stopped");

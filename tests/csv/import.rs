@@ -3,18 +3,16 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Pid;
 use serde_json::Value;
 
-use super::{Desk, check};
-use crate::support::{
-    Output, Server, cli_in, command_on, number, status_number, wait_until, without_settings,
-};
+use super::{Desk, check, interrupted, rows_to_interrupt};
+use crate::support::{Output, Server, cli_in, command_on, number, status_number, wait_until};
 
 #[test]
 fn a_rehearsal_tells_and_changes_nothing() {
@@ -275,42 +273,6 @@ fn a_large_file_in_bounded_memory() {
 #[allow(clippy::cast_precision_loss, reason = "it is printed to whole rows")]
 fn number_of(count: usize) -> f64 {
     count as f64
-}
-
-/// Runs a command, sends SIGINT once it has printed a line, and only then reads the rest of its
-/// output. So an import is still in its first thousand rows, waiting for its reader, when the
-/// signal comes. `option` is an option of `env` for SIGINT: if the tests run in the background,
-/// they ignore it, and so would the command.
-fn interrupted(option: &str, command: &Command) -> Output {
-    let mut started = Command::new("env");
-    let mut import = without_settings(&mut started)
-        .arg(option)
-        .arg(command.get_program())
-        .args(command.get_args())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary runs");
-    let mut reader = BufReader::new(import.stdout.take().expect("piped"));
-    let mut stdout = String::new();
-    reader.read_line(&mut stdout).expect("a row");
-    kill_process(Pid::from_child(&import), Signal::INT).expect("it waits");
-    reader.read_to_string(&mut stdout).expect("text");
-    let ended = import.wait_with_output().expect("ours");
-    Output {
-        stdout,
-        ..ended.into()
-    }
-}
-
-/// A file of three thousand rows, the first of which is rejected.
-fn rows_to_interrupt() -> String {
-    let mut rows = "userName,Status\nbad@example.com,perhaps\n".to_owned();
-    for number in 1..3000 {
-        let _ = writeln!(rows, "u{number}@example.com,");
-    }
-    rows
 }
 
 #[test]

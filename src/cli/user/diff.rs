@@ -8,7 +8,7 @@ use indicatif::ProgressBar;
 use roaring::RoaringBitmap;
 use serde_json::{Value, json};
 
-use super::super::output::{self, Column, Listing, column, elements, text_of};
+use super::super::output::{self, Column, Format, Listing, column, elements, text_of};
 use super::super::{Failure, ask, program, quoted, status};
 use super::args;
 use super::claims::{Claims, Standing};
@@ -88,7 +88,7 @@ struct Diff<'a> {
     typed: &'a args::Diff,
     listing: Listing,
     /// Differences that are not printed yet, so that the first page of a table has enough rows to
-    /// choose its widths by.
+    /// choose its widths by. Programs get them at once.
     held: Vec<Value>,
     bar: ProgressBar,
     /// The sequence number of the newest user at the start of the comparison.
@@ -309,9 +309,11 @@ impl Diff<'_> {
     }
 
     fn show(&mut self, found: Vec<Value>) -> Result<(), Failure> {
+        self.statuses.refuse_interrupted()?;
         self.count += found.len() as u64;
         self.held.extend(found);
-        if self.held.len() < limits::LISTED_COUNT_MAX {
+        let is_table = self.typed.output.output == Format::Table;
+        if is_table && self.held.len() < limits::LISTED_COUNT_MAX {
             return Ok(());
         }
         self.print_held()

@@ -51,6 +51,12 @@ impl Statuses {
         Ok(())
     }
 
+    /// Fails if SIGINT has arrived and there is a file, since only then is the signal caught.
+    pub(super) fn refuse_interrupted(&mut self) -> Result<(), Failure> {
+        let file = self.file.as_mut();
+        file.map_or(Ok(()), |file| file.target.write(&[]))
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.file.as_ref().is_none_or(|file| file.count == 0)
             && self.deactivate.is_empty()
