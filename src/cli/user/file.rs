@@ -79,12 +79,17 @@ impl UserFile {
     pub(super) fn open(path: &Path, data_dir: &Path, ignored: &[String]) -> Result<Self, Failure> {
         let Input { mut file, is_json } = Input::open(path, data_dir)?;
         let check = FileCheck::of(path, &mut file, is_json)?;
-        if is_json {
-            require_ignored_members(path, &mut file, ignored)?;
-        }
         let start = if check.has_bom { BOM.len() as u64 } else { 0 };
-        file.seek(SeekFrom::Start(start))
-            .map_err(|error| unusable(path, &error))?;
+        let go_to_start = || {
+            let at = (&file).seek(SeekFrom::Start(start));
+            at.map_err(|error| unusable(path, &error))
+        };
+        go_to_start()?;
+        // A file without lines lacks every member.
+        if is_json && check.rows > 0 {
+            require_ignored_members(path, &file, ignored)?;
+            go_to_start()?;
+        }
         let format = if is_json {
             RowFormat::Json {
                 lines: BufReader::new(file).lines(),
@@ -368,22 +373,20 @@ fn require_ignored(path: &Path, header: &[String], ignored: &[String]) -> Result
     Err(Failure::new(status::DATA, what).hint(hint))
 }
 
-/// Like [`require_ignored`], for a file of JSON lines. A line need not have all attributes of a User,
-/// so these can always be ignored; any other member must be in some line.
-fn require_ignored_members(
-    path: &Path,
-    file: &mut File,
-    ignored: &[String],
-) -> Result<(), Failure> {
-    let is_known = |name: &String| {
-        columns::is_reason(name) || columns::members().any(|one| is_same(one, name))
+/// Like [`require_ignored`], for a file of JSON lines. A line need not have every member, so only a
+/// name that may be a misspelled one must be in some line. Rows with an unknown member that was meant
+/// instead are refused anyway.
+fn require_ignored_members(path: &Path, file: &File, ignored: &[String]) -> Result<(), Failure> {
+    let is_known =
+        |name: &str| columns::is_reason(name) || columns::members().any(|one| is_same(one, name));
+    let may_be_misspelled = |name: &&String| {
+        !is_known(name) && (name.trim().is_empty() || columns::member_like(name).is_some())
     };
-    let mut missing: Vec<&String> = ignored.iter().filter(|name| !is_known(name)).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    file.rewind().map_err(|error| unusable(path, &error))?;
+    let mut missing: Vec<&String> = ignored.iter().filter(may_be_misspelled).collect();
     for line in BufReader::new(file).lines() {
+        if missing.is_empty() {
+            return Ok(());
+        }
         let line = line.map_err(|error| unusable(path, &error))?;
         if let Ok(Value::Object(line)) = json::parse_line(&line) {
             missing.retain(|name| !line.keys().any(|member| is_same(member, name)));
