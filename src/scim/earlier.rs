@@ -39,11 +39,13 @@ pub(super) fn rename(body: &mut Object, leniency: &mut Leniency) -> Result<(), E
         body.insert("schemas".to_owned(), schemas);
     }
     if has_extension && let Some(mut extension) = take_member(body, was) {
-        let manager = extension.get_mut("manager").and_then(Value::as_object_mut);
-        if let Some(manager) = manager
+        let mut members = extension.as_object_mut().into_iter().flatten();
+        let manager = members.find(|(name, _)| name.eq_ignore_ascii_case("manager"));
+        if let Some((_, Value::Object(manager))) = manager
             && let Some(id) = take_member(manager, "managerId")
+            && member(manager, "value").is_none()
         {
-            manager.entry("value").or_insert(id);
+            manager.insert("value".to_owned(), id);
         }
         body.insert(now.to_owned(), extension);
     }

@@ -163,6 +163,11 @@ fn what_a_body_has_under_the_schema_of_today_counts_more_than_under_the_earlier_
     let members = json!({EARLIER: {"manager": {"managerId": "a", "value": "b"}}});
     let kept = json!({ENTERPRISE: {"manager": {"value": "b"}}});
     check_parse(&members, &kept, Some(Tolerance::EarlierSchema));
+    // Upper and lower case count as the same (RFC 7643 section 2.1).
+    let members = json!({EARLIER: {"Manager": {"ManagerId": "a", "Value": "b"}}});
+    check_parse(&members, &kept, Some(Tolerance::EarlierSchema));
+    let members = json!({EARLIER: {"Manager": {"ManagerId": "b"}}});
+    check_parse(&members, &kept, Some(Tolerance::EarlierSchema));
     let body = json!({"schemas": ["URN:scim:schemas:core:1.0", ENTERPRISE], "userName": "bob",
         ENTERPRISE: {"department": "S"}, EARLIER: {"department": "R"}});
     let read = User::parse(body, &mut Leniency::compatible()).expect("a user");
