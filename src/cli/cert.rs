@@ -73,7 +73,8 @@ fn request(config: &config::Serve, names: &Names) -> Result<(), Failure> {
 
 /// Whether no authority that identity providers trust would issue a certificate for this host.
 fn is_uncertifiable(host: &str) -> bool {
-    host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
+    host.eq_ignore_ascii_case("localhost")
+        || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
 }
 
 /// What to do about a certificate that does not cover the base URL's host.
@@ -311,7 +312,9 @@ fn failure(error: &certificate::Error, directory: &Path) -> Failure {
             failure.hint(fix_no_names(&it.host))
         }
         certificate::Error::Elsewhere(_, it) => failure.hint(fix_names(&it.host)),
-        certificate::Error::Io(path, _) if path.starts_with(directory) && !data_dir.is_dir() => {
+        certificate::Error::Io(path, io)
+            if path.starts_with(directory) && is_in_the_way(io) && !data_dir.is_dir() =>
+        {
             failure.hint(not_a_directory(data_dir))
         }
         certificate::Error::Io(path, io)
@@ -325,6 +328,14 @@ fn failure(error: &certificate::Error, directory: &Path) -> Failure {
         }
         _ => failure,
     }
+}
+
+/// Whether the error says that something is where a directory should be.
+fn is_in_the_way(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists
+    )
 }
 
 /// Whether the error says that a directory is in the place of a file, or the other way round.
@@ -350,7 +361,7 @@ mod tests {
 
     #[test]
     fn no_certificate_for_this_machine_alone_is_asked_for() {
-        for host in ["localhost", "127.0.0.1", "[::1]", "::1"] {
+        for host in ["localhost", "LocalHost", "127.0.0.1", "[::1]", "::1"] {
             for fix in [fix_names(host), fix_no_names(host)] {
                 let asked = fix.split("cert request --name ").nth(1);
                 assert!(matches!(asked, None | Some("NAME")), "{host}: {fix}");

@@ -179,7 +179,18 @@ fn a_file_in_the_place_of_the_data_directory_is_told() {
     }
 }
 
-/// Nor is a file of the wrong kind read whole, which may be very large.
+/// No directory can be made there, but nothing is in its place either.
+#[test]
+fn a_data_directory_that_is_not_there_is_told_as_no_file() {
+    let asked = cli_on(
+        Path::new("/proc/nowhere/data"),
+        &["cert", "request", "--name", "scim.example.com"],
+    );
+    assert_ne!(asked.status, Some(0), "{asked:?}");
+    assert!(!asked.stderr.contains("is not a directory"), "{asked:?}");
+}
+
+/// A file of the wrong kind is not read whole, which may be very large.
 #[test]
 fn a_device_without_an_end_is_not_read_to_it() {
     let server = Server::start();
