@@ -102,7 +102,7 @@ fn name(
             // No DNS server has a record for a single-word name or an mDNS name (RFC 6762 section
             // 3).
             let parts = host.rsplit_once('.');
-            let has_record = parts.is_some_and(|(_, last)| last != "local");
+            let has_record = parts.is_some_and(|(_, last)| !last.eq_ignore_ascii_case("local"));
             let record = if has_record && !host.contains('_') {
                 format!("make a DNS record (A or AAAA) of {host} that leads to this machine, or ")
             } else {
