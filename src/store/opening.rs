@@ -21,8 +21,9 @@ use super::index::Index;
 use super::newest_index::NewestIndex;
 use super::snapshot::Snapshot;
 use super::writer::Writer;
-use super::{FORMAT, OpenError, ReadError, file, saved_index, tables, upgrade};
+use super::{FORMAT, OpenError, ReadError, Shared, file, saved_index, tables, upgrade};
 use crate::limits;
+use crate::locks::ignore_poison;
 
 const LOCK_RETRY_PAUSE: Duration = Duration::from_millis(100);
 
@@ -109,8 +110,13 @@ impl Writer {
             None => (self.site.reader)()?,
         };
         let opened = self.open_database(Overlay::new(inner)?, Some(known), false)?;
+        let is_behind = known.is_ahead_of(&opened);
         // Nothing is written, so it does not matter how closing ends.
         let _ = close(opened);
+        if is_behind {
+            let how = "changes that were confirmed are gone";
+            return Err(OpenError::Damaged(how.to_owned()));
+        }
         Ok(())
     }
 
@@ -201,6 +207,16 @@ impl Writer {
 pub(super) struct Known {
     pub(super) chain: ChainPosition,
     pub(super) index: Index,
+    /// Where the audit trail ended in the state that readers saw last, as [`Snapshot::state`].
+    pub(super) seen: u64,
+}
+
+impl Known {
+    /// Whether changes are missing that were confirmed. redb goes back by one commit where only the
+    /// pages of the last one are damaged.
+    pub(super) fn is_ahead_of(&self, open: &Open) -> bool {
+        self.seen > open.chain.next_sequence
+    }
 }
 
 impl Open {
@@ -239,10 +255,12 @@ impl Open {
         matches!(locked, Ok(true))
     }
 
-    pub(super) fn known(&self) -> Known {
+    pub(super) fn known(&self, shared: &Shared) -> Known {
+        let published = ignore_poison(shared.published.read());
         Known {
             chain: self.chain,
             index: self.index.newest().clone(),
+            seen: published.as_ref().map_or(0, |it| it.state()),
         }
     }
 }
@@ -282,9 +300,10 @@ pub(super) fn abandon(open: Open) {
 mod tests {
     use std::fs;
 
-    use super::super::Shared;
-    use super::super::change::RowReader;
+    use super::super::change::{Change, RowReader};
     use super::super::file::{Site, create_if_absent, opener};
+    use super::super::index::Changes;
+    use super::super::tables::Tables;
     use super::*;
 
     const NO_USER: RowReader = |_| Err("there is no user".to_owned());
@@ -299,7 +318,7 @@ mod tests {
         }
         let writer = Writer::new(Site::file(&path), NO_USER, Shared::default(), true);
         let open = writer.open(Duration::ZERO).expect("it is there");
-        let known = open.known();
+        let known = open.known(&writer.shared);
         close(open).expect("closed");
         let opened_again = || {
             let known = Some(&known);
@@ -333,5 +352,45 @@ mod tests {
         let first = writer.open(Duration::ZERO).map(drop);
         assert!(matches!(first, Err(OpenError::Locked)), "{first:?}");
         assert!(writer.open(Duration::ZERO).is_ok());
+    }
+
+    /// redb goes back to the state before the last commit, and takes that for whole.
+    #[test]
+    fn a_file_that_has_lost_its_last_commit_is_damaged() {
+        const PAGE_BYTES: usize = 4096;
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("users.redb");
+        create_if_absent(&path).expect("made");
+        let writer = Writer::new(Site::file(&path), NO_USER, Shared::default(), true);
+        let mut open = writer.open(Duration::ZERO).expect("it is there");
+        let mut contents = Vec::new();
+        for _ in 0..2 {
+            let txn = open.database.begin_write().expect("a transaction");
+            let mut tables = Tables::new(&txn, open.chain);
+            let change = Change::none().audit("{}".to_owned());
+            tables.apply(change, &mut Changes::new()).expect("applied");
+            tables.put_chain().expect("put");
+            open.chain = tables.chain();
+            drop(tables);
+            txn.commit().expect("committed");
+            contents.push(fs::read(&path).expect("there"));
+        }
+        writer.publish(&open).expect("readable");
+        let [before, mut after] = <[_; 2]>::try_from(contents).expect("two");
+        let known = open.known(&writer.shared);
+        writer.try_again_beside(&known).expect("whole");
+        let pages = after.chunks_mut(PAGE_BYTES).zip(before.chunks(PAGE_BYTES));
+        for (page, _) in pages.skip(1).filter(|(page, old)| page != old) {
+            page.fill(0);
+        }
+        close(open).expect("closed");
+        fs::write(&path, after).expect("damaged");
+        let tried = writer.try_again_beside(&known);
+        assert!(matches!(tried, Err(OpenError::Damaged(_))), "{tried:?}");
+        let seen_before = Known {
+            seen: known.seen - 1,
+            ..known
+        };
+        writer.try_again_beside(&seen_before).expect("went back");
     }
 }

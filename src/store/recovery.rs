@@ -160,6 +160,12 @@ impl Writer {
             self.publish(&open)?;
             Ok(open)
         })?;
+        if known.is_ahead_of(&open) {
+            let first = open.chain.next_sequence;
+            log::error!(
+                "the disk has lost confirmed changes: row {first} of the audit trail, and those after it"
+            );
+        }
         self.shared.health.set_well();
         log::warn!("the store was reopened after a failure");
         Ok(open)

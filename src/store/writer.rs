@@ -107,7 +107,7 @@ impl Writer {
                     self.note_panic();
                 }
             }
-            let known = open.known();
+            let known = open.known(&self.shared);
             if !is_closed && self.shared.health.fault() == Some(StorageFault::Damaged) {
                 is_closed = self.hold(&open, &known, &mut unanswered);
             }
