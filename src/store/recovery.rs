@@ -52,8 +52,8 @@ impl Repeated {
 
 impl Writer {
     /// Keeps a database open over whose damage redb has panicked, if it cannot be opened again:
-    /// readers go on with the state that is published, and writes are refused. Returns whether
-    /// nothing will be queued any more.
+    /// readers go on with the state that is published, and writes are refused until the store is
+    /// closed. Returns whether nothing will be queued any more.
     pub(super) fn hold(
         &self,
         open: &Open,
@@ -61,12 +61,18 @@ impl Writer {
         unanswered: &mut Option<Unanswered>,
     ) -> bool {
         match guarded(|| self.try_again_beside(known)) {
+            // Closing a lost file would destroy its content, whatever is at its path now.
+            _ if self.shared.presence.look() => {}
             Err(OpenError::Damaged(how)) => log::error!(
                 "the store is damaged ({how}): what can be read of it is served until the server \
                  stops, and nothing is changed; fix: {}",
                 Fix::new(RESTORE)
             ),
-            Ok(()) | Err(_) => return false,
+            Ok(()) | Err(_) => {
+                // Readers wait for the file, and are not told that it is damaged.
+                self.shared.health.set_failing();
+                return false;
+            }
         }
         if let Some(unanswered) = unanswered.take() {
             self.leave_unknown(unanswered);
@@ -190,7 +196,48 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use super::super::backend::StorageFault;
+    use super::super::file::{Site, create_if_absent};
     use super::*;
+
+    /// The writer of a new store at `path`.
+    fn writer(path: &Path) -> Writer {
+        create_if_absent(path).expect("made");
+        let no_user = |_: &[u8]| Err("there is no user".to_owned());
+        Writer::new(Site::file(path), no_user, Shared::default(), true)
+    }
+
+    /// Readers who meet the short time in which it is opened again would be told of damage, and
+    /// the server would not be ready any more until it stops.
+    #[test]
+    fn a_file_that_can_be_opened_again_is_not_damaged_after_a_panic() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("users.redb");
+        let writer = writer(&path);
+        let open = writer.open(Duration::ZERO).expect("it is there");
+        let known = open.known(&writer.shared);
+        let fault = || writer.shared.health.fault();
+        writer.shared.health.set_damaged();
+        assert!(!writer.hold(&open, &known, &mut None));
+        assert_ne!(fault(), Some(StorageFault::Damaged));
+        close(open).expect("closed");
+        writer.recover(&known, None).expect("opened again");
+        assert_eq!(fault(), None);
+    }
+
+    #[test]
+    fn a_lost_file_stays_open_after_a_panic() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("users.redb");
+        let writer = writer(&path);
+        let open = writer.open(Duration::ZERO).expect("it is there");
+        std::fs::remove_file(&path).expect("there");
+        writer.queue.close();
+        let known = open.known(&writer.shared);
+        assert!(writer.hold(&open, &known, &mut None));
+    }
 
     #[test]
     fn what_comes_again_and_again_is_logged_ever_more_rarely() {
