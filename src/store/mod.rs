@@ -377,8 +377,9 @@ impl Store {
             Outcome::Committed | Outcome::Unchanged => {
                 Ok(std::mem::take(&mut *ignore_poison(results.lock())))
             }
-            Outcome::Failed => Err(match self.shared.health.fault() {
+            Outcome::Failed => Err(match self.fault() {
                 Some(StorageFault::Damaged) => WriteError::Damaged,
+                Some(StorageFault::Lost) => WriteError::Lost,
                 _ => WriteError::Unavailable,
             }),
             Outcome::Lost => Err(WriteError::Lost),

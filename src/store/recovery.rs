@@ -19,6 +19,8 @@ const REOPEN_PAUSE_MIN: Duration = Duration::from_millis(50);
 const REOPEN_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// The longest pause while the file is damaged: each attempt reads all of it, and hardly any helps.
 const DAMAGED_PAUSE_MAX: Duration = Duration::from_secs(60);
+/// The pause between two looks at a database that is kept open.
+const HELD_PAUSE: Duration = Duration::from_secs(1);
 
 /// What to do about a damaged store.
 pub const RESTORE: &str = "stop the server; then {program} backup restore FILE";
@@ -51,35 +53,41 @@ impl Repeated {
 }
 
 impl Writer {
-    /// Keeps a database open over whose damage redb has panicked, if it cannot be opened again:
-    /// readers go on with the state that is published, and writes are refused until the store is
-    /// closed. Returns whether nothing will be queued any more.
+    /// Keeps a database open over whose damage redb has panicked, if it cannot be opened again or
+    /// its file is lost: readers go on with the state that is published, and writes are refused.
+    /// Returns whether nothing will be queued any more.
     pub(super) fn hold(
         &self,
         open: &Open,
         known: &Known,
         unanswered: &mut Option<Unanswered>,
     ) -> bool {
-        match guarded(|| self.try_again_beside(known)) {
-            // Closing a lost file would destroy its content, whatever is at its path now.
-            _ if self.shared.presence.look() => {}
-            Err(OpenError::Damaged(how)) => log::error!(
+        let tried = guarded(|| self.try_again_beside(known));
+        // Closing a lost file would destroy its content, whatever is at its path now.
+        let is_lost = self.shared.presence.look();
+        match tried {
+            Err(OpenError::Damaged(how)) if !is_lost => log::error!(
                 "the store is damaged ({how}): what can be read of it is served until the server \
                  stops, and nothing is changed; fix: {}",
                 Fix::new(RESTORE)
             ),
-            Ok(()) | Err(_) => {
+            _ => {
                 // Readers wait for the file, and are not told that it is damaged.
                 self.shared.health.set_failing();
-                return false;
+                if !is_lost {
+                    return false;
+                }
             }
         }
         if let Some(unanswered) = unanswered.take() {
             self.leave_unknown(unanswered);
         }
         loop {
-            match self.queue.refuse_for(REOPEN_PAUSE_MAX) {
+            match self.queue.refuse_for(HELD_PAUSE) {
                 None => return true,
+                Some(_) if is_lost && !self.shared.presence.look() => {
+                    return self.hold(open, known, unanswered);
+                }
                 // Somebody could not read. After a failed read of the disk, nobody can.
                 Some(true) if guarded(|| Ok(self.snapshot(open)?)).is_err() => return false,
                 Some(_) => {}
@@ -197,6 +205,7 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::{fs, thread};
 
     use super::super::backend::StorageFault;
     use super::super::file::{Site, create_if_absent};
@@ -228,15 +237,29 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_file_stays_open_after_a_panic() {
+    fn a_file_that_is_lost_stays_open_after_a_panic_until_it_is_back() {
         let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("users.redb");
+        let [path, away] = ["users.redb", "away"].map(|name| folder.path().join(name));
         let writer = writer(&path);
         let open = writer.open(Duration::ZERO).expect("it is there");
-        std::fs::remove_file(&path).expect("there");
-        writer.queue.close();
         let known = open.known(&writer.shared);
-        assert!(writer.hold(&open, &known, &mut None));
+        let is_held_to_the_end = || {
+            writer.shared.health.set_damaged();
+            writer.hold(&open, &known, &mut None)
+        };
+        fs::rename(&path, &away).expect("there");
+        thread::scope(|scope| {
+            let held = scope.spawn(is_held_to_the_end);
+            while !writer.shared.presence.is_lost() {
+                thread::sleep(Duration::from_millis(1));
+            }
+            fs::rename(&away, &path).expect("there");
+            thread::sleep(2 * HELD_PAUSE);
+            writer.queue.close();
+            assert!(!held.join().expect("no panic"), "it is not opened again");
+        });
+        fs::remove_file(&path).expect("there");
+        assert!(is_held_to_the_end(), "it is closed");
     }
 
     #[test]
