@@ -64,6 +64,12 @@ fn others() -> Vec<Case> {
             400,
             "kind must be one of those",
         ),
+        (
+            "/admin/audit",
+            json!({"kind": "user.export", "path": [{"user": "1"}]}),
+            400,
+            "no object",
+        ),
         (verification, json!({"run": 1}), 409, "start again"),
         (import, json!({"rows": rows}), 400, most),
         (import, json!({"rows": {}}), 400, most),

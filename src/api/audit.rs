@@ -119,9 +119,23 @@ pub(super) fn record(api: &Api, admission: &Admission, _: &Administrator, body: 
     let members = names.iter();
     let members = members.map(|name| ((*name).to_owned(), told[*name].clone()));
     let details: Map<String, Value> = members.collect();
+    // The row would be taken for one about a user if an object in it has a member of that name.
+    if details.values().any(has_object) {
+        return Err(Problem::new(
+            400,
+            "a member of the row may contain no object",
+        ));
+    }
     let row = directory::event(&admission.caller(), api.clock.now(), kind, &details);
     api.store.commit(Change::none().audit(row))?;
     Ok(reply::json(201, &json!({})))
+}
+
+fn has_object(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(has_object),
+        value => value.is_object(),
+    }
 }
 
 fn moment(admission: &Admission, name: &str) -> Result<Option<Instant>, Problem> {
