@@ -317,7 +317,9 @@ fn log_panic(info: &PanicHookInfo<'_>) {
 }
 
 fn is_of_store(info: &PanicHookInfo<'_>) -> bool {
-    info.location().is_some_and(|it| it.file().contains("redb"))
+    let is_of_store = |part: &str| part == "redb" || part.starts_with("redb-");
+    let place = info.location();
+    place.is_some_and(|it| it.file().split('/').any(is_of_store))
 }
 
 /// The message of a panic.

@@ -62,34 +62,42 @@ impl Writer {
         known: &Known,
         unanswered: &mut Option<Unanswered>,
     ) -> bool {
-        let tried = guarded(|| self.try_again_beside(known));
-        // Closing a lost file would destroy its content, whatever is at its path now.
-        let is_lost = self.shared.presence.look();
-        match tried {
-            Err(OpenError::Damaged(how)) if !is_lost => log::error!(
-                "the store is damaged ({how}): what can be read of it is served until the server \
-                 stops, and nothing is changed; fix: {}",
-                Fix::new(RESTORE)
-            ),
-            _ => {
-                // Readers wait for the file, and are not told that it is damaged.
-                self.shared.health.set_failing();
-                if !is_lost {
-                    return false;
+        loop {
+            let tried = guarded(|| self.try_again_beside(known));
+            // Closing a lost file would destroy its content, whatever is at its path now.
+            let is_lost = self.shared.presence.look();
+            match tried {
+                Err(OpenError::Damaged(how)) if !is_lost => log::error!(
+                    "the store is damaged ({how}): what can be read of it is served until the \
+                     server stops, and nothing is changed; fix: {}",
+                    Fix::new(RESTORE)
+                ),
+                _ => {
+                    // Readers wait for the file, and are not told that it is damaged.
+                    self.shared.health.set_failing();
+                    if !is_lost {
+                        return false;
+                    }
                 }
             }
+            if let Some(unanswered) = unanswered.take() {
+                self.leave_unknown(unanswered);
+            }
+            if let Some(is_closed) = self.refuse_while_held(open, is_lost) {
+                return is_closed;
+            }
         }
-        if let Some(unanswered) = unanswered.take() {
-            self.leave_unknown(unanswered);
-        }
+    }
+
+    /// Refuses writes until nothing will be queued any more (`Some(true)`), until nothing can be
+    /// read (`Some(false)`), or until the file, if it `is_lost`, is back (`None`).
+    fn refuse_while_held(&self, open: &Open, is_lost: bool) -> Option<bool> {
         loop {
             match self.queue.refuse_for(HELD_PAUSE) {
-                None => return true,
-                Some(_) if is_lost && !self.shared.presence.look() => {
-                    return self.hold(open, known, unanswered);
-                }
+                None => return Some(true),
+                Some(_) if is_lost && !self.shared.presence.look() => return None,
                 // Somebody could not read. After a failed read of the disk, nobody can.
-                Some(true) if guarded(|| Ok(self.snapshot(open)?)).is_err() => return false,
+                Some(true) if guarded(|| Ok(self.snapshot(open)?)).is_err() => return Some(false),
                 Some(_) => {}
             }
         }

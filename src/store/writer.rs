@@ -108,11 +108,13 @@ impl Writer {
                 }
             }
             let known = open.known(&self.shared);
-            if !is_closed && self.shared.health.fault() == Some(StorageFault::Damaged) {
-                is_closed = self.hold(&open, &known, &mut unanswered);
-            }
+            let is_damaged = self.shared.health.fault() == Some(StorageFault::Damaged);
+            let is_held_to_the_end =
+                !is_closed && is_damaged && self.hold(&open, &known, &mut unanswered);
+            is_closed |= is_held_to_the_end;
             self.shared.publish(None);
-            let closed = if self.shared.presence.is_overwritten() {
+            // What is damaged is not marked as whole, which closing it might do.
+            let closed = if is_held_to_the_end || self.shared.presence.is_overwritten() {
                 abandon(open);
                 Ok(())
             } else {
