@@ -67,11 +67,15 @@ impl Writer {
             // Closing a lost file would destroy its content, whatever is at its path now.
             let is_lost = self.shared.presence.look();
             match tried {
-                Err(OpenError::Damaged(how)) if !is_lost => log::error!(
-                    "the store is damaged ({how}): what can be read of it is served until the \
-                     server stops, and nothing is changed; fix: {}",
-                    Fix::new(RESTORE)
-                ),
+                Err(OpenError::Damaged(how)) if !is_lost => {
+                    // It was only told as failing while its file was lost.
+                    self.shared.health.set_damaged();
+                    log::error!(
+                        "the store is damaged ({how}): what can be read of it is served until the \
+                         server stops, and nothing is changed; fix: {}",
+                        Fix::new(RESTORE)
+                    );
+                }
                 _ => {
                     // Readers wait for the file, and are not told that it is damaged.
                     self.shared.health.set_failing();
@@ -212,11 +216,13 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::FileExt;
     use std::path::Path;
     use std::{fs, thread};
 
     use super::super::backend::StorageFault;
     use super::super::file::{Site, create_if_absent};
+    use super::super::opening::abandon;
     use super::*;
 
     /// The writer of a new store at `path`.
@@ -224,6 +230,16 @@ mod tests {
         create_if_absent(path).expect("made");
         let no_user = |_: &[u8]| Err("there is no user".to_owned());
         Writer::new(Site::file(path), no_user, Shared::default(), true)
+    }
+
+    /// Waits until that is so, for half a minute at most.
+    fn wait_for(is_so: impl Fn() -> bool) {
+        for _ in 0..30_000 {
+            if is_so() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Readers who meet the short time in which it is opened again would be told of damage, and
@@ -258,16 +274,43 @@ mod tests {
         fs::rename(&path, &away).expect("there");
         thread::scope(|scope| {
             let held = scope.spawn(is_held_to_the_end);
-            while !writer.shared.presence.is_lost() {
-                thread::sleep(Duration::from_millis(1));
-            }
+            wait_for(|| writer.shared.presence.is_lost());
             fs::rename(&away, &path).expect("there");
-            thread::sleep(2 * HELD_PAUSE);
+            wait_for(|| held.is_finished());
             writer.queue.close();
             assert!(!held.join().expect("no panic"), "it is not opened again");
         });
         fs::remove_file(&path).expect("there");
         assert!(is_held_to_the_end(), "it is closed");
+    }
+
+    #[test]
+    fn a_lost_file_that_comes_back_damaged_is_told_as_damaged() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [path, away] = ["users.redb", "away"].map(|name| folder.path().join(name));
+        let writer = writer(&path);
+        let open = writer.open(Duration::ZERO).expect("it is there");
+        let known = open.known(&writer.shared);
+        writer.shared.health.set_damaged();
+        let fault = || writer.shared.health.fault();
+        fs::rename(&path, &away).expect("there");
+        thread::scope(|scope| {
+            let held = scope.spawn(|| writer.hold(&open, &known, &mut None));
+            wait_for(|| fault() == Some(StorageFault::Failing));
+            let file = fs::OpenOptions::new().write(true).open(&away);
+            let length = fs::metadata(&away).expect("there").len();
+            let pages = vec![0xA5; usize::try_from(length).expect("small") - 4096];
+            file.expect("ours")
+                .write_all_at(&pages, 4096)
+                .expect("damaged");
+            fs::rename(&away, &path).expect("there");
+            wait_for(|| fault() == Some(StorageFault::Damaged));
+            let told = fault();
+            writer.queue.close();
+            assert!(held.join().expect("no panic"), "it was given up");
+            assert_eq!(told, Some(StorageFault::Damaged));
+        });
+        abandon(open);
     }
 
     #[test]

@@ -59,8 +59,8 @@ pub(super) fn run(
 }
 
 /// Whether SIGINT (Ctrl-C) has arrived: what was applied is still reported, and an unfinished file
-/// is removed. A second SIGINT ends the process at once. A process that was started with SIGINT ignored
-/// keeps ignoring it.
+/// is removed. A second SIGINT ends the process at once. A process that was started with SIGINT
+/// ignored keeps ignoring it.
 pub(super) fn interruption() -> Result<Arc<AtomicBool>, Failure> {
     let is_interrupted = Arc::new(AtomicBool::new(false));
     if is_ignored() {
