@@ -135,7 +135,8 @@ impl Instant {
         digits(&mut text[..4], civil.year().unsigned_abs().into());
         digits(&mut text[5..7], civil.month().unsigned_abs().into());
         digits(&mut text[8..10], civil.day().unsigned_abs().into());
-        self.write_time(&mut text);
+        let (_, millis) = self.day();
+        write_time(&mut text, millis);
         text
     }
 
@@ -158,15 +159,6 @@ impl Instant {
         let millis = u32::try_from(millis).expect("a day has fewer milliseconds");
         (self.0.div_euclid(DAY_MS), millis)
     }
-
-    /// Overwrites the time of day in `text`.
-    fn write_time(self, text: &mut [u8; TEXT_BYTES]) {
-        let (_, millis) = self.day();
-        digits(&mut text[11..13], millis / 3_600_000);
-        digits(&mut text[14..16], millis / 60_000 % 60);
-        digits(&mut text[17..19], millis / 1000 % 60);
-        digits(&mut text[20..23], millis % 1000);
-    }
 }
 
 /// `{}` writes the milliseconds. `{:.0}` leaves them out, for people who read when a certificate
@@ -186,22 +178,21 @@ impl fmt::Display for Instant {
 /// most of the work, and every user in an answer has two instants.
 #[derive(Debug, Default)]
 pub struct Times {
-    last: Option<(i64, [u8; TEXT_BYTES])>,
+    /// The day of the last instant, and its text.
+    day: Option<i64>,
+    text: [u8; TEXT_BYTES],
 }
 
 impl Times {
     /// The same text as [`Instant::to_text`].
     pub fn text_of(&mut self, instant: Instant) -> [u8; TEXT_BYTES] {
-        let (day, _) = instant.day();
-        let text = match self.last {
-            Some((last, mut text)) if last == day => {
-                instant.write_time(&mut text);
-                text
-            }
-            _ => instant.to_text(),
-        };
-        self.last = Some((day, text));
-        text
+        let (day, millis) = instant.day();
+        if self.day == Some(day) {
+            write_time(&mut self.text, millis);
+        } else {
+            (self.day, self.text) = (Some(day), instant.to_text());
+        }
+        self.text
     }
 }
 
@@ -259,6 +250,16 @@ fn of_system(time: SystemTime) -> Instant {
 fn since_floor(uptime: Timespec) -> Instant {
     let millis = uptime.tv_sec.saturating_mul(1000) + uptime.tv_nsec / 1_000_000;
     Instant::from_millis(Instant::CLOCK_FLOOR.millis().saturating_add(millis))
+}
+
+/// Overwrites the time of day, in milliseconds.
+fn write_time(text: &mut [u8; TEXT_BYTES], millis: u32) {
+    let seconds = millis / 1000;
+    let minutes = seconds / 60;
+    digits(&mut text[11..13], minutes / 60);
+    digits(&mut text[14..16], minutes % 60);
+    digits(&mut text[17..19], seconds % 60);
+    digits(&mut text[20..23], millis % 1000);
 }
 
 /// Writes a number into the whole of `place`, padded with leading zeros.

@@ -36,7 +36,12 @@ pub(super) fn in_order_of_creation(
             return PageSlice::of(users, sequences.unwrap_or_default());
         }
     };
-    let sequences = first.map(|first| users.range(first..).take(count).collect());
+    let sequences = first.map(|first| {
+        let mut page = vec![0; count.min(whole(users.len()))];
+        let found = users.range(first..).next_many(&mut page).len();
+        page.truncate(found);
+        page
+    });
     PageSlice::of(users, sequences.unwrap_or_default())
 }
 

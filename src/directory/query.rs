@@ -3,6 +3,7 @@
 //! meanwhile. The client's parameters are read in `scim/query.rs`, and its cursor is opened in
 //! `api`.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::Error;
@@ -15,7 +16,7 @@ use super::scan::Scan;
 use super::selection::select;
 use crate::clock::Times;
 use crate::scim::{Filter, Projection, Search, Sort};
-use crate::store::{Row, Snapshot};
+use crate::store::Snapshot;
 
 /// The users that a caller asks for.
 #[derive(Clone, Debug)]
@@ -118,7 +119,8 @@ impl Page {
     }
 
     /// Writes users as they are shown, with commas between them, from number `first` on (counted
-    /// from 0), until `out` holds `bytes_max`. Returns the number of the next user.
+    /// from 0), until `out` holds `bytes_max`, but at least one. Returns the number of the next
+    /// user.
     pub fn render_from(
         &self,
         first: usize,
@@ -128,43 +130,34 @@ impl Page {
         out: &mut Vec<u8>,
     ) -> Result<usize, Error> {
         let sequences = self.slice.sequences.get(first..).unwrap_or_default();
-        let mut rows = self.rows(sequences)?;
         let (mut next, mut times) = (first, Times::default());
-        while out.len() < bytes_max
-            && let Some(row) = rows.next()
-        {
+        let mut write = |row: &[u8]| {
             if next > 0 {
                 out.push(b',');
             }
-            record::render(&row?, ending, &mut times, projection, out).map_err(Error::Damaged)?;
+            record::render(row, ending, &mut times, projection, out).map_err(Error::Damaged)?;
             next += 1;
+            Ok::<_, Error>(if out.len() < bytes_max {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            })
+        };
+        if sequences.is_sorted() {
+            (self.snapshot).each_listed(sequences, |_, row| write(row))?;
+        } else {
+            for &sequence in sequences {
+                if let Some(row) = self.snapshot.user(sequence)?
+                    && write(&row)?.is_break()
+                {
+                    break;
+                }
+            }
+        }
+        // The page's own snapshot holds every user of its selection, unless the index is wrong.
+        if next < self.len() && out.len() < bytes_max {
+            return Err(Error::NotFound);
         }
         Ok(next)
-    }
-
-    /// The rows of these users, in this order. Users that lie close together are read in one go.
-    fn rows<'a>(
-        &'a self,
-        sequences: &'a [u32],
-    ) -> Result<Box<dyn Iterator<Item = Result<Row<'a>, Error>> + 'a>, Error> {
-        const PASSED_OVER_MAX: usize = 4;
-        // The page's own snapshot holds every user of its selection.
-        let one = |&sequence: &u32| self.snapshot.user(sequence)?.ok_or(Error::NotFound);
-        if let (Some(&first), Some(&last)) = (sequences.first(), sequences.last())
-            && first < last
-            && sequences.is_sorted()
-            && whole(u64::from(last - first)) < sequences.len() * PASSED_OVER_MAX
-        {
-            let mut between = self.snapshot.users_between(first, last)?;
-            let find = move |wanted: &u32| {
-                let found = between.find(|row| !matches!(row, Ok((it, _)) if it < wanted));
-                match found.transpose()? {
-                    Some((it, row)) if it == *wanted => Ok(row),
-                    _ => one(wanted),
-                }
-            };
-            return Ok(Box::new(sequences.iter().map(find)));
-        }
-        Ok(Box::new(sequences.iter().map(one)))
     }
 }

@@ -10,6 +10,9 @@
 //!          bits 44..64    the low bits of the CRC-32 of key and number
 //! ```
 
+use std::sync::LazyLock;
+
+use crc32fast::Hasher;
 use redb::StorageError;
 
 use crate::secret::hex;
@@ -18,6 +21,9 @@ const CHECKSUM_BYTES: usize = 4;
 /// Enough bits for milliseconds until the year 2527.
 const NUMBER_BITS: u32 = 44;
 const NUMBER_MAX: u64 = (1 << NUMBER_BITS) - 1;
+
+/// Made once: making it asks what the processor can do, for every user of a page.
+static HASHER: LazyLock<Hasher> = LazyLock::new(Hasher::new);
 
 /// The stored form of a row under `key`.
 pub(super) fn seal_row(key: &[u8], mut row: Vec<u8>) -> Vec<u8> {
@@ -87,7 +93,7 @@ fn checksum(key: &[u8], row: &[u8]) -> [u8; CHECKSUM_BYTES] {
 }
 
 fn crc(key: &[u8], value: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
+    let mut hasher = HASHER.clone();
     hasher.update(key);
     hasher.update(value);
     hasher.finalize()

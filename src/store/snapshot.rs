@@ -1,7 +1,7 @@
 //! A committed state to read from: rows by sequence, by key and by position. It does not change
 //! while it is held, even if others write.
 
-use std::ops::{ControlFlow, Deref};
+use std::ops::{ControlFlow, Deref, RangeInclusive};
 use std::sync::Arc;
 use std::thread;
 
@@ -133,10 +133,14 @@ impl Snapshot {
         if let Some(sealed) = self.users.get(sequence)? {
             return Row::open(sequence, sealed).map(Some);
         }
+        self.check_lost(sequence).map(|()| None)
+    }
+
+    /// Fails if the index lists a user whose row was not found.
+    fn check_lost(&self, sequence: u32) -> Result<(), ReadError> {
         let is_lost = self.index.live().contains(sequence);
         self.check_progress
             .check_lost(is_lost, || format!("user {sequence}"))
-            .map(|()| None)
     }
 
     /// The rows of users from one sequence to another, both included. This is cheaper than looking
@@ -229,13 +233,40 @@ impl Snapshot {
     pub fn each_user<E: From<ReadError>>(
         &self,
         set: &RoaringBitmap,
+        visit: impl FnMut(u32, &[u8]) -> Result<ControlFlow<()>, E>,
+    ) -> Result<(), E> {
+        match (set.min(), set.max()) {
+            (Some(first), Some(last)) => self.each_of(set, first..=last, set.len(), visit),
+            _ => Ok(()),
+        }
+    }
+
+    /// Like [`Self::each_user`], for users whose sequences ascend.
+    pub fn each_listed<E: From<ReadError>>(
+        &self,
+        sequences: &[u32],
+        visit: impl FnMut(u32, &[u8]) -> Result<ControlFlow<()>, E>,
+    ) -> Result<(), E> {
+        match (sequences.first(), sequences.last()) {
+            (Some(&first), Some(&last)) => {
+                let count = sequences.len() as u64;
+                self.each_of(sequences.iter().copied(), first..=last, count, visit)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Passes as many users as `count`, all `within` these bounds, to `visit`.
+    fn each_of<E: From<ReadError>>(
+        &self,
+        wanted: impl IntoIterator<Item = u32>,
+        within: RangeInclusive<u32>,
+        count: u64,
         mut visit: impl FnMut(u32, &[u8]) -> Result<ControlFlow<()>, E>,
     ) -> Result<(), E> {
-        // Reading on is cheaper than looking up each row, unless most rows are skipped.
+        // Reading on is cheaper than looking up each row, unless there is one or most are skipped.
         const PASSED_OVER_MAX: u64 = 8;
-        let (Some(first), Some(last)) = (set.min(), set.max()) else {
-            return Ok(());
-        };
+        let mut wanted = wanted.into_iter();
         let mut rows = 0_u32;
         let mut others_turn = || {
             rows = rows.wrapping_add(1);
@@ -243,8 +274,9 @@ impl Snapshot {
                 thread::yield_now();
             }
         };
-        if set.len().saturating_mul(PASSED_OVER_MAX) < self.users().len() {
-            for sequence in set {
+        let all = self.users().range_cardinality(within.clone());
+        if count == 1 || count.saturating_mul(PASSED_OVER_MAX) < all {
+            for sequence in wanted {
                 others_turn();
                 if let Some(row) = self.user(sequence)?
                     && visit(sequence, &row)?.is_break()
@@ -254,22 +286,25 @@ impl Snapshot {
             }
             return Ok(());
         }
-        let mut left = set.intersection_len(self.users());
-        let between = self.users.range(first..=last);
-        for entry in between.map_err(ReadError::from)? {
+        let mut due = wanted.next();
+        for entry in self.users.range(within).map_err(ReadError::from)? {
             let (sequence, sealed) = entry.map_err(ReadError::from)?;
             let sequence = sequence.value();
             others_turn();
-            if set.contains(sequence) {
+            while let Some(missing) = due.filter(|due| *due < sequence) {
+                self.check_lost(missing)?;
+                due = wanted.next();
+            }
+            if due == Some(sequence) {
+                due = wanted.next();
                 let row = open_row(&sequence.to_be_bytes(), sealed.value());
                 if visit(sequence, row.map_err(ReadError::from)?)?.is_break() {
                     return Ok(());
                 }
-                left = left.saturating_sub(1);
             }
         }
-        let who = || format!("user {first}, or a later one,");
-        Ok(self.check_progress.check_lost(left > 0, who)?)
+        let mut missing = due.into_iter().chain(wanted);
+        Ok(missing.try_for_each(|missing| self.check_lost(missing))?)
     }
 
     /// All tokens: public id and row.
@@ -317,6 +352,7 @@ fn sequences(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::time::Duration;
 
     use super::super::file::Site;
@@ -338,38 +374,95 @@ mod tests {
         (keys, facts)
     }
 
+    /// A store in this folder with users of these sequences.
+    fn store(path: &Path, sequences: impl Iterator<Item = u32>) -> Store {
+        let store = Store::open(path, Duration::ZERO, |row| Ok(described(row))).expect("a store");
+        let users = sequences.map(|sequence| {
+            let name = format!("user {sequence}").into_bytes();
+            let (keys, facts) = described(&name);
+            Change::none().create_user(sequence, keys, facts, name)
+        });
+        for user in users {
+            store.commit(user).expect("written");
+        }
+        store
+    }
+
     /// As if a damaged page led past the row.
     #[test]
     fn a_row_that_is_not_found_any_more_is_no_sign_that_the_user_is_gone() {
+        for lost in [1, 3, 5] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("users.redb");
+            drop(store(&path, 1..=5));
+            let describe = |row: &[u8]| Ok(described(row));
+            let writer = Writer::new(Site::file(&path), describe, Shared::default(), true);
+            let open = writer.open(Duration::ZERO).expect("it is there");
+            let txn = open.database.begin_write().expect("a transaction");
+            let mut users = txn.open_table(USERS).expect("the table");
+            assert!(users.remove(lost).expect("removed").is_some());
+            drop(users);
+            txn.commit().expect("committed");
+            let index = open.index.newest().clone();
+            let snapshot = Snapshot::begin(&open.database, index, &writer.shared, 0);
+            let snapshot = snapshot.expect("a state");
+            let is_told = |error: ReadError| {
+                let told = error.to_string();
+                let how = format!("user {lost} is not found at its place");
+                !error.is_transient() && told.ends_with(&how)
+            };
+            let found = snapshot.user(lost).map(|row| row.is_some());
+            assert!(found.is_err_and(is_told));
+            let mut seen = 0;
+            let scanned = snapshot.each_user::<ReadError>(snapshot.users(), |_, _| {
+                seen += 1;
+                Ok(ControlFlow::Continue(()))
+            });
+            assert!(scanned.is_err_and(is_told));
+            assert_eq!(seen, lost - 1);
+            assert!(snapshot.user(6).is_ok_and(|row| row.is_none()));
+        }
+    }
+
+    #[test]
+    fn the_users_asked_for_are_passed_however_far_they_lie_apart() {
         let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("users.redb");
-        let describe = |row: &[u8]| Ok(described(row));
-        let store = Store::open(&path, Duration::ZERO, describe).expect("a store");
-        let (keys, facts) = described(b"jane");
-        let jane = Change::none().create_user(1, keys, facts, b"jane".to_vec());
-        store.commit(jane).expect("written");
-        drop(store);
-        let writer = Writer::new(Site::file(&path), describe, Shared::default(), true);
-        let open = writer.open(Duration::ZERO).expect("it is there");
-        let txn = open.database.begin_write().expect("a transaction");
-        let mut users = txn.open_table(USERS).expect("the table");
-        assert!(users.remove(1).expect("removed").is_some());
-        drop(users);
-        txn.commit().expect("committed");
-        let index = open.index.newest().clone();
-        let snapshot = Snapshot::begin(&open.database, index, &writer.shared, 0);
-        let snapshot = snapshot.expect("a state");
-        let found = snapshot.user(1).map(|row| row.is_some());
-        let error = found.expect_err("it is lost");
-        assert!(!error.is_transient());
-        let told = error.to_string();
-        assert!(told.ends_with("user 1 is not found at its place"), "{told}");
-        let mut seen = 0;
-        let scanned = snapshot.each_user::<ReadError>(snapshot.users(), |_, _| {
-            seen += 1;
-            Ok(ControlFlow::Continue(()))
-        });
-        assert!(scanned.is_err() && seen == 0);
-        assert!(snapshot.user(2).is_ok_and(|row| row.is_none()));
+        let is_there = |sequence: &u32| *sequence <= 100 && !sequence.is_multiple_of(7);
+        let there = (1..=100).filter(is_there);
+        let store = store(&folder.path().join("users.redb"), there);
+        let snapshot = store.snapshot().expect("a state");
+        for (step, first, last) in [
+            (1, 1, 100),
+            (2, 10, 60),
+            (9, 1, 100),
+            (40, 2, 99),
+            (1, 5, 5),
+            (1, 6, 8),
+            (1, 7, 7),
+            (1, 95, 200),
+            (1, 2, 1),
+        ] {
+            let asked: Vec<u32> = (first..=last).step_by(step).collect();
+            let wanted: Vec<u32> = asked.iter().copied().filter(is_there).collect();
+            for most in [1, 3, usize::MAX] {
+                let (mut listed, mut of_set) = (Vec::new(), Vec::new());
+                let visit = |seen: &mut Vec<u32>, sequence: u32, row: &[u8]| {
+                    assert_eq!(row, format!("user {sequence}").as_bytes());
+                    seen.push(sequence);
+                    Ok::<_, ReadError>(if seen.len() < most {
+                        ControlFlow::Continue(())
+                    } else {
+                        ControlFlow::Break(())
+                    })
+                };
+                let all = snapshot.each_listed(&asked, |it, row| visit(&mut listed, it, row));
+                all.expect("whole");
+                let set = RoaringBitmap::from_iter(&asked);
+                let all = snapshot.each_user(&set, |it, row| visit(&mut of_set, it, row));
+                all.expect("whole");
+                let expected = &wanted[..most.min(wanted.len())];
+                assert_eq!((&listed[..], &of_set[..]), (expected, expected), "{step}");
+            }
+        }
     }
 }
