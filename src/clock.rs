@@ -174,12 +174,14 @@ impl fmt::Display for Instant {
     }
 }
 
-/// Writes a series of instants as text, many of which fall on the same day. Finding the date is
-/// most of the work, and every user in an answer has two instants.
+/// Writes a series of instants as text. Many of them fall on the same day, or in the same second if
+/// users were imported. Finding the date is most of the work, and every user in an answer has two
+/// instants.
 #[derive(Debug, Default)]
 pub struct Times {
-    /// The day of the last instant, and its text.
-    day: Option<i64>,
+    /// The day and the second since the epoch of the last instant.
+    last: Option<(i64, i64)>,
+    /// Its text.
     text: [u8; TEXT_BYTES],
 }
 
@@ -187,11 +189,13 @@ impl Times {
     /// The same text as [`Instant::to_text`].
     pub fn text_of(&mut self, instant: Instant) -> [u8; TEXT_BYTES] {
         let (day, millis) = instant.day();
-        if self.day == Some(day) {
-            write_time(&mut self.text, millis);
-        } else {
-            (self.day, self.text) = (Some(day), instant.to_text());
+        let second = instant.seconds();
+        match self.last {
+            Some((_, last)) if last == second => digits(&mut self.text[20..23], millis % 1000),
+            Some((last, _)) if last == day => write_time(&mut self.text, millis),
+            _ => self.text = instant.to_text(),
         }
+        self.last = Some((day, second));
         self.text
     }
 }
@@ -445,7 +449,10 @@ mod tests {
         #[test]
         fn one_after_the_other_they_are_the_same(
             first in RANGE_MS.0..RANGE_MS.1,
-            later in proptest::collection::vec(0..3 * DAY_MS, 0..6),
+            later in proptest::collection::vec(
+                proptest::prop_oneof![0..3 * DAY_MS, 0_i64..2000],
+                0..9,
+            ),
         ) {
             let mut times = Times::default();
             for millis in later {

@@ -178,6 +178,10 @@ impl Writer {
     /// The next batch, or `None` when nothing will be queued any more. Idle time is used for a
     /// checkpoint, after which the store reopens in milliseconds even after a crash.
     pub(super) fn next(&self, open: &mut Open) -> Result<Option<(Vec<Plan>, Callers)>, ReadError> {
+        // While a commit is underway, there are more clients, who need the processors.
+        if !self.syncer.is_underway() {
+            self.queue.look();
+        }
         loop {
             match self
                 .queue
