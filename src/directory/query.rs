@@ -129,32 +129,35 @@ impl Page {
         projection: &Projection,
         out: &mut Vec<u8>,
     ) -> Result<usize, Error> {
-        let sequences = self.slice.sequences.get(first..).unwrap_or_default();
+        let all = &self.slice.sequences;
+        let sequences = all.get(first..).unwrap_or_default();
         let (mut next, mut times) = (first, Times::default());
-        let mut write = |row: &[u8]| {
+        let mut write = |sequence: u32, row: &[u8]| {
+            // The page's own snapshot holds every user of its selection, unless the index is wrong.
+            if all.get(next) != Some(&sequence) {
+                return Err(Error::NotFound);
+            }
             if next > 0 {
                 out.push(b',');
             }
             record::render(row, ending, &mut times, projection, out).map_err(Error::Damaged)?;
             next += 1;
-            Ok::<_, Error>(if out.len() < bytes_max {
+            Ok(if out.len() < bytes_max {
                 ControlFlow::Continue(())
             } else {
                 ControlFlow::Break(())
             })
         };
         if sequences.is_sorted() {
-            (self.snapshot).each_listed(sequences, |_, row| write(row))?;
+            self.snapshot.each_listed(sequences, write)?;
         } else {
             for &sequence in sequences {
-                if let Some(row) = self.snapshot.user(sequence)?
-                    && write(&row)?.is_break()
-                {
+                let row = self.snapshot.user(sequence)?.ok_or(Error::NotFound)?;
+                if write(sequence, &row)?.is_break() {
                     break;
                 }
             }
         }
-        // The page's own snapshot holds every user of its selection, unless the index is wrong.
         if next < self.len() && out.len() < bytes_max {
             return Err(Error::NotFound);
         }

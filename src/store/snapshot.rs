@@ -145,7 +145,7 @@ impl Snapshot {
 
     /// The rows of users from one sequence to another, both included. This is cheaper than looking
     /// up each user, if few are skipped.
-    pub fn users_between(
+    pub(super) fn users_between(
         &self,
         first: u32,
         last: u32,
