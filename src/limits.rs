@@ -338,6 +338,8 @@ pub const KEPT_FORMATS_MAX: u32 = 20;
 pub const LEFT_BEHIND_SECONDS: i64 = 60;
 /// Bytes of a backup that are written to standard output at a time.
 pub const BACKUP_STREAM_BYTES: usize = 64 * 1024;
+/// Bytes of a backup that are copied to another disk before the copy may be interrupted.
+pub const BACKUP_PART_BYTES: u64 = 1 << 20;
 /// Users brought back by a restore whom its output names.
 pub const RETURNED_USERS_TOLD_MAX: usize = 20;
 /// Pause between two attempts to write to a disk that is full.

@@ -80,8 +80,11 @@ impl Desk {
     }
 }
 
-/// The command, started by `env` with this option for SIGINT: if the tests run in the background,
-/// they ignore the signal, and so would the command.
+/// The option of `env` for a command that these signals end: if the tests run in the background or
+/// under `nohup`, they ignore some of them, and so would the command.
+const BY_DEFAULT: &str = "--default-signal=INT,TERM,HUP";
+
+/// The command, started by `env` with this option for signals.
 fn with_signal(option: &str, command: &Command) -> Command {
     let mut started = Command::new("env");
     without_settings(&mut started)
@@ -94,16 +97,16 @@ fn with_signal(option: &str, command: &Command) -> Command {
     started
 }
 
-/// Runs a command, sends SIGINT once it has printed a line, and only then reads the rest of its
+/// Runs a command, sends a signal once it has printed a line, and only then reads the rest of its
 /// output. So it is still in its first thousand rows, waiting for its reader, when the signal
 /// comes. `option` is as in [`with_signal`].
-fn interrupted(option: &str, command: &Command) -> Output {
+fn interrupted(option: &str, signal: Signal, command: &Command) -> Output {
     let started = with_signal(option, command).spawn();
     let mut started = started.expect("the binary runs");
     let mut reader = BufReader::new(started.stdout.take().expect("piped"));
     let mut stdout = String::new();
     reader.read_line(&mut stdout).expect("a row");
-    kill_process(Pid::from_child(&started), Signal::INT).expect("it waits");
+    kill_process(Pid::from_child(&started), signal).expect("it waits");
     reader.read_to_string(&mut stdout).expect("text");
     let ended = started.wait_with_output().expect("ours");
     Output {

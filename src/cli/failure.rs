@@ -54,7 +54,7 @@ impl Failure {
 }
 
 /// Exit statuses: those of `sysexits.h`, 1 for something refused or not found, and the shell's
-/// status for a command ended by SIGINT.
+/// statuses for a command ended by SIGHUP, SIGINT or SIGTERM.
 pub(super) mod status {
     pub(in crate::cli) const REFUSED: u8 = 1;
     pub(in crate::cli) const USAGE: u8 = 64;
@@ -63,7 +63,9 @@ pub(super) mod status {
     pub(in crate::cli) const IO: u8 = 74;
     pub(in crate::cli) const PERMISSION: u8 = 77;
     pub(in crate::cli) const CONFIGURATION: u8 = 78;
+    pub(in crate::cli) const HUNG_UP: u8 = 129;
     pub(in crate::cli) const INTERRUPTED: u8 = 130;
+    pub(in crate::cli) const TERMINATED: u8 = 143;
 }
 
 pub(super) fn from_configuration(problem: config::Error) -> Failure {

@@ -12,6 +12,7 @@ mod explain;
 mod failure;
 mod generated;
 mod guide;
+mod interruption;
 mod manual;
 mod output;
 mod previous_holders;

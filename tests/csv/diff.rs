@@ -5,9 +5,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use golinks_scim::limits;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::{Desk, check, interrupted, rows_to_interrupt};
+use super::{BY_DEFAULT, Desk, check, interrupted, rows_to_interrupt};
 use crate::support::{Output, command_on, without_settings};
 
 #[test]
@@ -155,8 +156,8 @@ fn a_comparison_that_is_interrupted_leaves_no_file_behind() {
         .arg(desk.write("many.csv", rows_to_interrupt()))
         .arg("--statuses")
         .arg(desk.path("statuses.csv"));
-    let told = interrupted("--default-signal=INT", &compare);
-    check(&told, 130, &["golinks-scim: interrupted\n"]);
+    let told = interrupted(BY_DEFAULT, Signal::HUP, &compare);
+    check(&told, 129, &["golinks-scim: ended by SIGHUP\n"]);
     assert_eq!(told.stdout.lines().count(), 1000);
     let files = fs::read_dir(desk.folder.path()).expect("there").count();
     assert_eq!(files, 1, "{told:?}");

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use super::{Desk, check, with_signal};
+use super::{BY_DEFAULT, Desk, check, with_signal};
 use crate::audit::{left_behind, of_kind};
 use crate::support::{Output, cli_in, command_on, wait_until};
 
@@ -204,15 +204,41 @@ fn an_export_that_is_interrupted_leaves_nothing_behind() {
     let files = || fs::read_dir(desk.folder.path()).expect("there").count();
     let mut export = command_on(&desk.server.data_dir());
     export.args(["user", "export"]).arg(desk.path("out.csv"));
+    for (signals, status, why) in [
+        (&[Signal::INT][..], 130, "interrupted"),
+        // As `timeout` sends it: to the command, and to its group.
+        (&[Signal::TERM, Signal::TERM], 143, "ended by SIGTERM"),
+        (&[Signal::HUP], 129, "ended by SIGHUP"),
+    ] {
+        kill_process(desk.server.pid(), Signal::STOP).expect("it runs");
+        let exporting = with_signal(BY_DEFAULT, &export).spawn();
+        let exporting = exporting.expect("the binary runs");
+        wait_until("the export has begun", || files() == 1);
+        for signal in signals {
+            kill_process(Pid::from_child(&exporting), *signal).expect("it waits");
+        }
+        kill_process(desk.server.pid(), Signal::CONT).expect("it is stopped");
+        let told: Output = exporting.wait_with_output().expect("ours").into();
+        check(&told, status, &[&format!("golinks-scim: {why}\n")]);
+        assert_eq!(files(), 0, "{told:?}");
+    }
+}
+
+/// A command under `nohup` outlives its terminal.
+#[test]
+fn an_export_that_is_to_outlive_its_terminal_does() {
+    let desk = Desk::new();
+    let mut export = command_on(&desk.server.data_dir());
+    export.args(["user", "export"]).arg(desk.path("out.csv"));
     kill_process(desk.server.pid(), Signal::STOP).expect("it runs");
-    let exporting = with_signal("--default-signal=INT", &export).spawn();
+    let exporting = with_signal("--ignore-signal=HUP", &export).spawn();
     let exporting = exporting.expect("the binary runs");
+    let files = || fs::read_dir(desk.folder.path()).expect("there").count();
     wait_until("the export has begun", || files() == 1);
-    kill_process(Pid::from_child(&exporting), Signal::INT).expect("it waits");
+    kill_process(Pid::from_child(&exporting), Signal::HUP).expect("it waits");
     kill_process(desk.server.pid(), Signal::CONT).expect("it is stopped");
     let told: Output = exporting.wait_with_output().expect("ours").into();
-    check(&told, 130, &["golinks-scim: interrupted\n"]);
-    assert_eq!(files(), 0, "{told:?}");
+    check(&told, 0, &["0 users in"]);
 }
 
 /// Data that has left cannot be called back, so the trail says who took it.

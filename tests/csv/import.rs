@@ -8,10 +8,10 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
-use super::{Desk, check, interrupted, rows_to_interrupt};
+use super::{BY_DEFAULT, Desk, check, interrupted, rows_to_interrupt};
 use crate::support::{Output, Server, cli_in, command_on, number, status_number, wait_until};
 
 #[test]
@@ -277,21 +277,24 @@ fn number_of(count: usize) -> f64 {
 
 #[test]
 fn whoever_interrupts_an_import_hears_what_was_applied() {
-    for format in ["jsonl", "json"] {
+    for (format, signal, status, why) in [
+        ("jsonl", Signal::INT, 130, "interrupted"),
+        ("json", Signal::TERM, 143, "ended by SIGTERM"),
+    ] {
         let desk = Desk::new();
         let file = desk.write("many.csv", rows_to_interrupt());
         let mut import = command_on(&desk.server.data_dir());
         import.args(["user", "import", "-o", format]).arg(file);
-        let told = interrupted("--default-signal=INT", &import);
+        let told = interrupted(BY_DEFAULT, signal, &import);
         let rejects = desk.path("many.rejects.csv");
         let hint = format!(
-            "golinks-scim: after 1000 rows: interrupted\nhint: run the same import again: rows \
+            "golinks-scim: after 1000 rows: {why}\nhint: run the same import again: rows \
              already applied change nothing; those rejected so far are in {}\n",
             rejects.display()
         );
         check(
             &told,
-            130,
+            status,
             &["999 created, 0 updated", "to undo it, ", &hint],
         );
         let count = if format == "json" {
@@ -313,6 +316,6 @@ fn whoever_starts_an_import_may_have_it_ignore_the_interruption() {
     let file = desk.write("many.csv", rows_to_interrupt());
     let mut import = command_on(&desk.server.data_dir());
     import.args(["user", "import", "-o", "jsonl"]).arg(file);
-    let told = interrupted("--ignore-signal=INT", &import);
+    let told = interrupted("--ignore-signal=INT", Signal::INT, &import);
     check(&told, 1, &["2999 created, 0 updated"]);
 }

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use serde_json::{Value, json};
 
 use super::args::{Backup, Output};
+use super::interruption::Interruption;
 use super::{Failure, ask, output, status, store_status, unusable, with_client};
 use crate::api::described_backup;
 use crate::clock::{Clock, SystemClock};
@@ -81,7 +82,7 @@ fn create(data_dir: &Path, file: &Path) -> Result<(), Failure> {
     let directory = directory.map_err(|error| unusable(&file, &error))?;
     with_client(data_dir, |client| {
         let made = copied(client, &file)?;
-        take(data_dir, &made, &file, &directory).map_err(|error| unusable(&file, &error))?;
+        take(data_dir, &made, &file, &directory)?;
         output::say(&format!("{} is written", file.display()));
         tell(&made)
     })
@@ -176,8 +177,9 @@ fn take(
     made: &Value,
     file: &Path,
     directory: &files::Directory,
-) -> io::Result<()> {
-    let (copy, from) = opened(data_dir, made)?;
+) -> Result<(), Failure> {
+    let failed = |error: io::Error| unusable(file, &error);
+    let (copy, from) = opened(data_dir, made).map_err(failed)?;
     // Link the open file, since its name may belong to another file by now. Where linking fails,
     // mainly across file systems, copy the bytes.
     let by_descriptor = format!("/proc/self/fd/{}", from.as_raw_fd());
@@ -191,11 +193,13 @@ fn take(
                 // The first error is the one that matters.
                 let _ = fs::remove_file(file);
             }
-            owned?;
-            directory.confirm()
+            owned.and_then(|()| directory.confirm()).map_err(failed)
         }
-        Err(Errno::EXIST) => Err(io::ErrorKind::AlreadyExists.into()),
-        Err(_) => removed.and_then(|()| copy_to(from, file)),
+        Err(Errno::EXIST) => Err(failed(io::ErrorKind::AlreadyExists.into())),
+        Err(_) => {
+            removed.map_err(failed)?;
+            copy_to(from, file, &Interruption::catch()?)
+        }
     }
 }
 
@@ -207,23 +211,41 @@ fn give_to_this_user(file: &File) -> io::Result<()> {
     Ok(())
 }
 
-fn copy_to(mut from: File, file: &Path) -> io::Result<()> {
+/// Copies a backup to a new `file`. One that is interrupted leaves nothing there.
+fn copy_to(from: File, file: &Path, interruption: &Interruption) -> Result<(), Failure> {
     files::remove_drafts_of(
         file,
         SystemClock.now().seconds() - limits::LEFT_BEHIND_SECONDS,
     );
-    files::need_room(file, from.metadata()?.len())?;
+    let failed = |error: io::Error| unusable(file, &error);
+    let bytes = from.metadata().map_err(failed)?.len();
+    files::need_room(file, bytes).map_err(failed)?;
     let draft = files::draft_of(file);
-    let copied = files::create_own(&draft, 0o600).and_then(|mut to| {
-        io::copy(&mut from, &mut to)?;
-        to.sync_all()?;
-        files::publish(&draft, file)
+    let to = files::create_own(&draft, 0o600).map_err(failed)?;
+    let copied = copy_in_parts(from, &to, failed, interruption).and_then(|()| {
+        let named = to.sync_all().and_then(|()| files::publish(&draft, file));
+        named.map_err(failed)
     });
     if copied.is_err() {
         // The first error is the one that matters.
         let _ = fs::remove_file(&draft);
     }
     copied
+}
+
+fn copy_in_parts(
+    mut from: File,
+    mut to: &File,
+    failed: impl Fn(io::Error) -> Failure,
+    interruption: &Interruption,
+) -> Result<(), Failure> {
+    loop {
+        let mut part = (&mut from).take(limits::BACKUP_PART_BYTES);
+        if io::copy(&mut part, &mut to).map_err(&failed)? == 0 {
+            return Ok(());
+        }
+        interruption.refuse()?;
+    }
 }
 
 fn unsound(file: &Path, error: &OpenError) -> Failure {
@@ -260,6 +282,22 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    /// The next backup may be to another name, so nothing would remove what this one leaves.
+    #[test]
+    fn a_copy_to_another_disk_that_is_interrupted_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (from, mut writer) = io::pipe().expect("a pipe");
+        let from = File::from(std::os::fd::OwnedFd::from(from));
+        writer.write_all(b"a part").expect("written");
+        let interruption = Interruption::default();
+        interruption.set(15);
+        drop(writer);
+        let file = folder.path().join("copy.redb");
+        let failure = copy_to(from, &file, &interruption).expect_err("interrupted");
+        assert_eq!(failure.status, 143, "{failure:?}");
+        assert_eq!(fs::read_dir(folder.path()).expect("it").count(), 0);
+    }
 
     /// A compromised server must not make root read for it what it may not read itself.
     #[test]

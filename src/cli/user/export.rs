@@ -5,16 +5,14 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::mem;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use serde_json::{Value, json};
 
+use super::super::interruption::Interruption;
 use super::super::{Failure, audit, output, status, unusable};
 use super::args::{Export, ExportFormat};
 use super::each_page;
 use super::file_name::export_format;
-use super::import::{interruption, refuse_interrupted};
 use crate::clock::{Clock, SystemClock};
 use crate::columns;
 use crate::files;
@@ -111,7 +109,7 @@ pub(super) enum Target {
 /// A file under a temporary name, which is removed unless [`Target::end`] is called. If the command
 /// is killed, the next export to the same name removes it.
 pub(super) struct Draft {
-    is_interrupted: Arc<AtomicBool>,
+    interruption: Interruption,
     path: PathBuf,
     written_at: PathBuf,
     file: BufWriter<File>,
@@ -130,11 +128,11 @@ impl Target {
             path,
             SystemClock.now().seconds() - limits::LEFT_BEHIND_SECONDS,
         );
-        let is_interrupted = interruption()?;
+        let interruption = Interruption::catch()?;
         let draft = files::draft_of(path);
         let file = files::create_own(&draft, 0o600).map_err(|error| unusable(path, &error))?;
         Ok(Self::File(Draft {
-            is_interrupted,
+            interruption,
             path: path.to_owned(),
             written_at: draft,
             file: BufWriter::new(file),
@@ -148,7 +146,7 @@ impl Target {
             }
             Self::Output => output::data(bytes),
             Self::File(draft) => {
-                refuse_interrupted(&draft.is_interrupted)?;
+                draft.interruption.refuse()?;
                 let written = draft.file.write_all(bytes);
                 written.map_err(|error| unusable(&draft.path, &error))
             }

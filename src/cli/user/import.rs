@@ -3,14 +3,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
-use signal_hook::consts::SIGINT;
-use signal_hook::flag;
 
+use super::super::interruption::Interruption;
 use super::super::output::{self, Column, Format, Listing, column, text_of};
 use super::super::{Failure, ask, program, status};
 use super::args;
@@ -47,8 +44,9 @@ pub(super) fn run(
         let end = ask(client, "GET", "/admin/audit?count=1", None)?;
         import.first_change = end["end"].as_u64();
     }
-    let is_interrupted = interruption()?;
-    let imported = import.rows(client, &mut user_file, &is_interrupted);
+    // What was applied is still reported.
+    let interruption = Interruption::catch()?;
+    let imported = import.rows(client, &mut user_file, &interruption);
     import.bar.finish_and_clear();
     // The list of what was done is whole even if the import was not.
     let listed = import.listing.take().map_or(Ok(()), Listing::end);
@@ -56,39 +54,6 @@ pub(super) fn run(
     user_file.tell_managers();
     outcome.map_err(|failure| import.broken_off(failure))?;
     import.end()
-}
-
-/// Whether SIGINT (Ctrl-C) has arrived: what was applied is still reported, and an unfinished file
-/// is removed. A second SIGINT ends the process at once. A process that was started with SIGINT
-/// ignored keeps ignoring it.
-pub(super) fn interruption() -> Result<Arc<AtomicBool>, Failure> {
-    let is_interrupted = Arc::new(AtomicBool::new(false));
-    if is_ignored() {
-        return Ok(is_interrupted);
-    }
-    let (code, second) = (i32::from(status::INTERRUPTED), Arc::clone(&is_interrupted));
-    flag::register_conditional_shutdown(SIGINT, code, second)
-        .and_then(|_| flag::register(SIGINT, Arc::clone(&is_interrupted)))
-        .map_err(|error| Failure::new(status::IO, error))?;
-    Ok(is_interrupted)
-}
-
-/// Fails if SIGINT has arrived.
-pub(super) fn refuse_interrupted(is_interrupted: &AtomicBool) -> Result<(), Failure> {
-    if is_interrupted.load(Ordering::Relaxed) {
-        return Err(Failure::new(status::INTERRUPTED, "interrupted"));
-    }
-    Ok(())
-}
-
-/// Whether this process ignores SIGINT (`proc_pid_status(5)`), as it does in the background of a
-/// script.
-fn is_ignored() -> bool {
-    let status = std::fs::read("/proc/self/status").unwrap_or_default();
-    let status = String::from_utf8_lossy(&status);
-    let ignored = status.lines().find_map(|it| it.strip_prefix("SigIgn:"));
-    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    ignored.is_some_and(|mask| mask & 1 << (SIGINT - 1) != 0)
 }
 
 /// What rows want that were refused because another user has the userName: maps the hash of their
@@ -176,7 +141,7 @@ impl<'a> Import<'a> {
         &mut self,
         client: &mut Client,
         user_file: &mut UserFile,
-        is_interrupted: &AtomicBool,
+        interruption: &Interruption,
     ) -> Result<(), Failure> {
         let typed = self.typed;
         loop {
@@ -184,7 +149,7 @@ impl<'a> Import<'a> {
             if lines.is_empty() {
                 return Ok(());
             }
-            refuse_interrupted(is_interrupted)?;
+            interruption.refuse()?;
             let request = json!({"empty": typed.empty, "dryRun": typed.dry_run});
             let target = "/admin/users/import";
             let outcomes = user_file.outcomes(client, target, request, &mut lines)?;

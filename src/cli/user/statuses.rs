@@ -51,7 +51,8 @@ impl Statuses {
         Ok(())
     }
 
-    /// Fails if SIGINT has arrived and there is a file, since only then is the signal caught.
+    /// Fails if a signal has arrived that ends commands and there is a file, since only then are
+    /// they caught.
     pub(super) fn refuse_interrupted(&mut self) -> Result<(), Failure> {
         let file = self.file.as_mut();
         file.map_or(Ok(()), |file| file.target.write(&[]))
