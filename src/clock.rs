@@ -118,11 +118,18 @@ impl Instant {
     /// Reads a moment in the form of RFC 3339, or in another form of ISO 8601 that includes the
     /// offset; `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
-        // The library also accepts the name of a time zone, which may contradict the offset.
+        // The library also accepts the name of a time zone, which may contradict the offset, and an
+        // offset of a day or more.
         if text.contains('[') {
             return None;
         }
-        let timestamp: jiff::Timestamp = text.parse().ok()?;
+        let pieces = Pieces::parse(text).ok()?;
+        let offset = pieces.to_numeric_offset()?;
+        if i64::from(offset.seconds()).abs() >= DAY_MS / 1000 {
+            return None;
+        }
+        let civil = pieces.date().to_datetime(pieces.time()?);
+        let timestamp = offset.to_timestamp(civil).ok()?;
         Some(Self::from_millis(timestamp.as_millisecond()))
     }
 }
@@ -316,6 +323,16 @@ mod tests {
         assert_eq!(Instant::parse("yesterday"), None);
         let two_zones = "2026-11-23T21:30:00+05:00[Europe/Paris]";
         assert_eq!(Instant::parse(two_zones), None);
+        for zone in ["+23:59", "-23:59", "+2359", "-00:00"] {
+            let text = format!("2026-11-23T21:30:00{zone}");
+            assert!(Instant::parse(&text).is_some(), "{text}");
+        }
+        for zone in [
+            "+24:00", "-24:30", "+25:00", "+25", "+2500", "-01:60", "+99:00",
+        ] {
+            let text = format!("2026-11-23T21:30:00{zone}");
+            assert_eq!(Instant::parse(&text), None, "{text}");
+        }
     }
 
     #[test]
