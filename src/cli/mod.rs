@@ -60,17 +60,15 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(args) => args,
         Err(error) => {
             let error = word_order::told(&typed, error);
-            if error.use_stderr() {
-                let mut rendered = error.render().to_string();
-                if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-                    rendered.insert_str(0, "a command is missing\n\n");
-                }
-                output::usage(&rendered);
-            } else {
-                // Printing help must not fail because standard output is closed.
-                let _ = error.print();
+            if !error.use_stderr() {
+                return ended(output::help(&error), false);
             }
-            return ExitCode::from(if error.use_stderr() { status::USAGE } else { 0 });
+            let mut rendered = error.render().to_string();
+            if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+                rendered.insert_str(0, "a command is missing\n\n");
+            }
+            output::usage(&rendered);
+            return ExitCode::from(status::USAGE);
         }
     };
     set_program(typed_program(&args));
@@ -83,6 +81,12 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
             | Command::Audit(args::Audit::Verify { .. } | args::Audit::Explain { .. })
     );
     let outcome = without_configuration(&args.command).unwrap_or_else(|| configured(args));
+    ended(outcome, is_verdict)
+}
+
+/// The exit status for an outcome, whose failure is told. `is_verdict` says that the exit status is
+/// the command's answer.
+fn ended(outcome: Result<(), Failure>, is_verdict: bool) -> ExitCode {
     // Log lines must appear before the failure.
     logging::flush();
     match outcome {

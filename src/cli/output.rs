@@ -132,8 +132,16 @@ fn write(text: &str) -> Result<(), Failure> {
 
 /// Writes data. If the reader is gone, the command ends without a message.
 pub(super) fn data(bytes: &[u8]) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    match out.write_all(bytes).and_then(|()| out.flush()) {
+    written(io::stdout().lock().write_all(bytes))
+}
+
+/// Prints the help or the version, which clap takes for errors.
+pub(super) fn help(asked: &clap::Error) -> Result<(), Failure> {
+    written(asked.print())
+}
+
+fn written(outcome: io::Result<()>) -> Result<(), Failure> {
+    match outcome.and_then(|()| io::stdout().flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(
             status::IO,
             format!("standard output cannot be written: {error}"),

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 use super::{PATIENCE, check, serve, shown_on_a_terminal, stop};
 use crate::support::place::chain_for;
-use crate::support::{Running, Server, cli_on, command_on, wait_until};
+use crate::support::{Output, Running, Server, cli_on, command_on, wait_until};
 
 /// What a pipe holds (`pipe(7)`).
 const PIPE_BYTES: usize = 65_536;
@@ -269,13 +269,13 @@ fn a_reader_who_leaves_early_is_no_failure() {
             .expect("the binary runs");
         assert_eq!(output.status.code(), Some(74), "{command}: {output:?}");
     }
-    let full = fs::File::options().write(true).open("/dev/full");
-    let output = command_on(&server.data_dir())
-        .args(["user", "list"])
-        .stdout(full.expect("Linux has it"))
-        .output()
-        .expect("the binary runs");
-    assert_eq!(output.status.code(), Some(74), "a full disk is a failure");
+    for words in ["user list", "--help", "serve --help", "--version"] {
+        let full = fs::File::options().write(true).open("/dev/full");
+        let mut command = command_on(&server.data_dir());
+        command.args(words.split(' ')).stdout(full.expect("there"));
+        let output: Output = command.output().expect("the binary runs").into();
+        check(&output, 74, "standard output cannot be written: ");
+    }
 }
 
 #[test]
