@@ -50,7 +50,8 @@ use failure::{
     other_data_dir, status, store_hint, store_status, unusable,
 };
 use request::{
-    SEARCH, answered, ask, ask_or_hint, each, each_despite_the_disk, named, require_token, sent,
+    SEARCH, answered, ask, ask_or_hint, each, each_despite_the_disk, named, refuse_long,
+    require_token, sent,
 };
 
 /// Runs the command in `typed`.

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::{Failure, from_local, output, status, token};
 use crate::http1::client::Response;
 use crate::http1::target::encode;
+use crate::limits;
 use crate::local::{self, Client};
 
 /// Calls `act` for each of `names`. If there are several, a refusal does not stop the rest; the
@@ -84,6 +85,20 @@ fn go_through(
 pub(super) const SEARCH: &str =
     "`{program} user list --search TEXT` finds people by a part of their name";
 
+/// Fails if a name is longer than the name of any user or token: the server would only speak of the
+/// filter or the target that it makes.
+pub(super) fn refuse_long(name: &str) -> Result<(), Failure> {
+    let filter = format!("userName eq {}", Value::from(name));
+    if filter.len() <= limits::FILTER_BYTES_MAX {
+        return Ok(());
+    }
+    let what = format!(
+        "there is no user or token with a name of {} bytes",
+        name.len()
+    );
+    Err(Failure::new(status::REFUSED, what).hint("type one name or id; spaces part several"))
+}
+
 /// The name or id of a user or token as part of a request target. A target must not contain a
 /// control character, such as the line break in a name that was read from a file; no new name has
 /// one either.
@@ -93,6 +108,7 @@ pub(super) fn named(who: &str) -> Result<String, Failure> {
         let hint = "type the name without, or the id";
         return Err(Failure::new(status::REFUSED, what).hint(hint));
     }
+    refuse_long(who)?;
     Ok(encode(who))
 }
 

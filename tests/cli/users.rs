@@ -36,6 +36,12 @@ fn users_are_deleted_with_and_without_a_server() {
             check(&unsure, 64, told);
         }
         check(&cli(&["user", "show", name]), 0, "");
+        let long = "\"".repeat(2042);
+        for command in ["show", "history", "deactivate"] {
+            let told = "golinks-scim: there is no user or token with a name of 2042 bytes\nhint: ";
+            check(&cli(&["user", command, &long]), 1, told);
+            check(&cli(&["user", command, &long[1..]]), 1, "user \"\"");
+        }
         let done = cli(&["user", "delete", "nobody", name, "--yes"]);
         for told in [
             &*format!("{name} is deleted"),

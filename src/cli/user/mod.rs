@@ -31,7 +31,7 @@ use file::UserFile;
 
 use super::output::{self, Column, Format, Listing, Report, column, elements, minute, text_of};
 use super::time_argument::moment;
-use super::{Failure, SEARCH, ask, ask_or_hint, each, named, operand, status};
+use super::{Failure, SEARCH, ask, ask_or_hint, each, named, operand, refuse_long, status};
 use crate::clock::{Clock, SystemClock};
 use crate::http1::target::encode;
 use crate::limits;
@@ -173,6 +173,7 @@ fn show(client: &mut Client, typed: &Show) -> Result<(), Failure> {
 
 /// The user with this id or userName.
 fn retrieve(client: &mut Client, who: &str) -> Result<Value, Failure> {
+    refuse_long(who)?;
     for filter in [
         format!("id eq {}", json!(who)),
         format!("userName eq {}", json!(who)),
