@@ -315,7 +315,7 @@ fn who(row: &Value) -> String {
     texts.find(|text| !text.is_empty()).unwrap_or_default()
 }
 
-/// The changed attributes or, if there are none, whatever else the row says.
+/// The changed attributes or, if there are none, what else the row says, in words.
 fn changes(row: &Value) -> String {
     let attribute = |change: &Value| match change {
         Value::String(name) => name.clone(),
@@ -327,15 +327,93 @@ fn changes(row: &Value) -> String {
         let names: Vec<String> = changes.iter().map(attribute).collect();
         return names.join(" ").replace(ENTERPRISE_URN, "enterprise");
     }
-    let told = [
-        "status", "scimType", "method", "route", "count", "through", "why", "scope", "path",
-    ];
-    // For a restore, `through` is a row number in the backup's trail, which would look like a count
-    // here.
-    let told = told
-        .iter()
-        .filter(|&&name| name != "through" || row["kind"] != "backup.restore");
-    let told = told.map(|name| text_of(row, name));
-    let told: Vec<String> = told.filter(|text| !text.is_empty()).collect();
-    told.join(" ")
+    let told = |name: &str| text_of(row, name);
+    match row["kind"].as_str().unwrap_or_default() {
+        "user.export" => {
+            let count = output::counted_in(row, "count", "user");
+            let path = told("path");
+            let to = if path.is_empty() {
+                "standard output"
+            } else {
+                &path
+            };
+            format!("{count} to {to}")
+        }
+        "cert.install" => {
+            let names: Vec<&str> = elements(&row["names"])
+                .iter()
+                .filter_map(Value::as_str)
+                .collect();
+            let (until, path) = (told("notAfter"), told("path"));
+            let until = until.get(..10).unwrap_or_default();
+            format!("for {} until {until}, from {path}", names.join(", "))
+        }
+        "backup.create" => format!("to {}", told("path")),
+        "backup.restore" => format!("from {}", told("path")),
+        "audit.trim" => {
+            let (first, through, why) = (told("first"), told("through"), told("why"));
+            format!("rows {first} to {through}, by {why}")
+        }
+        "refuse.more" | "refuse.strangers" => output::counted_in(row, "count", "refusal"),
+        _ => {
+            let names = ["status", "scimType", "method", "route", "scope"];
+            let told: Vec<String> = names
+                .map(told)
+                .into_iter()
+                .filter(|it| !it.is_empty())
+                .collect();
+            told.join(" ")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_says_in_words_what_was_done() {
+        for (row, wanted) in [
+            (
+                json!({"kind": "user.export", "path": "/a.csv", "count": 2}),
+                "2 users to /a.csv",
+            ),
+            (
+                json!({"kind": "user.export", "path": null, "count": 1}),
+                "1 user to standard output",
+            ),
+            (
+                json!({"kind": "cert.install", "path": "/c.pem", "names": ["a.example", "b.example"],
+                       "notAfter": "2027-06-30T12:00:00.000Z", "fingerprint": "00"}),
+                "for a.example, b.example until 2027-06-30, from /c.pem",
+            ),
+            (
+                json!({"kind": "backup.create", "path": "/b.redb"}),
+                "to /b.redb",
+            ),
+            (
+                json!({"kind": "backup.restore", "path": "/b.redb", "through": 7, "replaced": 9}),
+                "from /b.redb",
+            ),
+            (
+                json!({"kind": "audit.trim", "first": 1, "through": 12, "why": "age", "keep": 30}),
+                "rows 1 to 12, by age",
+            ),
+            (
+                json!({"kind": "refuse.more", "count": 3, "statuses": {"429": 3}}),
+                "3 refusals",
+            ),
+            (
+                json!({"kind": "refuse", "status": 404, "method": "GET", "route": "/scim/v2/Users/{id}"}),
+                "404 GET /scim/v2/Users/{id}",
+            ),
+            (json!({"kind": "token.issue", "scope": "full"}), "full"),
+            (
+                json!({"kind": "modify", "changes": [{"attribute": "active"}, {"attribute": "title"}]}),
+                "active title",
+            ),
+        ] {
+            assert_eq!(changes(&row), wanted, "{row}");
+        }
+    }
 }

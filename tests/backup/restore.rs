@@ -327,7 +327,7 @@ fn a_restore_is_told_of_and_takes_no_number_and_no_token_for_another() {
     assert_eq!(shown.status, Some(1), "{shown:?}");
     assert!(shown.stderr.contains("there is no change"), "{shown:?}");
     let table = cli_in(&directory, &["audit", "list"]).stdout;
-    assert!(table.contains(&format!("  {file}\n")), "{table}");
+    assert!(table.contains(&format!("  from {file}\n")), "{table}");
 
     // Numbers were skipped, but no row is missing: the trail is sound, and so is a backup of it.
     let verified = cli_in(&directory, &["audit", "verify"]);

@@ -256,7 +256,7 @@ fn an_export_leaves_a_row() {
     check(&export(&["--filter", "title xx 1"]), 1, &["position 6"]);
     check(&export(&["--inactive"]), 0, &["b@x"]);
     let listed = desk.server.cli(&["audit", "list"]).stdout;
-    assert!(listed.contains(&format!("2 {path}")), "{listed}");
+    assert!(listed.contains(&format!("2 users to {path}")), "{listed}");
     let directory = desk.server.stop_and_keep();
     let none = ["user", "export", "--search", "nobody"];
     check(&cli_in(&directory, &none), 0, &["userName"]);
