@@ -60,6 +60,8 @@ fn each_guide_has_what_this_installation_has() {
             );
         }
     }
+    // As the name is written elsewhere.
+    guide_with(&server, "JumpCloud", &[&base_url]);
 }
 
 #[test]

@@ -21,8 +21,8 @@ use crate::limits;
 pub(super) const EXIT_STATUS: &str = "\
 0 done; 1 refused, not found, or different (user diff); 64 usage; 65 damaged or newer data, or \
 an invalid user file; 69 no directory, or the store is locked; 74 I/O; 77 permission; \
-78 configuration; 130 a second signal ended the server at once, or Ctrl-C \
-ended an import, an export or a comparison.";
+78 configuration; 130 a second signal ended the server at once; 129, 130, 143 a closed terminal, \
+Ctrl-C or SIGTERM ended an import, an export, a comparison or a backup.";
 
 /// What to type next.
 pub(super) const NEXT: &str = "\
@@ -81,6 +81,7 @@ pub(super) enum Command {
     /// Print what to type into an identity provider, or list the guides
     Guide {
         /// Which guide to print
+        #[arg(ignore_case = true)]
         which: Option<Guide>,
     },
     /// Find out whether an identity provider can reach the server, and if not, why

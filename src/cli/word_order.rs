@@ -1,5 +1,5 @@
-//! The tip for words that were typed in the wrong order, such as `token okta revoke`: clap by
-//! itself only names words that look similar.
+//! The tip for words that were typed in the wrong order, such as `token okta revoke`, or that other
+//! programs use: clap by itself only names words that look similar.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -10,23 +10,84 @@ use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 use super::args::Args;
 use crate::fix::quoted;
 
-/// The error about what was `typed`, with the right order if only the order was wrong.
+/// The error about what was `typed`, with the right words if it is known what was meant.
 pub(super) fn told(typed: &[OsString], mut error: Error) -> Error {
-    if let Some(command) = right_order(typed, &error) {
-        let tip = format!("the right order is `{command}`").into();
+    let order = right_order(typed, &error).map(|it| format!("the right order is `{it}`"));
+    if let Some(tip) = order.or_else(|| meant(typed, &error)) {
         error.remove(ContextKind::SuggestedSubcommand);
-        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
+        error.remove(ContextKind::SuggestedArg);
+        let tips = ContextValue::StyledStrs(vec![tip.into()]);
+        error.insert(ContextKind::Suggested, tips);
     }
     error
 }
 
-/// The command up to an unknown word, if that and the next one are a command in the other order.
-fn right_order(typed: &[OsString], error: &Error) -> Option<String> {
-    let unknown = match error.get(ContextKind::InvalidSubcommand)? {
-        ContextValue::String(word) if error.kind() == ErrorKind::InvalidSubcommand => word,
+/// What somebody means who lacks a name, or by a word or an option that other programs have.
+fn meant(typed: &[OsString], error: &Error) -> Option<String> {
+    let is_add = || {
+        ["user", "add"]
+            .iter()
+            .all(|it| typed.iter().any(|word| word == it))
+    };
+    if error.kind() == ErrorKind::MissingRequiredArgument && is_add() {
+        return Some("one of `--given` and `--family` is enough".to_owned());
+    }
+    let (unknown, is_argument) = match (unknown_word(error), error.get(ContextKind::InvalidArg)) {
+        (Some(word), _) => (word, false),
+        (None, Some(ContextValue::String(it))) if error.kind() == ErrorKind::UnknownArgument => {
+            (&**it, true)
+        }
         _ => return None,
     };
-    let at = typed.iter().position(|word| word == unknown.as_str())?;
+    let before = typed.iter().take_while(|word| *word != unknown);
+    let before: Vec<&OsString> = before.collect();
+    let has = |word: &str| before.iter().any(|it| *it == word);
+    if is_argument {
+        let words = match unknown {
+            "--port" | "-p" if has("serve") => "`--listen [::]:8443` names the port",
+            "--json" => "`-o json` prints JSON",
+            "--csv" | "--format" => "`-o FORMAT` chooses the format",
+            _ if unknown.starts_with('-') => return None,
+            _ if has("user") && has("list") => "`--search TEXT` finds people",
+            _ if has("user") && has("add") => "names need `--given GIVEN --family FAMILY`",
+            _ => return None,
+        };
+        return Some(words.to_owned());
+    }
+    let after = ["user", "token"].into_iter().find(|it| has(it));
+    let command = match (after, unknown) {
+        (Some("user"), "create" | "new") => "user add",
+        (Some("user"), "remove" | "disable" | "suspend") => "user deactivate WHO",
+        (Some("user"), "enable" | "activate") => "user reactivate WHO",
+        (Some("user"), "search" | "find") => "user list --search TEXT",
+        (Some("user"), who) if who.contains('@') => "user show WHO",
+        (Some("token"), "create" | "add" | "new") => "token issue NAME",
+        (Some("token"), "delete" | "remove") => "token revoke NAME",
+        (None, "start" | "run" | "server") => "serve",
+        (None, "status" | "health" | "test") => "check",
+        (None, "version") => "--version",
+        (None, "list" | "users") => "user list",
+        (None, "tokens") => "token list",
+        (None, "log" | "logs") => "audit list",
+        (None, "import") => "user import FILE",
+        (None, "export") => "user export FILE",
+        (None, "restore") => "backup restore FILE",
+        _ => return None,
+    };
+    Some(format!("the command is `golinks-scim {command}`"))
+}
+
+fn unknown_word(error: &Error) -> Option<&str> {
+    match error.get(ContextKind::InvalidSubcommand)? {
+        ContextValue::String(word) if error.kind() == ErrorKind::InvalidSubcommand => Some(word),
+        _ => None,
+    }
+}
+
+/// The command up to an unknown word, if that and the next one are a command in the other order.
+fn right_order(typed: &[OsString], error: &Error) -> Option<String> {
+    let unknown = unknown_word(error)?;
+    let at = typed.iter().position(|word| word == unknown)?;
     let mut words = typed.to_vec();
     words.get(at + 1)?;
     words.swap(at, at + 1);
@@ -45,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_in_the_wrong_order_are_told_in_the_right_one() {
+    fn wrong_words_are_told_as_the_right_ones() {
         for (typed, tip) in [
             (
                 "token okta revoke",
@@ -60,6 +121,19 @@ mod tests {
             ("okta guide", "order is `golinks-scim guide okta`"),
             ("token revok okta", "subcommand exists: 'revoke'"),
             ("token revok", "subcommand exists: 'revoke'"),
+            ("start", "command is `golinks-scim serve`"),
+            ("users", "command is `golinks-scim user list`"),
+            ("-v token create okta", "`golinks-scim token issue NAME`"),
+            ("user remove jane", "`golinks-scim user deactivate WHO`"),
+            ("user activate", "`golinks-scim user reactivate WHO`"),
+            ("user jane@x", "`golinks-scim user show WHO`"),
+            ("user list jane", "`--search TEXT` finds people"),
+            ("user add a@x Jane Doe", "`--given GIVEN --family FAMILY`"),
+            ("user add a@x", "one of `--given` and `--family`"),
+            ("user list --json", "`-o json` prints JSON"),
+            ("user list --serch x", "argument exists: '--search'"),
+            ("serve --port 8443", "`--listen [::]:8443` names"),
+            ("serve --port=8443", "`--listen [::]:8443` names"),
         ] {
             let words = format!("golinks-scim {typed}");
             let words: Vec<OsString> = words.split(' ').map(OsString::from).collect();
