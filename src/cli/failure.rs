@@ -191,6 +191,10 @@ pub(super) fn store_hint(error: &OpenError) -> Option<&'static str> {
 pub(super) fn unusable(path: &Path, error: &io::Error) -> Failure {
     let shown = path.display();
     match error.kind() {
+        io::ErrorKind::AlreadyExists if path.is_dir() => {
+            Failure::new(status::USAGE, format!("{shown} is a directory"))
+                .hint("name a file that is not there yet, such as one in it")
+        }
         io::ErrorKind::AlreadyExists => {
             let what = format!("{shown}: the file exists already");
             Failure::new(status::USAGE, what)

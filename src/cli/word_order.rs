@@ -22,40 +22,60 @@ pub(super) fn told(typed: &[OsString], mut error: Error) -> Error {
     error
 }
 
-/// What somebody means who lacks a name, or by a word or an option that other programs have.
+/// What somebody means who lacks an argument, or by a word or an option that other programs have.
 fn meant(typed: &[OsString], error: &Error) -> Option<String> {
-    let is_add = || {
-        ["user", "add"]
-            .iter()
-            .all(|it| typed.iter().any(|word| word == it))
+    let text = |kind| match error.get(kind)? {
+        ContextValue::String(text) => Some(&**text),
+        _ => None,
     };
-    if error.kind() == ErrorKind::MissingRequiredArgument && is_add() {
-        return Some("one of `--given` and `--family` is enough".to_owned());
-    }
-    let (unknown, is_argument) = match (unknown_word(error), error.get(ContextKind::InvalidArg)) {
-        (Some(word), _) => (word, false),
-        (None, Some(ContextValue::String(it))) if error.kind() == ErrorKind::UnknownArgument => {
-            (&**it, true)
+    let before = |unknown: &str| -> Vec<&OsString> {
+        typed.iter().take_while(|word| *word != unknown).collect()
+    };
+    match error.kind() {
+        ErrorKind::MissingRequiredArgument => {
+            let has = |word: &str| typed.iter().any(|it| it == word);
+            let words = match has("user") {
+                true if has("add") => "one of `--given` and `--family` is enough",
+                true if has("undo") => "`user history WHO` lists a user's changes",
+                _ => return None,
+            };
+            Some(words.to_owned())
         }
-        _ => return None,
-    };
-    let before = typed.iter().take_while(|word| *word != unknown);
-    let before: Vec<&OsString> = before.collect();
-    let has = |word: &str| before.iter().any(|it| *it == word);
-    if is_argument {
-        let words = match unknown {
-            "--port" | "-p" if has("serve") => "`--listen [::]:8443` names the port",
-            "--json" => "`-o json` prints JSON",
-            "--csv" | "--format" => "`-o FORMAT` chooses the format",
-            _ if unknown.starts_with('-') => return None,
-            _ if has("user") && has("list") => "`--search TEXT` finds people",
-            _ if has("user") && has("add") => "names need `--given GIVEN --family FAMILY`",
-            _ => return None,
-        };
-        return Some(words.to_owned());
+        ErrorKind::UnknownArgument => {
+            let unknown = text(ContextKind::InvalidArg)?;
+            let words = meant_by_argument(&before(unknown), unknown)?;
+            Some(words.to_owned())
+        }
+        _ => {
+            let unknown = unknown_word(error)?;
+            if matches!(unknown, "stop" | "restart" | "reload") {
+                let words = format!("`systemctl {unknown} golinks-scim`, if it is a service");
+                return Some(words);
+            }
+            let command = meant_by_word(&before(unknown), unknown)?;
+            Some(format!("the command is `golinks-scim {command}`"))
+        }
     }
-    let after = ["user", "token"].into_iter().find(|it| has(it));
-    let command = match (after, unknown) {
+}
+
+fn meant_by_argument(before: &[&OsString], unknown: &str) -> Option<&'static str> {
+    let has = |word: &str| before.iter().any(|it| *it == word);
+    Some(match unknown {
+        "--port" | "-p" if has("serve") => "`--listen [::]:8443` names the port",
+        "--json" => "`-o json` prints JSON",
+        "--csv" | "--format" => "`-o FORMAT` chooses the format",
+        _ if unknown.starts_with('-') => return None,
+        _ if has("user") && has("list") => "`--search TEXT` finds people",
+        _ if has("user") && has("add") => "names need `--given GIVEN --family FAMILY`",
+        _ => return None,
+    })
+}
+
+fn meant_by_word(before: &[&OsString], unknown: &str) -> Option<&'static str> {
+    let after = ["user", "token"]
+        .into_iter()
+        .find(|word| before.iter().any(|it| it == word));
+    Some(match (after, unknown) {
         (Some("user"), "create" | "new") => "user add",
         (Some("user"), "remove" | "disable" | "suspend") => "user deactivate WHO",
         (Some("user"), "enable" | "activate") => "user reactivate WHO",
@@ -73,8 +93,7 @@ fn meant(typed: &[OsString], error: &Error) -> Option<String> {
         (None, "export") => "user export FILE",
         (None, "restore") => "backup restore FILE",
         _ => return None,
-    };
-    Some(format!("the command is `golinks-scim {command}`"))
+    })
 }
 
 fn unknown_word(error: &Error) -> Option<&str> {
@@ -130,6 +149,8 @@ mod tests {
             ("user list jane", "`--search TEXT` finds people"),
             ("user add a@x Jane Doe", "`--given GIVEN --family FAMILY`"),
             ("user add a@x", "one of `--given` and `--family`"),
+            ("user undo", "`user history WHO` lists"),
+            ("stop", "`systemctl stop golinks-scim`"),
             ("user list --json", "`-o json` prints JSON"),
             ("user list --serch x", "argument exists: '--search'"),
             ("serve --port 8443", "`--listen [::]:8443` names"),

@@ -203,6 +203,7 @@ fn no_copy_is_made_for_a_name_that_no_file_can_have() {
             64,
             "new/: what ends with / is no name of",
         ),
+        (String::new(), 64, " is a directory\nhint: name a file"),
         ("l".repeat(256), 74, "too long"),
     ] {
         let file = folder.path().join(name).display().to_string();

@@ -131,6 +131,7 @@ fn what_can_be_chosen_is_listed() {
     let folder = TempDir::new().expect("a folder");
     let absent = cli_on(folder.path(), &["manual", "none"]);
     check(&absent, 1, "the manual has no page none\nhint: ");
+    check(&cli_on(folder.path(), &["manual", "Okta"]), 0, "");
     for (command, wanted) in [
         ("guide", &["okta       Okta, from its cloud", "agent  "][..]),
         ("completions", &["bash", "fish", "zsh"]),

@@ -19,10 +19,13 @@ pub(super) fn run(name: Option<&str>) -> Result<(), Failure> {
         let pages: Vec<_> = PAGES.iter().map(|page| (page.name, page.about)).collect();
         return output::list(&pages);
     };
-    let page = PAGES.iter().find(|page| page.name == name).ok_or_else(|| {
-        Failure::new(status::REFUSED, format!("the manual has no page {name}"))
-            .hint("`golinks-scim manual` lists its pages")
-    })?;
+    let page = PAGES
+        .iter()
+        .find(|page| page.name.eq_ignore_ascii_case(name))
+        .ok_or_else(|| {
+            Failure::new(status::REFUSED, format!("the manual has no page {name}"))
+                .hint("`golinks-scim manual` lists its pages")
+        })?;
     output::line(rendered(page.text, width()).trim_end())
 }
 
