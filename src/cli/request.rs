@@ -96,7 +96,7 @@ pub(super) fn refuse_long(name: &str) -> Result<(), Failure> {
         "there is no user or token with a name of {} bytes",
         name.len()
     );
-    Err(Failure::new(status::REFUSED, what).hint("type one name or id; spaces part several"))
+    Err(Failure::new(status::REFUSED, what).hint("type the userName, the token's name or the id"))
 }
 
 /// The name or id of a user or token as part of a request target. A target must not contain a
