@@ -10,6 +10,7 @@ use super::lists::ListCells;
 use super::names;
 use super::refusal::wrong_count;
 use super::{Columns, Error, Target, wrong};
+use crate::scim::earlier::rename;
 use crate::scim::error::quoted;
 use crate::scim::path::AttributePath;
 use crate::scim::schema::{self, ENTERPRISE_URN, USER};
@@ -78,7 +79,8 @@ impl Row {
     }
 
     /// Reads a resource, such as a line of a JSON export.
-    pub fn from_resource(resource: Object) -> Result<Self, Error> {
+    pub fn from_resource(mut resource: Object) -> Result<Self, Error> {
+        rename(&mut resource, &mut Leniency::compatible())?;
         let text = |name: &str| {
             let value = member(&resource, name).and_then(Value::as_str);
             value.filter(|text| !text.is_empty()).map(str::to_owned)

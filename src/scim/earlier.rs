@@ -1,5 +1,6 @@
-//! The schemas of SCIM 1.1 in the body of a user, read as those of SCIM 2.0. OneLogin documents
-//! templates with them, and its administrators copy those for a server of SCIM 2.0 too.
+//! The schemas of SCIM 1.1, read as those of SCIM 2.0 wherever a user's schema or attribute is named.
+//! OneLogin documents templates with them, and its administrators copy those for a server of SCIM
+//! 2.0 too.
 
 use serde_json::Value;
 
@@ -11,57 +12,83 @@ use super::{Object, member, take_member};
 /// Each URN of SCIM 1.1, and the one that has taken its place.
 const URNS: [(&str, &str); 2] = [
     ("urn:scim:schemas:core:1.0", USER_URN),
-    ("urn:scim:schemas:extension:enterprise:1.0", ENTERPRISE_URN),
+    (EXTENSION, ENTERPRISE_URN),
 ];
+const EXTENSION: &str = "urn:scim:schemas:extension:enterprise:1.0";
+
+/// The URN of today for that of an earlier schema. Any other text stays as it is.
+pub(super) fn schema<'a>(urn: &'a str, leniency: &mut Leniency) -> Result<&'a str, Error> {
+    let found = URNS.iter().find(|(was, _)| was.eq_ignore_ascii_case(urn));
+    let Some((_, now)) = found else {
+        return Ok(urn);
+    };
+    let what = format!("schemas must contain {now}, not a schema of SCIM 1.1");
+    leniency.allow(Tolerance::EarlierSchema, &what)?;
+    Ok(now)
+}
+
+/// The path of today for `URN:name[.sub]` with the URN of an earlier schema.
+pub(super) fn path(text: &str) -> Option<String> {
+    let (now, name) = URNS
+        .iter()
+        .find_map(|(was, now)| Some((now, after(text, was)?.strip_prefix(':')?)))?;
+    if name.eq_ignore_ascii_case("manager.managerId") {
+        return Some(format!("{now}:manager.value"));
+    }
+    Some(format!("{now}:{name}"))
+}
 
 /// Gives the schemas of a user's body their names of today, and likewise the manager's `managerId`.
 /// What a body has under the name of today as well, it keeps.
-pub(super) fn rename(body: &mut Object, leniency: &mut Leniency) -> Result<(), Error> {
-    let schemas = member(body, "schemas").map_or(&[][..], elements);
-    let is_listed = schemas.iter().any(|urn| successor(urn).is_some());
-    let (was, now) = URNS[1];
-    let has_extension = member(body, was).is_some() && member(body, now).is_none();
-    if !is_listed && !has_extension {
-        return Ok(());
-    }
-    let what = format!("schemas must contain {USER_URN}, not a schema of SCIM 1.1");
-    leniency.allow(Tolerance::EarlierSchema, &what)?;
-    if let Some(mut schemas) = take_member(body, "schemas") {
-        let elements = match &mut schemas {
+pub(crate) fn rename(body: &mut Object, leniency: &mut Leniency) -> Result<(), Error> {
+    let mut members = body.iter_mut();
+    if let Some((_, schemas)) = members.find(|(name, _)| name.eq_ignore_ascii_case("schemas")) {
+        let urns = match schemas {
             Value::Array(urns) => &mut urns[..],
             one => std::slice::from_mut(one),
         };
-        for urn in elements {
-            if let Some(now) = successor(urn) {
-                *urn = Value::String(now.to_owned());
+        for urn in urns {
+            if let Some(now) = urn.as_str() {
+                *urn = Value::String(schema(now, leniency)?.to_owned());
             }
         }
-        body.insert("schemas".to_owned(), schemas);
     }
-    if has_extension && let Some(mut extension) = take_member(body, was) {
-        let mut members = extension.as_object_mut().into_iter().flatten();
-        let manager = members.find(|(name, _)| name.eq_ignore_ascii_case("manager"));
-        if let Some((_, Value::Object(manager))) = manager
-            && let Some(id) = take_member(manager, "managerId")
-            && member(manager, "value").is_none()
+    for (was, now) in URNS {
+        if member(body, now).is_none()
+            && let Some(mut value) = take_member(body, was)
         {
-            manager.insert("value".to_owned(), id);
+            rename_manager(was, &mut value);
+            body.insert(schema(was, leniency)?.to_owned(), value);
         }
-        body.insert(now.to_owned(), extension);
     }
     Ok(())
 }
 
-fn elements(schemas: &Value) -> &[Value] {
-    match schemas {
-        Value::Array(urns) => urns,
-        one => std::slice::from_ref(one),
+/// Gives the manager's `managerId` its name of today in the value of the member of this name, which
+/// is the earlier extension or its `manager`.
+pub(super) fn rename_manager(name: &str, value: &mut Value) {
+    let is_manager = |name: &str| name.eq_ignore_ascii_case("manager");
+    let manager = match after(name, EXTENSION) {
+        Some("") => {
+            let mut members = value.as_object_mut().into_iter().flatten();
+            members.find_map(|(name, value)| is_manager(name).then_some(value))
+        }
+        Some(rest) => rest
+            .strip_prefix(':')
+            .is_some_and(is_manager)
+            .then_some(value),
+        None => None,
+    };
+    if let Some(Value::Object(manager)) = manager
+        && let Some(id) = take_member(manager, "managerId")
+        && member(manager, "value").is_none()
+    {
+        manager.insert("value".to_owned(), id);
     }
 }
 
-/// The URN that has taken the place of this one.
-fn successor(urn: &Value) -> Option<&'static str> {
-    let urn = urn.as_str()?;
-    let found = URNS.iter().find(|(was, _)| was.eq_ignore_ascii_case(urn));
-    found.map(|(_, now)| *now)
+/// What follows this URN in a text that begins with it.
+fn after<'a>(text: &'a str, urn: &str) -> Option<&'a str> {
+    let (first, rest) = text.split_at_checked(urn.len())?;
+    first.eq_ignore_ascii_case(urn).then_some(rest)
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::error::{Error, ErrorType, quoted};
 use super::schema::{self, ENTERPRISE_URN, USER_URN};
 use super::tolerance::{Leniency, Tolerance};
-use super::{Object, member};
+use super::{Object, earlier, member};
 
 /// URN of a list response.
 pub const LIST_URN: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
@@ -97,7 +97,7 @@ pub(super) fn check_user_schemas(body: &Object, leniency: &mut Leniency) -> Resu
 
 /// Accepts a known schema, and tolerates an unknown one.
 pub(super) fn check_known(urn: &str, leniency: &mut Leniency) -> Result<(), Error> {
-    if schema::by_urn(urn).is_some() {
+    if schema::by_urn(earlier::schema(urn, leniency)?).is_some() {
         return Ok(());
     }
     leniency.allow_ignoring(

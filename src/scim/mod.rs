@@ -23,7 +23,7 @@
 pub mod bulk;
 mod cycle;
 pub mod difference;
-mod earlier;
+pub(crate) mod earlier;
 pub mod error;
 pub mod filter;
 pub mod fold;

@@ -5,12 +5,12 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::Object;
 use super::error::{Error, ErrorType, quoted};
 use super::filter::Filter;
 use super::filter_parse;
 use super::schema::{self, Attribute, Kind, Returned, Schema};
 use super::tolerance::{Leniency, Tolerance};
+use super::{Object, earlier};
 
 /// `attrPath`: an attribute, possibly of an extension, or a sub-attribute.
 #[derive(Clone, Copy)]
@@ -36,6 +36,9 @@ impl AttributePath {
         if let (Some(schema), rest) = split_urn(text, '.') {
             let path = Self::of_schema(Some(schema), rest)?;
             return Some((path, Tolerance::DotAfterUrn));
+        }
+        if let Some(now) = earlier::path(text) {
+            return Some((Self::parse(&now)?, Tolerance::EarlierSchema));
         }
         let path = Self::parse_without_urn(text)?;
         Some((path, Tolerance::ExtensionWithoutUrn))
@@ -270,7 +273,8 @@ impl Target {
     /// in the brackets is an error of the filter (RFC 7644 table 9, "invalidFilter").
     pub fn parse(text: &str, leniency: &mut Leniency) -> Result<Option<Self>, Error> {
         let text = text.trim();
-        if text.eq_ignore_ascii_case(schema::ENTERPRISE_URN) {
+        let urn = earlier::schema(text, leniency)?;
+        if urn.eq_ignore_ascii_case(schema::ENTERPRISE_URN) {
             return Ok(Some(Self::Extension));
         }
         let Some((before, rest)) = text.split_once('[') else {

@@ -4,10 +4,10 @@
 
 use serde_json::Value;
 
-use super::Object;
 use super::path::AttributePath;
 use super::schema::{self, ENTERPRISE_URN, Returned, USER, USER_URN};
 use super::tolerance::Leniency;
+use super::{Object, earlier};
 
 /// The attributes to show.
 #[derive(Clone, Debug, Default)]
@@ -76,6 +76,8 @@ impl Selection {
     fn parse(list: &str, leniency: &mut Leniency) -> Self {
         let mut selection = Self::default();
         for name in list.split(',').map(str::trim) {
+            // In strict mode, no schema has such a name.
+            let name = earlier::schema(name, leniency).unwrap_or_default();
             if name.eq_ignore_ascii_case(ENTERPRISE_URN) {
                 selection.has_extension = true;
                 continue;
@@ -261,6 +263,19 @@ mod tests {
         assert!(compatible.used().eq([Tolerance::DotAfterUrn]));
         assert_eq!(Selection::parse(&name, &mut strict).paths, []);
         assert_eq!(strict.used().count(), 0);
+    }
+
+    #[test]
+    fn the_earlier_schemas_select_what_those_of_today_select() {
+        const LIST: &str = "urn:scim:schemas:extension:enterprise:1.0,\
+                            urn:scim:schemas:core:1.0:name.givenName";
+        let (mut compatible, mut strict) = (Leniency::compatible(), Leniency::strict());
+        let selected = Selection::parse(LIST, &mut compatible);
+        let paths: Vec<String> = selected.paths.iter().map(ToString::to_string).collect();
+        assert!(selected.has_extension && paths == ["name.givenName"]);
+        assert!(compatible.used().eq([Tolerance::EarlierSchema]));
+        let selected = Selection::parse(LIST, &mut strict);
+        assert!(!selected.has_extension && selected.paths.is_empty());
     }
 
     #[test]

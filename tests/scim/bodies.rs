@@ -174,6 +174,45 @@ fn what_a_body_has_under_the_schema_of_today_counts_more_than_under_the_earlier_
     assert_eq!(read, user(&json!({ENTERPRISE: {"department": "S"}})));
 }
 
+/// Bodies, members of patches and lines of a file alike.
+#[test]
+fn the_earlier_schemas_are_understood_wherever_a_member_is_named() {
+    const CORE_1: &str = "urn:scim:schemas:core:1.0";
+    const ENTERPRISE_1: &str = "urn:scim:schemas:extension:enterprise:1.0";
+    let kept = json!({"title": "T", ENTERPRISE: {"department": "D", "manager": {"value": "m"}}});
+    let manager = format!("{ENTERPRISE_1}:manager");
+    let department = format!("{ENTERPRISE_1}:department");
+    let extension = json!({"department": "D", "manager": {"managerId": "m"}});
+    for members in [
+        json!({CORE_1: {"title": "T"}, ENTERPRISE_1: extension}),
+        json!({format!("{CORE_1}:title"): "T", &department: "D", &manager: {"managerId": "m"}}),
+        json!({"title": "T", ENTERPRISE: {"department": "D"},
+            format!("{manager}.managerId"): "m"}),
+    ] {
+        let body = {
+            let mut body = members.clone();
+            body["schemas"] = json!([CORE_1, ENTERPRISE_1]);
+            body["userName"] = json!("bob");
+            body
+        };
+        let mut leniency = Leniency::compatible();
+        let read = User::parse(body.clone(), &mut leniency).expect("a user");
+        assert_eq!(read, user(&kept), "{body}");
+        assert!(has_used(&leniency, Tolerance::EarlierSchema), "{body}");
+        assert!(User::parse(body, &mut Leniency::strict()).is_err());
+        let operations = json!([{"op": "add", "value": members}]);
+        check_patch(&json!({}), &operations, &kept, false);
+        let within = json!([{"op": "replace", "path": CORE_1, "value": members}]);
+        check_patch(&json!({}), &within, &kept, false);
+    }
+    let line =
+        json!({"schemas": [CORE_1], "userName": "bob", "title": "T", ENTERPRISE_1: extension});
+    let line = line.as_object().cloned().expect("an object");
+    let row = Row::from_resource(line).expect("a row");
+    let read = row.apply(None, Empty::Keep).expect("a user");
+    assert_eq!(read, user(&kept), "a line of a file");
+}
+
 #[test]
 fn members_may_have_paths_as_names() {
     for (members, kept) in [

@@ -189,6 +189,40 @@ fn earlier() -> Vec<Forgiven> {
             ),
             "invalidSyntax",
         ),
+        row(
+            Tolerance::EarlierSchema,
+            "a path of the same templates",
+            Patch(
+                json!({"op": "replace", "path": format!("{CORE_1}:name.givenName"),
+                "value": "H"}),
+            ),
+            ("/name/givenName", json!("H")),
+            "invalidPath",
+        ),
+        row(
+            Tolerance::EarlierSchema,
+            "the same, enterprise",
+            Patch(json!({"op": "add", "path": ENTERPRISE_1, "value": extension})),
+            (
+                "/urn:ietf:params:scim:schemas:extension:enterprise:2.0:User",
+                json!({"department": "D", "manager": {"value": "m-1"}}),
+            ),
+            "invalidPath",
+        ),
+        row(
+            Tolerance::EarlierSchema,
+            "a filter of the same templates",
+            Query("filter=urn:scim:schemas:core:1.0:userName+eq+%22nobody%22"),
+            ("/totalResults", json!(0)),
+            "invalidFilter",
+        ),
+        row(
+            Tolerance::EarlierSchema,
+            "an order by the same templates",
+            Query("sortBy=urn:scim:schemas:extension:enterprise:1.0:manager.managerId"),
+            ("/startIndex", json!(1)),
+            "invalidValue",
+        ),
     ]
 }
 

@@ -18,7 +18,7 @@ use super::path::{AttributePath, Target};
 use super::schema::{Attribute, ENTERPRISE_URN, Mutability, USER_URN};
 use super::tolerance::{Leniency, Tolerance};
 use super::user::User;
-use super::{Object, member, take_member, value};
+use super::{Object, earlier, member, take_member, value};
 use crate::limits;
 use assign::Work;
 
@@ -224,7 +224,7 @@ fn read_operation(
         return Err(Error::new(ErrorType::InvalidSyntax, detail));
     };
     let op = read_op(&item, leniency)?;
-    let value = match take_member(&mut item, "value") {
+    let mut value = match take_member(&mut item, "value") {
         Some(value) => value,
         None if op == Op::Remove => Value::Null,
         None => {
@@ -232,47 +232,38 @@ fn read_operation(
             return Err(Error::new(ErrorType::InvalidValue, detail));
         }
     };
-    match member(&item, "path") {
-        // A path of only the core schema's URN means the user itself.
-        Some(Value::String(path))
-            if !path.trim().is_empty() && !path.trim().eq_ignore_ascii_case(USER_URN) =>
-        {
-            let Some(target) = target_of(path, leniency)? else {
-                return Ok(());
-            };
-            if let Target::Attribute { path, .. } = &target
-                && path.attribute.name == "schemas"
-            {
-                return check_schemas(op, path, value, leniency);
-            }
-            push_target(op, target, value, operations, leniency)
+    let path = match member(&item, "path") {
+        None | Some(Value::Null) => "",
+        Some(Value::String(path)) => path.trim(),
+        Some(_) => return Err(Error::new(ErrorType::InvalidPath, "path must be a string")),
+    };
+    // A path of only the core schema's URN means the user itself.
+    if path.is_empty() || is_core(path, leniency).map_err(of_path)? {
+        let what = match path {
+            "" => "the operation has no path",
+            _ => "the path names the whole User",
+        };
+        if op == Op::Remove {
+            let detail = format!("{what}: a remove operation needs the path of an attribute");
+            return Err(Error::new(ErrorType::NoTarget, detail));
         }
-        path @ (None | Some(Value::Null | Value::String(_))) => {
-            let names_nothing = path
-                .and_then(Value::as_str)
-                .is_none_or(|it| it.trim().is_empty());
-            let what = if names_nothing {
-                "the operation has no path"
-            } else {
-                "the path names the whole User"
-            };
-            if op == Op::Remove {
-                let detail = format!("{what}: a remove operation needs the path of an attribute");
-                return Err(Error::new(ErrorType::NoTarget, detail));
-            }
-            leniency.allow(Tolerance::OperationWithoutPath, what)?;
-            read_whole(op, value, operations, leniency)
-        }
-        Some(_) => Err(Error::new(ErrorType::InvalidPath, "path must be a string")),
+        leniency.allow(Tolerance::OperationWithoutPath, what)?;
+        return read_whole(op, value, operations, leniency);
     }
+    let Some(target) = target_of(path, leniency)? else {
+        return Ok(());
+    };
+    if let Target::Attribute { path, .. } = &target
+        && path.attribute.name == "schemas"
+    {
+        return check_schemas(op, path, value, leniency);
+    }
+    earlier::rename_manager(path, &mut value);
+    push_target(op, target, value, operations, leniency)
 }
 
 /// The target of a path; `None` if no schema has it, which is tolerated.
 fn target_of(path: &str, leniency: &mut Leniency) -> Result<Option<Target>, Error> {
-    let of_path = |error: Error| match error.kind {
-        ErrorType::InvalidFilter => error,
-        _ => error.of_kind(ErrorType::InvalidPath),
-    };
     let target = Target::parse(path, leniency).map_err(of_path)?;
     if target.is_none() && !Target::is_well_formed(path) {
         let detail = format!("the path {} cannot be read", quoted(path));
@@ -282,6 +273,18 @@ fn target_of(path: &str, leniency: &mut Leniency) -> Result<Option<Target>, Erro
         allow_unknown(path, leniency).map_err(of_path)?;
     }
     Ok(target)
+}
+
+fn of_path(error: Error) -> Error {
+    match error.kind {
+        ErrorType::InvalidFilter => error,
+        _ => error.of_kind(ErrorType::InvalidPath),
+    }
+}
+
+/// Whether this is the URN of the core schema.
+fn is_core(urn: &str, leniency: &mut Leniency) -> Result<bool, Error> {
+    Ok(earlier::schema(urn, leniency)?.eq_ignore_ascii_case(USER_URN))
 }
 
 /// Checks a patch of `schemas`, which follows from the attributes that the user has: naming known
@@ -366,7 +369,7 @@ fn read_members(
     leniency: &mut Leniency,
 ) -> Result<(), Error> {
     for (name, value) in members {
-        if !name.eq_ignore_ascii_case(USER_URN) {
+        if !is_core(&name, leniency)? {
             push_member(op, &name, value, operations, leniency)?;
             continue;
         }
@@ -385,10 +388,11 @@ fn read_members(
 fn push_member(
     op: Op,
     name: &str,
-    value: Value,
+    mut value: Value,
     operations: &mut Vec<Operation>,
     leniency: &mut Leniency,
 ) -> Result<(), Error> {
+    earlier::rename_manager(name, &mut value);
     let Some(target) = Target::parse(name, leniency)? else {
         return allow_unknown(name, leniency);
     };
