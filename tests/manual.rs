@@ -11,12 +11,17 @@ use golinks_scim::manual::PAGES;
 use golinks_scim::scim::Tolerance;
 
 /// Source files with texts of answers, or with messages about a file of users.
-const SOURCES: [&str; 15] = [
+const SOURCES: [&str; 20] = [
     "src/api/problem.rs",
+    "src/api/audit.rs",
+    "src/api/backup.rs",
     "src/api/bulk.rs",
     "src/api/cursor.rs",
     "src/api/discovery.rs",
+    "src/api/history.rs",
     "src/api/import.rs",
+    "src/api/parameters.rs",
+    "src/api/tokens.rs",
     "src/api/users.rs",
     "src/api/routes.rs",
     "src/api/query.rs",
