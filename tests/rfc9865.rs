@@ -220,4 +220,16 @@ fn section_4_a_posted_query_pages_by_cursor() {
     message["cursor"] = page["nextCursor"].clone();
     let third = talk.json("POST", "/Users/.search", Some(&message), 200);
     assert_eq!(ids(&third), created[1..6]);
+    // Its errors are those of a GET.
+    for (member, value, scim_type) in [
+        ("count", json!("two"), "invalidCount"),
+        ("count", json!(1.5), "invalidCount"),
+        ("cursor", json!(5), "invalidCursor"),
+        ("startIndex", json!(1), "invalidCursor"),
+    ] {
+        let mut message = message.clone();
+        message[member] = value;
+        let error = talk.json("POST", "/Users/.search", Some(&message), 400);
+        assert_eq!(error["scimType"], scim_type, "{message}");
+    }
 }

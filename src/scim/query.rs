@@ -79,14 +79,18 @@ impl SearchRequest {
     /// Reads a SearchRequest message.
     pub fn from_message(body: Value, leniency: &mut Leniency) -> Result<Self, Error> {
         let body = &message::members(body, SEARCH_URN, leniency)?;
+        let cursor =
+            text_member(body, "cursor").map_err(|error| error.of_kind(ErrorType::InvalidCursor))?;
+        let count = number_member(body, "count", leniency)
+            .map_err(|error| error.of_kind(bad_count(cursor.as_ref())))?;
         let parameters = Parameters {
             filter: text_member(body, "filter")?,
             search: text_member(body, "search")?,
             sort_by: text_member(body, "sortBy")?,
             sort_order: text_member(body, "sortOrder")?,
             start_index: number_member(body, "startIndex", leniency)?,
-            count: number_member(body, "count", leniency)?,
-            cursor: text_member(body, "cursor")?,
+            count,
+            cursor,
         };
         let projection = Projection::parse(
             list_member(body, "attributes", leniency)?.as_deref(),
@@ -136,18 +140,13 @@ impl Parameters {
             }
             _ => None,
         };
-        let is_cursor = self.cursor.is_some();
-        if is_cursor && self.start_index.is_some() {
+        if self.cursor.is_some() && self.start_index.is_some() {
             return Err(Error::new(
                 ErrorType::InvalidCursor,
                 "startIndex and cursor are two ways to page: send one of them",
             ));
         }
-        let bad_count = if is_cursor {
-            ErrorType::InvalidCount
-        } else {
-            ErrorType::InvalidValue
-        };
+        let bad_count = bad_count(self.cursor.as_ref());
         let count = number(self.count.as_deref(), "count", bad_count)?;
         let start = number(
             self.start_index.as_deref(),
@@ -166,6 +165,14 @@ impl Parameters {
             count,
             projection,
         })
+    }
+}
+
+/// The kind of error for a `count` that is no number (RFC 9865 section 2.1).
+fn bad_count(cursor: Option<&String>) -> ErrorType {
+    match cursor {
+        Some(_) => ErrorType::InvalidCount,
+        None => ErrorType::InvalidValue,
     }
 }
 
