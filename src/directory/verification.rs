@@ -10,7 +10,8 @@
 //! ```
 //!
 //! Twelve bytes are kept for each user: the version that the next older row must have, and which
-//! attributes were compared.
+//! attributes were compared. Users next to each other are kept together, because nearly all have
+//! rows; a number far from all others costs one such group, and not all the numbers before it.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -62,7 +63,7 @@ pub(super) struct Verification {
     first: u64,
     end: u64,
     kept: u64,
-    of_user: Vec<Known>,
+    of_user: HashMap<u32, Box<[Known; GROUP as usize]>>,
     attributes: HashMap<String, u32>,
     findings: Vec<Value>,
     found: u64,
@@ -77,6 +78,9 @@ enum Stage {
     Users,
     Done,
 }
+
+/// Users that are kept together.
+const GROUP: u32 = 16;
 
 /// What the newer rows of a user have shown.
 #[derive(Clone, Copy, Default)]
@@ -174,7 +178,6 @@ impl Directory {
 impl Verification {
     fn begin(run: u64, snapshot: Arc<Snapshot>) -> Result<Self, Error> {
         let extent = snapshot.audit_extent()?;
-        let users = snapshot.users().max().map_or(0, |last| last as usize + 1);
         Ok(Self {
             run,
             snapshot,
@@ -184,7 +187,7 @@ impl Verification {
             first: extent.first,
             end: extent.next,
             kept: extent.rows,
-            of_user: vec![Known::default(); users],
+            of_user: HashMap::new(),
             attributes: HashMap::new(),
             findings: Vec::new(),
             found: 0,
@@ -262,12 +265,7 @@ impl Verification {
 
     /// Compares a row with the user, and with the newer rows about it.
     fn compare(&mut self, told: &UserRow) {
-        let sequence = told.id.sequence() as usize;
-        if sequence >= self.of_user.len() {
-            // The user was deleted, like every user after the last existing one.
-            self.of_user.resize(sequence + 1, Known::default());
-        }
-        let mut known = self.of_user[sequence];
+        let mut known = *self.known(told.id.sequence());
         let record = match self.record(told.id) {
             Ok(record) => record,
             Err(what) => {
@@ -309,7 +307,13 @@ impl Verification {
                 self.find_in(told, &format!("no row mentions the user's {name}"));
             }
         }
-        self.of_user[sequence] = known;
+        *self.known(told.id.sequence()) = known;
+    }
+
+    /// What is known of the user with this sequence.
+    fn known(&mut self, sequence: u32) -> &mut Known {
+        let group = self.of_user.entry(sequence / GROUP).or_default();
+        &mut group[(sequence % GROUP) as usize]
     }
 
     fn compare_newest(&mut self, told: &UserRow, record: Option<&Record>) {
@@ -381,8 +385,7 @@ impl Verification {
         }
         let snapshot = Arc::clone(&self.snapshot);
         for sequence in snapshot.users() {
-            let known = self.of_user.get(sequence as usize).copied();
-            let what = match known.unwrap_or_default().older {
+            let what = match self.known(sequence).older {
                 Older::Nothing => continue,
                 Older::Unseen => "no row mentions the user",
                 Older::Version(_) => "no row mentions the user's creation",
@@ -417,7 +420,7 @@ mod tests {
     use super::super::describe;
     use super::*;
     use crate::clock::SystemClock;
-    use crate::store::Store;
+    use crate::store::{Change, Store};
 
     /// An idle verification holds a snapshot, so that no page of that state can be reused.
     #[test]
@@ -436,5 +439,27 @@ mod tests {
             let current = ignore_poison(directory.verification.lock());
             assert_eq!(current.is_some(), is_kept, "{idle:?}");
         }
+    }
+
+    /// Somebody who rewrites the trail may write any number into it, and users are numbered from 1.
+    #[test]
+    fn the_number_of_a_user_does_not_decide_how_much_memory_is_used() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("users.redb");
+        let store = Store::open(&path, Duration::ZERO, describe).expect("a store");
+        let row = json!({
+            "user": UserId::new(u32::MAX).to_string(), "version": "W/\"1\"", "kind": "create",
+            "changes": [],
+        });
+        let change = Change::none().audit(row.to_string());
+        store.commit(change).expect("written");
+        let directory = Directory::new(Arc::new(store), Arc::new(SystemClock));
+        let snapshot = directory.read(Ok).expect("open");
+        let mut verification = Verification::begin(7, snapshot).expect("read");
+        while !matches!(verification.stage, Stage::Done) {
+            verification.step().expect("read");
+        }
+        assert_eq!(verification.found, 1, "{:?}", verification.findings);
+        assert_eq!(verification.of_user.len(), 1);
     }
 }
