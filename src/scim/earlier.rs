@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::error::Error;
+use super::error::{Error, quoted};
 use super::schema::{ENTERPRISE_URN, USER_URN};
 use super::tolerance::{Leniency, Tolerance};
 use super::{Object, member, take_member};
@@ -18,13 +18,18 @@ const EXTENSION: &str = "urn:scim:schemas:extension:enterprise:1.0";
 
 /// The URN of today for that of an earlier schema. Any other text stays as it is.
 pub(super) fn schema<'a>(urn: &'a str, leniency: &mut Leniency) -> Result<&'a str, Error> {
+    Ok(successor(urn, leniency)?.unwrap_or(urn))
+}
+
+/// The URN that has taken the place of this one.
+fn successor(urn: &str, leniency: &mut Leniency) -> Result<Option<&'static str>, Error> {
     let found = URNS.iter().find(|(was, _)| was.eq_ignore_ascii_case(urn));
     let Some((_, now)) = found else {
-        return Ok(urn);
+        return Ok(None);
     };
-    let what = format!("schemas must contain {now}, not a schema of SCIM 1.1");
+    let what = format!("{} must be written {now}", quoted(urn));
     leniency.allow(Tolerance::EarlierSchema, &what)?;
-    Ok(now)
+    Ok(Some(now))
 }
 
 /// The path of today for `URN:name[.sub]` with the URN of an earlier schema.
@@ -48,8 +53,10 @@ pub(crate) fn rename(body: &mut Object, leniency: &mut Leniency) -> Result<(), E
             one => std::slice::from_mut(one),
         };
         for urn in urns {
-            if let Some(now) = urn.as_str() {
-                *urn = Value::String(schema(now, leniency)?.to_owned());
+            if let Some(was) = urn.as_str()
+                && let Some(now) = successor(was, leniency)?
+            {
+                *urn = Value::String(now.to_owned());
             }
         }
     }

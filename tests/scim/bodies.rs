@@ -199,7 +199,9 @@ fn the_earlier_schemas_are_understood_wherever_a_member_is_named() {
         let read = User::parse(body.clone(), &mut leniency).expect("a user");
         assert_eq!(read, user(&kept), "{body}");
         assert!(has_used(&leniency, Tolerance::EarlierSchema), "{body}");
-        assert!(User::parse(body, &mut Leniency::strict()).is_err());
+        let error = User::parse(body, &mut Leniency::strict()).expect_err("it is strict");
+        let told = format!("{CORE_1:?} must be written {CORE} (earlier-schema)");
+        assert!(error.detail.starts_with(&told), "{error:?}");
         let operations = json!([{"op": "add", "value": members}]);
         check_patch(&json!({}), &operations, &kept, false);
         let within = json!([{"op": "replace", "path": CORE_1, "value": members}]);
