@@ -37,6 +37,8 @@ pub(super) fn in_order_of_creation(
         }
     };
     let sequences = first.map(|first| {
+        // `next_many` would skip 65,536 users that the library keeps as one run. It makes runs only in
+        // `insert_range` and `optimize`, which no set of users comes from.
         let mut page = vec![0; count.min(whole(users.len()))];
         let found = users.range(first..).next_many(&mut page).len();
         page.truncate(found);
@@ -69,4 +71,35 @@ fn place(skip: usize) -> Option<u32> {
 
 pub(super) fn whole(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A set keeps each 65,536 sequences in a form that depends on how many of them there are.
+    #[test]
+    fn a_page_is_the_same_wherever_it_begins() {
+        let form = 1 << 16;
+        let dense = 0..2 * form + 5000;
+        let sparse = (3 * form..4 * form).step_by(97);
+        let gaps = (5 * form..6 * form).filter(|it| it % 7 > 1);
+        let all: Vec<u32> = dense.chain(sparse).chain(gaps).collect();
+        let users: RoaringBitmap = all.iter().copied().collect();
+        let edges =
+            (1..7).flat_map(|it| [it * form - 130, it * form - 1, it * form, it * form + 64]);
+        for first in edges.chain([0, 1, 63, u32::MAX - 1]) {
+            let position = Position {
+                key: None,
+                sequence: first,
+            };
+            let rest = &all[all.partition_point(|it| *it <= first)..];
+            for count in [1, 63, 64, 500, 70_000, usize::MAX] {
+                let page = in_order_of_creation(&users, &Start::After(position.clone()), count);
+                let wanted = &rest[..count.min(rest.len())];
+                assert!(page.sequences == wanted, "{count} after {first}");
+                assert_eq!(page.has_after, wanted.len() < rest.len());
+            }
+        }
+    }
 }
