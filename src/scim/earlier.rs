@@ -48,11 +48,7 @@ pub(super) fn path(text: &str) -> Option<String> {
 pub(crate) fn rename(body: &mut Object, leniency: &mut Leniency) -> Result<(), Error> {
     let mut members = body.iter_mut();
     if let Some((_, schemas)) = members.find(|(name, _)| name.eq_ignore_ascii_case("schemas")) {
-        let urns = match schemas {
-            Value::Array(urns) => &mut urns[..],
-            one => std::slice::from_mut(one),
-        };
-        for urn in urns {
+        for urn in elements(schemas) {
             if let Some(was) = urn.as_str()
                 && let Some(now) = successor(was, leniency)?
             {
@@ -86,11 +82,21 @@ pub(super) fn rename_manager(name: &str, value: &mut Value) {
             .then_some(value),
         None => None,
     };
-    if let Some(Value::Object(manager)) = manager
-        && let Some(id) = take_member(manager, "managerId")
-        && member(manager, "value").is_none()
-    {
-        manager.insert("value".to_owned(), id);
+    for manager in manager.map_or(&mut [][..], elements) {
+        if let Value::Object(manager) = manager
+            && let Some(id) = take_member(manager, "managerId")
+            && member(manager, "value").is_none()
+        {
+            manager.insert("value".to_owned(), id);
+        }
+    }
+}
+
+/// The elements of a list, or the one value that stands where a list could.
+fn elements(value: &mut Value) -> &mut [Value] {
+    match value {
+        Value::Array(elements) => elements,
+        one => std::slice::from_mut(one),
     }
 }
 

@@ -186,6 +186,8 @@ fn the_earlier_schemas_are_understood_wherever_a_member_is_named() {
     for members in [
         json!({CORE_1: {"title": "T"}, ENTERPRISE_1: extension}),
         json!({format!("{CORE_1}:title"): "T", &department: "D", &manager: {"managerId": "m"}}),
+        json!({"title": "T", ENTERPRISE_1: {"department": "D", "manager": [{"managerId": "m"}]}}),
+        json!({"title": "T", &department: "D", &manager: [{"managerId": "m"}]}),
         json!({"title": "T", ENTERPRISE: {"department": "D"},
             format!("{manager}.managerId"): "m"}),
     ] {
