@@ -164,3 +164,71 @@ impl Page {
         Ok(next)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::super::{Directory, audit, describe};
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::scim::{Leniency, User};
+    use crate::store::Store;
+
+    /// As if an index listed users who do not exist.
+    #[test]
+    fn a_page_shows_each_user_of_its_selection_or_fails() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("users.redb");
+        let store = Arc::new(Store::open(&path, Duration::ZERO, describe).expect("a store"));
+        let directory = Directory::new(Arc::clone(&store), Arc::new(SystemClock));
+        for name in ["a", "b", "c"] {
+            let body = json!({"userName": name});
+            let user = User::parse(body, &mut Leniency::compatible()).expect("a user");
+            directory.create(user, &audit::itself()).expect("created");
+        }
+        let ending = Ending::new("https://h".to_owned());
+        let users: Vec<u32> = store.snapshot().expect("open").users().iter().collect();
+        let (first, last) = (users[0], users[2]);
+        let render = |sequences: Vec<u32>, bytes_max| {
+            let page = Page {
+                snapshot: store.snapshot().expect("open"),
+                slice: PageSlice {
+                    sequences,
+                    ..PageSlice::default()
+                },
+                total: None,
+            };
+            let (mut next, mut out) = (0, Vec::new());
+            while next < page.len() {
+                let (before, all) = (out.len(), Projection::default());
+                let until = before + bytes_max;
+                next = page
+                    .render_from(next, until, &ending, &all, &mut out)
+                    .ok()?;
+                assert!(out.len() > before, "no progress from {before}");
+            }
+            Some(String::from_utf8(out).expect("text"))
+        };
+        let reversed: Vec<u32> = users.iter().rev().copied().collect();
+        for sequences in [users, reversed, vec![first], vec![first, last]] {
+            let whole = render(sequences.clone(), usize::MAX / 2).expect("all are there");
+            assert_eq!(whole.matches("userName").count(), sequences.len());
+            assert_eq!(render(sequences, 1), Some(whole), "one by one");
+        }
+        for sequences in [
+            vec![0, first, last],
+            vec![first, last, last + 1],
+            vec![first, last + 1, last + 2],
+            vec![last + 1],
+            vec![last, 0],
+            vec![last + 1, last],
+        ] {
+            for bytes_max in [1, usize::MAX / 2] {
+                assert_eq!(render(sequences.clone(), bytes_max), None, "{sequences:?}");
+            }
+        }
+    }
+}
