@@ -37,12 +37,12 @@ pub(super) fn in_order_of_creation(
         }
     };
     let sequences = first.map(|first| {
-        // `next_many` would skip 65,536 users that the library keeps as one run. It makes runs only in
-        // `insert_range` and `optimize`, which no set of users comes from.
-        let mut page = vec![0; count.min(whole(users.len()))];
-        let found = users.range(first..).next_many(&mut page).len();
-        page.truncate(found);
-        page
+        let end = place(count).and_then(|count| first.checked_add(count));
+        match end {
+            // Most pages have no gaps, and asking the set for each user takes longer.
+            Some(end) if users.contains_range(first..end) => (first..end).collect(),
+            _ => users.range(first..).take(count).collect(),
+        }
     });
     PageSlice::of(users, sequences.unwrap_or_default())
 }
