@@ -328,43 +328,43 @@ fn changes(row: &Value) -> String {
         return names.join(" ").replace(ENTERPRISE_URN, "enterprise");
     }
     let told = |name: &str| text_of(row, name);
-    match row["kind"].as_str().unwrap_or_default() {
+    // Each text after its word. An older version, or a disk, may have left out any of them.
+    let parts = match row["kind"].as_str().unwrap_or_default() {
         "user.export" => {
-            let count = output::counted_in(row, "count", "user");
-            let path = told("path");
-            let to = if path.is_empty() {
-                "standard output"
+            let path = if row["path"].is_null() {
+                "standard output".to_owned()
             } else {
-                &path
+                told("path")
             };
-            format!("{count} to {to}")
+            vec![("", counted_in(row, "user")), ("to ", path)]
         }
         "cert.install" => {
-            let names: Vec<&str> = elements(&row["names"])
-                .iter()
-                .filter_map(Value::as_str)
-                .collect();
-            let (until, path) = (told("notAfter"), told("path"));
-            let until = until.get(..10).unwrap_or_default();
-            format!("for {} until {until}, from {path}", names.join(", "))
+            let names = elements(&row["names"]).iter().filter_map(Value::as_str);
+            let names = names.collect::<Vec<_>>().join(", ");
+            let until = told("notAfter").chars().take(10).collect();
+            vec![("for ", names), ("until ", until), ("from ", told("path"))]
         }
-        "backup.create" => format!("to {}", told("path")),
-        "backup.restore" => format!("from {}", told("path")),
-        "audit.trim" => {
-            let (first, through, why) = (told("first"), told("through"), told("why"));
-            format!("rows {first} to {through}, by {why}")
-        }
-        "refuse.more" | "refuse.strangers" => output::counted_in(row, "count", "refusal"),
-        _ => {
-            let names = ["status", "scimType", "method", "route", "scope"];
-            let told: Vec<String> = names
-                .map(told)
-                .into_iter()
-                .filter(|it| !it.is_empty())
-                .collect();
-            told.join(" ")
-        }
-    }
+        "backup.create" => vec![("to ", told("path"))],
+        "backup.restore" => vec![("from ", told("path"))],
+        "audit.trim" => vec![
+            ("rows ", told("first")),
+            ("to ", told("through")),
+            ("by ", told("why")),
+        ],
+        "refuse.more" | "refuse.strangers" => vec![("", counted_in(row, "refusal"))],
+        _ => ["status", "scimType", "method", "route", "scope"]
+            .map(|name| ("", told(name)))
+            .into(),
+    };
+    let parts = parts.iter().filter(|(_, text)| !text.is_empty());
+    let parts: Vec<String> = parts.map(|(word, text)| format!("{word}{text}")).collect();
+    parts.join(" ")
+}
+
+/// The row's `count` with its noun, if it has one.
+fn counted_in(row: &Value, what: &str) -> String {
+    let count = row["count"].as_u64();
+    count.map_or(String::new(), |count| output::counted(count, what))
 }
 
 #[cfg(test)]
@@ -385,7 +385,7 @@ mod tests {
             (
                 json!({"kind": "cert.install", "path": "/c.pem", "names": ["a.example", "b.example"],
                        "notAfter": "2027-06-30T12:00:00.000Z", "fingerprint": "00"}),
-                "for a.example, b.example until 2027-06-30, from /c.pem",
+                "for a.example, b.example until 2027-06-30 from /c.pem",
             ),
             (
                 json!({"kind": "backup.create", "path": "/b.redb"}),
@@ -397,7 +397,7 @@ mod tests {
             ),
             (
                 json!({"kind": "audit.trim", "first": 1, "through": 12, "why": "age", "keep": 30}),
-                "rows 1 to 12, by age",
+                "rows 1 to 12 by age",
             ),
             (
                 json!({"kind": "refuse.more", "count": 3, "statuses": {"429": 3}}),
@@ -407,6 +407,17 @@ mod tests {
                 json!({"kind": "refuse", "status": 404, "method": "GET", "route": "/scim/v2/Users/{id}"}),
                 "404 GET /scim/v2/Users/{id}",
             ),
+            (
+                json!({"kind": "cert.install", "path": "/c.pem", "names": null, "notAfter": null}),
+                "from /c.pem",
+            ),
+            (
+                json!({"kind": "user.export", "path": "/a.csv"}),
+                "to /a.csv",
+            ),
+            (json!({"kind": "audit.trim", "why": "size"}), "by size"),
+            (json!({"kind": "refuse.more"}), ""),
+            (json!({"kind": "backup.create"}), ""),
             (json!({"kind": "token.issue", "scope": "full"}), "full"),
             (
                 json!({"kind": "modify", "changes": [{"attribute": "active"}, {"attribute": "title"}]}),

@@ -25,7 +25,7 @@ impl Interruption {
                 let (code, second) = (i32::from(status::INTERRUPTED), Arc::clone(&is_second));
                 flag::register_conditional_shutdown(signal, code, second)?;
             }
-            let number = usize::from(signal.unsigned_abs().to_le_bytes()[0]);
+            let number = signal.unsigned_abs() as usize;
             flag::register_usize(signal, Arc::clone(&caught.0), number)?;
             flag::register(signal, Arc::clone(&is_second))
         };

@@ -4,8 +4,8 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
+use clap::{Command, CommandFactory as _, Parser as _};
 
 use super::args::Args;
 use crate::fix::quoted;
@@ -24,74 +24,88 @@ pub(super) fn told(typed: &[OsString], mut error: Error) -> Error {
 
 /// What somebody means who lacks an argument, or by a word or an option that other programs have.
 fn meant(typed: &[OsString], error: &Error) -> Option<String> {
-    let text = |kind| match error.get(kind)? {
-        ContextValue::String(text) => Some(&**text),
-        _ => None,
+    let unknown = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) => argument,
+        _ => unknown_word(error).unwrap_or_default(),
     };
-    let before = |unknown: &str| -> Vec<&OsString> {
-        typed.iter().take_while(|word| *word != unknown).collect()
-    };
+    let mut words = typed.iter().skip(1);
+    let before: Vec<_> = words.by_ref().take_while(|word| *word != unknown).collect();
+    let is_last = words.next().is_none();
+    let all = Args::command();
+    let (mut command, mut names) = (&all, String::new());
+    for word in before {
+        if let Some(inner) = command.find_subcommand(word) {
+            command = inner;
+            names = format!("{names} {}", inner.get_name());
+        }
+    }
     match error.kind() {
         ErrorKind::MissingRequiredArgument => {
-            let has = |word: &str| typed.iter().any(|it| it == word);
-            let words = match has("user") {
-                true if has("add") => "one of `--given` and `--family` is enough",
-                true if has("undo") => "`user history WHO` lists a user's changes",
+            let missing = error.get(ContextKind::InvalidArg)?.to_string();
+            let words = match &*names {
+                " user add" if missing.contains("--given") => {
+                    "one of `--given` and `--family` is enough"
+                }
+                " user undo" => "`user history WHO` lists a user's changes",
                 _ => return None,
             };
             Some(words.to_owned())
         }
-        ErrorKind::UnknownArgument => {
-            let unknown = text(ContextKind::InvalidArg)?;
-            let words = meant_by_argument(&before(unknown), unknown)?;
-            Some(words.to_owned())
-        }
+        ErrorKind::UnknownArgument => meant_by_argument(command, &names, unknown),
+        _ if names.is_empty() && matches!(unknown, "stop" | "restart" | "reload") => Some(format!(
+            "`systemctl {unknown} golinks-scim`, if it is a service"
+        )),
         _ => {
-            let unknown = unknown_word(error)?;
-            if matches!(unknown, "stop" | "restart" | "reload") {
-                let words = format!("`systemctl {unknown} golinks-scim`, if it is a service");
-                return Some(words);
-            }
-            let command = meant_by_word(&before(unknown), unknown)?;
+            let command = meant_by_word(&names, unknown, is_last)?;
             Some(format!("the command is `golinks-scim {command}`"))
         }
     }
 }
 
-fn meant_by_argument(before: &[&OsString], unknown: &str) -> Option<&'static str> {
-    let has = |word: &str| before.iter().any(|it| *it == word);
-    Some(match unknown {
-        "--port" | "-p" if has("serve") => "`--listen [::]:8443` names the port",
-        "--json" => "`-o json` prints JSON",
-        "--csv" | "--format" => "`-o FORMAT` chooses the format",
+fn meant_by_argument(command: &Command, names: &str, unknown: &str) -> Option<String> {
+    let option = unknown.strip_prefix("--").unwrap_or_default();
+    let mut arguments = command.get_arguments();
+    let formats = arguments.find(|argument| argument.get_short() == Some('o'));
+    if let Some(formats) = formats {
+        let formats = formats.get_possible_values();
+        if formats.iter().any(|format| format.get_name() == option) {
+            return Some(format!("`-o {option}` chooses this format"));
+        }
+        if matches!(option, "format" | "csv" | "json") {
+            return Some("`-o FORMAT` chooses the format".to_owned());
+        }
+    }
+    let words = match (names, unknown) {
+        (" serve", "--port" | "-p") => "`--listen [::]:8443` names the port",
         _ if unknown.starts_with('-') => return None,
-        _ if has("user") && has("list") => "`--search TEXT` finds people",
-        _ if has("user") && has("add") => "names need `--given GIVEN --family FAMILY`",
+        (" user list", _) => "`--search TEXT` finds people",
+        (" user add", _) => "names need `--given GIVEN --family FAMILY`",
         _ => return None,
-    })
+    };
+    Some(words.to_owned())
 }
 
-fn meant_by_word(before: &[&OsString], unknown: &str) -> Option<&'static str> {
-    let after = ["user", "token"]
-        .into_iter()
-        .find(|word| before.iter().any(|it| it == word));
-    Some(match (after, unknown) {
-        (Some("user"), "create" | "new") => "user add",
-        (Some("user"), "remove" | "disable" | "suspend") => "user deactivate WHO",
-        (Some("user"), "enable" | "activate") => "user reactivate WHO",
-        (Some("user"), "search" | "find") => "user list --search TEXT",
-        (Some("user"), who) if who.contains('@') => "user show WHO",
-        (Some("token"), "create" | "add" | "new") => "token issue NAME",
-        (Some("token"), "delete" | "remove") => "token revoke NAME",
-        (None, "start" | "run" | "server") => "serve",
-        (None, "status" | "health" | "test") => "check",
-        (None, "version") => "--version",
-        (None, "list" | "users") => "user list",
-        (None, "tokens") => "token list",
-        (None, "log" | "logs") => "audit list",
-        (None, "import") => "user import FILE",
-        (None, "export") => "user export FILE",
-        (None, "restore") => "backup restore FILE",
+/// The command for a word after the commands in `names`. `is_last` says that no word follows, which
+/// could belong to a command that is only misspelled.
+fn meant_by_word(names: &str, unknown: &str, is_last: bool) -> Option<&'static str> {
+    Some(match (names, unknown) {
+        (" user", "create" | "new") => "user add",
+        (" user", "remove" | "disable" | "suspend") => "user deactivate WHO",
+        (" user", "enable" | "activate") => "user reactivate WHO",
+        (" user", "search" | "find") => "user list --search TEXT",
+        (" user", who) if who.contains('@') => "user show WHO",
+        (" token", "create" | "add" | "new") => "token issue NAME",
+        (" token", "delete" | "remove") => "token revoke NAME",
+        (" audit", "log" | "logs") => "audit list",
+        ("", "start" | "run" | "server") => "serve",
+        ("", "status" | "health" | "test") => "check",
+        ("", "version") => "--version",
+        ("", "list" | "users") if is_last => "user list",
+        ("", "tokens") if is_last => "token list",
+        ("", "log" | "logs") => "audit list",
+        ("", "import") => "user import FILE",
+        ("", "export") => "user export FILE",
+        ("", "restore") => "backup restore FILE",
         _ => return None,
     })
 }
@@ -136,12 +150,14 @@ mod tests {
                 "`golinks-scim -v token revoke okta`",
             ),
             ("restore backup", "order is `golinks-scim backup restore`"),
+            ("users show jane", "subcommands exist: 'serve', 'user'"),
+            ("tokens issue okta", "subcommand exists: 'token'"),
+            ("users", "command is `golinks-scim user list`"),
             ("restore backup b", "order is `golinks-scim backup restore`"),
             ("okta guide", "order is `golinks-scim guide okta`"),
             ("token revok okta", "subcommand exists: 'revoke'"),
             ("token revok", "subcommand exists: 'revoke'"),
             ("start", "command is `golinks-scim serve`"),
-            ("users", "command is `golinks-scim user list`"),
             ("-v token create okta", "`golinks-scim token issue NAME`"),
             ("user remove jane", "`golinks-scim user deactivate WHO`"),
             ("user activate", "`golinks-scim user reactivate WHO`"),
@@ -151,17 +167,48 @@ mod tests {
             ("user add a@x", "one of `--given` and `--family`"),
             ("user undo", "`user history WHO` lists"),
             ("stop", "`systemctl stop golinks-scim`"),
-            ("user list --json", "`-o json` prints JSON"),
+            ("user list --json", "`-o json` chooses"),
+            ("user export --csv", "`-o csv` chooses"),
+            ("user export --json", "`-o FORMAT` chooses"),
+            ("check --format json", "`-o FORMAT` chooses"),
             ("user list --serch x", "argument exists: '--search'"),
             ("serve --port 8443", "`--listen [::]:8443` names"),
             ("serve --port=8443", "`--listen [::]:8443` names"),
         ] {
-            let words = format!("golinks-scim {typed}");
-            let words: Vec<OsString> = words.split(' ').map(OsString::from).collect();
-            let error = Args::try_parse_from(&words).err().expect(typed);
-            let shown = told(&words, error).render().to_string();
+            let shown = shown(typed);
             assert!(shown.contains(tip), "{typed}: {shown}");
             assert_eq!(shown.matches("tip: ").count(), 1, "{typed}: {shown}");
         }
+    }
+
+    /// Somebody who wants to stop one user or token must not be told to stop the server.
+    #[test]
+    fn a_tip_is_for_the_commands_before_the_word() {
+        for typed in [
+            "user stop jane",
+            "token restart okta",
+            "backup list",
+            "audit export",
+            "audit restore",
+            "config test",
+            "cert status",
+            "serve --json",
+            "backup create --csv b",
+            "cert install --format pem c",
+            "user add --given Jane",
+        ] {
+            let shown = shown(typed);
+            let has_words = ["systemctl", "command is", "-o ", "enough"]
+                .iter()
+                .any(|words| shown.contains(words));
+            assert!(!has_words, "{typed}: {shown}");
+        }
+    }
+
+    fn shown(typed: &str) -> String {
+        let words = format!("golinks-scim {typed}");
+        let words: Vec<OsString> = words.split(' ').map(OsString::from).collect();
+        let error = Args::try_parse_from(&words).err().expect(typed);
+        told(&words, error).render().to_string()
     }
 }
