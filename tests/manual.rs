@@ -74,12 +74,7 @@ fn complain(complaints: &[String]) {
 
 /// The string literals of a source file, except those of its tests, each with the code before it.
 fn literals(text: &str) -> Vec<(String, String)> {
-    // The code after these markers is for tests, or for the command line.
     let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-    let code = code
-        .split("impl From<IssueError>")
-        .next()
-        .unwrap_or_default();
     let lines = code
         .lines()
         .filter(|line| !line.trim_start().starts_with("//"));
