@@ -3,8 +3,9 @@
 //! the configuration and files.
 
 use std::fmt::Display;
-use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::{fs, io};
 
 use super::output;
 use crate::config::{self, Blame};
@@ -185,6 +186,20 @@ pub(super) fn store_hint(error: &OpenError) -> Option<&'static str> {
         ),
         OpenError::Older(_) | OpenError::Io(_) => None,
     }
+}
+
+/// Fails if `path` cannot become a new file: something is there, or it names no file.
+pub(super) fn refuse_taken(path: &Path) -> Result<(), Failure> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => return Err(unusable(path, &io::ErrorKind::AlreadyExists.into())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(unusable(path, &error)),
+    }
+    if path.as_os_str().as_bytes().ends_with(b"/") {
+        let what = format!("{}: what ends with / is no name of a file", path.display());
+        return Err(Failure::new(status::USAGE, what).hint("name a file in that directory"));
+    }
+    Ok(())
 }
 
 /// The failure for a file that cannot be used, with the system's reason.

@@ -47,7 +47,7 @@ use crate::logging;
 use args::{Args, Command};
 use failure::{
     Failure, MOUNT, RESTORE, as_root, from_configuration, from_local, io_status, not_a_directory,
-    other_data_dir, status, store_hint, store_status, unusable,
+    other_data_dir, refuse_taken, status, store_hint, store_status, unusable,
 };
 use request::{
     SEARCH, answered, ask, ask_or_hint, each, each_despite_the_disk, named, refuse_long,

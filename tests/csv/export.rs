@@ -241,6 +241,17 @@ fn an_export_that_is_to_outlive_its_terminal_does() {
     check(&told, 0, &["0 users in"]);
 }
 
+/// Else everybody would be read first, and the trail would say so.
+#[test]
+fn an_export_to_what_is_no_name_of_a_file_does_not_begin() {
+    let desk = Desk::new();
+    desk.server.cli(&["user", "add", "a@x", "--given", "A"]);
+    let told = desk.server.cli(&["user", "export", "nowhere/"]);
+    check(&told, 64, &["golinks-scim: nowhere/: what ends with / is"]);
+    let listed = desk.server.cli(&["audit", "list"]).stdout;
+    assert!(!listed.contains("user.export"), "{listed}");
+}
+
 /// Data that has left cannot be called back, so the trail says who took it.
 #[test]
 fn an_export_leaves_a_row() {

@@ -5,7 +5,6 @@ mod restore;
 use std::fs::{self, File};
 use std::io::{self, IsTerminal as _, Read as _};
 use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::args::{Backup, Output};
 use super::interruption::Interruption;
-use super::{Failure, ask, output, status, store_status, unusable, with_client};
+use super::{Failure, ask, output, refuse_taken, status, store_status, unusable, with_client};
 use crate::api::described_backup;
 use crate::clock::{Clock, SystemClock};
 use crate::config;
@@ -69,15 +68,7 @@ fn refuse_dash(file: &Path) -> Result<(), Failure> {
 fn create(data_dir: &Path, file: &Path) -> Result<(), Failure> {
     let file = std::path::absolute(file).map_err(|error| unusable(file, &error))?;
     // Check beforehand for whatever would prevent creating the file at the end.
-    match fs::symlink_metadata(&file) {
-        Ok(_) => return Err(unusable(&file, &io::ErrorKind::AlreadyExists.into())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(unusable(&file, &error)),
-    }
-    if file.as_os_str().as_bytes().ends_with(b"/") {
-        let what = format!("{}: what ends with / is no name of a file", file.display());
-        return Err(Failure::new(status::USAGE, what).hint("name a file in that directory"));
-    }
+    refuse_taken(&file)?;
     let directory = files::need_room(&file, 0).and_then(|()| files::Directory::of(&file));
     let directory = directory.map_err(|error| unusable(&file, &error))?;
     with_client(data_dir, |client| {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::super::interruption::Interruption;
-use super::super::{Failure, audit, output, status, unusable};
+use super::super::{Failure, audit, output, refuse_taken, status, unusable};
 use super::args::{Export, ExportFormat};
 use super::each_page;
 use super::file_name::export_format;
@@ -121,9 +121,7 @@ impl Target {
             return Ok(Self::Output);
         };
         // Check this beforehand, so that the work does not fail at its end.
-        if fs::symlink_metadata(path).is_ok() {
-            return Err(unusable(path, &io::ErrorKind::AlreadyExists.into()));
-        }
+        refuse_taken(path)?;
         files::remove_drafts_of(
             path,
             SystemClock.now().seconds() - limits::LEFT_BEHIND_SECONDS,
