@@ -178,10 +178,6 @@ impl Writer {
     /// The next batch, or `None` when nothing will be queued any more. Idle time is used for a
     /// checkpoint, after which the store reopens in milliseconds even after a crash.
     pub(super) fn next(&self, open: &mut Open) -> Result<Option<(Vec<Plan>, Callers)>, ReadError> {
-        // While a commit is underway, there are more clients, who need the processors.
-        if !self.syncer.is_underway() {
-            self.queue.look();
-        }
         loop {
             match self
                 .queue
@@ -270,9 +266,14 @@ impl Writer {
             self.syncer.give(commit);
             return None;
         }
+        let is_alone = commit.changes == 1;
         match commit.finish(&self.shared) {
             Ok(callers) => {
                 answer(callers, Outcome::Committed);
+                // If there are more clients, they need the processors.
+                if is_alone {
+                    self.queue.look();
+                }
                 (!is_readable).then_some(Stop::Broken(None))
             }
             Err(unanswered) => Some(Stop::Broken(Some(unanswered))),
