@@ -2,20 +2,17 @@
 //! the writer already runs the next plans.
 //!
 //! ```text
-//! writer:  plans … commit: write, write, …   plans …, and those that arrive   commit: write, …  answer
+//! writer:  plans … commit: write, write, …   plans …, and those that arrive   commit: write, …
 //!                                        │                                    ▲             │
-//! syncer:                                └─▶ sync ─▶ publish ─────────────────┘             └─▶ sync …
+//! syncer:                                └─▶ sync ─▶ publish ─────────────────┴─▶ answer    └─▶ sync …
 //! ```
 //!
 //! A commit that is not synced yet is neither answered nor visible to readers; only the writer's
-//! next plans see it. If the writer has nothing to do but wait for the sync, it writes the next
-//! commit before it answers the last one. Answered callers all want the processors at once, and
-//! this way they get them while the disk is busy anyway (15 % more changes a second from 64
-//! clients). If writing takes long, or the writer is busy otherwise, the syncer answers.
+//! next plans see it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::time::{Duration, Instant as Monotonic};
+use std::time::Instant as Monotonic;
 
 use super::Shared;
 use super::audit::ChainPosition;
@@ -24,10 +21,6 @@ use super::queue::{Callers, Outcome, Queue, answer};
 use super::snapshot::Snapshot;
 
 use crate::locks::ignore_poison;
-
-/// How long callers of synced changes wait at most, while the writer writes the next changes,
-/// before the syncer answers them.
-const TOLD_WITHIN: Duration = Duration::from_millis(5);
 
 /// A commit that is written but not synced yet, and what follows the sync.
 pub(super) struct UnsyncedCommit {
@@ -81,11 +74,6 @@ pub(super) struct Syncer {
 #[derive(Default)]
 struct State {
     work: Work,
-    /// Whether the writer has nothing to do until the commit is finished.
-    is_awaited: bool,
-    /// Callers whose changes are synced, and whom the writer will answer. After [`TOLD_WITHIN`] the
-    /// syncer answers them.
-    untold: Vec<Callers>,
     is_closed: bool,
 }
 
@@ -127,26 +115,6 @@ impl Syncer {
         matches!(state.work, Work::Nothing)
     }
 
-    /// Runs `wait`, which waits for the commit underway. The callers of commits that finish
-    /// meanwhile are left to [`Self::tell`].
-    pub(super) fn awaited<T>(&self, wait: impl FnOnce() -> T) -> T {
-        struct End<'a>(&'a Syncer);
-        impl Drop for End<'_> {
-            fn drop(&mut self) {
-                self.0.state().is_awaited = false;
-            }
-        }
-        self.state().is_awaited = true;
-        let _end = End(self);
-        wait()
-    }
-
-    /// Answers the callers who were left to the writer.
-    pub(super) fn tell(&self) {
-        let untold = std::mem::take(&mut self.state().untold);
-        answer(untold, Outcome::Committed);
-    }
-
     /// Takes the commit that failed, if there is one.
     pub(super) fn take_failed(&self) -> Option<Unanswered> {
         let mut state = self.state();
@@ -175,7 +143,7 @@ impl Syncer {
                 Err(_) => (Work::Failed(None), Vec::new()),
             };
             let has_failed = matches!(work, Work::Failed(_));
-            let callers = self.finished(work, callers);
+            self.finished(work);
             if has_failed {
                 // Without this, an idle writer would see the failure only at its next checkpoint.
                 queue.prod();
@@ -185,16 +153,9 @@ impl Syncer {
         }
     }
 
-    /// Notes that nothing is underway any more, and returns the callers to answer at once.
-    fn finished(&self, work: Work, callers: Vec<Callers>) -> Vec<Callers> {
-        let mut state = self.state();
-        state.work = work;
+    fn finished(&self, work: Work) {
+        self.state().work = work;
         self.changed.notify_all();
-        if state.is_awaited {
-            state.untold.extend(callers);
-            return Vec::new();
-        }
-        callers
     }
 
     fn next(&self) -> Option<Box<UnsyncedCommit>> {
@@ -205,22 +166,9 @@ impl Syncer {
                 other => state.work = other,
             }
             if state.is_closed {
-                drop(state);
-                self.tell();
                 return None;
             }
-            if state.untold.is_empty() {
-                state = ignore_poison(self.changed.wait(state));
-                continue;
-            }
-            let waited = self.changed.wait_timeout(state, TOLD_WITHIN);
-            let (after, waited) = ignore_poison(waited);
-            state = after;
-            if waited.timed_out() {
-                drop(state);
-                self.tell();
-                state = self.state();
-            }
+            state = ignore_poison(self.changed.wait(state));
         }
     }
 
@@ -231,17 +179,11 @@ impl Syncer {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::metrics::Commits;
-    use crate::store::queue::{Next, Ticket};
-
-    fn caller(queue: &Queue) -> (Ticket, Callers) {
-        let ticket = queue.push(Vec::new()).expect("it is open");
-        match queue.next(None) {
-            Next::Batch(_, callers) => (ticket, callers),
-            _ => panic!("something was queued"),
-        }
-    }
+    use crate::store::queue::Next;
 
     /// The callers of the commit wait for it.
     #[test]
@@ -263,27 +205,5 @@ mod tests {
         let next = queue.next(Some(Duration::ZERO));
         assert!(matches!(next, Next::Batch(plans, _) if plans.is_empty()));
         assert!(syncer.take_failed().is_some());
-    }
-
-    #[test]
-    fn only_a_writer_that_waits_is_left_somebody_to_tell() {
-        let (queue, syncer) = (Queue::new(Commits::default()), Syncer::default());
-        let finish = |callers| syncer.finished(Work::Nothing, vec![callers]);
-        let (_, first) = caller(&queue);
-        assert_eq!(finish(first).len(), 1);
-
-        let (ticket, second) = caller(&queue);
-        assert!(syncer.awaited(|| finish(second)).is_empty());
-        assert!(ticket.wait(Duration::ZERO).is_none());
-        syncer.tell();
-        assert!(matches!(
-            ticket.wait(Duration::ZERO),
-            Some(Outcome::Committed)
-        ));
-
-        let waiting = AssertUnwindSafe(|| syncer.awaited(|| panic!("a bug")));
-        assert!(catch_unwind(waiting).is_err());
-        let (_, third) = caller(&queue);
-        assert_eq!(finish(third).len(), 1);
     }
 }

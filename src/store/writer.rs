@@ -222,9 +222,7 @@ impl Writer {
             }
             Err(_) => Attempt::Done(self.note_panic()),
         };
-        let stop = self.conclude(open, attempt, batch);
-        self.syncer.tell();
-        stop
+        self.conclude(open, attempt, batch)
     }
 
     /// Decides how to go on, given how far a batch came.
@@ -316,7 +314,7 @@ impl Writer {
             let written =
                 self.run_plans(&mut tables, open.index.newest(), &mut changes, plans, batch)?;
             // A plan may have found nothing to change because of a commit that is not on disk yet.
-            if !self.syncer.awaited(|| self.syncer.wait_idle()) {
+            if !self.syncer.wait_idle() {
                 return Ok(Attempt::Done(Outcome::Failed));
             }
             if written > 0 {
@@ -392,8 +390,7 @@ impl Writer {
                 tables.apply(change, changes)?;
             }
             let lasts = || room > 0 && self.syncer.is_underway();
-            let more = (self.syncer).awaited(|| self.queue.next_while(lasts, room));
-            let Some((also, callers)) = more else {
+            let Some((also, callers)) = self.queue.next_while(lasts, room) else {
                 return Ok(written);
             };
             plans = also;
