@@ -29,6 +29,7 @@ mod audit;
 mod audit_queue;
 mod backend;
 mod backup;
+mod callers;
 mod change;
 mod check_progress;
 mod chunk;
@@ -87,11 +88,12 @@ use crate::locks::ignore_poison;
 use crate::metrics::Commits;
 use audit_queue::AuditQueue;
 use backend::Health;
+use callers::{Outcome, Ticket};
 use check_progress::CheckProgress;
 use file::Site;
 use name_hints::NameHints;
 use presence::Presence;
-use queue::{Outcome, Plan, Progress, Queue, Ticket};
+use queue::{Plan, Progress, Queue};
 use writer::Writer;
 
 /// The version of the stored form that this program writes. A file with a greater version is
@@ -373,7 +375,7 @@ impl Store {
             return Err(WriteError::Full);
         }
         let ticket = self.queue.push(plans)?;
-        match self.wait(&ticket, &progress)? {
+        match self.wait(ticket, &progress)? {
             Outcome::Committed | Outcome::Unchanged => {
                 Ok(std::mem::take(&mut *ignore_poison(results.lock())))
             }
@@ -397,11 +399,13 @@ impl Store {
     /// Waits for the writer for [`limits::WRITE_WAIT_MAX`], but no longer than
     /// [`limits::DISK_FULL_WAIT_MAX`] while the disk is full. A write that has not begun by then
     /// will never begin, unless it came through [`Self::write_anyway`].
-    fn wait(&self, ticket: &Ticket, progress: &Progress) -> Result<Outcome, WriteError> {
+    fn wait(&self, ticket: Ticket, progress: &Progress) -> Result<Outcome, WriteError> {
         let until = Monotonic::now() + limits::WRITE_WAIT_MAX;
         let mut full_for = Duration::ZERO;
         loop {
             if let Some(outcome) = ticket.wait(limits::DISK_FULL_RETRY_PAUSE) {
+                // The next caller is told by this.
+                drop(ticket);
                 return Ok(outcome);
             }
             let is_full = self.is_full();

@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
+use super::callers::Outcome;
 use super::error::guarded;
 use super::opening::{Known, Open, close};
-use super::queue::{Outcome, answer};
 use super::syncer::Unanswered;
 use super::writer::Writer;
 use super::{OpenError, Shared};
@@ -117,9 +117,9 @@ impl Writer {
                     // The commit is in the file, but a disk that has just failed cannot be relied
                     // on.
                     if unanswered.head == open.chain {
-                        answer(unanswered.callers, Outcome::Unknown);
+                        unanswered.callers.answer(Outcome::Unknown);
                     } else {
-                        answer(unanswered.callers, Outcome::Failed);
+                        unanswered.callers.answer(Outcome::Failed);
                         self.shared.audit_queue.give_back(unanswered.audit_rows);
                     }
                 }
@@ -163,7 +163,7 @@ impl Writer {
 
     /// Answers the callers of a batch of which it is not known what the disk has kept.
     fn leave_unknown(&self, unanswered: Unanswered) {
-        answer(unanswered.callers, Outcome::Unknown);
+        unanswered.callers.answer(Outcome::Unknown);
         // A duplicate row is better than a lost one.
         self.shared.audit_queue.give_back(unanswered.audit_rows);
     }

@@ -16,8 +16,9 @@ use std::time::Instant as Monotonic;
 
 use super::Shared;
 use super::audit::ChainPosition;
+use super::callers::{Callers, Outcome};
 use super::deferred_sync::DeferredSync;
-use super::queue::{Callers, Outcome, Queue, answer};
+use super::queue::Queue;
 use super::snapshot::Snapshot;
 
 use crate::locks::ignore_poison;
@@ -34,7 +35,7 @@ pub(super) struct UnsyncedCommit {
 
 /// What depends on a commit. If the commit failed, it is not known yet whether it is on disk.
 pub(super) struct Unanswered {
-    pub(super) callers: Vec<Callers>,
+    pub(super) callers: Callers,
     /// Audit rows that are committed with it.
     pub(super) audit_rows: Vec<String>,
     /// The audit chain's head if the commit is on disk: each change has a row in the chain.
@@ -43,7 +44,7 @@ pub(super) struct Unanswered {
 
 impl UnsyncedCommit {
     /// Syncs the commit, publishes its state, and returns the callers to answer.
-    pub(super) fn finish(self, shared: &Shared) -> Result<Vec<Callers>, Unanswered> {
+    pub(super) fn finish(self, shared: &Shared) -> Result<Callers, Unanswered> {
         let synced = catch_unwind(AssertUnwindSafe(|| self.storage.sync_owed()));
         match synced {
             Ok(Ok(())) => {}
@@ -57,8 +58,8 @@ impl UnsyncedCommit {
         shared.publish(self.snapshot);
         // The commit may have waited for space, and the file may have been lost meanwhile.
         if shared.presence.look() {
-            answer(self.unanswered.callers, Outcome::Unknown);
-            return Ok(Vec::new());
+            self.unanswered.callers.answer(Outcome::Unknown);
+            return Ok(Callers::default());
         }
         Ok(self.unanswered.callers)
     }
@@ -139,8 +140,8 @@ impl Syncer {
             let finished = catch_unwind(AssertUnwindSafe(|| commit.finish(shared)));
             let (work, callers) = match finished {
                 Ok(Ok(callers)) => (Work::Nothing, callers),
-                Ok(Err(unanswered)) => (Work::Failed(Some(unanswered)), Vec::new()),
-                Err(_) => (Work::Failed(None), Vec::new()),
+                Ok(Err(unanswered)) => (Work::Failed(Some(unanswered)), Callers::default()),
+                Err(_) => (Work::Failed(None), Callers::default()),
             };
             let has_failed = matches!(work, Work::Failed(_));
             self.finished(work);
@@ -149,7 +150,7 @@ impl Syncer {
                 queue.prod();
             }
             queue.wake();
-            answer(callers, Outcome::Committed);
+            callers.answer(Outcome::Committed);
         }
     }
 
@@ -193,7 +194,7 @@ mod tests {
             storage: DeferredSync::failed(),
             snapshot: None,
             unanswered: Unanswered {
-                callers: Vec::new(),
+                callers: Callers::default(),
                 audit_rows: Vec::new(),
                 head: ChainPosition::default(),
             },

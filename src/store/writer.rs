@@ -25,12 +25,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant as Monotonic};
 
 use super::backend::StorageFault;
+use super::callers::{Callers, Outcome};
 use super::change::{Change, RowReader};
 use super::error::guarded;
 use super::file::Site;
 use super::index::{Changes, Index};
 use super::opening::{Open, abandon, close};
-use super::queue::{Callers, Next, Outcome, Plan, Queue, answer};
+use super::queue::{Next, Plan, Queue};
 use super::snapshot::Snapshot;
 use super::syncer::{Syncer, Unanswered, UnsyncedCommit};
 use super::tables::Tables;
@@ -203,7 +204,7 @@ impl Writer {
     /// Writes a batch, together with the plans that arrive until the previous commit is synced.
     fn write(&self, open: &mut Open, plans: Vec<Plan>, callers: Callers) -> Option<Stop> {
         let mut batch = Unanswered {
-            callers: vec![callers],
+            callers,
             audit_rows: Vec::new(),
             head: open.chain,
         };
@@ -248,7 +249,7 @@ impl Writer {
             Attempt::Uncertain => Some(Stop::Broken(Some(batch))),
             Attempt::Done(outcome) => {
                 self.shared.audit_queue.give_back(batch.audit_rows);
-                answer(batch.callers, outcome);
+                batch.callers.answer(outcome);
                 // A lost file must stay open: closing it would destroy its content.
                 let goes_on = matches!(outcome, Outcome::Unchanged | Outcome::Lost);
                 (!goes_on).then_some(Stop::Broken(None))
@@ -267,7 +268,7 @@ impl Writer {
         let is_alone = commit.changes == 1;
         match commit.finish(&self.shared) {
             Ok(callers) => {
-                answer(callers, Outcome::Committed);
+                callers.answer(Outcome::Committed);
                 // If there are more clients, they need the processors.
                 if is_alone {
                     self.queue.look();
@@ -394,7 +395,7 @@ impl Writer {
                 return Ok(written);
             };
             plans = also;
-            batch.callers.push(callers);
+            batch.callers.extend(callers);
         }
     }
 
