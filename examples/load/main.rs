@@ -48,7 +48,7 @@ use clap::Parser;
 use disk::BareRedb;
 use drive::{Pace, drive, handshakes};
 use lane::Turn;
-use report::{Batches, Line, Side};
+use report::{Batches, Facts, Line, Side};
 use responder::Responder;
 use server::{Commits, Launch, Server, cpu_time, memory, size};
 use wire::Target;
@@ -137,13 +137,14 @@ fn main() -> ExitCode {
         );
         return ExitCode::from(64);
     }
-    let bench = Bench::prepare(typed);
+    let (is_json, users, connections) = (typed.json, typed.users, typed.connections);
+    let mut bench = Bench::prepare(typed);
     let lines = bench.run();
-    if bench.typed.json {
-        let json = report::json(bench.typed.users, bench.typed.connections, &lines);
+    let facts = bench.end();
+    if is_json {
+        let json = report::json(users, connections, &lines, &facts);
         println!("{json}");
     }
-    bench.end();
     // Answers with an error say nothing about speed.
     let errors: usize = lines.iter().map(|line| line.server.samples.errors).sum();
     if errors > 0 {
@@ -161,6 +162,7 @@ struct Bench {
     known: Arc<Known>,
     /// The token with which the server's metrics are read.
     metrics: String,
+    facts: Facts,
 }
 
 impl Bench {
@@ -178,12 +180,11 @@ impl Bench {
         // The first start makes the certificates.
         launch.start().stop();
         let server = launch.start();
-        eprintln!(
-            "{} users, {} MiB on disk, program {:.1} MiB",
-            typed.users,
-            size(&launch.data_dir.join("users.redb")) >> 20,
-            drive::to_f64(usize::try_from(size(&launch.program)).unwrap_or(0)) / 1_048_576.0,
-        );
+        let mut facts = Facts::default();
+        facts.tell("program", mib(size(&launch.program)), "MiB");
+        facts.tell("store", mib(size(&launch.store())), "MiB");
+        let syncs = disk::syncs_per_second(&typed.folder, Duration::from_secs(1));
+        facts.tell("syncs of a page", syncs, "a second");
         let name = format!("load-{}", std::process::id());
         let token = launch.token(&name, "full");
         let metrics = launch.token(&format!("{name}-metrics"), "metrics");
@@ -205,15 +206,11 @@ impl Bench {
             target,
             known,
             metrics,
+            facts,
         }
     }
 
-    fn run(&self) -> Vec<Line> {
-        let folder = &self.typed.folder;
-        eprintln!(
-            "the disk: {:.0} syncs of a page a second",
-            disk::syncs_per_second(folder, Duration::from_secs(1))
-        );
+    fn run(&mut self) -> Vec<Line> {
         let mut lines = Vec::new();
         let is_json = self.typed.json;
         let say = |text: &str| {
@@ -243,7 +240,7 @@ impl Bench {
         for (name, kind, clients) in WORKLOADS {
             if is_wanted(name) {
                 if is_writing(clients) && !has_written {
-                    tell_memory("before anything was written", &self.server);
+                    self.facts.tell_memory("before writes", &self.server);
                     has_written = true;
                 }
                 tell(match (clients, &alone) {
@@ -428,31 +425,29 @@ impl Bench {
         line(name, ours, Some(("responder", limit)), String::new())
     }
 
-    /// Reports memory, and how long starts take.
-    fn end(self) {
-        tell_memory("in the end", &self.server);
+    /// Measures memory, and how long starts take. Returns all that was told beside the workloads.
+    fn end(mut self) -> Facts {
+        self.facts.tell_memory("after all workloads", &self.server);
         self.kill_while_writing();
         let again = self.launch.start();
-        tell_start("kill -9 under load", &again);
+        self.facts.tell_start("kill -9", &again);
         again.kill();
-        let file = self.launch.data_dir.join("users.redb");
-        let ahead = server::read_from_disk(&file);
+        let file = self.launch.store();
+        let ahead = server::read_from_disk(&file).as_secs_f64();
+        self.facts.tell("store by then", mib(size(&file)), "MiB");
+        self.facts.tell("reading it from the disk", ahead, "s");
         let again = self.launch.start();
-        tell_start("kill -9, file read ahead", &again);
-        eprintln!(
-            "  reading {} MiB ahead took {:.2} s",
-            size(&file) >> 20,
-            ahead.as_secs_f64()
-        );
+        self.facts.tell_start("kill -9 and that", &again);
         again.stop();
         let again = self.launch.start();
-        tell_start("a clean stop", &again);
-        tell_memory("after a start", &again);
+        self.facts.tell_start("a clean stop", &again);
+        self.facts.tell_memory("after that start", &again);
         again.stop();
         // The next run makes them anew.
         for name in ["alone", "run"] {
             let _ = std::fs::remove_dir_all(self.typed.folder.join(name));
         }
+        self.facts
     }
 
     /// Kills the server while it commits, when the store has the most to repair.
@@ -468,15 +463,22 @@ impl Bench {
     }
 }
 
-fn tell_memory(when: &str, server: &Server) {
-    let (now, most) = memory(server.pid());
-    let (now, most) = (now >> 20, most >> 20);
-    eprintln!("memory {when}: {now} MiB resident, {most} at most");
+impl Facts {
+    fn tell_memory(&mut self, when: &str, server: &Server) {
+        let (now, most) = memory(server.pid());
+        self.tell(&format!("memory {when}"), mib(now), "MiB");
+        self.tell(&format!("memory {when}, at most"), mib(most), "MiB");
+    }
+
+    fn tell_start(&mut self, after: &str, server: &Server) {
+        let took = server.took.as_secs_f64();
+        self.tell(&format!("start after {after}"), took, "s");
+    }
 }
 
-fn tell_start(after: &str, server: &Server) {
-    let took = server.took.as_secs_f64();
-    eprintln!("start after {after}: {took:.2} s");
+/// Bytes in MiB.
+fn mib(bytes: u64) -> f64 {
+    drive::to_f64(usize::try_from(bytes).unwrap_or(usize::MAX)) / 1_048_576.0
 }
 
 impl Side {

@@ -46,6 +46,18 @@ pub(crate) struct Batches {
     pub(crate) whole: Side,
 }
 
+/// What is told beside the workloads: each is a name, a figure and its unit.
+#[derive(Default)]
+pub(crate) struct Facts(Vec<(String, f64, &'static str)>);
+
+impl Facts {
+    /// Says it at once, on the standard error output, and keeps it for the JSON.
+    pub(crate) fn tell(&mut self, name: &str, figure: f64, unit: &'static str) {
+        eprintln!("{name}: {figure:.2} {unit}");
+        self.0.push((name.to_owned(), figure, unit));
+    }
+}
+
 /// The column titles; each line ends with the ratios.
 pub(crate) const HEADER: &str = "workload                 per s    p50 ms   p99 ms p99.9 ms  errors  us CPU  driving | \
 limit        per s   p99 ms  us CPU | of its rate  of its CPU";
@@ -95,7 +107,7 @@ pub(crate) fn text(line: &Line) -> String {
 }
 
 /// The same as JSON, for a program that tracks the figures.
-pub(crate) fn json(users: usize, connections: usize, lines: &[Line]) -> Value {
+pub(crate) fn json(users: usize, connections: usize, lines: &[Line], facts: &Facts) -> Value {
     let side = |side: &Side| {
         json!({
             "perSecond": side.samples.per_second(),
@@ -124,5 +136,10 @@ pub(crate) fn json(users: usize, connections: usize, lines: &[Line]) -> Value {
         "users": users,
         "connections": connections,
         "lines": lines.iter().map(line).collect::<Vec<_>>(),
+        "facts": facts
+            .0
+            .iter()
+            .map(|(name, figure, unit)| json!({"name": name, "figure": figure, "unit": unit}))
+            .collect::<Vec<_>>(),
     })
 }

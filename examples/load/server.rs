@@ -61,6 +61,11 @@ impl Launch {
         text.trim().to_owned()
     }
 
+    /// The store file.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.data_dir.join("users.redb")
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("--data-dir").arg(&self.data_dir);
