@@ -67,6 +67,10 @@ fn meant_by_argument(command: &Command, names: &str, unknown: &str) -> Option<St
     let mut arguments = command.get_arguments();
     let formats = arguments.find(|argument| argument.get_short() == Some('o'));
     if let Some(formats) = formats {
+        if names == " user import" && matches!(option, "format" | "csv" | "json" | "jsonl") {
+            let tip = "the name of FILE tells its format (.csv, .jsonl); `-o` is for the report";
+            return Some(tip.to_owned());
+        }
         let formats = formats.get_possible_values();
         if formats.iter().any(|format| format.get_name() == option) {
             return Some(format!("`-o {option}` chooses this format"));
@@ -170,6 +174,8 @@ mod tests {
             ("user export --csv", "`-o csv` chooses"),
             ("user export --json", "`-o FORMAT` chooses"),
             ("check --format json", "`-o FORMAT` chooses"),
+            ("user import a --format csv", "name of FILE tells its format"),
+            ("user import a --json", "`-o` is for the report"),
             ("user list --serch x", "argument exists: '--search'"),
             ("serve --port 8443", "`--listen [::]:8443` names"),
             ("serve --port=8443", "`--listen [::]:8443` names"),
