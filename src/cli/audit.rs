@@ -46,10 +46,10 @@ pub(super) fn record(client: &mut Client, kind: &str, path: Option<&Path>, mut r
     row["kind"] = json!(kind);
     row["path"] = json!(path.map(|path| path.display().to_string()));
     if let Err(failure) = ask(client, "POST", "/admin/audit", Some(&row)) {
-        output::say(&output::printable(&format!(
+        output::say(&format!(
             "warning: the audit trail may have no row of this: {}",
             failure.what
-        )));
+        ));
     }
 }
 
@@ -224,10 +224,7 @@ fn follow(data_dir: &Path, format: Format) -> Result<(), Failure> {
             }
             Err(failure) => {
                 if !is_waiting {
-                    output::say(&output::printable(&format!(
-                        "{}; waiting for the server",
-                        failure.what
-                    )));
+                    output::say(&format!("{}; waiting for the server", failure.what));
                     is_waiting = true;
                 }
                 thread::sleep(FOLLOW_PAUSE);

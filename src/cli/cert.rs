@@ -164,7 +164,7 @@ fn await_served(configuration: &Configuration, fingerprint: &str) -> Result<(), 
         if text_of(&served, "fingerprint") == fingerprint {
             output::say("it is being served");
             for warning in warnings_of(&served) {
-                output::say(&format!("warning: {}", output::printable(warning)));
+                output::say(&format!("warning: {warning}"));
             }
             return Ok(());
         }

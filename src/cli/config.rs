@@ -60,7 +60,7 @@ fn row(configuration: &Configuration, key: crate::config::Key) -> Value {
 /// Checks what loading does not check: whether the certificate can be served.
 fn check(configuration: &Configuration) -> Result<(), Failure> {
     for warning in tls::examine(&configuration.serve)? {
-        output::say(&format!("warning: {}", output::printable(&warning)));
+        output::say(&format!("warning: {warning}"));
     }
     if let Some(file) = &configuration.file {
         return output::line(&format!("{} can be used", file.display()));

@@ -65,11 +65,11 @@ pub(super) fn is_quiet() -> bool {
     IS_QUIET.load(Ordering::Relaxed)
 }
 
-/// Prints a message for the user, unless only errors are wanted. Failing to print it is ignored,
+/// Prints a message of one line for the user, unless only errors are wanted. Failing to print it is ignored,
 /// since perhaps nobody reads it.
 pub(super) fn say(text: &str) {
     if !is_quiet() {
-        complain(text);
+        complain(&printable(text));
     }
 }
 

@@ -174,7 +174,10 @@ mod tests {
             ("user export --csv", "`-o csv` chooses"),
             ("user export --json", "`-o FORMAT` chooses"),
             ("check --format json", "`-o FORMAT` chooses"),
-            ("user import a --format csv", "name of FILE tells its format"),
+            (
+                "user import a --format csv",
+                "name of FILE tells its format",
+            ),
             ("user import a --json", "`-o` is for the report"),
             ("user list --serch x", "argument exists: '--search'"),
             ("serve --port 8443", "`--listen [::]:8443` names"),

@@ -252,6 +252,18 @@ fn an_export_to_what_is_no_name_of_a_file_does_not_begin() {
     assert!(!listed.contains("user.export"), "{listed}");
 }
 
+/// The name of a file may come from elsewhere, such as from a folder of downloads.
+#[test]
+fn the_name_of_a_file_gives_no_orders_to_the_terminal() {
+    let desk = Desk::new();
+    let path = desk.path("a\u{1b}[31m.csv");
+    let export = ["user", "export", path.to_str().expect("text")];
+    check(&desk.server.cli(&export), 0, &["a\\u{1b}[31m.csv\n"]);
+    assert!(path.exists());
+    let told = desk.server.cli(&["audit", "list"]);
+    check(&told, 0, &["a\\u{1b}[31m.csv"]);
+}
+
 /// Data that has left cannot be called back, so the trail says who took it.
 #[test]
 fn an_export_leaves_a_row() {

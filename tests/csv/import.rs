@@ -29,6 +29,7 @@ fn a_rehearsal_tells_and_changes_nothing() {
         1,
         &[
             "1 would be created, 1 would be updated, 1 would be unchanged, 2 would be rejected",
+            "golinks-scim: 2 rows would be rejected",
             "\"maybe\" is not a status",
             "another row is about the same user: A@X",
         ],

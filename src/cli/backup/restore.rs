@@ -193,9 +193,7 @@ fn advice_on_users(restoring: &Restoring<'_>) -> Option<String> {
     let were = output::were(count);
     let ids: Vec<String> = back.named.iter().map(|(id, _)| id.to_string()).collect();
     let names = back.named.iter();
-    let names: Vec<String> = names
-        .map(|(_, name)| output::printable(&quoted(Path::new(name))))
-        .collect();
+    let names: Vec<String> = names.map(|(_, name)| quoted(Path::new(name))).collect();
     let more = if back.more > 0 {
         format!(
             ", and {} more, listed in the `delete` rows of the previous store's audit trail",

@@ -42,7 +42,7 @@ pub(super) fn run(
 fn refused(client: &mut Client, who: &[String]) -> Failure {
     let found = each(who, "users", "found", |who| {
         let user = retrieve(client, who)?;
-        let [name, id] = ["userName", "id"].map(|part| output::printable(&text_of(&user, part)));
+        let [name, id] = ["userName", "id"].map(|part| text_of(&user, part));
         output::say(&format!("{name} ({id}) would be deleted"));
         Ok(())
     });

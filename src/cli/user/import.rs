@@ -202,7 +202,7 @@ impl<'a> Import<'a> {
         let listing = &mut self.listing;
         self.bar.suspend(|| {
             for line in shown {
-                output::say(&output::printable(&line));
+                output::say(&line);
             }
             listing
                 .as_mut()
@@ -250,8 +250,12 @@ impl<'a> Import<'a> {
         ))
     }
 
+    fn would(&self) -> &'static str {
+        if self.typed.dry_run { "would be " } else { "" }
+    }
+
     fn sum_up(&self) {
-        let would = if self.typed.dry_run { "would be " } else { "" };
+        let would = self.would();
         output::say(&format!(
             "{} {would}created, {} {would}updated, {} {would}unchanged, {} {would}rejected",
             self.created, self.updated, self.unchanged, self.refused
@@ -273,7 +277,7 @@ impl<'a> Import<'a> {
                 "{}; new ones without @ or with spaces: {}, the first {} in line {line}",
                 super::USUAL_NAME,
                 self.odd,
-                output::printable(name)
+                name
             ));
         }
         let is_table = self.typed.output.output == Format::Table;
@@ -289,7 +293,11 @@ impl<'a> Import<'a> {
         }
         let failure = Failure::new(
             status::REFUSED,
-            format!("{} rejected", output::counted(self.refused, "row")),
+            format!(
+                "{} {}rejected",
+                output::counted(self.refused, "row"),
+                self.would()
+            ),
         );
         let same_user = if self.has_same_user {
             "; a second row about the same user stays refused until you have checked it and \

@@ -23,7 +23,7 @@ impl UserFile {
         if !names.is_empty() {
             output::say(&format!(
                 "these columns of a list from Entra are left out: {}",
-                output::printable(&names.join(", "))
+                names.join(", ")
             ));
         }
     }

@@ -127,7 +127,7 @@ fn checked(
         return Err(failure.hint(hint));
     }
     if !typed.dry_run {
-        output::say(&output::printable(&format!("{}: {hint}", failure.what)));
+        output::say(&format!("{}: {hint}", failure.what));
     }
     Ok(None)
 }

@@ -219,11 +219,11 @@ impl Undo<'_> {
             more => format!("; {more} more likewise, see -o jsonl"),
         };
         let program = program();
-        output::hint(&output::printable(&format!(
+        output::hint(&format!(
             "to create {name} again, under a new id: {program} user show {id} --before {deletion} \
              -o jsonl > back.jsonl && {program} user import back.jsonl --ignore id --dry-run; if 1 \
              would be created, again without --dry-run{others}"
-        )));
+        ));
     }
 
     fn end(&self) -> Result<(), Failure> {
