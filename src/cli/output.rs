@@ -65,8 +65,8 @@ pub(super) fn is_quiet() -> bool {
     IS_QUIET.load(Ordering::Relaxed)
 }
 
-/// Prints a message of one line for the user, unless only errors are wanted. Failing to print it is ignored,
-/// since perhaps nobody reads it.
+/// Prints a message for the user, on one line, unless only errors are wanted. Failing to print it
+/// is ignored, since perhaps nobody reads it.
 pub(super) fn say(text: &str) {
     if !is_quiet() {
         complain(&printable(text));

@@ -247,6 +247,7 @@ impl Snapshot {
         sequences: &[u32],
         visit: impl FnMut(u32, &[u8]) -> Result<ControlFlow<()>, E>,
     ) -> Result<(), E> {
+        debug_assert!(sequences.is_sorted(), "each_of passes over the others");
         match (sequences.first(), sequences.last()) {
             (Some(&first), Some(&last)) => {
                 let count = sequences.len() as u64;

@@ -274,10 +274,9 @@ impl<'a> Import<'a> {
         self.sum_up();
         if let Some((line, name)) = &self.first_odd {
             output::hint(&format!(
-                "{}; new ones without @ or with spaces: {}, the first {} in line {line}",
+                "{}; new ones without @ or with spaces: {}, the first {name} in line {line}",
                 super::USUAL_NAME,
-                self.odd,
-                name
+                self.odd
             ));
         }
         let is_table = self.typed.output.output == Format::Table;
