@@ -63,7 +63,8 @@ fn check(configuration: &Configuration) -> Result<(), Failure> {
         output::say(&format!("warning: {warning}"));
     }
     if let Some(file) = &configuration.file {
-        return output::line(&format!("{} can be used", file.display()));
+        let file = output::printable(&file.display().to_string());
+        return output::line(&format!("{file} can be used"));
     }
     let is_root = rustix::process::geteuid().is_root();
     output::line(&format!(

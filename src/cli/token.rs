@@ -25,7 +25,7 @@ const ID: Column = column("ID", |row| text_of(row, "id"));
 const COLUMNS: &[Column] = &[
     NAME,
     ID,
-    column("SCOPE", |row| text_of(row, "scope")),
+    column("SCOPE", |row| text_of(row, "scope")).spare(),
     column("MODE", |row| text_of(row, "mode")).spare(),
     column("CREATED (UTC)", |row| minute(row, "created", "")).spare(),
     column("EXPIRES (UTC)", |row| minute(row, "expires", "never")),

@@ -348,6 +348,11 @@ fn a_list_fits_on_a_terminal() {
         assert_eq!(whole.stderr, "");
         assert_eq!(table == whole.stdout, left_out.is_empty(), "{table}");
     }
+    // The one with a long name needs the room of its scope, too.
+    server.token("okta-production-workforce");
+    let tokens = shown(80, &["token", "list"]);
+    let mut rows = tokens.lines().filter(|line| !line.starts_with("hint: "));
+    assert!(rows.all(|line| line.len() <= 80), "{tokens}");
     // Whoever asks about one token sees everything about it, on several lines if need be.
     let token = shown(80, &["token", "show", "okta"]);
     assert_eq!(token, server.cli(&["token", "show", "okta"]).stdout);
