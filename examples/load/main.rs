@@ -183,8 +183,6 @@ impl Bench {
         let mut facts = Facts::default();
         facts.tell("program", mib(size(&launch.program)), "MiB");
         facts.tell("store", mib(size(&launch.store())), "MiB");
-        let syncs = disk::syncs_per_second(&typed.folder, Duration::from_secs(1));
-        facts.tell("syncs of a page", syncs, "a second");
         let name = format!("load-{}", std::process::id());
         let token = launch.token(&name, "full");
         let metrics = launch.token(&format!("{name}-metrics"), "metrics");
@@ -192,6 +190,8 @@ impl Bench {
         let target = Target::new(server.address, &authority, true);
         let ids = seed::ids(&target, &token, typed.users);
         server::await_rest(server.pid());
+        let syncs = disk::syncs_per_second(&typed.folder, Duration::from_secs(1));
+        facts.tell("syncs of a page", syncs, "a second");
         let known = Arc::new(Known {
             token,
             users: typed.users,
@@ -434,10 +434,14 @@ impl Bench {
         again.kill();
         let file = self.launch.store();
         let ahead = server::read_from_disk(&file).as_secs_f64();
-        self.facts.tell("store by then", mib(size(&file)), "MiB");
-        self.facts.tell("reading it from the disk", ahead, "s");
+        self.facts.tell(
+            "store after all workloads and a kill",
+            mib(size(&file)),
+            "MiB",
+        );
+        self.facts.tell("reading the store ahead", ahead, "s");
         let again = self.launch.start();
-        self.facts.tell_start("kill -9 and that", &again);
+        self.facts.tell_start("kill -9, store read ahead", &again);
         again.stop();
         let again = self.launch.start();
         self.facts.tell_start("a clean stop", &again);

@@ -177,18 +177,21 @@ fn advice_on_tokens(restoring: &Restoring<'_>, now: Instant) -> Vec<String> {
 
 /// What to do about users. Nobody expects deleted users to be back, and no identity provider
 /// mentions them again.
-fn advice_on_users(restoring: &Restoring<'_>) -> Option<String> {
-    let back = match ReturnedUsers::by(restoring.restored, restoring.replaced?) {
+fn advice_on_users(restoring: &Restoring<'_>) -> Vec<String> {
+    let Some(replaced) = restoring.replaced else {
+        return Vec::new();
+    };
+    let back = match ReturnedUsers::by(restoring.restored, replaced) {
         Ok(back) => back,
         Err(error) => {
-            return Some(format!(
+            return vec![format!(
                 "it is not known who was deleted since the backup: {error}"
-            ));
+            )];
         }
     };
     let count = back.named.len() + back.more;
     if count == 0 {
-        return None;
+        return Vec::new();
     }
     let were = output::were(count);
     let ids: Vec<String> = back.named.iter().map(|(id, _)| id.to_string()).collect();
@@ -202,14 +205,19 @@ fn advice_on_users(restoring: &Restoring<'_>) -> Option<String> {
     } else {
         String::new()
     };
-    Some(format!(
-        "{} {were} deleted since the backup and restored by it: {}{more}; if they had asked for \
-         deletion, run {} user delete {} --yes",
-        output::counted(count as u64, "user"),
-        names.join(", "),
-        program(),
-        ids.join(" ")
-    ))
+    // Two messages, so that long names cannot cut off the command.
+    vec![
+        format!(
+            "{} {were} deleted since the backup and restored by it: {}{more}",
+            output::counted(count as u64, "user"),
+            names.join(", ")
+        ),
+        format!(
+            "if they had asked for deletion, run {} user delete {} --yes",
+            program(),
+            ids.join(" ")
+        ),
+    ]
 }
 
 fn refuse_beside_server(data_dir: &Path) -> Result<(), Failure> {
