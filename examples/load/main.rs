@@ -54,6 +54,11 @@ use server::{Commits, Launch, Server, cpu_time, memory, size};
 use wire::Target;
 use work::{BESIDE_A_SCAN, Clients, HANDSHAKES, IMPORTS, Kind, Known, Repeat, WORKLOADS};
 
+// The limits must not be slower than the server by their allocator. The responder is this program,
+// too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Measure the server beside the limits of the machine
 #[derive(Parser)]
 #[command(name = "load")]
@@ -146,7 +151,7 @@ fn main() -> ExitCode {
         println!("{json}");
     }
     // Answers with an error say nothing about speed.
-    let errors: usize = lines.iter().map(|line| line.server.samples.errors).sum();
+    let errors: usize = lines.iter().map(Line::errors).sum();
     if errors > 0 {
         eprintln!("{errors} requests failed");
         return ExitCode::FAILURE;
@@ -317,6 +322,7 @@ impl Bench {
             pages
         });
         let walk = walk.expect("it was taken");
+        ours.samples.errors += walk.writes.errors;
         let note = format!(
             "{:.0} users/s; pages of the first tenth {:.2} ms, of the last {:.2} ms (medians); beside {:.0} writes/s",
             ours.samples.per_second() * drive::to_f64(count),

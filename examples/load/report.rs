@@ -39,6 +39,17 @@ pub(crate) struct Line {
     pub(crate) note: String,
 }
 
+impl Line {
+    /// Failed requests, of the limits, too.
+    pub(crate) fn errors(&self) -> usize {
+        let limit = self
+            .limit
+            .as_ref()
+            .map_or(0, |(_, side)| side.samples.errors);
+        self.server.samples.errors + limit
+    }
+}
+
 /// How many changes the server commits at once. The limit has batches of the same size.
 pub(crate) struct Batches {
     pub(crate) changes_each: usize,

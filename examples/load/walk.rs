@@ -113,8 +113,9 @@ pub(crate) fn beside_a_scan(
             let scan = vec![Kind::Scan.client(known, 0)];
             drive(target, scan, Pace::Closed, duration)
         });
-        let samples = drive(target, clients, pace, duration);
+        let mut samples = drive(target, clients, pace, duration);
         let scanned = scanning.join().expect("it ends");
+        samples.errors += scanned.errors;
         (samples, scanned.per_second() * to_f64(known.users))
     })
 }
