@@ -13,8 +13,10 @@ use redb::{
     Database, MultimapTableDefinition, ReadableTable, ReadableTableMetadata, TableDefinition,
 };
 
-use crate::drive::Samples;
+use crate::drive::{Pace, Samples, to_f64};
+use crate::lane::Every;
 use crate::seed;
+use crate::server::Commits;
 use crate::work::{self, Kind};
 
 const USERS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("users");
@@ -30,18 +32,31 @@ const AUDIT_BYTES: usize = 260;
 /// Bytes of such a row that record a change.
 const CHANGE_BYTES: usize = 160;
 
-/// How many times per second one page can be written and synced.
-pub(crate) fn syncs_per_second(folder: &Path, duration: Duration) -> f64 {
-    let file = File::create(folder.join("syncs")).expect("a file");
-    let page = [7; 4096];
-    let (mut count, start) = (0u32, Instant::now());
-    while start.elapsed() < duration {
-        let at = u64::from(count % 256) * 4096;
-        file.write_all_at(&page, at).expect("written");
-        file.sync_data().expect("synced");
-        count += 1;
+/// How often one page can be written and synced.
+#[derive(Default)]
+pub(crate) struct Syncs {
+    count: u32,
+    elapsed: Duration,
+}
+
+impl Syncs {
+    /// Measures for this long, in addition to what was measured before.
+    pub(crate) fn measure(&mut self, folder: &Path, duration: Duration) {
+        let file = File::create(folder.join("syncs")).expect("a file");
+        let page = [7; 4096];
+        let start = Instant::now();
+        while start.elapsed() < duration {
+            let at = u64::from(self.count % 256) * 4096;
+            file.write_all_at(&page, at).expect("written");
+            file.sync_data().expect("synced");
+            self.count += 1;
+        }
+        self.elapsed += start.elapsed();
     }
-    f64::from(count) / start.elapsed().as_secs_f64()
+
+    pub(crate) fn per_second(&self) -> f64 {
+        f64::from(self.count) / self.elapsed.as_secs_f64().max(1e-9)
+    }
 }
 
 /// redb with the rows of users: one thread writes everything that is waiting in one commit.
@@ -118,25 +133,26 @@ impl BareRedb {
         txn.commit().expect("committed");
     }
 
-    /// Lets this many clients write, each as soon as its last change is committed. A commit takes
-    /// at most `most` changes.
+    /// Lets this many clients write at this pace, each no sooner than its last change is committed.
+    /// A commit takes at most `most` changes. Also returns the commits.
     pub(crate) fn write(
         &self,
         kind: Kind,
         clients: usize,
         most: usize,
+        pace: Pace,
         duration: Duration,
-    ) -> Samples {
+    ) -> (Samples, Commits) {
         let (queue, jobs) = sync_channel::<Job>(1024);
         let is_over = AtomicBool::new(false);
         thread::scope(|scope| {
-            scope.spawn(move || self.serve(&jobs, most));
+            let serving = scope.spawn(move || self.serve(&jobs, most));
             let ask = |client: usize, queue: SyncSender<Job>| {
                 let next = |turn: usize| match kind {
                     Kind::Post => Put::Create(self.next.fetch_add(1, Ordering::SeqCst)),
                     _ => Put::Replace(seed::number_at(work::own(client, turn), self.users)),
                 };
-                ask(&queue, &is_over, next)
+                ask(&queue, &is_over, pace.every(client, clients), next)
             };
             let started: Vec<_> = (0..clients)
                 .map(|client| {
@@ -153,11 +169,12 @@ impl BareRedb {
                 all.add(it.join().expect("a client ends"));
             }
             all.elapsed = start.elapsed();
-            all
+            (all, serving.join().expect("it ends"))
         })
     }
 
-    fn serve(&self, jobs: &Receiver<Job>, most: usize) {
+    fn serve(&self, jobs: &Receiver<Job>, most: usize) -> Commits {
+        let mut commits = Commits::default();
         while let Ok(first) = jobs.recv() {
             let mut batch = vec![first];
             while batch.len() < most
@@ -166,20 +183,29 @@ impl BareRedb {
                 batch.push(job);
             }
             self.commit(&batch.iter().map(|job| job.put).collect::<Vec<_>>());
+            commits.count += 1.0;
+            commits.changes += to_f64(batch.len());
             for job in batch {
                 job.done.send(()).expect("a client waits");
             }
         }
+        commits
     }
 }
 
-fn ask(queue: &SyncSender<Job>, is_over: &AtomicBool, next: impl Fn(usize) -> Put) -> Samples {
-    let mut samples = Samples::default();
+fn ask(
+    queue: &SyncSender<Job>,
+    is_over: &AtomicBool,
+    every: Option<Every>,
+    next: impl Fn(usize) -> Put,
+) -> Samples {
+    let (mut samples, start) = (Samples::default(), Instant::now());
     for turn in 0.. {
+        let begun = every.map_or_else(Instant::now, |every| every.due(start, turn));
+        thread::sleep(begun.saturating_duration_since(Instant::now()));
         if is_over.load(Ordering::SeqCst) {
             break;
         }
-        let begun = Instant::now();
         let (done, committed) = sync_channel(1);
         let put = next(turn);
         queue.send(Job { put, done }).expect("somebody writes");

@@ -6,6 +6,7 @@
 
 use std::num::NonZero;
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,8 @@ pub(crate) struct Samples {
     pub(crate) micros: Vec<u32>,
     pub(crate) requests: usize,
     pub(crate) errors: usize,
+    /// What the first of the errors says.
+    pub(crate) error: Option<String>,
     pub(crate) elapsed: Duration,
 }
 
@@ -28,6 +31,12 @@ impl Samples {
         self.requests += 1;
         let micros = since.elapsed().as_micros();
         self.micros.push(u32::try_from(micros).unwrap_or(u32::MAX));
+    }
+
+    /// Counts failures, of which the first is told.
+    pub(crate) fn fail(&mut self, count: usize, error: impl FnOnce() -> String) {
+        self.errors += count;
+        self.error.get_or_insert_with(error);
     }
 
     pub(crate) fn per_second(&self) -> f64 {
@@ -54,6 +63,7 @@ impl Samples {
             all.micros.extend(part.micros);
             all.requests += part.requests;
             all.errors += part.errors;
+            all.error = all.error.or(part.error);
             all.elapsed = all.elapsed.max(part.elapsed);
         }
         all.micros.sort_unstable();
@@ -66,6 +76,7 @@ impl Samples {
         self.micros.sort_unstable();
         self.requests += other.requests;
         self.errors += other.errors;
+        self.error = self.error.take().or(other.error);
         self.elapsed += other.elapsed;
     }
 }
@@ -84,6 +95,19 @@ pub(crate) enum Pace {
     Open(f64),
 }
 
+impl Pace {
+    /// When this one of so many clients takes its turns; `None` in a closed loop.
+    pub(crate) fn every(self, number: usize, clients: usize) -> Option<Every> {
+        match self {
+            Self::Closed => None,
+            Self::Open(rate) => Some(Every {
+                first: to_f64(number) / rate,
+                then: to_f64(clients) / rate,
+            }),
+        }
+    }
+}
+
 /// Lets clients take turns for this long, each on a connection of its own.
 pub(crate) fn drive(
     target: &Target,
@@ -99,16 +123,9 @@ pub(crate) fn drive(
     }
     let ready = &Barrier::new(threads);
     let work = |share: Vec<(usize, Box<dyn Turn>)>| {
-        let lanes = share.into_iter().map(|(number, client)| {
-            let every = match pace {
-                Pace::Closed => None,
-                Pace::Open(rate) => Some(Every {
-                    first: to_f64(number) / rate,
-                    then: to_f64(count) / rate,
-                }),
-            };
-            Lane::new(target, client, every)
-        });
+        let lanes = share
+            .into_iter()
+            .map(|(number, client)| Lane::new(target, client, pace.every(number, count)));
         let lanes = lanes.collect();
         ready.wait();
         lane::run(lanes, duration)
@@ -121,30 +138,40 @@ pub(crate) fn drive(
     })
 }
 
-/// Opens new connections, each for one request.
+/// Opens new connections, each for one request. Also returns how many resumed a session.
 pub(crate) fn handshakes(
     target: &Target,
     request: &[u8],
     clients: usize,
     duration: Duration,
-) -> Samples {
+) -> (Samples, usize) {
+    let exchange = || {
+        let mut connection = target.connect()?;
+        match connection.exchange(request)? {
+            200 => Ok(connection.is_resumed()),
+            status => Err(std::io::Error::other(status.to_string())),
+        }
+    };
+    let resumed = AtomicUsize::new(0);
     let one = || {
         let (mut samples, start) = (Samples::default(), Instant::now());
         while start.elapsed() < duration {
             let begun = Instant::now();
-            let done = target.connect().and_then(|mut it| it.exchange(request));
-            if matches!(done, Ok(200)) {
-                samples.count(begun);
-            } else {
-                samples.errors += 1;
+            match exchange() {
+                Ok(is_resumed) => {
+                    samples.count(begun);
+                    resumed.fetch_add(usize::from(is_resumed), Ordering::Relaxed);
+                }
+                Err(error) => samples.fail(1, || error.to_string()),
             }
         }
         samples.elapsed = start.elapsed();
         samples
     };
-    thread::scope(|scope| {
+    let all = thread::scope(|scope| {
         let started: Vec<_> = (0..clients).map(|_| scope.spawn(one)).collect();
         let parts = started.into_iter();
         Samples::together(parts.map(|it| it.join().expect("a client ends")))
-    })
+    });
+    (all, resumed.into_inner())
 }

@@ -1,6 +1,5 @@
 //! A lane is a client with its connection. One thread drives several.
 
-use std::borrow::Cow;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -12,7 +11,7 @@ use crate::wire::{Connection, PATIENCE, Target};
 /// The requests that a client sends in one turn: one, or several after each other.
 pub(crate) trait Turn: Send {
     /// The first request. `turn` counts this client's turns from 0.
-    fn first(&mut self, turn: usize) -> Cow<'_, [u8]>;
+    fn first(&mut self, turn: usize) -> &[u8];
 
     /// The next request, after `asked` requests of the turn and this answer to the last of them;
     /// `None` if the turn is over. Fails if the answer is not the expected one.
@@ -32,9 +31,9 @@ pub(crate) struct Answer<'a> {
 }
 
 impl Answer<'_> {
-    /// Fails with the answer if it has another status.
-    pub(crate) fn expect(self, status: u16) -> io::Result<()> {
-        if self.status == status {
+    /// Fails with the answer if it has another status, or if its body lacks this text.
+    pub(crate) fn expect(self, status: u16, text: &str) -> io::Result<()> {
+        if self.status == status && memchr::memmem::find(self.body, text.as_bytes()).is_some() {
             return Ok(());
         }
         let body = String::from_utf8_lossy(self.body);
@@ -48,6 +47,12 @@ impl Answer<'_> {
 pub(crate) struct Every {
     pub(crate) first: f64,
     pub(crate) then: f64,
+}
+
+impl Every {
+    pub(crate) fn due(self, start: Instant, turn: usize) -> Instant {
+        start + Duration::from_secs_f64(self.first + self.then * to_f64(turn))
+    }
 }
 
 /// A client with its connection.
@@ -81,12 +86,8 @@ impl<'a> Lane<'a> {
     }
 
     fn set_due(&mut self, start: Instant) {
-        self.due = match self.every {
-            None => Instant::now(),
-            Some(Every { first, then }) => {
-                start + Duration::from_secs_f64(first + then * to_f64(self.turn))
-            }
-        };
+        let every = self.every;
+        self.due = every.map_or_else(Instant::now, |every| every.due(start, self.turn));
     }
 
     /// Begins a turn, or continues it with what was received. Returns whether the turn is over.
@@ -95,7 +96,7 @@ impl<'a> Lane<'a> {
         let connection = connection.ok_or(io::ErrorKind::NotConnected)?;
         if self.asked == 0 {
             self.asked = 1;
-            connection.send(&self.client.first(self.turn))?;
+            connection.send(self.client.first(self.turn))?;
             return Ok(false);
         }
         let Some(status) = connection.receive()? else {
@@ -118,8 +119,8 @@ impl<'a> Lane<'a> {
         match self.step() {
             Ok(false) => return,
             Ok(true) => samples.count(self.due),
-            Err(_) => {
-                samples.errors += 1;
+            Err(error) => {
+                samples.fail(1, || error.to_string());
                 self.connection = self.target.connect().ok();
             }
         }

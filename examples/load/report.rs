@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::drive::{Samples, to_f64};
@@ -18,7 +19,7 @@ pub(crate) struct Side {
 
 impl Side {
     /// CPU time of one request, in microseconds.
-    fn cpu_per_request(&self) -> f64 {
+    pub(crate) fn cpu_per_request(&self) -> f64 {
         self.micros_per_request(self.cpu)
     }
 
@@ -29,43 +30,61 @@ impl Side {
 
 /// A workload, and its limit in the same run.
 pub(crate) struct Line {
-    pub(crate) name: String,
+    pub(crate) name: &'static str,
     pub(crate) server: Side,
     /// The name of what it is compared with, and the figures of that.
     pub(crate) limit: Option<(&'static str, Side)>,
-    /// Only for a write workload.
-    pub(crate) batches: Option<Batches>,
-    /// Anything else that is worth mentioning.
-    pub(crate) note: String,
+    /// Only where many clients write: the limit with everything that waits in each commit.
+    pub(crate) whole: Option<Side>,
+    /// Anything else that was measured.
+    pub(crate) facts: Facts,
 }
 
 impl Line {
+    pub(crate) fn new(
+        name: &'static str,
+        server: Side,
+        limit: Option<(&'static str, Side)>,
+        facts: Facts,
+    ) -> Self {
+        Self {
+            name,
+            server,
+            limit,
+            whole: None,
+            facts,
+        }
+    }
+
     /// Failed requests, of the limits, too.
     pub(crate) fn errors(&self) -> usize {
-        let limit = self
-            .limit
-            .as_ref()
-            .map_or(0, |(_, side)| side.samples.errors);
-        self.server.samples.errors + limit
+        let limits = self.limit.iter().map(|(_, side)| side).chain(&self.whole);
+        let limits: usize = limits.map(|side| side.samples.errors).sum();
+        self.server.samples.errors + limits
     }
 }
 
-/// How many changes the server commits at once. The limit has batches of the same size.
-pub(crate) struct Batches {
-    pub(crate) changes_each: usize,
-    /// The limit with everything that is waiting in each batch.
-    pub(crate) whole: Side,
+/// Figures with their names and units.
+#[derive(Default)]
+pub(crate) struct Facts(Vec<Fact>);
+
+#[derive(Serialize)]
+struct Fact {
+    name: String,
+    figure: f64,
+    unit: &'static str,
 }
 
-/// What is told beside the workloads: each is a name, a figure and its unit.
-#[derive(Default)]
-pub(crate) struct Facts(Vec<(String, f64, &'static str)>);
-
 impl Facts {
-    /// Says it at once, on the standard error output, and keeps it for the JSON.
+    pub(crate) fn add(&mut self, name: &str, figure: f64, unit: &'static str) {
+        let name = name.to_owned();
+        self.0.push(Fact { name, figure, unit });
+    }
+
+    /// Adds one, and says it at once on the standard error output.
     pub(crate) fn tell(&mut self, name: &str, figure: f64, unit: &'static str) {
         eprintln!("{name}: {figure:.2} {unit}");
-        self.0.push((name.to_owned(), figure, unit));
+        self.add(name, figure, unit);
     }
 }
 
@@ -99,26 +118,26 @@ pub(crate) fn text(line: &Line) -> String {
             line.server.cpu_per_request() / side.cpu_per_request().max(1e-9),
         );
     }
-    if let Some(Batches {
-        changes_each,
-        whole,
-    }) = &line.batches
-    {
+    for Fact { name, figure, unit } in &line.facts.0 {
+        let places = if *figure < 100.0 { 2 } else { 0 };
+        let _ = write!(text, "  {name} {figure:.places$} {unit};");
+    }
+    if let Some(whole) = &line.whole {
         let _ = write!(
             text,
-            "  {changes_each} changes a commit; with all in one that wait redb does {:.0}, {:.2} of its rate;",
+            "  with all that waits in each commit redb does {:.0}, {:.2} of its rate;",
             whole.samples.per_second(),
             it.per_second() / whole.samples.per_second().max(1e-9),
         );
     }
-    if !line.note.is_empty() {
-        let _ = write!(text, "  {}", line.note);
+    if let Some(error) = &it.error {
+        let _ = write!(text, "  the first error: {error}");
     }
     text
 }
 
 /// The same as JSON, for a program that tracks the figures.
-pub(crate) fn json(users: usize, connections: usize, lines: &[Line], facts: &Facts) -> Value {
+pub(crate) fn json(setting: &Value, lines: &[Line], facts: &Facts) -> Value {
     let side = |side: &Side| {
         json!({
             "perSecond": side.samples.per_second(),
@@ -138,19 +157,13 @@ pub(crate) fn json(users: usize, connections: usize, lines: &[Line], facts: &Fac
             "server": side(&line.server),
             "limit": limit.map(|(name, _)| *name),
             "limitFigures": limit.map(|(_, it)| side(it)),
-            "changesPerCommit": line.batches.as_ref().map(|it| it.changes_each),
-            "limitWithWholeBatches": line.batches.as_ref().map(|it| side(&it.whole)),
-            "note": line.note,
+            "limitWithWholeBatches": line.whole.as_ref().map(side),
+            "facts": line.facts.0,
         })
     };
     json!({
-        "users": users,
-        "connections": connections,
+        "setting": setting,
         "lines": lines.iter().map(line).collect::<Vec<_>>(),
-        "facts": facts
-            .0
-            .iter()
-            .map(|(name, figure, unit)| json!({"name": name, "figure": figure, "unit": unit}))
-            .collect::<Vec<_>>(),
+        "facts": facts.0,
     })
 }

@@ -23,13 +23,15 @@ pub(crate) struct Responder {
 }
 
 impl Responder {
-    /// Starts this program again as a responder that sends `answer`, head and body.
-    pub(crate) fn start(tls: &Path, folder: &Path, answer: &[u8]) -> Self {
+    /// Starts this program again as a responder that sends `answer`, head and body, on this many
+    /// connections at a time.
+    pub(crate) fn start(tls: &Path, folder: &Path, answer: &[u8], connections: usize) -> Self {
         let file = folder.join("answer");
         std::fs::write(&file, answer).expect("the answer is written");
         let mut child = Command::new(std::env::current_exe().expect("this program"))
             .args(["--respond-with".as_ref(), file.as_os_str()])
             .args(["--tls".as_ref(), tls.as_os_str()])
+            .args(["--connections", &connections.to_string()])
             .stdout(Stdio::piped())
             .spawn()
             .expect("it starts");
@@ -63,20 +65,26 @@ impl ResolvesServerCert for Fixed {
     }
 }
 
-/// Runs as a responder, without end.
-pub(crate) fn serve(answer: &Path, tls: &Path) {
-    let answer: Arc<[u8]> = std::fs::read(answer).expect("the answer").into();
+/// Runs as a responder, without end. As in the server, threads are there before connections are.
+pub(crate) fn serve(answer: &Path, tls: &Path, connections: usize) {
+    let answer = &std::fs::read(answer).expect("the answer");
     let chain = CertificateDer::pem_file_iter(tls.join("leaf.pem")).expect("the leaf");
     let chain = chain.collect::<Result<_, _>>().expect("PEM");
     let key = PrivateKeyDer::from_pem_file(tls.join("leaf.key")).expect("its key");
     let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).expect("a usable key");
-    let config = server_config(Arc::new(Fixed(Arc::new(CertifiedKey::new(chain, key)))));
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let config = &server_config(Arc::new(Fixed(Arc::new(CertifiedKey::new(chain, key)))));
+    let listener = &TcpListener::bind("127.0.0.1:0").expect("a free port");
     println!("{}", listener.local_addr().expect("bound"));
-    for socket in listener.incoming().flatten() {
-        let (config, answer) = (Arc::clone(&config), Arc::clone(&answer));
-        thread::spawn(move || respond(socket, config, &answer));
-    }
+    thread::scope(|scope| {
+        for _ in 0..connections {
+            scope.spawn(move || {
+                for socket in listener.incoming().flatten() {
+                    // It ends when the client has gone, which may look like an error.
+                    let _ = respond(socket, Arc::clone(config), answer);
+                }
+            });
+        }
+    });
 }
 
 /// Sends the answer to each request head; no request has a body.

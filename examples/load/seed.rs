@@ -1,5 +1,6 @@
 //! The directory under load: made once for each size, without a server.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use crate::wire::{Target, request};
 use crate::work;
 
 const BATCH: usize = 1000;
-/// How many ids the clients know: too many for any cache.
+/// How many ids the clients know.
 pub(crate) const IDS: usize = 6400;
 /// The ids come from pages of this many neighboring users.
 const PAGE: usize = 100;
@@ -50,7 +51,7 @@ fn fill(data_dir: &Path, users: usize) {
         request_id: "load".to_owned(),
         address: None,
     };
-    let started = Instant::now();
+    let (started, is_watched) = (Instant::now(), std::io::stderr().is_terminal());
     for start in (0..users).step_by(BATCH) {
         let create = |number: usize| {
             json!({"method": "POST", "path": "/Users", "bulkId": number.to_string(),
@@ -69,7 +70,7 @@ fn fill(data_dir: &Path, users: usize) {
             done.iter().all(|it| matches!(it, Some(Ok(_)))),
             "a user was refused"
         );
-        if start % 100_000 == 0 && start > 0 {
+        if is_watched && start % 100_000 == 0 && start > 0 {
             eprintln!(
                 "{start} users made, {:.0} s",
                 started.elapsed().as_secs_f64()

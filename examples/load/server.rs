@@ -11,9 +11,6 @@ const START_MAX: Duration = Duration::from_secs(120);
 /// A running server.
 pub(crate) struct Server {
     child: Child,
-    pub(crate) address: SocketAddr,
-    /// From its start to its first answer.
-    pub(crate) took: Duration,
 }
 
 /// What is needed to start a server.
@@ -25,8 +22,15 @@ pub(crate) struct Launch {
 }
 
 impl Launch {
-    /// Starts it, and waits until it answers.
+    /// Starts it, and waits until administrators can reach it.
     pub(crate) fn start(&self) -> Server {
+        let socket = self.data_dir.join("admin.sock");
+        let reached = || std::os::unix::net::UnixStream::connect(&socket).is_ok();
+        self.start_until(reached).0
+    }
+
+    /// Starts it, and returns how long that took until it answered.
+    pub(crate) fn start_until(&self, answers: impl Fn() -> bool) -> (Server, Duration) {
         let started = Instant::now();
         let child = self
             .command()
@@ -37,16 +41,11 @@ impl Launch {
             .stdout(Stdio::null())
             .spawn()
             .expect("the server starts");
-        let socket = self.data_dir.join("admin.sock");
-        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+        while !answers() {
             assert!(started.elapsed() < START_MAX, "the server does not answer");
             std::thread::sleep(Duration::from_millis(2));
         }
-        Server {
-            child,
-            address: self.address,
-            took: started.elapsed(),
-        }
+        (Server { child }, started.elapsed())
     }
 
     /// Issues a token with this scope and name.
@@ -59,6 +58,11 @@ impl Launch {
         let text = String::from_utf8(output.stdout).expect("text");
         assert!(output.status.success(), "no token was issued");
         text.trim().to_owned()
+    }
+
+    /// The certificate of the server's own CA.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.data_dir.join("tls/ca.pem")
     }
 
     /// The store file.
@@ -162,11 +166,11 @@ pub(crate) fn size(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |metadata| metadata.len())
 }
 
-/// The commits of a server over some time.
+/// Commits over some time.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Commits {
-    count: f64,
-    changes: f64,
+    pub(crate) count: f64,
+    pub(crate) changes: f64,
 }
 
 impl Commits {
@@ -197,13 +201,18 @@ impl Commits {
         }
     }
 
-    /// How many changes a commit has on average, rounded up, at least 1.
+    /// How many changes a commit has on average.
+    pub(crate) fn changes_each(self) -> f64 {
+        self.changes / self.count.max(1.0)
+    }
+
+    /// That, rounded up, at least 1.
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "at most the clients that wait"
     )]
-    pub(crate) fn changes_each(self) -> usize {
-        (self.changes / self.count.max(1.0)).ceil().max(1.0) as usize
+    pub(crate) fn changes_each_at_most(self) -> usize {
+        self.changes_each().ceil().max(1.0) as usize
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::drive::{Pace, Samples, drive, to_f64};
 use crate::lane::Turn;
 use crate::wire::{Target, request};
-use crate::work::{Kind, Known};
+use crate::work::{self, Kind, Known};
 
 /// Changes per second while an import reads, and how many clients make them.
 const WRITES_PER_SECOND: f64 = 50.0;
@@ -54,6 +54,7 @@ pub(crate) fn import(
         micros,
         errors,
         elapsed,
+        ..Samples::default()
     };
     pages.micros.sort_unstable();
     let walk = Walk {
@@ -64,10 +65,12 @@ pub(crate) fn import(
     (pages, walk)
 }
 
-/// The time of each page in order, in microseconds, and how many failed.
+/// The time of each page in order, in microseconds, and how many pages failed, or users were missed
+/// or came twice.
 fn read(target: &Target, known: &Known, count: usize) -> (Vec<u32>, usize) {
     let mut connection = target.connect().expect("the server answers");
     let (mut micros, mut errors) = (Vec::new(), 0);
+    let mut is_seen = vec![false; known.users];
     for start in (1..=known.users).step_by(count) {
         let path = format!("/scim/v2/Users?startIndex={start}&count={count}");
         let page = request("GET", &path, &known.token, None);
@@ -75,11 +78,18 @@ fn read(target: &Target, known: &Known, count: usize) -> (Vec<u32>, usize) {
         if matches!(connection.exchange(&page), Ok(200)) {
             let took = begun.elapsed().as_micros();
             micros.push(u32::try_from(took).unwrap_or(u32::MAX));
+            for number in work::numbers(connection.body()) {
+                match is_seen.get_mut(number) {
+                    Some(is_seen) if !*is_seen => *is_seen = true,
+                    _ => errors += 1,
+                }
+            }
         } else {
             errors += 1;
             connection = target.connect().expect("the server answers");
         }
     }
+    errors += is_seen.into_iter().filter(|it| !it).count();
     (micros, errors)
 }
 

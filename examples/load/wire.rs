@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
 
 /// Longer than any answer that is worth waiting for takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -140,6 +140,10 @@ impl Connection {
     /// The body of the last answer.
     pub(crate) fn body(&self) -> &[u8] {
         &self.answer()[self.head.map_or(0, |head| head.bytes)..]
+    }
+
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.stream.conn.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
     pub(crate) fn socket(&self) -> &TcpStream {

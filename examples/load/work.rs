@@ -1,6 +1,5 @@
 //! The workloads: what clients request of the server, each as a client's turns.
 
-use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,6 +10,7 @@ use crate::wire::request;
 
 const CORE: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
+const USERS: &str = "/scim/v2/Users";
 const TITLE: &str = "\"title\":\"";
 
 /// The directory under load, as the clients know it.
@@ -44,6 +44,16 @@ pub(crate) fn name(number: usize) -> String {
 
 pub(crate) fn external_id(number: usize) -> String {
     format!("00u{number:017}")
+}
+
+/// The numbers of the users in a page, in order.
+pub(crate) fn numbers(page: &[u8]) -> impl Iterator<Item = usize> {
+    const BEFORE: &[u8] = b"\"userName\":\"jane.doe.";
+    memchr::memmem::find_iter(page, BEFORE).map(|at| {
+        let digits = page[at + BEFORE.len()..].iter();
+        let digits = digits.take_while(|it| it.is_ascii_digit());
+        digits.fold(0, |number, it| number * 10 + usize::from(it - b'0'))
+    })
 }
 
 /// The user that a client changes next, in order, as a place among those with known ids.
@@ -109,6 +119,12 @@ pub(crate) const BESIDE_A_SCAN: &str = "get beside a scan";
 pub(crate) const HANDSHAKES: [(&str, bool); 2] =
     [("handshake full", false), ("handshake resumed", true)];
 
+/// Whether the workload of this name can have a fixed rate.
+pub(crate) fn has_rate(name: &str) -> bool {
+    let plain = WORKLOADS.iter().map(|(name, ..)| *name);
+    plain.chain([BESIDE_A_SCAN]).any(|it| it == name)
+}
+
 /// The names of all workloads, in the order in which they are run.
 pub(crate) fn all_names() -> impl Iterator<Item = &'static str> {
     let imports = IMPORTS.iter().map(|(name, _)| *name);
@@ -126,9 +142,10 @@ impl Kind {
             number,
             started: known.created.fetch_add(1, Ordering::Relaxed),
             prepared: Vec::new(),
+            asked: Asked::default(),
         };
         if matches!(self, Self::Get | Self::Name) {
-            client.prepared = (0..PREPARED).map(|_| client.retrieval(self)).collect();
+            client.prepared = (0..PREPARED).map(|_| client.ask(self, 0)).collect();
         }
         Box::new(client)
     }
@@ -137,37 +154,58 @@ impl Kind {
     pub(crate) fn sample(self, known: &Known) -> Vec<u8> {
         let target = match self {
             Self::Name => by_name(known.users / 2),
-            Self::Page(part) => page(known, part),
+            Self::Page(part) => page(page_start(known, part)),
             Self::Scan => scan(),
-            _ => format!("/scim/v2/Users/{}", known.ids[0]),
+            _ => path(&known.ids[0]),
         };
         request("GET", &target, &known.token, None)
     }
 }
 
+fn path(id: &str) -> String {
+    format!("{USERS}/{id}")
+}
+
+/// What the body of an answer has that shows this user.
+fn with_name(number: usize) -> String {
+    format!(r#""userName":"{}""#, name(number))
+}
+
 fn by_name(number: usize) -> String {
     format!(
-        "/scim/v2/Users?filter=userName+eq+%22{}%22",
+        "{USERS}?filter=userName+eq+%22{}%22",
         name(number).replace('@', "%40")
     )
 }
 
-fn page(known: &Known, part: usize) -> String {
-    let last = known.users.saturating_sub(100);
-    format!(
-        "/scim/v2/Users?startIndex={}&count=100",
-        last * part / 100 + 1
-    )
+/// The page of 100 that begins with the user of this number.
+fn page(start: usize) -> String {
+    format!("{USERS}?startIndex={}&count=100", start + 1)
+}
+
+/// The number of the first user of a page, this many percent into the directory.
+fn page_start(known: &Known, part: usize) -> usize {
+    known.users.saturating_sub(100) * part / 100
 }
 
 fn scan() -> String {
-    "/scim/v2/Users?filter=title+co+%22nobody+has+this%22&count=1".to_owned()
+    format!("{USERS}?filter=title+co+%22nobody+has+this%22&count=1")
 }
 
 /// The number of requests that a client has ready. Otherwise the generator would spend time on
 /// writing them, which it does not for the responder: that is sent the same request again and
 /// again.
 const PREPARED: usize = 2000;
+
+/// How many bytes of the responder's body are looked at, as many as of the server's.
+const EXPECTED: usize = 40;
+
+/// A request, and a text that the body of the answer must have.
+#[derive(Default)]
+struct Asked {
+    request: Vec<u8>,
+    expects: String,
+}
 
 struct Client {
     kind: Kind,
@@ -176,16 +214,17 @@ struct Client {
     number: usize,
     /// Tells this client's titles from those of an earlier client with the same number.
     started: usize,
-    prepared: Vec<Vec<u8>>,
+    prepared: Vec<Asked>,
+    /// What was requested last, unless that was prepared.
+    asked: Asked,
 }
 
 impl Turn for Client {
-    fn first(&mut self, turn: usize) -> Cow<'_, [u8]> {
+    fn first(&mut self, turn: usize) -> &[u8] {
         if self.prepared.is_empty() {
-            Cow::Owned(self.ask(self.kind_at(turn), turn))
-        } else {
-            Cow::Borrowed(&self.prepared[turn % PREPARED])
+            self.asked = self.ask(self.kind_at(turn), turn);
         }
+        &self.asked(turn).request
     }
 
     fn next(
@@ -194,7 +233,8 @@ impl Turn for Client {
         asked: usize,
         answer: Answer<'_>,
     ) -> io::Result<Option<Vec<u8>>> {
-        answer.expect(if self.kind == Kind::Post { 201 } else { 200 })?;
+        let status = if self.kind == Kind::Post { 201 } else { 200 };
+        answer.expect(status, &self.asked(turn).expects)?;
         if self.kind != Kind::GetPut || asked == 2 {
             return Ok(None);
         }
@@ -203,8 +243,16 @@ impl Turn for Client {
             .split_once(TITLE)
             .ok_or_else(|| io::Error::other("a user without a title"))?;
         let after = title.find('"').map_or("", |end| &title[end..]);
-        let body = format!("{before}{TITLE}{}{after}", self.title(turn));
-        Ok(Some(self.request("PUT", &self.own(turn), Some(&body))))
+        let title = self.title(turn);
+        let body = format!("{before}{TITLE}{title}{after}");
+        self.asked.expects = format!(r#"{TITLE}{title}""#);
+        let target = path(self.own(turn));
+        Ok(Some(request(
+            "PUT",
+            &target,
+            &self.known.token,
+            Some(&body),
+        )))
     }
 }
 
@@ -218,15 +266,32 @@ impl Client {
         }
     }
 
+    /// What was requested last in this turn.
+    fn asked(&self, turn: usize) -> &Asked {
+        let prepared = self.prepared.get(turn % PREPARED);
+        prepared.unwrap_or(&self.asked)
+    }
+
     /// The first request of a turn.
-    fn ask(&mut self, kind: Kind, turn: usize) -> Vec<u8> {
-        match kind {
-            Kind::Get | Kind::Mix | Kind::Name => self.retrieval(kind),
-            Kind::Page(part) => self.request("GET", &page(&self.known, part), None),
-            Kind::Scan => self.request("GET", &scan(), None),
+    fn ask(&mut self, kind: Kind, turn: usize) -> Asked {
+        let (method, target, body, expects) = match kind {
+            Kind::Get | Kind::Mix => {
+                let id = self.anybody();
+                ("GET", path(&id), None, format!(r#""id":"{id}""#))
+            }
+            Kind::Name => {
+                let number = self.random.below(self.known.users);
+                ("GET", by_name(number), None, with_name(number))
+            }
+            Kind::Page(part) => {
+                let start = page_start(&self.known, part);
+                ("GET", page(start), None, with_name(start))
+            }
+            Kind::Scan => ("GET", scan(), None, r#""totalResults":0"#.to_owned()),
             Kind::Post => {
                 let number = self.known.users + self.known.created.fetch_add(1, Ordering::Relaxed);
-                self.request("POST", "/scim/v2/Users", Some(&user(number, "Engineer")))
+                let body = user(number, "Engineer");
+                ("POST", USERS.to_owned(), Some(body), with_name(number))
             }
             Kind::Patch => {
                 let modified = &self.known.modified[self.number % OWNERS];
@@ -235,31 +300,33 @@ impl Client {
                 let body = format!(
                     r#"{{"schemas":["{PATCH}"],"Operations":[{{"op":"replace","value":{{"active":{active}}}}}]}}"#
                 );
-                self.request("PATCH", &self.own(turn), Some(&body))
+                let expects = format!(r#""active":{active}"#);
+                ("PATCH", path(self.own(turn)), Some(body), expects)
             }
             Kind::Put => {
                 let number = seed::number_at(own(self.number, turn), self.known.users);
-                let body = user(number, &self.title(turn));
-                self.request("PUT", &self.own(turn), Some(&body))
+                let title = self.title(turn);
+                let expects = format!(r#"{TITLE}{title}""#);
+                (
+                    "PUT",
+                    path(self.own(turn)),
+                    Some(user(number, &title)),
+                    expects,
+                )
             }
-            Kind::GetPut => self.request("GET", &self.own(turn), None),
-        }
-    }
-
-    /// Retrieves any user, by id or by name.
-    fn retrieval(&mut self, kind: Kind) -> Vec<u8> {
-        let target = if kind == Kind::Name {
-            by_name(self.random.below(self.known.users))
-        } else {
-            format!("/scim/v2/Users/{}", self.anybody())
+            Kind::GetPut => {
+                let id = self.own(turn);
+                ("GET", path(id), None, format!(r#""id":"{id}""#))
+            }
         };
-        self.request("GET", &target, None)
+        let request = request(method, &target, &self.known.token, body.as_deref());
+        Asked { request, expects }
     }
 
-    /// The path of one of this client's own users.
-    fn own(&self, turn: usize) -> String {
+    /// The id of one of this client's own users.
+    fn own(&self, turn: usize) -> &str {
         let ids = &self.known.ids;
-        format!("/scim/v2/Users/{}", ids[own(self.number, turn) % ids.len()])
+        &ids[own(self.number, turn) % ids.len()]
     }
 
     /// A title that the user does not have yet.
@@ -271,22 +338,30 @@ impl Client {
         let at = self.random.below(self.known.ids.len());
         self.known.ids[at].clone()
     }
+}
 
-    fn request(&self, method: &str, target: &str, body: Option<&str>) -> Vec<u8> {
-        request(method, target, &self.known.token, body)
+/// Repeats the same request, which the responder always answers alike.
+pub(crate) struct Repeat(Asked);
+
+impl Repeat {
+    /// The answer must begin as this one does, after its head.
+    pub(crate) fn new(request: &[u8], answer: &[u8]) -> Self {
+        let body = memchr::memmem::find(answer, b"\r\n\r\n").map_or(0, |end| end + 4);
+        let start: Vec<u8> = answer[body..].iter().copied().take(EXPECTED).collect();
+        Self(Asked {
+            request: request.to_vec(),
+            expects: String::from_utf8_lossy(&start).into_owned(),
+        })
     }
 }
 
-/// Repeats the same bytes: the request that the responder is sent.
-pub(crate) struct Repeat(pub(crate) Vec<u8>);
-
 impl Turn for Repeat {
-    fn first(&mut self, _: usize) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.0)
+    fn first(&mut self, _: usize) -> &[u8] {
+        &self.0.request
     }
 
     fn next(&mut self, _: usize, _: usize, answer: Answer<'_>) -> io::Result<Option<Vec<u8>>> {
-        answer.expect(200).map(|()| None)
+        answer.expect(200, &self.0.expects).map(|()| None)
     }
 }
 
