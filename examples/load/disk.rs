@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -144,7 +144,8 @@ impl BareRedb {
         duration: Duration,
     ) -> (Samples, Commits) {
         let (queue, jobs) = sync_channel::<Job>(1024);
-        let is_over = AtomicBool::new(false);
+        let start = Instant::now();
+        let end = start + duration;
         thread::scope(|scope| {
             let serving = scope.spawn(move || self.serve(&jobs, most));
             let ask = |client: usize, queue: SyncSender<Job>| {
@@ -152,7 +153,7 @@ impl BareRedb {
                     Kind::Post => Put::Create(self.next.fetch_add(1, Ordering::SeqCst)),
                     _ => Put::Replace(seed::number_at(work::own(client, turn), self.users)),
                 };
-                ask(&queue, &is_over, pace.every(client, clients), next)
+                ask(&queue, end, pace.every(client, clients), next)
             };
             let started: Vec<_> = (0..clients)
                 .map(|client| {
@@ -161,9 +162,6 @@ impl BareRedb {
                 })
                 .collect();
             drop(queue);
-            let start = Instant::now();
-            thread::sleep(duration);
-            is_over.store(true, Ordering::SeqCst);
             let mut all = Samples::default();
             for it in started {
                 all.add(it.join().expect("a client ends"));
@@ -195,17 +193,17 @@ impl BareRedb {
 
 fn ask(
     queue: &SyncSender<Job>,
-    is_over: &AtomicBool,
+    end: Instant,
     every: Option<Every>,
     next: impl Fn(usize) -> Put,
 ) -> Samples {
     let (mut samples, start) = (Samples::default(), Instant::now());
     for turn in 0.. {
         let begun = every.map_or_else(Instant::now, |every| every.due(start, turn));
-        thread::sleep(begun.saturating_duration_since(Instant::now()));
-        if is_over.load(Ordering::SeqCst) {
+        if begun >= end {
             break;
         }
+        thread::sleep(begun.saturating_duration_since(Instant::now()));
         let (done, committed) = sync_channel(1);
         let put = next(turn);
         queue.send(Job { put, done }).expect("somebody writes");

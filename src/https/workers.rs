@@ -1,12 +1,16 @@
 //! The threads that serve connections. A thread is started when needed, kept for further
 //! connections, and ended after a while without one. There are never more threads than allowed
 //! connections, and the queue in front of them is short.
+//!
+//! The thread that became idle last is woken first. Its memory is still in the processor's cache,
+//! and those that a burst left behind can come to their end.
 
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::thread;
+use std::thread::{self, Thread};
+use std::time::Instant as Monotonic;
 
 use crate::limits;
 use crate::locks::ignore_poison;
@@ -21,14 +25,16 @@ pub(super) struct Workers {
 
 struct Shared {
     state: Mutex<State>,
-    wake: Condvar,
     room: Condvar,
 }
 
 #[derive(Default)]
 struct State {
     threads: usize,
+    /// Threads without a job, of which some may have been woken already.
     waiting: usize,
+    /// Those of them that sleep, the latest last.
+    asleep: Vec<Thread>,
     queue: VecDeque<Job>,
 }
 
@@ -38,7 +44,6 @@ impl Workers {
             threads_max,
             shared: Arc::new(Shared {
                 state: Mutex::default(),
-                wake: Condvar::new(),
                 room: Condvar::new(),
             }),
         }
@@ -76,7 +81,9 @@ impl Workers {
             }
         }
         state.queue.push_back(job);
-        self.shared.wake.notify_one();
+        if let Some(thread) = state.asleep.pop() {
+            thread.unpark();
+        }
         Ok(())
     }
 
@@ -109,12 +116,16 @@ impl Shared {
                 state = self.lock();
                 continue;
             }
+            let (own, since) = (thread::current(), Monotonic::now());
             state.waiting += 1;
-            let (woken, waited) =
-                ignore_poison(self.wake.wait_timeout(state, limits::WORKER_IDLE_MAX));
-            state = woken;
+            state.asleep.push(own.clone());
+            drop(state);
+            thread::park_timeout(limits::WORKER_IDLE_MAX);
+            state = self.lock();
             state.waiting -= 1;
-            if waited.timed_out() && state.queue.is_empty() {
+            // Nobody woke it if it is still there.
+            state.asleep.retain(|it| it.id() != own.id());
+            if since.elapsed() >= limits::WORKER_IDLE_MAX && state.queue.is_empty() {
                 state.threads -= 1;
                 return;
             }
@@ -139,8 +150,49 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::sync::mpsc::{Receiver, channel};
+    use std::thread::ThreadId;
 
     use super::*;
+
+    /// Runs a job that goes on until `end` is dropped, and returns the thread that runs it.
+    fn begin(workers: &Workers, end: Receiver<()>) -> ThreadId {
+        let (tell, told) = channel();
+        let job = Box::new(move || {
+            tell.send(thread::current().id()).expect("it is awaited");
+            // It is never sent anything.
+            let _ = end.recv();
+        });
+        assert!(workers.submit(job, || {}).is_ok());
+        told.recv().expect("it runs")
+    }
+
+    fn await_idle(workers: &Workers, count: usize) {
+        while workers.shared.lock().asleep.len() != count {
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn the_thread_that_became_idle_last_is_woken_first() {
+        let workers = Workers::new(3);
+        let (ends, threads): (Vec<_>, Vec<_>) = (0..3)
+            .map(|_| {
+                let (end, ended) = channel();
+                (end, begin(&workers, ended))
+            })
+            .unzip();
+        for (count, end) in ends.into_iter().enumerate() {
+            drop(end);
+            await_idle(&workers, count + 1);
+        }
+        for _ in 0..3 {
+            let (end, ended) = channel();
+            assert_eq!(begin(&workers, ended), threads[2]);
+            drop(end);
+            await_idle(&workers, 3);
+        }
+    }
 
     #[test]
     fn nobody_is_ended_while_threads_can_be_started() {
