@@ -101,7 +101,7 @@ impl Bench {
         for group in wanted.chunk_by(|one, next| is_page(one.1) && is_page(next.1)) {
             let &(name, kind, clients) = group[0];
             if is_writing(clients) && !has_written {
-                self.facts.tell_memory("before writes", &self.server);
+                self.facts.tell_memory("before creates", &self.server);
                 has_written = true;
             }
             match (clients, &alone) {
@@ -155,8 +155,9 @@ impl Side {
     pub(crate) fn take(&mut self, pid: u32, turn: impl FnOnce() -> drive::Samples) {
         let own = std::process::id();
         let (before, own_before) = (cpu_time(pid), cpu_time(own));
-        self.samples.add(turn());
+        let samples = turn();
         self.cpu += cpu_time(pid).saturating_sub(before).as_secs_f64();
         self.generator += cpu_time(own).saturating_sub(own_before).as_secs_f64();
+        self.samples.add(samples);
     }
 }

@@ -162,11 +162,9 @@ impl BareRedb {
                 })
                 .collect();
             drop(queue);
-            let mut all = Samples::default();
-            for it in started {
-                all.add(it.join().expect("a client ends"));
-            }
-            all.elapsed = start.elapsed();
+            let parts = started.into_iter();
+            let mut all = Samples::together(parts.map(|it| it.join().expect("a client ends")));
+            all.elapsed = start.elapsed().max(duration);
             (all, serving.join().expect("it ends"))
         })
     }

@@ -16,7 +16,7 @@ use crate::wire::Target;
 /// The measurements of some turns.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Samples {
-    /// The time of each turn in microseconds, ascending.
+    /// The time of each turn in microseconds, ascending once they were added to others.
     pub(crate) micros: Vec<u32>,
     pub(crate) requests: usize,
     pub(crate) errors: usize,
@@ -39,6 +39,12 @@ impl Samples {
         self.error.get_or_insert_with(error);
     }
 
+    /// Counts the failures of others.
+    pub(crate) fn fail_too(&mut self, count: usize, error: Option<String>) {
+        self.errors += count;
+        self.error = self.error.take().or(error);
+    }
+
     pub(crate) fn per_second(&self) -> f64 {
         let seconds = self.elapsed.as_secs_f64().max(1e-9);
         to_f64(self.requests) / seconds
@@ -56,17 +62,16 @@ impl Samples {
         f64::from(micros.copied().unwrap_or(0)) / 1e3
     }
 
-    /// Joins the samples of threads that ran side by side.
-    fn together(parts: impl IntoIterator<Item = Self>) -> Self {
+    /// Joins the samples of threads that ran side by side, without sorting them: that would count
+    /// as CPU time of the database, which runs in this process.
+    pub(crate) fn together(parts: impl IntoIterator<Item = Self>) -> Self {
         let mut all = Self::default();
         for part in parts {
             all.micros.extend(part.micros);
             all.requests += part.requests;
-            all.errors += part.errors;
-            all.error = all.error.or(part.error);
+            all.fail_too(part.errors, part.error);
             all.elapsed = all.elapsed.max(part.elapsed);
         }
-        all.micros.sort_unstable();
         all
     }
 
@@ -75,8 +80,7 @@ impl Samples {
         self.micros.extend(other.micros);
         self.micros.sort_unstable();
         self.requests += other.requests;
-        self.errors += other.errors;
-        self.error = self.error.take().or(other.error);
+        self.fail_too(other.errors, other.error);
         self.elapsed += other.elapsed;
     }
 }

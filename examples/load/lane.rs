@@ -151,7 +151,7 @@ pub(crate) fn run(mut lanes: Vec<Lane<'_>>, duration: Duration) -> Samples {
             }
         }
     }
-    samples.elapsed = start.elapsed();
+    samples.elapsed = start.elapsed().max(duration);
     samples
 }
 

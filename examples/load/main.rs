@@ -80,7 +80,7 @@ struct Typed {
     only: String,
     /// Requests at this fixed rate instead of one after the other; their times count from when
     /// they were due. Imports and handshakes, which have no rate, are left out
-    #[arg(long, value_name = "PER_SECOND", value_parser = positive::<f64>)]
+    #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
     rate: Option<f64>,
     /// The figures as JSON
     #[arg(long)]
@@ -120,6 +120,14 @@ impl Typed {
             "rate": self.rate,
         })
     }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = positive(text)?;
+    let is_usual = (0.1..=1e6).contains(&rate);
+    is_usual
+        .then_some(rate)
+        .ok_or_else(|| "it must be from 0.1 to 1000000".to_owned())
 }
 
 fn positive<N>(text: &str) -> Result<N, String>
@@ -165,7 +173,7 @@ fn main() -> ExitCode {
     // Answers with an error say nothing about speed.
     let errors: usize = lines.iter().map(Line::errors).sum();
     if errors > 0 {
-        eprintln!("{errors} requests failed");
+        eprintln!("{errors} requests failed, or users of an import were missed or came twice");
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS

@@ -58,9 +58,12 @@ impl Line {
 
     /// Failed requests, of the limits, too.
     pub(crate) fn errors(&self) -> usize {
-        let limits = self.limit.iter().map(|(_, side)| side).chain(&self.whole);
-        let limits: usize = limits.map(|side| side.samples.errors).sum();
-        self.server.samples.errors + limits
+        self.sides().map(|side| side.samples.errors).sum()
+    }
+
+    fn sides(&self) -> impl Iterator<Item = &Side> {
+        let limit = self.limit.iter().map(|(_, side)| side);
+        [&self.server].into_iter().chain(limit).chain(&self.whole)
     }
 }
 
@@ -130,7 +133,7 @@ pub(crate) fn text(line: &Line) -> String {
             it.per_second() / whole.samples.per_second().max(1e-9),
         );
     }
-    if let Some(error) = &it.error {
+    if let Some(error) = line.sides().find_map(|side| side.samples.error.as_ref()) {
         let _ = write!(text, "  the first error: {error}");
     }
     text

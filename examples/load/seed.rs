@@ -83,7 +83,7 @@ fn fill(data_dir: &Path, users: usize) {
 pub(crate) fn ids(target: &Target, token: &str, users: usize) -> Vec<String> {
     let mut connection = target.connect().expect("the server answers");
     let mut ids = Vec::new();
-    for page in 0..pages(users) {
+    for page in 0..IDS / PAGE {
         let start = number_at(page * PAGE, users) + 1;
         let path = format!("/scim/v2/Users?startIndex={start}&count={PAGE}&attributes=id");
         let status = connection.exchange(&request("GET", &path, token, None));
@@ -97,10 +97,5 @@ pub(crate) fn ids(target: &Target, token: &str, users: usize) -> Vec<String> {
 
 /// The number of the user whose id is at this place in [`ids`].
 pub(crate) fn number_at(place: usize, users: usize) -> usize {
-    let pages = pages(users);
-    users / pages * (place / PAGE % pages) + place % PAGE
-}
-
-fn pages(users: usize) -> usize {
-    (IDS / PAGE).min(users.div_ceil(PAGE)).max(1)
+    users / (IDS / PAGE) * (place / PAGE) + place % PAGE
 }

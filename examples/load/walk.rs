@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::drive::{Pace, Samples, drive, to_f64};
+use crate::drive::{Pace, Samples, drive};
 use crate::lane::Turn;
 use crate::wire::{Target, request};
 use crate::work::{self, Kind, Known};
@@ -110,7 +110,7 @@ fn change(target: &Target, known: &std::sync::Arc<Known>, is_over: &AtomicBool) 
 }
 
 /// Takes these turns while the filter of one more client looks at every user again and again. Also
-/// returns how many users per second that filter looked at.
+/// returns how often per second it did.
 pub(crate) fn beside_a_scan(
     target: &Target,
     known: &std::sync::Arc<Known>,
@@ -125,7 +125,8 @@ pub(crate) fn beside_a_scan(
         });
         let mut samples = drive(target, clients, pace, duration);
         let scanned = scanning.join().expect("it ends");
-        samples.errors += scanned.errors;
-        (samples, scanned.per_second() * to_f64(known.users))
+        let per_second = scanned.per_second();
+        samples.fail_too(scanned.errors, scanned.error);
+        (samples, per_second)
     })
 }

@@ -192,9 +192,8 @@ fn scan() -> String {
     format!("{USERS}?filter=title+co+%22nobody+has+this%22&count=1")
 }
 
-/// The number of requests that a client has ready. Otherwise the generator would spend time on
-/// writing them, which it does not for the responder: that is sent the same request again and
-/// again.
+/// How many retrievals a client has ready. Otherwise the generator would spend time on writing
+/// them, which it does not for the responder: that is sent the same request again and again.
 const PREPARED: usize = 2000;
 
 /// How many bytes of the responder's body are looked at, as many as of the server's.
@@ -325,8 +324,7 @@ impl Client {
 
     /// The id of one of this client's own users.
     fn own(&self, turn: usize) -> &str {
-        let ids = &self.known.ids;
-        &ids[own(self.number, turn) % ids.len()]
+        &self.known.ids[own(self.number, turn)]
     }
 
     /// A title that the user does not have yet.

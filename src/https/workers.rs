@@ -152,6 +152,7 @@ mod tests {
     use std::cell::Cell;
     use std::sync::mpsc::{Receiver, channel};
     use std::thread::ThreadId;
+    use std::time::Duration;
 
     use super::*;
 
@@ -164,7 +165,7 @@ mod tests {
             let _ = end.recv();
         });
         assert!(workers.submit(job, || {}).is_ok());
-        told.recv().expect("it runs")
+        told.recv_timeout(Duration::from_secs(60)).expect("it runs")
     }
 
     fn await_idle(workers: &Workers, count: usize) {
