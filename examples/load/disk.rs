@@ -66,12 +66,24 @@ pub(crate) struct BareRedb {
     next: AtomicUsize,
 }
 
-/// What is written for a client: the number of the user, counted from 0.
-#[derive(Clone, Copy)]
-enum Put {
-    Create(usize),
-    /// Another row for an existing user.
-    Replace(usize),
+/// What is written for a client.
+struct Put {
+    /// The number of the user, counted from 0.
+    number: usize,
+    row: String,
+    /// Whether the user is new, and not one who gets another row.
+    creates: bool,
+}
+
+impl Put {
+    fn new(number: usize, creates: bool) -> Self {
+        let row = work::user(number, "Engineer");
+        Self {
+            number,
+            row,
+            creates,
+        }
+    }
 }
 
 impl BareRedb {
@@ -90,13 +102,14 @@ impl BareRedb {
         };
         for start in (0..users).step_by(10_000) {
             let end = users.min(start + 10_000);
-            alone.commit(&(start..end).map(Put::Create).collect::<Vec<_>>());
+            let puts: Vec<_> = (start..end).map(|it| Put::new(it, true)).collect();
+            alone.commit(puts.iter());
         }
         alone.next.store(users, Ordering::SeqCst);
         alone
     }
 
-    fn commit(&self, puts: &[Put]) {
+    fn commit<'a>(&self, puts: impl Iterator<Item = &'a Put>) {
         let txn = self.database.begin_write().expect("a transaction");
         {
             let mut users = txn.open_table(USERS).expect("a table");
@@ -105,26 +118,22 @@ impl BareRedb {
             let mut meta = txn.open_table(META).expect("a table");
             let mut audit = txn.open_table(AUDIT).expect("a table");
             let mut chain = txn.open_table(CHAIN).expect("a table");
-            for &put in puts {
-                let (Put::Create(number) | Put::Replace(number)) = put;
-                let row = work::user(number, "Engineer").into_bytes();
-                let key = u32::try_from(number + 1).expect("a sequence");
-                let told = match put {
-                    Put::Create(_) => {
-                        let name = work::name(number);
-                        names.insert(name.as_bytes(), key).expect("put");
-                        let external = work::external_id(number);
-                        externals.insert(external.as_bytes(), key).expect("put");
-                        meta.insert("users_next", u64::from(key)).expect("put");
-                        [&row[..], &[b' '; AUDIT_BYTES]].concat()
-                    }
-                    Put::Replace(_) => {
-                        let before = users.get(key).expect("a row");
-                        assert!(before.is_some(), "the user is there");
-                        vec![b' '; AUDIT_BYTES + CHANGE_BYTES]
-                    }
+            for put in puts {
+                let row = put.row.as_bytes();
+                let key = u32::try_from(put.number + 1).expect("a sequence");
+                let told = if put.creates {
+                    let name = work::name(put.number);
+                    names.insert(name.as_bytes(), key).expect("put");
+                    let external = work::external_id(put.number);
+                    externals.insert(external.as_bytes(), key).expect("put");
+                    meta.insert("users_next", u64::from(key)).expect("put");
+                    [row, &[b' '; AUDIT_BYTES]].concat()
+                } else {
+                    let before = users.get(key).expect("a row");
+                    assert!(before.is_some(), "the user is there");
+                    vec![b' '; AUDIT_BYTES + CHANGE_BYTES]
                 };
-                users.insert(key, row.as_slice()).expect("put");
+                users.insert(key, row).expect("put");
                 let sequence = audit.len().expect("a count");
                 audit.insert(sequence, told.as_slice()).expect("put");
             }
@@ -150,8 +159,8 @@ impl BareRedb {
             let serving = scope.spawn(move || self.serve(&jobs, most));
             let ask = |client: usize, queue: SyncSender<Job>| {
                 let next = |turn: usize| match kind {
-                    Kind::Post => Put::Create(self.next.fetch_add(1, Ordering::SeqCst)),
-                    _ => Put::Replace(seed::number_at(work::own(client, turn), self.users)),
+                    Kind::Post => Put::new(self.next.fetch_add(1, Ordering::SeqCst), true),
+                    _ => Put::new(seed::number_at(work::own(client, turn), self.users), false),
                 };
                 ask(&queue, end, pace.every(client, clients), next)
             };
@@ -178,7 +187,7 @@ impl BareRedb {
             {
                 batch.push(job);
             }
-            self.commit(&batch.iter().map(|job| job.put).collect::<Vec<_>>());
+            self.commit(batch.iter().map(|job| &job.put));
             commits.count += 1.0;
             commits.changes += to_f64(batch.len());
             for job in batch {

@@ -121,6 +121,8 @@ impl<'a> Lane<'a> {
             Ok(true) => samples.count(self.due),
             Err(error) => {
                 samples.fail(1, || error.to_string());
+                // The responder has a thread for each connection, and none to spare.
+                self.connection = None;
                 self.connection = self.target.connect().ok();
             }
         }

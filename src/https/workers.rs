@@ -156,6 +156,8 @@ mod tests {
 
     use super::*;
 
+    const PATIENCE: Duration = Duration::from_secs(60);
+
     /// Runs a job that goes on until `end` is dropped, and returns the thread that runs it.
     fn begin(workers: &Workers, end: Receiver<()>) -> ThreadId {
         let (tell, told) = channel();
@@ -165,11 +167,13 @@ mod tests {
             let _ = end.recv();
         });
         assert!(workers.submit(job, || {}).is_ok());
-        told.recv_timeout(Duration::from_secs(60)).expect("it runs")
+        told.recv_timeout(PATIENCE).expect("it runs")
     }
 
     fn await_idle(workers: &Workers, count: usize) {
+        let begun = Monotonic::now();
         while workers.shared.lock().asleep.len() != count {
+            assert!(begun.elapsed() < PATIENCE, "not all become idle");
             thread::yield_now();
         }
     }
