@@ -106,9 +106,7 @@ impl Typed {
         };
         is_chosen && (self.rate.is_none() || work::has_rate(name))
     }
-}
 
-impl Typed {
     /// What the figures depend on, as JSON.
     fn setting(&self) -> Value {
         json!({
